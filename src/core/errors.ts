@@ -1,0 +1,100 @@
+// Every error that Railgate throws on purpose, each with a stable `code` that clients and tests may rely on.
+import type { EvidenceEvent } from "./schema/event.ts";
+
+/** What all of them have in common. `code` is part of the interface; `message` is for people and may change. */
+export class RailgateError extends Error {
+  static code: string = "railgate_error";
+  code: string = RailgateError.code;
+
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = this.constructor.name;
+    this.code = (this.constructor as typeof RailgateError).code;
+  }
+}
+
+/** One fault in a request: where (RFC 6901, relative to the request; "" is the whole of it) and what. */
+export type RequestFault = { pointer: string; message: string };
+
+const REQUEST_CODES = {
+  400: "request_malformed",
+  413: "request_too_large",
+  415: "content_type_unsupported",
+  422: "request_invalid",
+} as const;
+
+export type RequestStatus = keyof typeof REQUEST_CODES;
+
+/** A request that can't be read. It is answered at the door, decided by nobody, and leaves no evidence. */
+export class RequestError extends RailgateError {
+  static override code: string = "request_invalid";
+  /** HTTP status; `code` follows from it. */
+  readonly status: RequestStatus;
+  readonly errors: readonly RequestFault[];
+
+  constructor(status: RequestStatus, errors: readonly RequestFault[], options?: { cause?: unknown }) {
+    super(summary(errors), options);
+    this.status = status;
+    this.errors = errors;
+    this.code = REQUEST_CODES[status];
+  }
+}
+
+function summary(errors: readonly RequestFault[]): string {
+  const [first] = errors;
+  if (first === undefined) return "the request can't be read";
+  const place = first.pointer === "" ? "" : `${first.pointer}: `;
+  return `${place}${first.message}${errors.length > 1 ? ` (and ${errors.length - 1} more)` : ""}`;
+}
+
+/** EVI-01: evidence could not be recorded, so nothing was admitted. */
+export class EvidenceUnavailableError extends RailgateError {
+  static override code: string = "evidence_unavailable";
+}
+
+/** A command that the law refused. The refusal is evidenced: `receipt` proves it. */
+export class RefusedError extends RailgateError {
+  static override code: string = "refused";
+  /** HTTP status of the problem: 404, 409 or 422. */
+  readonly status: number;
+  readonly event: EvidenceEvent;
+  /** The signed record, a compact JWS. */
+  readonly receipt: string;
+
+  constructor(message: string, refused: { code: string; status: number; event: EvidenceEvent; receipt: string }) {
+    super(message);
+    this.code = refused.code;
+    this.status = refused.status;
+    this.event = refused.event;
+    this.receipt = refused.receipt;
+  }
+}
+
+/** A setting that is unknown, mistyped or contradicts another. */
+export class ConfigError extends RailgateError {
+  static override code: string = "config_invalid";
+  /** The setting at fault, as it is written: `railgate.listen`, `RAILGATE_LISTEN`, `--listen`. */
+  readonly setting: string;
+
+  constructor(setting: string, message: string, options?: { cause?: unknown }) {
+    super(`${setting}: ${message}`, options);
+    this.setting = setting;
+  }
+}
+
+/** A policy bundle that can't be trusted or can't be used. */
+export class BundleError extends RailgateError {
+  static override code: string = "policy_invalid";
+  /** A stable word for what is wrong with it, e.g. `signature`, `digest`, `abi`. */
+  readonly reason: string;
+
+  constructor(reason: string, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+/** Another process holds the data directory: a stream has one writer. */
+export class StoreLockedError extends RailgateError {
+  static override code: string = "data_dir_locked";
+}

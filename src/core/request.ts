@@ -1,0 +1,40 @@
+// Reads what callers send: from an unknown value to a typed one, or a RequestError that names every place at fault.
+import type { Static, TSchema } from "typebox";
+import { Compile, type Validator } from "typebox/compile";
+import { RequestError } from "./errors.ts";
+import { explain } from "./schema/explain.ts";
+import { ElevationBodySchema, PlacementBodySchema, TopologyBodySchema } from "./schema/mesh.ts";
+import { AdmissionRequestSchema } from "./schema/request.ts";
+import { AttestationBodySchema, LifecycleBodySchema } from "./schema/workload.ts";
+
+/**
+ * A parser for one shape. It hands back the very value it was given, which must be parsed JSON, or throws RequestError
+ * 422 `request_invalid` with all pointers at fault. The validator is compiled on first use.
+ */
+export function parser<S extends TSchema>(schema: S): (value: unknown) => Static<S> {
+  let validator: Validator | undefined;
+  return (value) => {
+    validator ??= Compile(schema) as Validator;
+    if (validator.Check(value)) return value as Static<S>;
+    const faults = explain(schema, value);
+    throw new RequestError(422, faults.length > 0 ? faults : [{ pointer: "", message: "not of the expected shape" }]);
+  };
+}
+
+/** `POST /v1/admissions` (spec: the admission request). */
+export const parseAdmissionRequest = parser(AdmissionRequestSchema);
+
+/** `PUT /v1/meshes/{mesh_id}/topology`: only that there are rails; the law judges them. */
+export const parseTopologyBody = parser(TopologyBodySchema);
+
+/** `POST /v1/meshes/{mesh_id}/placements` */
+export const parsePlacementBody = parser(PlacementBodySchema);
+
+/** `POST /v1/meshes/{mesh_id}/placements/{workload_id}/elevation` */
+export const parseElevationBody = parser(ElevationBodySchema);
+
+/** `POST /v1/workloads/{id}/lifecycle` */
+export const parseLifecycleBody = parser(LifecycleBodySchema);
+
+/** `POST /v1/workloads/{id}/attestations` */
+export const parseAttestationBody = parser(AttestationBodySchema);

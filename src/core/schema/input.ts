@@ -1,0 +1,94 @@
+// The input document of the law: the request, the facts that the host established, and the context it decides in.
+import Type, { type Static } from "typebox";
+import { closed, Digest, EpochMs, Identifier, Level, nullable, oneOf, Time, WORKLOAD_STATES } from "./base.ts";
+import { AdmissionRequestSchema } from "./request.ts";
+
+const NullableText = nullable(Type.String());
+const NullableMs = nullable(EpochMs);
+const Texts = Type.Array(Type.String());
+
+export const VERIFICATION_ERRORS = ["malformed", "signature", "issuer", "algorithm"] as const;
+const VerificationStatus = oneOf(["verified", "rejected"]);
+
+const BINDING_MEMBERS = {
+  status: VerificationStatus,
+  error: nullable(oneOf(VERIFICATION_ERRORS)),
+  issuer: NullableText,
+  subject: NullableText,
+  scope: Texts,
+  valid_from_ms: NullableMs,
+  valid_to_ms: NullableMs,
+};
+
+export const DelegationFact = closed(BINDING_MEMBERS);
+
+export const AuthorityFact = closed({
+  ...BINDING_MEMBERS,
+  delegation: Type.Array(DelegationFact),
+  delegation_error: nullable(oneOf(["malformed", "signature", "issuer", "root"])),
+});
+
+export const AttestationFact = closed({
+  form: oneOf(["token", "report"]),
+  status: oneOf(["verified", "rejected", "reported"]),
+  error: nullable(oneOf([...VERIFICATION_ERRORS, "nonce"])),
+  issuer: NullableText,
+  report_ref: NullableText,
+  platform_type: NullableText,
+  result: nullable(oneOf(["pass", "fail"])),
+  measured_at_ms: NullableMs,
+  debuggable: nullable(Type.Boolean()),
+});
+
+export const ExceptionFact = closed({
+  status: VerificationStatus,
+  error: nullable(oneOf(VERIFICATION_ERRORS)),
+  digest: Digest,
+  issuer: NullableText,
+  tenant_id: NullableText,
+  workload_id: NullableText,
+  rules: Texts,
+  not_before_ms: NullableMs,
+  not_after_ms: NullableMs,
+  reason: NullableText,
+});
+
+export const CallerFact = closed({ tenant_id: Identifier });
+
+/** What the host holds about the workload id. */
+export const WorkloadFact = closed({ state: oneOf(WORKLOAD_STATES), least_level: Level });
+
+export const Facts = closed({
+  now: Time,
+  now_ms: EpochMs,
+  caller: nullable(CallerFact),
+  artifacts: Type.Array(closed({ pointer: Type.String(), pinned: Type.Boolean() })),
+  reattestation: nullable(closed({ interval_s: Type.Number(), by: Time })),
+  authority: nullable(AuthorityFact),
+  attestation: nullable(AttestationFact),
+  exceptions: Type.Array(ExceptionFact),
+  workload: nullable(WorkloadFact),
+});
+
+const Snapshot = closed({ age_s: nullable(Type.Number()), snapshot_id: Digest });
+
+export const PARTITION_STATES = ["connected", "partitioned", "degraded", "reconciled"] as const;
+
+export const Context = closed({
+  partition: closed({ state: oneOf(PARTITION_STATES), since: nullable(Time) }),
+  policy: Snapshot,
+  authority: Snapshot,
+});
+
+export const AdmissionInputSchema = closed({ request: AdmissionRequestSchema, facts: Facts, context: Context });
+
+export type AuthorityFact = Static<typeof AuthorityFact>;
+export type DelegationFact = Static<typeof DelegationFact>;
+export type AttestationFact = Static<typeof AttestationFact>;
+export type ExceptionFact = Static<typeof ExceptionFact>;
+export type CallerFact = Static<typeof CallerFact>;
+export type WorkloadFact = Static<typeof WorkloadFact>;
+export type Facts = Static<typeof Facts>;
+export type Context = Static<typeof Context>;
+export type PartitionState = (typeof PARTITION_STATES)[number];
+export type AdmissionInput = Static<typeof AdmissionInputSchema>;

@@ -1,0 +1,19 @@
+// RFC 9457 problem details: how every door but OPA's own answers what went wrong.
+import Type, { type Static } from "typebox";
+import { closed, optional } from "./base.ts";
+import { EvidenceEventSchema, Receipt } from "./event.ts";
+
+export const ProblemSchema = closed({
+  type: Type.String(),
+  title: Type.String(),
+  status: Type.Integer({ minimum: 400, maximum: 599 }),
+  code: Type.String(),
+  detail: optional(Type.String()),
+  instance: optional(Type.String()),
+  errors: optional(Type.Array(closed({ pointer: Type.String(), message: Type.String() }))),
+  mesh_event: optional(Type.String()),
+  event: optional(EvidenceEventSchema),
+  receipt: optional(Receipt),
+});
+
+export type Problem = Static<typeof ProblemSchema>;

@@ -1,0 +1,185 @@
+// The admission request: what a caller declares, and all that a caller can declare.
+// Nearly everything may be absent: absence is judged by the law, and never helps.
+import Type, { type Static } from "typebox";
+import {
+  closed,
+  Duration,
+  Identifier,
+  INTEGER_MAX,
+  Jurisdiction,
+  listOf,
+  nullable,
+  oneOf,
+  optional,
+  Text,
+  Time,
+  Token,
+  ENVELOPE_KINDS,
+} from "./base.ts";
+
+const ARTIFACTS_MAX = 256;
+const NAMES_MAX = 1024;
+const EXCEPTIONS_MAX = 16;
+
+export const Provenance = closed({
+  verified: optional(Type.Boolean()),
+  issuer: optional(Text),
+  attestation: optional(Text),
+});
+
+export const Image = closed({
+  name: optional(Identifier),
+  reference: optional(Text),
+  provenance: optional(Provenance),
+});
+
+/** A driver or a firmware. */
+export const Component = closed({
+  name: optional(Identifier),
+  digest: optional(Text),
+  provenance: optional(Provenance),
+});
+
+const Images = optional(listOf(Image, ARTIFACTS_MAX));
+const Components = optional(listOf(Component, ARTIFACTS_MAX));
+
+export const ContainerProfile = closed({
+  runtime: optional(Text),
+  images: Images,
+  seccomp: optional(nullable(Text)),
+  apparmor: optional(nullable(Text)),
+  selinux: optional(nullable(Text)),
+  read_only_root_filesystem: optional(Type.Boolean()),
+  writable_justification: optional(nullable(Text)),
+  privileged: optional(Type.Boolean()),
+  allow_privilege_escalation: optional(Type.Boolean()),
+  run_as_non_root: optional(Type.Boolean()),
+  host_namespaces: optional(listOf(Text, ARTIFACTS_MAX)),
+  host_paths: optional(listOf(Text, ARTIFACTS_MAX)),
+  added_capabilities: optional(listOf(Text, ARTIFACTS_MAX)),
+});
+
+export const VmProfile = closed({
+  hypervisor: optional(closed({ type: optional(Text), version: optional(Text), dedicated: optional(Type.Boolean()) })),
+  boot: optional(
+    closed({
+      secure_boot: optional(Type.Boolean()),
+      measured_boot: optional(Type.Boolean()),
+      verified: optional(Type.Boolean()),
+    }),
+  ),
+  vtpm: optional(closed({ present: optional(Type.Boolean()) })),
+  firmware: Components,
+  drivers: Components,
+  images: Images,
+});
+
+export const TeeProfile = closed({
+  platform: optional(Text),
+  reattestation_interval: optional(Duration),
+  images: Images,
+});
+
+const ContainerEnvelope = closed({ kind: Type.Literal("container"), container: ContainerProfile });
+const VmEnvelope = closed({ kind: Type.Literal("vm"), vm: VmProfile });
+const TeeEnvelope = closed({ kind: Type.Literal("tee"), tee: TeeProfile });
+
+/** No kind declared: the law refuses it (ENV-01), but a misspelt member is still pointed out. */
+const KindlessEnvelope = closed({
+  container: optional(ContainerProfile),
+  vm: optional(VmProfile),
+  tee: optional(TeeProfile),
+});
+
+/** A kind that this version doesn't know may carry anything: the law refuses it (ENV-02), with evidence. */
+const UnknownEnvelope = Type.Object({
+  kind: Type.Unsafe<string & { readonly unknown?: never }>({ type: "string", not: { enum: [...ENVELOPE_KINDS] } }),
+});
+
+export const Envelope = Type.Union(
+  [ContainerEnvelope, VmEnvelope, TeeEnvelope, UnknownEnvelope, KindlessEnvelope, Type.String()],
+  { "~branch": envelopeBranch },
+);
+
+/** For messages: which of these shapes was meant. */
+function envelopeBranch(value: unknown): number {
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, "kind")) return 4;
+  const known = (ENVELOPE_KINDS as readonly unknown[]).indexOf((value as { kind: unknown }).kind);
+  return known === -1 ? 3 : known;
+}
+
+export const Dependency = closed({
+  dependency_id: optional(Identifier),
+  kind: optional(Identifier),
+  available: optional(Type.Boolean()),
+  local: optional(Type.Boolean()),
+  jurisdiction: optional(Jurisdiction),
+});
+
+export const Workload = closed({
+  workload_id: Identifier,
+  tenant_id: Identifier,
+  tenant_tier: optional(Type.String()),
+  classification: optional(Type.String()),
+  risk: optional(Type.String()),
+  governance_profile: optional(Type.String()),
+  crp: optional(
+    closed({
+      designated: optional(Type.Boolean()),
+      tier: optional(Type.Integer({ minimum: 0, maximum: INTEGER_MAX })),
+    }),
+  ),
+  jurisdictions: optional(listOf(Jurisdiction, ARTIFACTS_MAX)),
+  residency: optional(listOf(Jurisdiction, ARTIFACTS_MAX)),
+  envelope: optional(Envelope),
+  network: optional(
+    closed({
+      policy_id: optional(Identifier),
+      default_deny: optional(Type.Boolean()),
+      tenant_isolated: optional(Type.Boolean()),
+    }),
+  ),
+  dependencies: optional(listOf(Dependency, ARTIFACTS_MAX)),
+});
+
+export const Placement = closed({
+  node_id: optional(Identifier),
+  jurisdiction: optional(Jurisdiction),
+  tenancy: optional(Text),
+  tenants_on_host: optional(listOf(Identifier, NAMES_MAX)),
+});
+
+/** What an attestation report may say; an incomplete one is judged (TEE-01, VM-04). */
+export const REPORT_MEMBERS = {
+  report_ref: optional(Text),
+  platform_type: optional(Text),
+  result: optional(oneOf(["pass", "fail"])),
+  measured_at: optional(Time),
+  nonce: optional(Text),
+};
+
+export const TokenAttestation = closed({ token: Token });
+export const ReportAttestation = closed(REPORT_MEMBERS);
+
+/** A token that the host verifies, or the report of a verifier that the caller's authority vouches for. */
+export const Attestation = Type.Union([TokenAttestation, ReportAttestation], { "~branch": attestationBranch });
+
+/** For messages: what bears a token is meant to be one. */
+export function attestationBranch(value: unknown): number {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, "token") ? 0 : 1;
+}
+
+export const AdmissionRequestSchema = closed({
+  workload: Workload,
+  placement: optional(Placement),
+  authority: optional(Token),
+  exceptions: optional(listOf(Token, EXCEPTIONS_MAX)),
+  attestation: optional(Attestation),
+  correlation_id: optional(Identifier),
+});
+
+export type AdmissionRequest = Static<typeof AdmissionRequestSchema>;
+export type ContainerProfile = Static<typeof ContainerProfile>;
+export type VmProfile = Static<typeof VmProfile>;
+export type TeeProfile = Static<typeof TeeProfile>;
+export type AttestationRequest = Static<typeof Attestation>;

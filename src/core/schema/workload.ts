@@ -1,0 +1,47 @@
+// Workloads after admission: lifecycle and attestation bodies, and what a workload is answered as.
+import Type, { type Static } from "typebox";
+import { closed, Level, nullable, oneOf, Identifier, Time, Token, TRANSITIONS, WORKLOAD_STATES } from "./base.ts";
+import { DecisionSchema, Obligation } from "./decision.ts";
+import { EvidenceEventSchema, Receipt } from "./event.ts";
+import { COMMAND_MEMBERS } from "./mesh.ts";
+import { attestationBranch, REPORT_MEMBERS } from "./request.ts";
+
+export const Transition = oneOf(TRANSITIONS);
+
+export const LifecycleBodySchema = closed({ transition: Transition, ...COMMAND_MEMBERS });
+
+/** As the request's `attestation`: a token, or a report that the law finds complete or not. */
+export const AttestationBodySchema = Type.Union(
+  [closed({ token: Token, ...COMMAND_MEMBERS }), closed({ ...REPORT_MEMBERS, ...COMMAND_MEMBERS })],
+  { "~branch": attestationBranch },
+);
+
+/** `GET /v1/workloads/{id}`. */
+export const WorkloadViewSchema = closed({
+  workload_id: Identifier,
+  tenant_id: Identifier,
+  state: oneOf(WORKLOAD_STATES),
+  least_level: Level,
+  admission: closed({ decision: DecisionSchema, event_id: Type.String(), admitted_at: Time }),
+  attestation: nullable(
+    closed({
+      form: oneOf(["token", "report"]),
+      report_ref: nullable(Type.String()),
+      platform_type: nullable(Type.String()),
+      result: nullable(oneOf(["pass", "fail"])),
+      measured_at: nullable(Time),
+      due_by: nullable(Time),
+      overdue: Type.Boolean(),
+    }),
+  ),
+  obligations: Type.Array(Obligation),
+  events: Type.Array(EvidenceEventSchema),
+});
+
+export const AdmissionAnswer = closed({ decision: DecisionSchema, event: EvidenceEventSchema, receipt: Receipt });
+export const WorkloadAnswer = closed({ workload: WorkloadViewSchema, event: EvidenceEventSchema, receipt: Receipt });
+
+export type Transition = Static<typeof Transition>;
+export type LifecycleBody = Static<typeof LifecycleBodySchema>;
+export type AttestationBody = Static<typeof AttestationBodySchema>;
+export type WorkloadView = Static<typeof WorkloadViewSchema>;
