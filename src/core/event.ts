@@ -1,0 +1,47 @@
+// An event: the signed statement of one governed action, and its place in its stream (spec evidence §1, §3).
+import { hash } from "node:crypto";
+import { canonicalJson } from "./json.ts";
+import type { EvidenceEvent } from "./schema/event.ts";
+
+/** What is said, before it has a place in a stream. Optional members are left out, never null. */
+export type EventDraft = Omit<EvidenceEvent, "chain_id" | "sequence" | "prev_hash" | "event_hash" | "hash_profile_id">;
+
+/** Where a stream ends: how many events it has, and the hash of the last. */
+export interface Head {
+  readonly size: number;
+  readonly hash: string | null;
+}
+
+export const HASH_PROFILE = "ecs-hash-v1";
+/** What a digest stands for where there is nothing: no policy active, no authority used (spec evidence §1). */
+export const EMPTY_SET = "[]";
+export const EMPTY_STREAM: Head = { size: 0, hash: null };
+
+/** `"sha256:" + hex` of the bytes, or of the text's UTF-8. */
+export function digestOf(data: string | Uint8Array): string {
+  return `sha256:${hash("sha256", data, "hex")}`;
+}
+
+/** The stream that a tenant has on a node (spec evidence §3). */
+export function chainId(tenantId: string, nodeId: string): string {
+  return `${tenantId}/${nodeId}`;
+}
+
+/**
+ * Puts a draft at the end of its stream.
+ * @returns the event's canonical bytes as text (RFC 8785), and the stream's new head, whose hash is the
+ *   `event_hash`: SHA-256 of the canonical event without that member.
+ */
+export function linkEvent(draft: EventDraft, chain_id: string, head: Head): { text: string; head: Head } {
+  const { actor, authority_snapshot_id, correlation_id, details, ...rest } = draft;
+  // Members sort by name, so `event_hash` stands between these two halves, and each is serialised once.
+  const before = canonicalJson({ actor, authority_snapshot_id, chain_id, correlation_id, ...(details && { details }) }).slice(0, -1);
+  const after = canonicalJson({ ...rest, hash_profile_id: HASH_PROFILE, prev_hash: head.hash, sequence: head.size }).slice(1);
+  const eventHash = digestOf(`${before},${after}`);
+  return { text: `${before},"event_hash":"${eventHash}",${after}`, head: { size: head.size + 1, hash: eventHash } };
+}
+
+/** The event in a record (compact JWS), read but not verified. */
+export function eventTextOf(record: string): string {
+  return Buffer.from(record.slice(record.indexOf(".") + 1, record.lastIndexOf(".")), "base64url").toString("utf8");
+}

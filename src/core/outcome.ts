@@ -1,0 +1,92 @@
+// What a policy may answer to an admission, what is refused instead when it answers anything else, and how a refusal is explained.
+
+import { Compile } from "typebox/compile";
+import type { RefusalClass } from "./schema/decision.ts";
+import { PolicyDecisionSchema, type Decision, type PolicyDecision } from "./schema/decision.ts";
+import { ENVELOPE_KINDS } from "./schema/base.ts";
+
+const decisionShape = Compile(PolicyDecisionSchema);
+
+export interface CatalogueEntry {
+  readonly class: RefusalClass;
+  readonly title: string;
+  readonly message: string;
+  readonly solution: string;
+}
+
+/** code → its explanation; part of the policy bundle (`data.railgate.catalogue`). */
+export type Catalogue = { readonly [code: string]: CatalogueEntry };
+
+/** What the host itself refuses; explained here because no policy may be there to do it. */
+export const HOST_REFUSALS = {
+  policy_unavailable: {
+    rule: "POL-01",
+    class: "dependency_unavailable_fail_closed",
+    title: "No policy is active",
+    message: "No policy is active on this node, or the signature or integrity of its bundle failed.",
+    solution: "Give the node a policy bundle signed by a key it trusts; `railgate doctor` says what is wrong with the present one.",
+  },
+  policy_error: {
+    rule: "POL-03",
+    class: "dependency_unavailable_fail_closed",
+    title: "The policy could not decide",
+    message: "Evaluating the policy failed, ran over its limit, or gave an answer that is not a decision.",
+    solution: "Look for this decision's id in the node's log, replay its stored input with `opa eval`, and repair the policy.",
+  },
+  evidence_unavailable: {
+    rule: "EVI-01",
+    class: "dependency_unavailable_fail_closed",
+    title: "Evidence could not be recorded",
+    message: "The decision could not be made durable, so nothing was admitted.",
+    solution: "Make room on the node's disk or make its data directory writable, then ask again; the node recovers by itself.",
+  },
+} as const satisfies { [code: string]: CatalogueEntry & { rule: string } };
+
+/** The refusal by which the host fails closed, in place of a policy's answer. */
+export function hostRefusal(code: "policy_unavailable" | "policy_error", declared: unknown): PolicyDecision {
+  const { rule, class: refusalClass } = HOST_REFUSALS[code];
+  return {
+    outcome: "refused",
+    envelope: { declared: typeof declared === "string" ? declared : null, required: null, triggers: [] },
+    refusals: [{ code, class: refusalClass, rule, pointer: "", params: {} }],
+    obligations: [],
+    rail: { least_level: null },
+  };
+}
+
+/**
+ * Recognises a policy's output, or says why it is no decision (POL-03). An acceptance is recognised only when every
+ * member is what it must be, nothing was refused, and envelope and rail level are known.
+ */
+export function recognise(output: unknown, catalogue: Catalogue): { decision: PolicyDecision } | { problem: string } {
+  if (!decisionShape.Check(output)) {
+    const [error] = decisionShape.Errors(output);
+    return { problem: `${error?.instancePath || "it"} ${error?.message ?? "is not a decision"}` };
+  }
+  const { outcome, envelope, refusals, rail } = output;
+  if ((outcome === "accepted") !== (refusals.length === 0)) return { problem: "it contradicts its refusals" };
+  if (envelope.required === null || rail.least_level === null) return { problem: "it leaves out the required envelope or rail level" };
+  if (outcome === "accepted" && !(ENVELOPE_KINDS as readonly unknown[]).includes(envelope.declared)) return { problem: "it accepts an unknown envelope" };
+  const unexplained = refusals.find((refusal) => !Object.hasOwn(catalogue, refusal.code));
+  if (unexplained) return { problem: `its catalogue has no code ${unexplained.code}` };
+  return { decision: output };
+}
+
+/** The decision with each refusal's title, message and solution from the catalogue, `{param}`s filled in. */
+export function explain(decision: PolicyDecision, catalogue: Catalogue): Decision {
+  const refusals = decision.refusals.map((refusal) => {
+    const entry = entryOf(refusal.code, catalogue);
+    const fill = (text: string) => text.replace(/\{(\w+)\}/g, (_, name: string) => shown(refusal.params[name]));
+    return { ...refusal, title: entry.title, message: fill(entry.message), solution: fill(entry.solution) };
+  });
+  return { ...decision, refusals };
+}
+
+function entryOf(code: string, catalogue: Catalogue): CatalogueEntry {
+  return Object.hasOwn(catalogue, code) ? catalogue[code]! : HOST_REFUSALS[code as keyof typeof HOST_REFUSALS];
+}
+
+function shown(param: unknown): string {
+  if (param === undefined || param === null) return "nothing";
+  return typeof param === "string" ? param : JSON.stringify(param);
+}

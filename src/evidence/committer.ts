@@ -1,0 +1,49 @@
+// The committer's thread: signs a batch, appends it with its state in one transaction, and says so. Nothing else writes the database.
+import { createPrivateKey } from "node:crypto";
+import { parentPort, workerData } from "node:worker_threads";
+import { openSqliteWriter } from "../store/sqlite.ts";
+import type { StoreWriter } from "../store/store.ts";
+import { recordSigner } from "./sign.ts";
+import type { CommitterData, CommitterReply, CommitterRequest, UnsignedAppend } from "./committer-messages.ts";
+
+const { storePath, privateJwk, kid } = workerData as CommitterData;
+const signRecord = recordSigner(createPrivateKey({ key: privateJwk, format: "jwk" }), kid);
+
+let store: StoreWriter | undefined;
+/** Batches linked before the last failure stand on events that never were; they are refused unread. */
+let epoch = 0;
+
+parentPort!.on("message", (request: CommitterRequest) => {
+  if (request.kind === "close") {
+    store?.close();
+    parentPort!.close();
+    return;
+  }
+  const stale = request.epoch < epoch;
+  parentPort!.postMessage(stale ? failed(request.batch, "an earlier batch failed") : commit(request.batch, request.events));
+});
+
+function commit(batch: number, events: readonly UnsignedAppend[]): CommitterReply {
+  try {
+    const started = performance.now();
+    const records = events.map((event) => signRecord(event.text));
+    const signed = performance.now();
+    store ??= openSqliteWriter(storePath);
+    const firstPosition = store.append(events.map((event, i) => ({ ...event, record: records[i]! })));
+    return { kind: "committed", batch, records, firstPosition, signingMs: signed - started, commitMs: performance.now() - signed };
+  } catch (error) {
+    epoch++;
+    // After an I/O error the connection itself is suspect; the next batch opens a new one.
+    try {
+      store?.close();
+    } catch {
+      // It is given up either way.
+    }
+    store = undefined;
+    return failed(batch, (error as Error).message);
+  }
+}
+
+function failed(batch: number, message: string): CommitterReply {
+  return { kind: "failed", batch, epoch, message };
+}

@@ -1,0 +1,58 @@
+// The node's signing key: made at first start, private file mode 0600, never logged (spec evidence §5).
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { calculateJwkThumbprint } from "jose";
+import { RailgateError } from "../core/errors.ts";
+import { writeDurably } from "./files.ts";
+
+/** The private key that the database names is not there; signing with another would break the stream's key history. */
+export class KeyError extends RailgateError {
+  static override code = "key_unavailable";
+}
+
+export interface SigningKey {
+  readonly kid: string;
+  readonly privateKey: KeyObject;
+  /** Public JWK with `kid`, `alg`, `use`. */
+  readonly publicJwk: { readonly [member: string]: unknown; readonly kid: string };
+}
+
+/** Where a node's private event key lies. */
+export function eventKeyFile(dataDir: string): string {
+  return join(dataDir, "keys", "event.jwk");
+}
+
+/**
+ * Reads the node's event key, or makes it where `mayCreate`.
+ * @throws KeyError when the file is missing but events were signed before, or is no Ed25519 private JWK.
+ */
+export async function loadEventKey(dataDir: string, mayCreate: boolean): Promise<SigningKey> {
+  const file = eventKeyFile(dataDir);
+  if (!existsSync(file)) {
+    if (!mayCreate) {
+      throw new KeyError(`${file} is missing, but this node has signed with it; restore the file from its backup`);
+    }
+    const { privateKey } = generateKeyPairSync("ed25519");
+    writeDurably(file, `${JSON.stringify(privateKey.export({ format: "jwk" }))}\n`, 0o600);
+  }
+  return signingKey(readPrivateKey(file));
+}
+
+async function signingKey(privateKey: KeyObject): Promise<SigningKey> {
+  const jwk = createPublicKey(privateKey).export({ format: "jwk" });
+  const kid = await calculateJwkThumbprint(jwk as { kty: string });
+  return { kid, privateKey, publicJwk: { ...jwk, kid, alg: "EdDSA", use: "sig" } };
+}
+
+function readPrivateKey(file: string): KeyObject {
+  let key: KeyObject;
+  try {
+    key = createPrivateKey({ key: JSON.parse(readFileSync(file, "utf8")), format: "jwk" });
+  } catch {
+    // The cause could quote the key, so it is not passed on.
+    throw new KeyError(`${file} holds no private key in JWK form`);
+  }
+  if (key.asymmetricKeyType !== "ed25519") throw new KeyError(`${file} holds a key that is not Ed25519`);
+  return key;
+}

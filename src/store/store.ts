@@ -1,0 +1,97 @@
+// The store's one interface: evidence and state, committed together by a single writer, read by anyone.
+import type { Head } from "../core/event.ts";
+
+/** One event as it is appended: its signed record, and what is needed to find it again. */
+export interface EventRow {
+  readonly chain_id: string;
+  readonly sequence: number;
+  readonly id: string;
+  readonly event_type: string;
+  readonly outcome: string;
+  readonly tenant_id: string;
+  readonly workload_id: string | null;
+  readonly correlation_id: string;
+  readonly occurred_at_ms: number;
+  readonly event_hash: string;
+  /** Content address of the artifact, `sha256:<hex>`. */
+  readonly artifact_digest: string;
+}
+
+/** A piece of state that changes in the same transaction as its evidence. `value` null deletes it. */
+export interface StateWrite {
+  readonly kind: "workload" | "mesh";
+  readonly tenant_id: string;
+  readonly key: string;
+  /** JSON. */
+  readonly value: string | null;
+}
+
+export interface Blob {
+  readonly digest: string;
+  readonly bytes: Uint8Array;
+}
+
+/** One event with all that commits with it. */
+export interface Append extends EventRow {
+  readonly record: string;
+  /** The artifact's exact bytes as text; null where it is one of the shared `blobs`, of this event or an earlier one. */
+  readonly artifact: string | null;
+  /** Artifacts that many events share, by content address; stored once. */
+  readonly blobs: readonly Blob[];
+  readonly states: readonly StateWrite[];
+}
+
+export interface StoredEvent {
+  /** Order of commit over all streams; the cursor of a listing. */
+  readonly position: number;
+  readonly record: string;
+}
+
+export interface EventQuery {
+  readonly tenant_id?: string | undefined;
+  readonly chain_id?: string | undefined;
+  readonly event_type?: string | undefined;
+  readonly outcome?: string | undefined;
+  readonly workload_id?: string | undefined;
+  readonly correlation_id?: string | undefined;
+  readonly since_ms?: number | undefined;
+  readonly until_ms?: number | undefined;
+  readonly order: "asc" | "desc";
+  readonly limit: number;
+  /** Continue behind this position. */
+  readonly after?: number | undefined;
+}
+
+/** A public key that signs or signed for this node. */
+export interface KeyRow {
+  readonly kid: string;
+  readonly role: "event";
+  /** JWK, public members only. */
+  readonly jwk: { readonly [member: string]: unknown };
+  readonly created_at_ms: number;
+  readonly retired_at_ms: number | null;
+}
+
+/** Reads see what is committed, and nothing else. */
+export interface StoreReader {
+  heads(): Map<string, Head>;
+  events(query: EventQuery): StoredEvent[];
+  event(id: string): (StoredEvent & { tenant_id: string; artifact_digest: string }) | undefined;
+  /** Exact bytes by content address; `eventId` where the artifact belongs to that event alone. */
+  artifact(digest: string, eventId?: string): Uint8Array | undefined;
+  state(kind: StateWrite["kind"], tenantId: string, key: string): string | undefined;
+  states(kind: StateWrite["kind"], tenantId: string | undefined, limit: number, after?: { tenant_id: string; key: string }):
+    { tenant_id: string; key: string; value: string }[];
+  keys(): KeyRow[];
+  meta(name: string): string | undefined;
+  close(): void;
+}
+
+/** The single writer. Every method is durable when it returns. */
+export interface StoreWriter {
+  /** All or nothing. @returns the position of the first event. */
+  append(batch: readonly Append[]): number;
+  putKey(key: KeyRow): void;
+  putMeta(name: string, value: string): void;
+  close(): void;
+}
