@@ -31,7 +31,7 @@ export function checkSettings(schema: TSchema, value: unknown): CheckedSettings 
 }
 
 function check(schema: SettingSchema, value: unknown, path: SettingPath, into: CheckedSettings): void {
-  if (schema["x-unsupported"] !== undefined) return void into.faults.push({ path, message: `not supported by Railgate, remove it: ${schema["x-unsupported"]}` });
+  if (schema["x-unsupported"] !== undefined) return isNothing(value) ? undefined : void into.faults.push({ path, message: `not supported by Railgate, remove it: ${schema["x-unsupported"]}` });
   if (schema["x-unused"] !== undefined) return void into.unused.push({ path, message: schema["x-unused"] });
   const chosen = schema.anyOf?.find((option) => option.type === typeName(value)) ?? schema;
   const wrong = () => into.faults.push({ path, message: `must be ${chosen.description ?? schema.description ?? chosen.type}` });
@@ -57,6 +57,9 @@ function checkMembers(schema: SettingSchema, value: Record<string, unknown>, pat
 }
 
 const supportedNames = (known: Record<string, SettingSchema>) => Object.keys(known).filter((name) => known[name]!["x-unsupported"] === undefined);
+
+/** Written down, yet the same as leaving it out. */
+const isNothing = (value: unknown) => value === false || value === "" || (typeName(value) === "object" && Object.keys(value as object).length === 0);
 
 /** `, did you mean "x"?` or nothing. */
 export function didYouMean(word: string, known: readonly string[]): string {
