@@ -163,7 +163,7 @@ export class Gate {
       },
     });
     const inputText = JSON.stringify(input);
-    const { decision, problem } = this.#evaluate(policy, encoder.encode(inputText), request.workload.envelope?.kind);
+    const { decision, problem } = this.#evaluate(policy, encoder.encode(inputText), declaredKind(request));
     return { request, tokens, nowMs, policyDigest, catalogue: policy?.catalogue ?? {}, input, inputText, decision, problem };
   }
 
@@ -235,6 +235,10 @@ export class Gate {
       throw error;
     }
   }
+}
+
+function declaredKind({ workload: { envelope } }: AdmissionRequest): unknown {
+  return typeof envelope === "object" ? envelope.kind : envelope;
 }
 
 /** The artifact: exactly what was evaluated and what came out (spec evidence §1). */

@@ -127,6 +127,10 @@ class SqliteWriter implements StoreWriter {
     this.#db.close();
   }
 
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
   #transaction(work: () => void): void {
     this.#db.exec("BEGIN IMMEDIATE");
     try {
@@ -238,6 +242,10 @@ class SqliteReader implements StoreReader {
 
   close(): void {
     this.#db.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 }
 

@@ -73,7 +73,7 @@ export interface KeyRow {
 }
 
 /** Reads see what is committed, and nothing else. */
-export interface StoreReader {
+export interface StoreReader extends Disposable {
   heads(): Map<string, Head>;
   events(query: EventQuery): StoredEvent[];
   event(id: string): (StoredEvent & { tenant_id: string; artifact_digest: string }) | undefined;
@@ -88,7 +88,7 @@ export interface StoreReader {
 }
 
 /** The single writer. Every method is durable when it returns. */
-export interface StoreWriter {
+export interface StoreWriter extends Disposable {
   /** All or nothing. @returns the position of the first event. */
   append(batch: readonly Append[]): number;
   putKey(key: KeyRow): void;

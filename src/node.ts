@@ -1,0 +1,265 @@
+// A node: the parts of Railgate put together over one data directory, and the events that are its own.
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { v7 as uuidv7 } from "uuid";
+import { BundleError, EvidenceUnavailableError } from "./core/errors.ts";
+import { digestOf, EMPTY_SET, eventTextOf, type EventDraft } from "./core/event.ts";
+import { canonicalJson } from "./core/json.ts";
+import type { PolicyDecision } from "./core/schema/decision.ts";
+import type { Context } from "./core/schema/input.ts";
+import type { EventType } from "./core/schema/event.ts";
+import { eventKeyFile, KeyError, loadEventKey, type SigningKey } from "./evidence/keys.ts";
+import { DEFAULT_LEDGER_LIMITS, Ledger, type BatchFigures } from "./evidence/ledger.ts";
+import { DataDirLock } from "./evidence/lock.ts";
+import { StateView } from "./evidence/state.ts";
+import { Gate, type ActivePolicy } from "./gate.ts";
+import { DEFAULT_LIMITS } from "./policy/evaluator.ts";
+import { loadBundle, type BundleKeys, type Policy } from "./policy/policy.ts";
+import { openSqliteReader, openSqliteWriter } from "./store/sqlite.ts";
+import type { Blob, StoredEvent, StoreReader } from "./store/store.ts";
+import { makeTrust, type TrustConfig } from "./trust.ts";
+
+/** Where a bundle comes from, and whose signature makes it acceptable. */
+export interface BundleSource {
+  readonly bytes: () => Uint8Array;
+  readonly keys: BundleKeys;
+  readonly keyId?: string | undefined;
+  readonly scope?: string | undefined;
+}
+
+/** What operators measure and are told; every member is optional. */
+export interface NodeObserver {
+  evaluated?(ms: number): void;
+  decided?(decision: PolicyDecision): void;
+  /** The cause of a POL-01 or POL-03, which the caller is not told. */
+  policyFailed?(problem: string, eventId: string): void;
+  committed?(figures: BatchFigures): void;
+  /** Decisions were lost to a store that could not be written; their callers were told EVI-01. */
+  evidenceFailed?(message: string): void;
+}
+
+export interface NodeOptions {
+  readonly dataDir: string;
+  /** Default: the prebuilt bundle that comes with Railgate. */
+  readonly bundle?: BundleSource | undefined;
+  /** Default: made at first start and kept. */
+  readonly nodeId?: string | undefined;
+  readonly trust?: TrustConfig | undefined;
+  readonly evidenceProfileId?: string | undefined;
+  /** Longest evaluation, in milliseconds (POL-03). */
+  readonly evaluationMsMax?: number | undefined;
+  /** Events that may wait to be recorded. */
+  readonly queueMax?: number | undefined;
+  /** Whether this node is cut off from upstream; asked at each decision. Default: connected. */
+  readonly partition?: (() => Context["partition"]) | undefined;
+  /** Milliseconds since the epoch. */
+  readonly now?: (() => number) | undefined;
+  readonly observe?: NodeObserver | undefined;
+}
+
+/** Keys and bundle that come with Railgate, beside `src/` and `dist/` alike. */
+export const DEFAULT_BUNDLE: BundleSource = {
+  bytes: () => readFileSync(new URL("../bundles/railgate.tar.gz", import.meta.url)),
+  get keys() {
+    return JSON.parse(readFileSync(new URL("../bundles/railgate.jwks.json", import.meta.url), "utf8")) as BundleKeys;
+  },
+};
+
+export const VERSION = (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }).version;
+
+const CONNECTED: Context["partition"] = { state: "connected", since: null };
+
+/** Where a data directory keeps its database. */
+export const storeFile = (dataDir: string): string => join(dataDir, "railgate.db");
+
+export class RailgateNode implements AsyncDisposable {
+  readonly gate: Gate;
+  readonly nodeId: string;
+  /** Committed evidence and state. */
+  readonly store: StoreReader;
+  readonly #lock: DataDirLock;
+  readonly #ledger: Ledger;
+  readonly #options: NodeOptions;
+  readonly #listeners = new Set<(events: readonly StoredEvent[]) => void>();
+  #active: ActivePolicy = { policy: null, confirmedAtMs: null };
+  #policyProblem: string | undefined = "no policy was loaded yet";
+
+  private constructor(options: NodeOptions, lock: DataDirLock, store: StoreReader, nodeId: string, key: SigningKey) {
+    this.#options = options;
+    this.#lock = lock;
+    this.store = store;
+    this.nodeId = nodeId;
+    const observe = options.observe ?? {};
+    const states = new StateView(store);
+    this.#ledger = new Ledger(
+      store,
+      nodeId,
+      { storePath: storeFile(options.dataDir), privateJwk: key.privateKey.export({ format: "jwk" }), kid: key.kid },
+      { ...DEFAULT_LEDGER_LIMITS, ...(options.queueMax !== undefined && { queueMax: options.queueMax }) },
+    );
+    this.#ledger.onCommit = (events, figures) => {
+      states.trim(this.#ledger.committed);
+      observe.committed?.(figures);
+      for (const listener of this.#listeners) listener(events);
+    };
+    this.#ledger.onReset = () => {
+      states.reset();
+      observe.evidenceFailed?.(this.#ledger.failure ?? "unknown");
+    };
+    this.gate = new Gate({
+      ledger: this.#ledger,
+      states,
+      trust: makeTrust(options.trust ?? { authorities: [], attesters: [] }),
+      active: () => this.#active,
+      partition: options.partition ?? (() => CONNECTED),
+      evidenceProfileId: this.#evidenceProfileId,
+      now: this.#now,
+      newId: uuidv7,
+      observe: {
+        evaluated: (ms) => observe.evaluated?.(ms),
+        decided: (decision) => observe.decided?.(decision),
+        policyFailed: (problem, eventId) => observe.policyFailed?.(problem, eventId),
+      },
+    });
+  }
+
+  /**
+   * Opens a data directory, making it where there is none; loads the policy; records that the node started. A policy
+   * that cannot be used does not stop it: everything is then refused with POL-01, and evidenced.
+   * @throws StoreLockedError another process holds the directory.
+   * @throws KeyError the private key is not the one that the node signs with.
+   * @throws EvidenceUnavailableError the directory cannot be written.
+   */
+  static async open(given: NodeOptions): Promise<RailgateNode> {
+    const options = { ...given, dataDir: resolve(given.dataDir) };
+    const now = options.now ?? Date.now;
+    const lock = DataDirLock.acquire(options.dataDir, new Date(now()).toISOString());
+    let store: StoreReader | undefined;
+    try {
+      const { nodeId, key } = await prepare(options, now());
+      store = openSqliteReader(storeFile(options.dataDir));
+      const node = new RailgateNode(options, lock, store, nodeId, key);
+      await node.#start(key);
+      return node;
+    } catch (error) {
+      store?.close();
+      lock.release();
+      throw error;
+    }
+  }
+
+  get policy(): Policy | null {
+    return this.#active.policy;
+  }
+
+  /** What keeps this node from admitting anything; undefined when it is ready. */
+  get problem(): string | undefined {
+    if (this.#policyProblem !== undefined) return `policy: ${this.#policyProblem}`;
+    return this.#ledger.failure === undefined ? undefined : `evidence: ${this.#ledger.failure}`;
+  }
+
+  /** Decisions linked and not yet durable. */
+  get waiting(): number {
+    return this.#ledger.waiting;
+  }
+
+  /** Public keys, current and retired, with which this node's records verify. */
+  jwks(): { keys: { readonly [member: string]: unknown }[] } {
+    return { keys: this.store.keys().map((key) => key.jwk) };
+  }
+
+  /** Calls back in commit order with what became durable. @returns a function that ends it. */
+  subscribe(listener: (events: readonly StoredEvent[]) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Tells whoever finds the data directory locked where this node can be asked. */
+  listening(url: string): void {
+    this.#lock.listening(url);
+  }
+
+  /** Waits for what was decided to become durable, then lets go of the data directory. */
+  async close(): Promise<void> {
+    await this.#ledger.close();
+    this.store.close();
+    this.#lock.release();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  readonly #now = (): number => (this.#options.now ?? Date.now)();
+
+  get #evidenceProfileId(): string {
+    return this.#options.evidenceProfileId ?? "ecs-evidence-admissible";
+  }
+
+  async #start(key: SigningKey): Promise<void> {
+    const source = this.#options.bundle ?? DEFAULT_BUNDLE;
+    const limits = { ...DEFAULT_LIMITS, ...(this.#options.evaluationMsMax !== undefined && { evaluationMsMax: this.#options.evaluationMsMax }) };
+    let rejected: BundleError | undefined;
+    try {
+      const policy = await loadBundle(source.bytes(), { keys: source.keys, limits, ...(source.keyId !== undefined && { keyId: source.keyId }), ...(source.scope !== undefined && { scope: source.scope }) });
+      this.#active = { policy, confirmedAtMs: null };
+      this.#policyProblem = undefined;
+    } catch (error) {
+      rejected = error instanceof BundleError ? error : new BundleError("archive", `the bundle cannot be read: ${(error as Error).message}`, { cause: error });
+      this.#policyProblem = rejected.message;
+    }
+    await this.#record("node.start", "accepted", { node_id: this.nodeId, version: VERSION, kid: key.kid });
+    if (rejected) await this.#record("policy.reject", "refused", { reason: rejected.reason, problem: rejected.message });
+    else await this.#recordActivation(this.#active.policy!);
+  }
+
+  /** Once per change of policy, not per start. */
+  async #recordActivation(policy: Policy): Promise<void> {
+    const [last] = this.store.events({ event_type: "policy.activate", order: "desc", limit: 1 });
+    if (last && (JSON.parse(eventTextOf(last.record)) as { policy_snapshot_id: string }).policy_snapshot_id === policy.digest) return;
+    await this.#record("policy.activate", "accepted", { digest: policy.digest, revision: policy.revision, sequence: policy.sequence }, policy);
+  }
+
+  /** Records an event of the node itself, in the stream `default/<node_id>`. Its artifact is the bundle, or its details. */
+  async #record(type: EventType, outcome: "accepted" | "refused", details: { [name: string]: unknown }, bundle?: Policy): Promise<void> {
+    const artifact = canonicalJson(details);
+    const artifactDigest = bundle?.digest ?? digestOf(artifact);
+    const nowMs = this.#now();
+    const draft: EventDraft = {
+      id: uuidv7(),
+      event_type: type,
+      occurred_at: new Date(nowMs).toISOString(),
+      tenant_id: "default",
+      actor: "node",
+      correlation_id: uuidv7(),
+      outcome,
+      evidence_profile_id: this.#evidenceProfileId,
+      evidence_pointer: `eosc://evidence/${artifactDigest}`,
+      policy_snapshot_id: this.#active.policy?.digest ?? digestOf(EMPTY_SET),
+      authority_snapshot_id: digestOf(EMPTY_SET),
+      ...(outcome === "refused" && { refusal_reason_class: "dependency_unavailable_fail_closed", refusal_reason_code: "policy_unavailable" }),
+      details,
+    };
+    const blobs: Blob[] = bundle ? [{ digest: bundle.digest, bytes: bundle.bytes }] : [];
+    const [receipt] = this.#ledger.append([{ draft, artifact: bundle ? null : artifact, artifactDigest, workloadId: null, occurredAtMs: nowMs, blobs, states: [] }]);
+    await receipt;
+  }
+}
+
+/** Makes sure of database, node id and key, writing what is missing. */
+async function prepare(options: NodeOptions, nowMs: number): Promise<{ nodeId: string; key: SigningKey }> {
+  try {
+    using writer = openSqliteWriter(storeFile(options.dataDir));
+    using reader = openSqliteReader(storeFile(options.dataDir));
+    const [known] = reader.keys().filter((key) => key.role === "event" && key.retired_at_ms === null);
+    const key = await loadEventKey(options.dataDir, known === undefined);
+    if (known && known.kid !== key.kid) throw new KeyError(`the private key in ${eventKeyFile(options.dataDir)} is not ${known.kid}, with which this node signs; restore that one from its backup`);
+    if (!known) writer.putKey({ kid: key.kid, role: "event", jwk: key.publicJwk, created_at_ms: nowMs, retired_at_ms: null });
+    const nodeId = options.nodeId ?? reader.meta("node_id") ?? `node-${key.kid.replaceAll(/[^a-zA-Z0-9]/g, "").slice(0, 8).toLowerCase()}`;
+    if (reader.meta("node_id") !== nodeId) writer.putMeta("node_id", nodeId);
+    return { nodeId, key };
+  } catch (error) {
+    if (error instanceof KeyError) throw error;
+    throw new EvidenceUnavailableError(`the data directory ${options.dataDir} cannot be used: ${(error as Error).message}`, { cause: error });
+  }
+}
