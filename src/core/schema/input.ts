@@ -31,7 +31,7 @@ export const AuthorityFact = closed({
 export const AttestationFact = closed({
   form: oneOf(["token", "report"]),
   status: oneOf(["verified", "rejected", "reported"]),
-  error: nullable(oneOf([...VERIFICATION_ERRORS, "nonce"])),
+  error: nullable(oneOf([...VERIFICATION_ERRORS, "nonce", "window"])),
   issuer: NullableText,
   report_ref: NullableText,
   platform_type: NullableText,

@@ -13,8 +13,7 @@ const KEPT = new Set(["type", "properties", "required", "items", "additionalProp
 /**
  * What `opa check --schema` understands: names and types. Patterns, enumerations and bounds say nothing to a type
  * checker, and RE2 may not even read them. A union of objects becomes one object that has the members of all, since a
- * rule that reads `envelope.container` means it where there is one; a null is dropped beside objects, whose members
- * rules read behind a test for null, and kept beside scalars.
+ * rule that reads `envelope.container` means it where there is one.
  */
 export function opaSchema(schema: TSchema): object {
   return simplify(plainSchema(schema) as Json);
@@ -34,7 +33,9 @@ function union(branches: Json[]): Json {
   const objects = branches.filter((branch) => branch.type === "object");
   if (objects.length === 0) return { anyOf: branches };
   const properties = Object.assign({}, ...objects.map((branch) => branch.properties)) as Json;
-  return { type: "object", properties, additionalProperties: false };
+  const others = branches.filter((branch) => branch.type !== "object");
+  const merged = { type: "object", properties, additionalProperties: false };
+  return others.length === 0 ? merged : { anyOf: [merged, ...others] };
 }
 
 function mapValues<V, W>(record: Record<string, V>, change: (value: V) => W): Record<string, W> {

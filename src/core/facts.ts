@@ -1,0 +1,113 @@
+// Builds the input document of the law: normalises what a caller declared into facts that rules compare, never parse.
+import type {
+  AttestationFact,
+  AuthorityFact,
+  CallerFact,
+  Context,
+  ExceptionFact,
+  Facts,
+  WorkloadFact,
+  AdmissionInput,
+} from "./schema/input.ts";
+import type { AdmissionRequest, AttestationRequest } from "./schema/request.ts";
+import { durationS, timeMs, wholeSecondsUtc } from "./time.ts";
+
+/** What was found out about the tokens of a request. `attestation` is null where the request bears a report or none. */
+export type TrustFacts = {
+  authority: AuthorityFact | null;
+  attestation: AttestationFact | null;
+  exceptions: ExceptionFact[];
+};
+
+/** The facts of a request that bears no token. */
+export const NO_TRUST: TrustFacts = Object.freeze({ authority: null, attestation: null, exceptions: [] });
+
+type Known = {
+  request: AdmissionRequest;
+  /** The one reading of the clock that this decision is made at, milliseconds since the epoch. */
+  nowMs: number;
+  caller: CallerFact | null;
+  trust: TrustFacts;
+  workload: WorkloadFact | null;
+  context: Context;
+};
+
+/** The input of `railgate/admission/decision`. Its members are always in the same order, so equal facts give equal bytes. */
+export function buildInput({ request, nowMs, caller, trust, workload, context }: Known): AdmissionInput {
+  const facts: Facts = {
+    now: new Date(nowMs).toISOString(),
+    now_ms: nowMs,
+    caller,
+    artifacts: artifacts(request),
+    reattestation: reattestation(request, nowMs),
+    authority: trust.authority,
+    attestation: reportFact(request.attestation, request.correlation_id) ?? trust.attestation,
+    exceptions: trust.exceptions,
+    workload,
+  };
+  return { request, facts, context };
+}
+
+type Artifact = Facts["artifacts"][number];
+type EnvelopeWithProfile = { kind?: string; [profile: string]: unknown };
+
+const PINNED_IMAGE = /^[A-Za-z0-9[][A-Za-z0-9._:/+[\]-]*@sha256:[0-9a-f]{64}$/;
+const PINNED_DIGEST = /^sha256:[0-9a-f]{64}$/;
+
+const imagePinned = (image: { reference?: string }): boolean => PINNED_IMAGE.test(image.reference ?? "");
+const componentPinned = (component: { digest?: string }): boolean => PINNED_DIGEST.test(component.digest ?? "");
+
+/** Per kind: the lists that hold artifacts, in the order in which they are reported. */
+const ARTIFACT_LISTS: Record<string, [list: string, isPinned: (artifact: object) => boolean][]> = {
+  container: [["images", imagePinned]],
+  vm: [
+    ["firmware", componentPinned],
+    ["drivers", componentPinned],
+    ["images", imagePinned],
+  ],
+  tee: [["images", imagePinned]],
+};
+
+function artifacts({ workload: { envelope } }: AdmissionRequest): Artifact[] {
+  const found: Artifact[] = [];
+  const kind = envelopeKind(envelope);
+  if (kind === undefined || !Object.hasOwn(ARTIFACT_LISTS, kind)) return found;
+  const profile = (envelope as EnvelopeWithProfile)[kind] as Record<string, object[] | undefined>;
+  for (const [list, isPinned] of ARTIFACT_LISTS[kind]!) {
+    const pointer = `/workload/envelope/${kind}/${list}/`;
+    profile[list]?.forEach((artifact, index) => found.push({ pointer: pointer + index, pinned: isPinned(artifact) }));
+  }
+  return found;
+}
+
+function envelopeKind(envelope: AdmissionRequest["workload"]["envelope"]): string | undefined {
+  return typeof envelope === "object" && Object.hasOwn(envelope, "kind") ? (envelope as EnvelopeWithProfile).kind : undefined;
+}
+
+function reattestation({ workload: { envelope } }: AdmissionRequest, nowMs: number): Facts["reattestation"] {
+  if (envelopeKind(envelope) !== "tee") return null;
+  const { reattestation_interval: interval } = (envelope as { tee: { reattestation_interval?: string } }).tee;
+  const interval_s = interval === undefined ? undefined : durationS(interval);
+  return interval_s === undefined ? null : { interval_s, by: wholeSecondsUtc(nowMs + interval_s * 1000) };
+}
+
+/**
+ * What a verifier's report says, or null where there is none. A nonce ties it to the request, so one that differs from
+ * `expectedNonce` rejects it (TEE-02).
+ */
+export function reportFact(attestation: AttestationRequest | undefined, expectedNonce: string | undefined): AttestationFact | null {
+  if (attestation === undefined || "token" in attestation) return null;
+  const { report_ref, platform_type, result, measured_at, nonce } = attestation;
+  const matches = nonce === undefined || nonce === expectedNonce;
+  return {
+    form: "report",
+    status: matches ? "reported" : "rejected",
+    error: matches ? null : "nonce",
+    issuer: null,
+    report_ref: report_ref ?? null,
+    platform_type: platform_type ?? null,
+    result: result ?? null,
+    measured_at_ms: measured_at === undefined ? null : (timeMs(measured_at) ?? null),
+    debuggable: null,
+  };
+}
