@@ -1,0 +1,59 @@
+// Runs every suite: types, Rego (`opa test`), host (ava). `npm test`; `npm test -- rego|ava|types` for one of them.
+// The last line is `N passed, N failed` over all suites; a suite that cannot run counts as a failure.
+import { spawn } from "node:child_process";
+import { regoTests } from "./rego.ts";
+
+interface Count {
+  passed: number;
+  failed: number;
+}
+
+const suites: { [name: string]: () => Promise<Count> } = { types: typecheck, rego: regoTests, ava };
+
+/** One check: does every file have the types it claims? */
+async function typecheck(): Promise<Count> {
+  const { status } = await run("tsc", ["--noEmit"]);
+  return status === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+}
+
+async function ava(): Promise<Count> {
+  const { status, output } = await run("ava", []);
+  const count = (what: string) => Number(new RegExp(`^\\s*(\\d+) ${what}`, "m").exec(output)?.[1] ?? 0);
+  const failed = count("tests? failed") + count("uncaught exceptions?") + count("unhandled rejections?") + count("test files? (?:was|were) not run");
+  return { passed: count("tests? passed"), failed: status === 0 ? failed : Math.max(failed, 1) };
+}
+
+/** Runs a command of ours, showing what it says and keeping it. */
+function run(command: string, args: string[]): Promise<{ status: number; output: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+    let output = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+      process.stdout.write(text);
+    });
+    child.on("error", (error) => resolve({ status: 1, output: error.message }));
+    child.on("close", (code) => resolve({ status: code ?? 1, output }));
+  });
+}
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.find((name) => !Object.hasOwn(suites, name));
+if (unknown !== undefined) {
+  console.error(`There is no suite "${unknown}"; there are ${Object.keys(suites).join(", ")}.`);
+  process.exit(2);
+}
+const total: Count = { passed: 0, failed: 0 };
+for (const [name, suite] of Object.entries(suites)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  console.log(`\n── ${name}`);
+  const count = await suite().catch((error: Error) => {
+    console.error(error.message);
+    return { passed: 0, failed: 1 };
+  });
+  console.log(`${name}: ${count.passed} passed, ${count.failed} failed`);
+  total.passed += count.passed;
+  total.failed += count.failed;
+}
+console.log(`\n${total.passed} passed, ${total.failed} failed`);
+process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;

@@ -1,0 +1,159 @@
+// The ledger over a real store: chains without gaps, one commit for a group, and what happens when a commit fails.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import test from "ava";
+import { compactVerify, importJWK, type JWK } from "jose";
+import canonicalize from "canonicalize";
+import { createHash } from "node:crypto";
+import { v7 as uuidv7 } from "uuid";
+import { digestOf } from "../../src/core/event.ts";
+import type { EvidenceEvent } from "../../src/core/schema/event.ts";
+import { loadEventKey, type SigningKey } from "../../src/evidence/keys.ts";
+import { DEFAULT_LEDGER_LIMITS, Ledger, type Entry, type LedgerLimits } from "../../src/evidence/ledger.ts";
+import { openSqliteReader, openSqliteWriter } from "../../src/store/sqlite.ts";
+import type { StoreReader } from "../../src/store/store.ts";
+
+interface Bench {
+  ledger: Ledger;
+  reader: StoreReader;
+  key: SigningKey;
+  path: string;
+}
+
+async function withLedger(work: (bench: Bench) => Promise<void>, limits: LedgerLimits = DEFAULT_LEDGER_LIMITS): Promise<void> {
+  const dir = mkdtempSync(join(tmpdir(), "railgate-ledger-"));
+  const path = join(dir, "railgate.db");
+  openSqliteWriter(path).close();
+  const key = await loadEventKey(dir, true);
+  const reader = openSqliteReader(path);
+  const ledger = new Ledger(reader, "node-1", { storePath: path, privateJwk: key.privateKey.export({ format: "jwk" }), kid: key.kid }, limits);
+  try {
+    await work({ ledger, reader, key, path });
+  } finally {
+    await ledger.close();
+    reader.close();
+    rmSync(dir, { recursive: true });
+  }
+}
+
+function entry(tenant: string, name: string): Entry {
+  const artifact = JSON.stringify({ name });
+  const artifactDigest = digestOf(artifact);
+  return {
+    draft: {
+      id: uuidv7(),
+      event_type: "workload.admit",
+      occurred_at: "2026-01-02T03:04:05.678Z",
+      tenant_id: tenant,
+      actor: "test",
+      correlation_id: name,
+      outcome: "accepted",
+      evidence_profile_id: "ecs-evidence-baseline",
+      evidence_pointer: `eosc://evidence/${artifactDigest}`,
+      policy_snapshot_id: digestOf("policy"),
+      authority_snapshot_id: digestOf("[]"),
+      subject: name,
+      details: { workload_id: name, event_type: "a decoy", "é": [1, 2] },
+    },
+    artifact,
+    artifactDigest,
+    workloadId: name,
+    occurredAtMs: Date.parse("2026-01-02T03:04:05.678Z"),
+    blobs: [],
+    states: [{ kind: "workload", tenant_id: tenant, key: name, value: JSON.stringify({ name }) }],
+  };
+}
+
+/** Written without the writer's code: chain, hashes and signatures, from the stored records alone. */
+async function assertChains(t: { is: (a: unknown, b: unknown) => unknown }, { reader, key }: Bench): Promise<number> {
+  const publicKey = await importJWK(key.publicJwk as unknown as JWK, "EdDSA");
+  const heads = new Map<string, { sequence: number; hash: string | null }>();
+  const stored = reader.events({ order: "asc", limit: 100_000 });
+  for (const { record } of stored) {
+    const { payload, protectedHeader } = await compactVerify(record, publicKey, { algorithms: ["EdDSA"] });
+    t.is(protectedHeader["typ"], "railgate-event+jws");
+    t.is(protectedHeader.kid, key.kid);
+    const { event_hash, ...rest } = JSON.parse(Buffer.from(payload).toString()) as EvidenceEvent;
+    const before = heads.get(rest.chain_id) ?? { sequence: -1, hash: null };
+    t.is(rest.sequence, before.sequence + 1);
+    t.is(rest.prev_hash, before.hash);
+    t.is(event_hash, `sha256:${createHash("sha256").update(canonicalize(rest)!).digest("hex")}`);
+    t.is(Buffer.from(payload).toString(), canonicalize({ ...rest, event_hash }));
+    heads.set(rest.chain_id, { sequence: rest.sequence, hash: event_hash });
+  }
+  return stored.length;
+}
+
+test("many entries at once make gapless, signed chains, one per tenant", async (t) => {
+  await withLedger(async (bench) => {
+    const receipts = await Promise.all(Array.from({ length: 500 }, (_, i) => bench.ledger.append([entry(i % 3 ? "acme" : "other", `w${i}`)])).flat());
+    t.is(await assertChains(t, bench), 500);
+    const { record, eventText } = receipts[0]!;
+    t.is(Buffer.from(record.split(".")[1]!, "base64url").toString(), eventText);
+    t.is(bench.reader.state("workload", "acme", "w1"), '{"name":"w1"}');
+    t.is(Buffer.from(bench.reader.artifact(digestOf('{"name":"w1"}'), (JSON.parse(receipts[1]!.eventText) as EvidenceEvent).id)!).toString(), '{"name":"w1"}');
+  });
+});
+
+test("entries appended together commit together, whatever the batch size", async (t) => {
+  await withLedger(async ({ ledger }) => {
+    const sizes: number[] = [];
+    ledger.onCommit = (events) => sizes.push(events.length);
+    const groups = [[entry("a", "1")], Array.from({ length: 7 }, (_, i) => entry("a", `2-${i}`)), [entry("a", "3")], [entry("a", "4")]];
+    await Promise.all(groups.flatMap((group) => ledger.append(group)));
+    t.deepEqual(sizes, [1, 7, 2]);
+  }, { queueMax: 100, batchMax: 4 });
+});
+
+test("a commit that fails refuses all that stood on it, and the next one continues the chain without a gap", async (t) => {
+  await withLedger(async (bench) => {
+    const { ledger, path } = bench;
+    await Promise.all(ledger.append([entry("acme", "before")]));
+    let resets = 0;
+    ledger.onReset = () => resets++;
+
+    const other = new DatabaseSync(path);
+    other.exec("BEGIN IMMEDIATE");
+    const refused = [...ledger.append([entry("acme", "first")])];
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    refused.push(...ledger.append([entry("acme", "second")]), ...ledger.append([entry("other", "third")]));
+    const results = await Promise.allSettled(refused);
+    other.close();
+
+    for (const result of results) {
+      t.is(result.status, "rejected");
+      t.is((result as PromiseRejectedResult).reason.code, "evidence_unavailable");
+      t.regex((result as PromiseRejectedResult).reason.message, /locked/);
+    }
+    t.is(resets, 1);
+    t.regex(ledger.failure!, /locked/);
+
+    const [after] = await Promise.all(ledger.append([entry("acme", "after")]));
+    t.is((JSON.parse(after!.eventText) as EvidenceEvent).sequence, 1);
+    t.is(ledger.failure, undefined);
+    t.is(await assertChains(t, bench), 2);
+    t.is(bench.reader.state("workload", "acme", "first"), undefined);
+  });
+});
+
+test("beyond the queue's bound entries are turned away, and nothing of them is recorded", async (t) => {
+  await withLedger(async ({ ledger, reader }) => {
+    const accepted = ledger.append([entry("a", "1"), entry("a", "2")]);
+    const error = t.throws(() => ledger.append([entry("a", "3")]));
+    t.is((error as { code?: string }).code, "evidence_unavailable");
+    await Promise.all(accepted);
+    t.is(reader.events({ order: "asc", limit: 10 }).length, 2);
+  }, { queueMax: 2, batchMax: 4 });
+});
+
+test("closing waits for what was appended", async (t) => {
+  await withLedger(async ({ ledger, reader }) => {
+    const receipts = Promise.all(ledger.append([entry("a", "1"), entry("a", "2")]));
+    await ledger.close();
+    t.is((await receipts).length, 2);
+    t.is(reader.events({ order: "asc", limit: 10 }).length, 2);
+    t.throws(() => ledger.append([entry("a", "3")]), { message: /shutting down/ });
+  });
+});
