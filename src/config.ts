@@ -1,5 +1,5 @@
 // Settings, from `opa.yaml`, then the environment, then flags. The only reader of the environment.
-import { createPublicKey } from "node:crypto";
+import { createPublicKey, type KeyObject } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -38,7 +38,7 @@ export type BundleSource = {
   readonly polling: { readonly minDelayS: number; readonly maxDelayS: number; readonly longPollingTimeoutS?: number };
 };
 
-/** A key that bundles are verified with: PEM, or the shared secret for HS algorithms. */
+/** A public key that bundles are verified with: SPKI in PEM. Keys for HS algorithms are left out. */
 export type BundleKey = { readonly key: string; readonly algorithm: (typeof KEY_ALGORITHMS)[number]; readonly scope?: string };
 
 export type Reporting = {
@@ -107,7 +107,7 @@ const REPORT_S = { min: 300, max: 600 };
 const REPORT_BYTES_MAX = 32_768;
 const BUNDLE_BYTES_MAX = 1024 ** 3;
 const HEADER_TIMEOUT_S = 10;
-const LIMITS = { bodyBytesMax: 1024 * 1024, batchItemsMax: 1000, queueMax: 4096, evaluationMsMax: 1000 };
+const LIMITS = { bodyBytesMax: 1024 * 1024, batchItemsMax: 1000, queueMax: 20_000, evaluationMsMax: 250 };
 
 /** Where each setting that isn't in the file came from, and where in the file the others are. */
 type Source = { file: string | null; lineOf: (path: SettingPath) => number | undefined; origin: Map<string, string>; cwd: string };
@@ -329,39 +329,43 @@ function readKeys(file: ConfigFile, source: Source): Record<string, BundleKey> {
   const keys = Object.entries(file.keys ?? {}).flatMap(([name, key]): [string, BundleKey][] => {
     if (!key?.key) return [];
     const algorithm = key.algorithm ?? "RS256";
-    checkPem(key.key, algorithm, ["keys", name, "key"], source);
-    return [[name, { key: key.key, algorithm, ...given("scope", key.scope) }]];
+    if (isShared(algorithm)) return [];
+    return [[name, { key: readPem(key.key, algorithm, ["keys", name, "key"], source), algorithm, ...given("scope", key.scope) }]];
   });
   return Object.fromEntries(keys);
 }
 
+/** A shared secret proves to nobody else who signed, so no bundle is verified with one. */
+const isShared = (algorithm: string) => algorithm.startsWith("HS");
 const KEY_TYPES: Readonly<Record<string, string>> = { RS: "rsa", PS: "rsa", ES: "ec" };
 
-function checkPem(key: string, algorithm: string, path: SettingPath, source: Source): void {
-  const wanted = KEY_TYPES[algorithm.slice(0, 2)];
-  if (wanted === undefined) return;
-  if (key.includes("PRIVATE KEY")) throw fault(source, path, "holds a private key; give the public one, and treat the private one as known to others");
-  let type: string | undefined;
+/** @returns the key as SPKI in PEM, whatever form it was given in. */
+function readPem(pem: string, algorithm: string, path: SettingPath, source: Source): string {
+  if (pem.includes("PRIVATE KEY")) throw fault(source, path, "holds a private key; give the public one, and treat the private one as known to others");
+  let key: KeyObject;
   try {
-    type = createPublicKey(key).asymmetricKeyType;
+    key = createPublicKey(pem);
   } catch {
     throw fault(source, path, 'must be a public key or certificate in PEM ("-----BEGIN …", its lines kept by YAML\'s "|")');
   }
-  if (type !== wanted) throw fault(source, path, `is not a key for ${algorithm}; set algorithm to what it was made for`);
+  if (key.asymmetricKeyType !== KEY_TYPES[algorithm.slice(0, 2)]) throw fault(source, path, `is not a key for ${algorithm}; set algorithm to what it was made for`);
+  return key.export({ type: "spki", format: "pem" }) as string;
 }
 
 function readBundles(file: ConfigFile, services: Config["services"], keys: Config["keys"], source: Source): Record<string, BundleSource> {
   const listed = Object.entries(file.bundles ?? {}).filter(([, bundle]) => bundle);
   const second = listed[1];
   if (second) throw fault(source, ["bundles", second[0]], "one bundle at a time is active; build the policies into one");
-  return Object.fromEntries(listed.map(([name, bundle]) => [name, readBundle(name, bundle, services, keys, source)]));
+  return Object.fromEntries(listed.map(([name, bundle]) => [name, readBundle(name, bundle, file, services, keys, source)]));
 }
 
 type BundleSettings = NonNullable<ConfigFile["bundles"]>[string];
 
-function readBundle(name: string, bundle: BundleSettings, services: Config["services"], keys: Config["keys"], source: Source): BundleSource {
+function readBundle(
+  name: string, bundle: BundleSettings, file: ConfigFile, services: Config["services"], keys: Config["keys"], source: Source,
+): BundleSource {
   const path: SettingPath = ["bundles", name];
-  checkSigning(bundle.signing?.keyid, keys, path, source);
+  checkSigning(bundle.signing?.keyid, file, keys, path, source);
   const polling = readDelays(bundle.polling, POLL_S, [...path, "polling"], source);
   return {
     name,
@@ -373,11 +377,14 @@ function readBundle(name: string, bundle: BundleSettings, services: Config["serv
   };
 }
 
-function checkSigning(keyid: string | undefined, keys: Config["keys"], path: SettingPath, source: Source): void {
+function checkSigning(keyid: string | undefined, file: ConfigFile, keys: Config["keys"], path: SettingPath, source: Source): void {
   const names = Object.keys(keys);
-  if (names.length === 0) throw fault(source, path, "Railgate activates signed bundles only; put the key that signs it under `keys`");
-  if (keyid === undefined || names.includes(keyid)) return;
-  throw fault(source, [...path, "signing", "keyid"], `there is no key "${keyid}" under \`keys\`${didYouMean(keyid, names)}`);
+  if (keyid === undefined ? names.length > 0 : names.includes(keyid)) return;
+  if (keyid !== undefined && isShared(file.keys?.[keyid]?.algorithm ?? "")) {
+    throw fault(source, ["keys", keyid, "algorithm"], "a shared secret proves to nobody else who signed; sign bundles with a key pair");
+  }
+  if (names.length === 0) throw fault(source, path, "Railgate activates signed bundles only; put the public key of the one who signs it under `keys`");
+  throw fault(source, [...path, "signing", "keyid"], `there is no key "${keyid}" under \`keys\`${didYouMean(keyid!, names)}`);
 }
 
 function readResource(resource: string, service: string | undefined, services: Config["services"], path: SettingPath, source: Source): BundleSource["from"] {

@@ -155,6 +155,7 @@ const MISTYPED: [yaml: string, setting: string, message: RegExp][] = [
   ["bundles: { a: { resource: file:///a, polling: { min_delay_seconds: 2, max_delay_seconds: 1 } } }\n" + SIGNED, "bundles.a.polling.max_delay_seconds", /not be less/],
   ["bundles: { a: { resource: file:///a, trigger: manual } }\n" + SIGNED, "bundles.a.trigger", /must be periodic/],
   ["keys: { a: { key: x, algorithm: EdDSA } }", "keys.a.algorithm", /must be one of RS256/],
+  ["bundles: { a: { resource: file:///a, signing: { keyid: s } } }\nkeys: { s: { key: x, algorithm: HS256 } }", "keys.s.algorithm", /shared secret/],
   ["keys: { a: { key: x } }", "keys.a.key", /public key or certificate in PEM/],
   ["services: [{ url: http://a }]", "services[0].name", /is missing/],
   ["services: [{ name: a, url: http://a }, { name: a, url: http://b }]", "services[1]", /two services called "a"/],

@@ -96,7 +96,7 @@ export const KEY_ALGORITHMS = [
 ] as const;
 
 const KEY = section({
-  key: optional(text("The public key (PEM), or the shared secret for HS algorithms")),
+  key: optional(text("The public key or certificate, in PEM. (A shared secret for HS algorithms is OPA's alone: no bundle is verified with it)")),
   private_key: unused("Railgate signs with its own keys only"),
   algorithm: optional(oneOf(KEY_ALGORITHMS, { title: "The signature algorithm (default `RS256`)", description: `one of ${KEY_ALGORITHMS.join(", ")}` })),
   scope: optional(text("The scope for which the key is good")),
@@ -172,8 +172,8 @@ const AUTHENTICATION = section({
 const LIMITS = section({
   body_bytes_max: optional(whole("Largest request body, in bytes (default 1048576)", 1, 256 * 1024 * 1024)),
   batch_items_max: optional(whole("Most requests in one batch (default 1000)", 1, 100_000)),
-  queue_max: optional(whole("Most requests waiting to be decided; beyond it callers are told to come back (default 4096)", 1, 1_000_000)),
-  evaluation_ms_max: optional(whole("Longest evaluation, in milliseconds; one that ran longer refuses, POL-03 (default 1000)", 1, 60_000)),
+  queue_max: optional(whole("Most decisions waiting to be recorded; beyond it callers are told to come back (default 20000)", 1, 1_000_000)),
+  evaluation_ms_max: optional(whole("Longest evaluation, in milliseconds; one that ran longer refuses, POL-03 (default 250)", 1, 60_000)),
 });
 
 const RAILGATE = section({
