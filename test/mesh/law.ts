@@ -1,0 +1,67 @@
+// The mesh law as the tests drive it: built from the Rego to WASM, whole or with one check taken out, and evaluated as the host does.
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ensureOpa } from "../../scripts/opa.ts";
+import type { MeshCommand, MeshFacts } from "../../src/core/mesh.ts";
+import type { Context } from "../../src/core/schema/input.ts";
+import { Evaluator } from "../../src/policy/evaluator.ts";
+
+const POLICY_DIR = new URL("../../policy/", import.meta.url).pathname;
+const PACKAGES = ["mesh", "lifecycle", "lib", "settings", "vocabulary"];
+
+/** `input` of the mesh law. */
+export interface MeshInput {
+  readonly request: MeshCommand;
+  readonly facts: MeshFacts;
+  readonly context: Context;
+}
+
+/** A change to one Rego file, by the text that it replaces; the text must be there exactly once. */
+export interface Mutation {
+  readonly name: string;
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+const CONNECTED: Context = {
+  partition: { state: "connected", since: null },
+  policy: { age_s: null, snapshot_id: `sha256:${"0".repeat(64)}` },
+  authority: { age_s: null, snapshot_id: `sha256:${"0".repeat(64)}` },
+};
+
+export const context = (over: Partial<Context> = {}): Context => ({ ...CONNECTED, ...over });
+
+/** Builds `railgate/<law>/decision` with OPA and loads it; about a second. */
+export async function buildLaw(law: "mesh" | "lifecycle", mutation?: Mutation): Promise<(input: unknown) => unknown> {
+  const dir = mkdtempSync(join(tmpdir(), "railgate-law-"));
+  try {
+    for (const name of PACKAGES) cpSync(join(POLICY_DIR, "railgate", name), join(dir, "policy", "railgate", name), { recursive: true });
+    if (mutation) writeFileSync(join(dir, "policy", mutation.file), mutated(mutation));
+    const bundle = join(dir, "bundle.tar.gz");
+    run(await ensureOpa(), ["build", "-t", "wasm", "-e", `railgate/${law}/decision`, "--ignore", "*_test.rego", "-o", bundle, join(dir, "policy")]);
+    run("tar", ["-xzf", bundle, "-C", dir, "/policy.wasm", "/data.json"]);
+    const data = JSON.parse(readFileSync(join(dir, "data.json"), "utf8")) as object;
+    const evaluator = await Evaluator.load(readFileSync(join(dir, "policy.wasm")), data);
+    return (input) => evaluator.evaluate(`railgate/${law}/decision`, new TextEncoder().encode(JSON.stringify(input)));
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}
+
+export function readPolicy(file: string): string {
+  return readFileSync(join(POLICY_DIR, file), "utf8");
+}
+
+function mutated({ name, file, from, to }: Mutation): string {
+  const parts = readPolicy(file).split(from);
+  if (parts.length !== 2) throw new Error(`mutation ${name}: its text is there ${parts.length - 1} times`);
+  return parts.join(to);
+}
+
+function run(command: string, args: string[]): void {
+  const { status, stderr, stdout } = spawnSync(command, args, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${stderr}${stdout}`);
+}
