@@ -84,10 +84,10 @@ export const readException = reading(
 export const readAttestation = reading(
   (claims): AttestationClaims => ({
     issuer: text(claims.iss),
-    report_ref: maybe(text, claims.report_ref ?? claims.jti),
+    report_ref: maybe(text, firstGiven(claims.report_ref, claims.jti)),
     platform_type: maybe(text, claims.platform_type),
     result: claims.result === undefined ? appraisal(claims.submods) : verdict(claims.result),
-    measured_at_ms: maybe(time, claims.measured_at ?? claims.iat),
+    measured_at_ms: maybe(time, firstGiven(claims.measured_at, claims.iat)),
     debuggable: debuggable(claims),
     expires_ms: maybe(numericDate, claims.exp),
     not_before_ms: maybe(numericDate, claims.nbf),
@@ -98,6 +98,9 @@ export const readAttestation = reading(
 function maybe<T>(read: (value: unknown) => T, value: unknown): T | null {
   return value === undefined ? null : read(value);
 }
+
+/** Not `??`: a null is given, and unreadable. */
+const firstGiven = (claim: unknown, other: unknown): unknown => (claim === undefined ? other : claim);
 
 function text(value: unknown): string {
   if (typeof value !== "string") throw new Unreadable();

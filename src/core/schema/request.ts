@@ -103,6 +103,7 @@ export const Envelope = Type.Union(
 
 /** For messages: which of these shapes was meant. */
 function envelopeBranch(value: unknown): number {
+  if (typeof value === "string") return 5;
   if (typeof value !== "object" || value === null || !Object.hasOwn(value, "kind")) return 4;
   const known = (ENVELOPE_KINDS as readonly unknown[]).indexOf((value as { kind: unknown }).kind);
   return known === -1 ? 3 : known;
