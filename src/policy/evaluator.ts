@@ -43,7 +43,12 @@ export class Evaluator {
   /** @throws EvaluationError when the bytes are no WASM policy of an ABI we know. */
   static async load(wasm: Uint8Array, data: object, limits = DEFAULT_LIMITS): Promise<Evaluator> {
     try {
-      return new Evaluator(await WebAssembly.compile(wasm as Uint8Array<ArrayBuffer>), data, limits);
+      const module = await WebAssembly.compile(wasm as Uint8Array<ArrayBuffer>);
+      // Without these the SDK would write to the console and go on.
+      for (const name of ["opa_wasm_abi_version", "opa_wasm_abi_minor_version"]) {
+        if (!WebAssembly.Module.exports(module).some((exported) => exported.name === name)) throw new Error(`it does not export ${name}`);
+      }
+      return new Evaluator(module, data, limits);
     } catch (thrown) {
       throw new EvaluationError(`the policy's WASM cannot be loaded: ${messageOf(thrown)}`);
     }

@@ -1,0 +1,88 @@
+// The evaluator over real WASM: what the SDK throws, keeps or breaks becomes one error, and the next evaluation is clean.
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "ava";
+import { Evaluator } from "../../src/policy/evaluator.ts";
+import { ensureOpa } from "../../scripts/opa.ts";
+
+const POLICY = `package t
+
+echo := {"input": input, "data": data.settings}
+
+undefined_here if input.never == "ever"
+
+missing_builtin := time.now_ns()
+
+conflict := 1 if input.a
+conflict := 2 if input.b
+
+slow := count({[a, b, c] | some a in numbers.range(1, input.n); some b in numbers.range(1, input.n); some c in numbers.range(1, input.n)})
+`;
+
+const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+let wasm: Uint8Array;
+
+test.before(async () => {
+  const dir = mkdtempSync(join(tmpdir(), "railgate-evaluator-"));
+  try {
+    writeFileSync(join(dir, "t.rego"), POLICY);
+    const opa = await ensureOpa();
+    const entrypoints = ["echo", "undefined_here", "missing_builtin", "conflict", "slow"].flatMap((name) => ["-e", `t/${name}`]);
+    const build = spawnSync(opa, ["build", "-t", "wasm", ...entrypoints, "-o", join(dir, "b.tar.gz"), join(dir, "t.rego")], { encoding: "utf8" });
+    if (build.status !== 0) throw new Error(build.stderr);
+    const untar = spawnSync("tar", ["-xzf", join(dir, "b.tar.gz"), "-C", dir, "/policy.wasm"], { encoding: "utf8" });
+    if (untar.status !== 0) throw new Error(untar.stderr);
+    wasm = readFileSync(join(dir, "policy.wasm"));
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});
+
+test("evaluates with its data, again and again", async (t) => {
+  const evaluator = await Evaluator.load(wasm, { settings: { x: 1 } });
+  for (const input of [{ a: 1 }, 0, false, null, "é\u{1F600}", [], { ["__proto__"]: 1 }]) {
+    t.deepEqual(evaluator.evaluate("t/echo", encode(input)), { input, data: { x: 1 } });
+  }
+  t.is(evaluator.evaluate("t/undefined_here", encode({})), undefined);
+  t.deepEqual(evaluator.entrypoints, ["t/conflict", "t/echo", "t/missing_builtin", "t/slow", "t/undefined_here"]);
+});
+
+test("takes a view into a larger buffer", async (t) => {
+  const evaluator = await Evaluator.load(wasm, { settings: 0 });
+  const text = encode({ a: "b" });
+  const larger = new Uint8Array(text.length + 20).fill(0x20);
+  larger.set(text, 7);
+  t.deepEqual(evaluator.evaluate("t/echo", larger.subarray(7, 7 + text.length)), { input: { a: "b" }, data: 0 });
+});
+
+const failures: [what: string, entrypoint: string, input: unknown, message: RegExp][] = [
+  ["an entrypoint that is not there", "t/nothing", {}, /entrypoint t\/nothing is not valid/],
+  ["a builtin that the host lacks", "t/missing_builtin", {}, /not implemented.*time\.now_ns/],
+  ["rules that contradict each other", "t/conflict", { a: 1, b: 1 }, /evaluating t\/conflict failed/],
+];
+for (const [what, entrypoint, input, message] of failures) {
+  test(`fails, and is clean afterwards: ${what}`, async (t) => {
+    const evaluator = await Evaluator.load(wasm, { settings: 1 });
+    t.throws(() => evaluator.evaluate(entrypoint, encode(input)), { code: "policy_error", message });
+    t.deepEqual(evaluator.evaluate("t/echo", encode(7)), { input: 7, data: 1 });
+  });
+}
+
+test("an evaluation over its time is refused, although it answered", async (t) => {
+  const evaluator = await Evaluator.load(wasm, { settings: 1 }, { evaluationMsMax: 5, memoryMiBMax: 256 });
+  t.throws(() => evaluator.evaluate("t/slow", encode({ n: 30 })), { code: "policy_error", message: /over the limit of 5 ms/ });
+  t.deepEqual(evaluator.evaluate("t/echo", encode(7)), { input: 7, data: 1 });
+});
+
+test("an evaluation over its memory is refused, and the next one starts clean", async (t) => {
+  const evaluator = await Evaluator.load(wasm, { settings: 1 }, { evaluationMsMax: 60_000, memoryMiBMax: 4 });
+  t.throws(() => evaluator.evaluate("t/slow", encode({ n: 60 })), { code: "policy_error", message: /evaluating t\/slow failed/ });
+  t.deepEqual(evaluator.evaluate("t/echo", encode(7)), { input: 7, data: 1 });
+});
+
+test("bytes that are no WASM policy are refused", async (t) => {
+  await t.throwsAsync(Evaluator.load(new Uint8Array([0, 1, 2]), {}), { code: "policy_error" });
+  await t.throwsAsync(Evaluator.load(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]), {}), { code: "policy_error" });
+});
