@@ -1,0 +1,38 @@
+// What would be decided, with no store, no keys and no evidence: the same pipeline as a node's, over nothing.
+import type { Config } from "../config.ts";
+import type { Decision } from "../core/schema/decision.ts";
+import type { AdmissionRequest } from "../core/schema/request.ts";
+import type { Ledger } from "../evidence/ledger.ts";
+import { StateView } from "../evidence/state.ts";
+import { Gate } from "../gate.ts";
+import { loadBundle } from "../policy/policy.ts";
+import type { StoreReader } from "../store/store.ts";
+import { makeTrust } from "../trust.ts";
+import { bundleSource, nodeOptions } from "./node-options.ts";
+
+/**
+ * Decides as a node would that has seen nothing yet.
+ * @param nowMs the time to decide at, milliseconds since the epoch.
+ * @throws BundleError the policy can't be used.
+ */
+export async function dryRun(config: Config, request: AdmissionRequest, nowMs: number): Promise<Decision> {
+  const source = bundleSource(config);
+  const policy = await loadBundle(source.bytes(), {
+    keys: source.keys,
+    ...(source.keyId !== undefined && { keyId: source.keyId }),
+    ...(source.scope !== undefined && { scope: source.scope }),
+  });
+  const nothing = { state: () => undefined } as unknown as StoreReader;
+  const gate = new Gate({
+    ledger: {} as Ledger, // a dry run appends nothing
+    states: new StateView(nothing),
+    trust: await makeTrust(nodeOptions(config).trust!),
+    active: () => ({ policy, confirmedAtMs: null }),
+    partition: () => ({ state: "connected", since: null }),
+    evidenceProfileId: config.evidence.profile,
+    now: () => nowMs,
+    newId: () => "",
+    observe: { evaluated: () => {}, decided: () => {}, policyFailed: () => {} },
+  });
+  return gate.dryRun(request, { tenantId: null, actor: "cli" });
+}

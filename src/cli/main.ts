@@ -1,0 +1,51 @@
+#!/usr/bin/env node
+// The command line, `railgate`: which commands there are. Each loads what it needs when it is run, so that all start fast.
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { EXIT } from "./command.ts";
+import { completionCommand } from "./completion.ts";
+import { decideCommand } from "./decide.ts";
+import { doctorCommand } from "./doctor.ts";
+import { eventsCommand } from "./events.ts";
+import { keysCommand } from "./keys.ts";
+import { serveCommand } from "./serve.ts";
+
+const EXIT_CODES = `
+Exit codes: 0 done or admitted, 1 refused or failed verification, 2 used wrongly, 3 cannot run.
+Settings come from opa.yaml, then RAILGATE_… variables, then flags: docs/configuration.md lists them.`;
+
+function program(): Command {
+  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+  const railgate = new Command("railgate")
+    .description("Decides whether a workload may run, in which envelope and on which rail, and proves every decision.")
+    .version(version, "-V, --version", "say which version this is")
+    .helpCommand("help [command]", "say how a command is used")
+    .configureHelp({ showGlobalOptions: false })
+    .showSuggestionAfterError()
+    .addHelpText("after", EXIT_CODES);
+  for (const make of [serveCommand, decideCommand, eventsCommand, keysCommand, doctorCommand]) railgate.addCommand(make());
+  railgate.addCommand(completionCommand(railgate));
+  return withoutExit(railgate);
+}
+
+/** Commander ends the process with 1 on a mistake; ours is 2, once output is written. */
+function withoutExit(command: Command): Command {
+  command.exitOverride().helpOption("-h, --help", "say how this is used");
+  command.configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "railgate: ")) });
+  command.commands.forEach(withoutExit);
+  return command;
+}
+
+// A reader that has seen enough (`railgate events | head`) is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
+
+try {
+  await program().parseAsync();
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error;
+  const askedFor = error.exitCode === 0;
+  process.exitCode = askedFor ? EXIT.done : EXIT.usedWrongly;
+}

@@ -1,0 +1,165 @@
+// Verifies what a data directory holds from its stored bytes, independently of what wrote it: signatures, chains, artifacts, state.
+import { createPublicKey, verify, type KeyObject } from "node:crypto";
+import { digestOf, EMPTY_STREAM, type Head } from "../core/event.ts";
+import { canonicalJson, parseStrict } from "../core/json.ts";
+import type { EvidenceEvent } from "../core/schema/event.ts";
+import { stepWorkload, type Workload } from "../core/workload.ts";
+import type { StoredEvent, StoreReader } from "../store/store.ts";
+
+const PAGE = 500;
+const ROUNDS_MAX = 10;
+const POINTER_PREFIX = "eosc://evidence/";
+
+/** The first thing wrong with a stream. */
+export type StreamFault = { readonly sequence: number; readonly message: string };
+export type StreamReport = { chain_id: string; events: number; erased: number; fault: StreamFault | undefined };
+export type StoreReport = {
+  readonly streams: StreamReport[];
+  /** Workloads whose state isn't the fold of their events; null where a server recorded too fast to compare. */
+  readonly states: string[] | null;
+  readonly events: number;
+};
+
+type Keys = ReadonlyMap<string, KeyObject>;
+type Walk = {
+  readonly store: StoreReader;
+  readonly keys: Keys;
+  readonly ends: Map<string, Head>;
+  readonly reports: Map<string, StreamReport>;
+  readonly workloads: Map<string, Workload | null>;
+  position: number;
+  events: number;
+};
+
+/**
+ * Walks every event in order of commit.
+ * @param progress called now and then with how many events were read.
+ */
+export function verifyStore(store: StoreReader, progress: (events: number) => void): StoreReport {
+  const walk: Walk = { store, keys: readKeys(store), ends: new Map(), reports: new Map(), workloads: new Map(), position: 0, events: 0 };
+  let states: string[] | null = null;
+  // A running server appends while we read; state and events are compared at a moment when there is nothing newer.
+  for (let round = 0; round < ROUNDS_MAX && states === null; round++) {
+    readOn(walk, progress);
+    compareEnds(walk);
+    const differing = differingStates(walk);
+    if (store.events({ order: "asc", limit: 1, after: walk.position }).length === 0) states = differing;
+  }
+  return { streams: [...walk.reports.values()], states, events: walk.events };
+}
+
+function readKeys(store: StoreReader): Keys {
+  return new Map(store.keys().map(({ kid, jwk }) => [kid, createPublicKey({ key: jwk as never, format: "jwk" })]));
+}
+
+function readOn(walk: Walk, progress: (events: number) => void): void {
+  for (;;) {
+    const page = walk.store.events({ order: "asc", limit: PAGE, after: walk.position });
+    for (const stored of page) readEvent(walk, stored);
+    if (page.length < PAGE) return;
+    progress(walk.events);
+  }
+}
+
+function readEvent(walk: Walk, { position, record }: StoredEvent): void {
+  walk.position = position;
+  walk.events++;
+  const read = readRecord(record, walk.keys);
+  const event = read.event;
+  if (event === undefined) return void faulted(reportOf(walk, `(event at position ${position})`), -1, read.problem ?? "");
+  const report = reportOf(walk, event.chain_id);
+  const end = walk.ends.get(event.chain_id) ?? EMPTY_STREAM;
+  walk.ends.set(event.chain_id, { size: event.sequence + 1, hash: event.event_hash });
+  report.events++;
+  const problem = read.problem ?? placeProblem(event, end) ?? artifactProblem(walk, event, report);
+  if (problem !== undefined) faulted(report, event.sequence, problem);
+  foldWorkload(walk, event);
+}
+
+function reportOf(walk: Walk, chain: string): StreamReport {
+  let report = walk.reports.get(chain);
+  if (report === undefined) walk.reports.set(chain, (report = { chain_id: chain, events: 0, erased: 0, fault: undefined }));
+  return report;
+}
+
+function faulted(report: StreamReport, sequence: number, message: string): void {
+  report.fault ??= { sequence, message };
+}
+
+/** Signature over the stored bytes, then what they say of themselves. Source: evidence.md §1, §2. */
+function readRecord(record: string, keys: Keys): { event?: EvidenceEvent; problem?: string } {
+  const [header, payload, signature, ...more] = record.split(".");
+  if (header === undefined || payload === undefined || signature === undefined || more.length > 0) return { problem: "the record is no compact JWS" };
+  const bytes = Buffer.from(payload, "base64url");
+  let event: EvidenceEvent;
+  let protectedHeader: { alg?: unknown; kid?: unknown; typ?: unknown };
+  try {
+    event = parseStrict(bytes) as EvidenceEvent;
+    protectedHeader = JSON.parse(Buffer.from(header, "base64url").toString()) as typeof protectedHeader;
+  } catch {
+    return { problem: "the record's header or payload is not JSON" };
+  }
+  const problem = signatureProblem(protectedHeader, `${header}.${payload}`, signature, keys) ?? hashProblem(event, bytes);
+  return { event, ...(problem !== undefined && { problem }) };
+}
+
+function signatureProblem(header: { alg?: unknown; kid?: unknown; typ?: unknown }, signed: string, signature: string, keys: Keys): string | undefined {
+  if (header.alg !== "EdDSA" || header.typ !== "railgate-event+jws") return "the record's header isn't that of an event";
+  const key = keys.get(String(header.kid));
+  if (key === undefined) return `it is signed by ${String(header.kid)}, which is none of this node's keys`;
+  return verify(null, Buffer.from(signed), key, Buffer.from(signature, "base64url")) ? undefined : "its signature does not verify";
+}
+
+function hashProblem(event: EvidenceEvent, bytes: Uint8Array): string | undefined {
+  const { event_hash, ...rest } = event;
+  if (canonicalJson(event) !== new TextDecoder().decode(bytes)) return "its bytes are not canonical JSON";
+  return digestOf(canonicalJson(rest)) === event_hash ? undefined : "event_hash is not the hash of the event";
+}
+
+function placeProblem(event: EvidenceEvent, end: Head): string | undefined {
+  if (!event.chain_id.startsWith(`${event.tenant_id}/`)) return `it is ${event.tenant_id}'s and lies in ${event.chain_id}`;
+  if (event.sequence !== end.size) return `a gap: it is number ${event.sequence} where ${end.size} should be`;
+  return event.prev_hash === end.hash ? undefined : "prev_hash is not the hash of the event before it";
+}
+
+function artifactProblem({ store }: Walk, event: EvidenceEvent, report: StreamReport): string | undefined {
+  const digest = event.evidence_pointer.slice(POINTER_PREFIX.length);
+  const bytes = store.artifact(digest, event.id);
+  if (bytes === undefined) return void report.erased++;
+  return digestOf(bytes) === digest ? undefined : "its artifact is not the one it points to";
+}
+
+/** Where each stream ends, as the store keeps it for the next append, must be where its events end. */
+function compareEnds(walk: Walk): void {
+  for (const [chain, head] of walk.store.heads()) {
+    const end = walk.ends.get(chain) ?? EMPTY_STREAM;
+    if (head.size > end.size) {
+      // Newer than what was read, if events go on; else events are missing at the end.
+      const newer = walk.store.events({ order: "asc", limit: 1, after: walk.position, chain_id: chain });
+      if (newer.length === 0) faulted(reportOf(walk, chain), end.size, `events ${end.size} to ${head.size - 1} are missing`);
+    } else if (head.size < end.size || head.hash !== end.hash) faulted(reportOf(walk, chain), end.size - 1, "the stream's head is not its last event");
+  }
+  for (const chain of walk.ends.keys()) if (!walk.store.heads().has(chain)) faulted(reportOf(walk, chain), 0, "the stream has no head");
+}
+
+const workloadKey = (tenant: string, workload: string) => `${tenant} ${workload}`;
+
+function foldWorkload(walk: Walk, event: EvidenceEvent): void {
+  const workload = (event.details as { workload_id?: unknown } | undefined)?.workload_id;
+  if (typeof workload !== "string" || !event.event_type.startsWith("workload.")) return;
+  const key = workloadKey(event.tenant_id, workload);
+  walk.workloads.set(key, stepWorkload(walk.workloads.get(key) ?? null, event));
+}
+
+function differingStates({ store, workloads }: Walk): string[] {
+  const unseen = new Map([...workloads].filter(([, workload]) => workload !== null));
+  const differing: string[] = [];
+  for (let after: { tenant_id: string; key: string } | undefined, page; (page = store.states("workload", undefined, PAGE, after)).length > 0; after = page.at(-1)!) {
+    for (const { tenant_id, key, value } of page) {
+      const folded = unseen.get(workloadKey(tenant_id, key));
+      unseen.delete(workloadKey(tenant_id, key));
+      if (folded === undefined || canonicalJson(JSON.parse(value)) !== canonicalJson(folded)) differing.push(`${key} of ${tenant_id}`);
+    }
+  }
+  return [...differing, ...[...unseen.keys()].map((key) => key.split(" ").reverse().join(" of "))];
+}
