@@ -1,0 +1,52 @@
+// Runs the command line as a process of its own, as a person or a program would.
+import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export const MAIN = new URL("../../src/cli/main.ts", import.meta.url).pathname;
+
+export type Ran = { code: number | null; stdout: string; stderr: string };
+type Given = { cwd?: string; env?: Record<string, string>; input?: string };
+
+/** A directory with no settings and no data in it. */
+export const emptyDir = (): string => mkdtempSync(join(tmpdir(), "railgate-cli-"));
+
+/** Only what a process needs, so that nothing of the surroundings decides. */
+const BARE = { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "", TERM: "xterm" };
+
+export function start(args: readonly string[], { cwd = emptyDir(), env = {} }: Given = {}): ChildProcessWithoutNullStreams {
+  return spawn(process.execPath, [MAIN, ...args], { cwd, env: { ...BARE, ...env } });
+}
+
+export async function railgate(args: readonly string[], given: Given = {}): Promise<Ran> {
+  const child = start(args, given);
+  const ran: Ran = { code: null, stdout: "", stderr: "" };
+  child.stdout.on("data", (data: Buffer) => (ran.stdout += data.toString()));
+  child.stderr.on("data", (data: Buffer) => (ran.stderr += data.toString()));
+  child.stdin.on("error", () => {}); // it may end without reading
+  child.stdin.end(given.input ?? "");
+  [ran.code] = (await once(child, "close")) as [number | null];
+  return ran;
+}
+
+/** The same on a terminal: output as a person sees it, standard error with it. */
+export async function railgateOnTerminal(args: readonly string[], { cwd = emptyDir(), env = {} }: Given = {}): Promise<Ran> {
+  const words = [process.execPath, MAIN, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
+  const child = spawn("script", ["-qec", words, "/dev/null"], { cwd, env: { ...BARE, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  let stdout = "";
+  child.stdout.on("data", (data: Buffer) => (stdout += data.toString()));
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, stdout, stderr: "" };
+}
+
+/** Waits until a stream has said something that matches. */
+export async function says(child: ChildProcessWithoutNullStreams, pattern: RegExp, stream: "stdout" | "stderr" = "stdout"): Promise<string> {
+  let said = "";
+  for await (const data of child[stream]) {
+    said += String(data);
+    if (pattern.test(said)) return said;
+  }
+  throw new Error(`ended without saying ${pattern}: ${said}`);
+}
