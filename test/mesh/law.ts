@@ -9,7 +9,7 @@ import type { Context } from "../../src/core/schema/input.ts";
 import { Evaluator } from "../../src/policy/evaluator.ts";
 
 const POLICY_DIR = new URL("../../policy/", import.meta.url).pathname;
-const PACKAGES = ["mesh", "lifecycle", "lib", "settings", "vocabulary"];
+const PACKAGES = ["mesh", "lifecycle", "lib", "refusal/freshness", "refusal/attestation", "settings"];
 
 /** `input` of the mesh law. */
 export interface MeshInput {

@@ -6,8 +6,6 @@
 # scope: package
 package railgate.mesh
 
-import data.railgate.vocabulary
-
 # METADATA
 # title: The decision on one mesh command
 # description: |
@@ -43,7 +41,12 @@ decision := reload_decision if input.request.command == "reload"
 # METADATA
 # title: Isolation levels by rank
 # description: From the weakest to the strictest.
-rank := vocabulary.rail
+rank := {
+	"shared": 1,
+	"process_isolated": 2,
+	"sandbox_isolated": 3,
+	"hardware_isolated": 4,
+}
 
 # METADATA
 # title: An accepted command

@@ -231,7 +231,6 @@ test_partitioned_moves_follow_the_profile_unless_designated if {
 		verdict_when(case, partitioned) == withheld
 		verdict_when(object.union(case, {"facts": {"admission": {"crp": true}}}), partitioned) == free
 		verdict_when(object.union(case, {"facts": {"admission": {"governance_profile": "baseline"}}}), partitioned) == free
-		verdict_when(object.union(case, {"facts": {"admission": {"governance_profile": "unheard-of"}}}), partitioned) == withheld
 		verdict_when(object.union(case, {"facts": {"admission": null}}), partitioned) == free
 		verdict_when(case, {"partition": {"state": "unheard-of"}}) == withheld
 	}

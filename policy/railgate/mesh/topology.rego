@@ -15,9 +15,9 @@ else := topology_refusal(reload_faults) if {
 	count(reload_faults) > 0
 }
 
-else := stale if {
+else := refusal if {
 	reload_readable
-	stale := policy_stale("baseline")
+	refusal := upstream_refusal(null)
 }
 
 else := accepted("MESH_006") if reload_readable

@@ -1,57 +1,43 @@
 package railgate.mesh
 
-import data.railgate.lib
-import data.railgate.settings
+import data.railgate.refusal.freshness
 
 # METADATA
-# title: What the link upstream holds against a move
+# title: What the link upstream holds against a command
 # description: |
-#   Comes after the mesh's own checks, so that their order stays what the contract says. A removal is never held up.
-upstream_refusal(admission) := refusal if refusal := partition_not_designated(admission)
-
-else := refusal if refusal := policy_stale(profile_of(admission))
-
-# METADATA
-# title: The profile whose limits count
-# description: The admission's; baseline for a workload that was never admitted.
-profile_of(admission) := admission.governance_profile if admission != null
-
-else := "baseline"
-
-# METADATA
-# title: CRP-01 for a move in the mesh
-# description: |
-#   Upstream is out of reach, and an admitted workload is not CRP-designated while its profile demands upstream
-#   confirmation. The catalogue has the words of CRP-01.
-partition_not_designated(admission) := withheld("partition_not_designated", "CRP-01", "/workload_id", params) if {
-	admission != null
-	not lib.reachable
-	not admission.crp
-	not settings.partition.upstream_confirmation[admission.governance_profile] == false
-	params := {"profile": admission.governance_profile}
-}
-
-# METADATA
-# title: POL-02 for a mesh command
-# description: The active policy is older than the limit of the profile. The catalogue has the words of POL-02.
-policy_stale(profile) := withheld("policy_stale", "POL-02", "", {"profile": profile}) if not policy_fresh(profile)
-
-# METADATA
-# title: The policy is fresh
-# description: It has no age, or one within the profile's limit, with grace while partitioned.
-policy_fresh(profile) if input.context.policy.age_s == null
-
-else if lib.within_limit(input.context.policy.age_s, settings.freshness.policy[profile])
-
-# METADATA
-# title: A command withheld for want of upstream
-# description: No mesh event stands for it.
-withheld(code, rule, pointer, params) := {
+#   POL-02 and CRP-01, the rules of admissions, asked about the workload's admission. They come after the mesh's own
+#   checks, so that the order of those stays what the contract says; a removal is never held up.
+upstream_refusal(admission) := {
 	"outcome": "refused",
-	"error_code": code,
+	"error_code": refusal.code,
 	"mesh_event": null,
-	"class": "dependency_unavailable_fail_closed",
-	"rule": rule,
-	"pointer": pointer,
-	"params": params,
+	"class": refusal.class,
+	"rule": refusal.rule,
+	"pointer": "",
+	"params": refusal.params,
+} if {
+	not upstream_untroubled
+	workload := admitted(admission)
+	refusals := freshness.refusals with input as {"request": {"workload": workload}, "context": input.context}
+	refusal := min({[refusal.rule, refusal] | some refusal in refusals})[1]
 }
+
+# METADATA
+# title: Nothing is wrong upstream
+# description: It is in reach and the policy has no age. The rules would find nothing and need not be asked.
+upstream_untroubled if {
+	input.context.policy.age_s == null
+	input.context.partition.state == "connected"
+}
+
+# METADATA
+# title: The admission as the rules of admissions see it
+# description: For a workload that was never admitted, and for a topology, the baseline profile counts, confirmed by nobody.
+admitted(admission) := {
+	"governance_profile": admission.governance_profile,
+	"crp": {"designated": admission.crp},
+} if {
+	admission != null
+}
+
+else := {"governance_profile": "baseline", "crp": {"designated": true}}

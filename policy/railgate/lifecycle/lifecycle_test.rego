@@ -1,0 +1,263 @@
+package railgate.lifecycle_test
+
+import data.railgate.lifecycle
+
+now_ms := 1000000000
+
+context := {
+	"partition": {"state": "connected", "since": null},
+	"policy": {"age_s": null, "snapshot_id": "sha256:0"},
+	"authority": {"age_s": null, "snapshot_id": "sha256:1"},
+}
+
+container := {
+	"state": "admitted",
+	"envelope_kind": "container",
+	"platform": null,
+	"governance_profile": "baseline",
+	"crp": false,
+	"valid_until_ms": null,
+	"attestation": null,
+	"reattestation": null,
+}
+
+tee := object.union(container, {
+	"envelope_kind": "tee",
+	"platform": "intel-tdx",
+	"governance_profile": "ncp",
+	"attestation": {"measured_at_ms": now_ms - 60000, "standing": "passed"},
+	"reattestation": {"by_ms": now_ms, "missed": false},
+})
+
+vm := object.union(container, {
+	"envelope_kind": "vm",
+	"attestation": {"measured_at_ms": now_ms - 60000, "standing": "passed"},
+})
+
+token := {
+	"form": "token",
+	"status": "verified",
+	"error": null,
+	"issuer": "https://verifier.example",
+	"report_ref": "report-1",
+	"platform_type": "intel-tdx",
+	"result": "pass",
+	"measured_at_ms": now_ms - 1000,
+	"debuggable": false,
+}
+
+transition(name, workload) := {
+	"request": {"command": "transition", "workload_id": "w", "transition": name},
+	"facts": {"now_ms": now_ms, "workload": workload},
+	"context": context,
+}
+
+attest(workload, attestation) := {
+	"request": {"command": "attest", "workload_id": "w", "attestation": {"token": "t"}},
+	"facts": {
+		"now_ms": now_ms,
+		"workload": workload,
+		"attestation": attestation,
+		"reattestation": {"interval_s": 900, "by": "1970-01-12T14:01:40Z"},
+	},
+	"context": context,
+}
+
+deadline(workload) := {
+	"request": {"command": "deadline", "workload_id": "w"},
+	"facts": {"now_ms": now_ms, "workload": workload},
+	"context": context,
+}
+
+in_state(workload, state) := object.union(workload, {"state": state})
+
+# What the cases differ in.
+verdict(case) := [answer.error_code, answer.rule, answer.to_state] if {
+	answer := lifecycle.decision with input as case
+}
+
+standing(case) := [answer.error_code, answer.rule, answer.standing] if {
+	answer := lifecycle.decision with input as case
+}
+
+reached(state) := [null, null, state]
+
+unreadable := ["policy_error", "LIFE-00", null]
+
+invalid := ["lifecycle_transition_invalid", "LIFE-02", null]
+
+stale := ["attestation_stale", "TEE-03", null]
+
+test_an_accepted_step_says_all if {
+	answer := lifecycle.decision with input as attest(tee, token)
+	answer == {
+		"outcome": "accepted",
+		"error_code": null,
+		"class": null,
+		"rule": null,
+		"pointer": null,
+		"params": {},
+		"to_state": null,
+		"standing": "passed",
+		"obligations": [{"obligation": "reattest", "by": "1970-01-12T14:01:40Z"}],
+	}
+}
+
+test_a_refused_step_says_all if {
+	answer := lifecycle.decision with input as transition("stop", container)
+	answer == {
+		"outcome": "refused",
+		"error_code": "lifecycle_transition_invalid",
+		"class": "policy_denied",
+		"rule": "LIFE-02",
+		"pointer": "/transition",
+		"params": {"workload_id": "w", "state": "admitted", "transition": "stop"},
+		"to_state": null,
+		"standing": null,
+		"obligations": [],
+	}
+}
+
+test_the_whole_table if {
+	table := {
+		"create": {"admitted": "created"},
+		"start": {"created": "running", "stopped": "running"},
+		"stop": {"running": "stopped"},
+		"destroy": {
+			"admitted": "destroyed",
+			"created": "destroyed",
+			"running": "destroyed",
+			"stopped": "destroyed",
+		},
+	}
+	every name in ["create", "start", "stop", "destroy", "pause"] {
+		every state in ["admitted", "created", "running", "stopped", "destroyed"] {
+			to_state := object.get(table, [name, state], null)
+			expected := {true: invalid, false: reached(to_state)}[to_state == null]
+			verdict(transition(name, in_state(container, state))) == expected
+		}
+	}
+}
+
+test_an_unknown_workload_has_no_life if {
+	unknown := ["workload_unknown", "LIFE-01", null]
+	verdict(transition("create", null)) == unknown
+	verdict(attest(null, token)) == unknown
+	verdict(deadline(null)) == unknown
+}
+
+test_an_expired_admission_creates_and_starts_nothing if {
+	expired := object.union(container, {"valid_until_ms": now_ms - 1})
+	refused := ["admission_expired", "LIFE-03", null]
+	verdict(transition("create", expired)) == refused
+	verdict(transition("start", in_state(expired, "created"))) == refused
+	verdict(transition("stop", in_state(expired, "running"))) == reached("stopped")
+	verdict(transition("destroy", expired)) == reached("destroyed")
+	verdict(transition("create", object.union(container, {"valid_until_ms": now_ms}))) == reached("created")
+}
+
+test_start_wants_a_current_attestation if {
+	every workload in [tee, vm] {
+		created := in_state(workload, "created")
+		verdict(transition("start", created)) == reached("running")
+		failed := object.union(created, {"attestation": {"standing": "failed"}})
+		verdict(transition("start", failed)) == ["attestation_failed", "TEE-02", null]
+		old := object.union(created, {"attestation": {"measured_at_ms": now_ms - 86400001}})
+		verdict(transition("start", old)) == stale
+		timeless := object.union(created, {"attestation": {"measured_at_ms": null}})
+		verdict(transition("start", timeless)) == stale
+		missed := object.union(created, {"reattestation": {"by_ms": now_ms, "missed": true}})
+		verdict(transition("start", missed)) == stale
+		late := object.union(created, {"reattestation": {"by_ms": now_ms - 1, "missed": false}})
+		verdict(transition("start", late)) == stale
+		verdict(transition("stop", in_state(late, "running"))) == reached("stopped")
+	}
+	verdict(transition("start", in_state(object.union(tee, {"attestation": null}), "created"))) == stale
+	verdict(transition("start", in_state(object.union(vm, {"attestation": null}), "created"))) == reached("running")
+	verdict(transition("create", object.union(tee, {"attestation": null}))) == reached("created")
+}
+
+when(case, over) := object.union(case, {"context": over})
+
+test_partitioned_only_the_designated_advance if {
+	partitioned := {"partition": {"state": "partitioned"}}
+	withheld := ["partition_not_designated", "CRP-01", null]
+	created := in_state(tee, "created")
+	verdict(when(transition("start", created), partitioned)) == withheld
+	verdict(when(transition("create", tee), partitioned)) == withheld
+	verdict(when(transition("start", object.union(created, {"crp": true})), partitioned)) == reached("running")
+	verdict(when(transition("create", container), partitioned)) == reached("created")
+	verdict(when(transition("stop", in_state(tee, "running")), partitioned)) == reached("stopped")
+	standing(when(attest(tee, token), partitioned)) == [null, null, "passed"]
+}
+
+test_on_a_stale_policy_none_advances if {
+	aged := {"policy": {"age_s": 31536000}}
+	answer := lifecycle.decision with input as when(transition("create", container), aged)
+	answer.error_code == "policy_stale"
+	answer.class == "dependency_unavailable_fail_closed"
+	answer.pointer == "/workload_id"
+	verdict(when(transition("destroy", container), aged)) == reached("destroyed")
+}
+
+test_attestations_are_judged_as_on_admission if {
+	failed := ["attestation_failed", "TEE-02", null]
+	standing(attest(vm, object.union(token, {"platform_type": "vtpm"}))) == [null, null, "passed"]
+	standing(attest(tee, object.union(token, {"result": "fail"}))) == ["attestation_failed", "TEE-02", "failed"]
+	standing(attest(tee, object.union(token, {"platform_type": "toaster"}))) == failed
+	standing(attest(tee, object.union(token, {"platform_type": "amd-sev-snp"}))) == failed
+	standing(attest(tee, object.union(token, {"form": "report", "status": "reported"}))) == failed
+	standing(attest(tee, object.union(token, {"status": "rejected", "error": "signature", "result": "fail"}))) == failed
+	standing(attest(tee, object.union(token, {"measured_at_ms": now_ms + 60001}))) == failed
+	standing(attest(tee, object.union(token, {"report_ref": null}))) == ["attestation_incomplete", "TEE-01", null]
+	old := object.union(tee, {"attestation": {"measured_at_ms": 0}})
+	standing(attest(old, object.union(token, {"measured_at_ms": now_ms - 3600001}))) == stale
+}
+
+test_a_measurement_older_than_the_one_on_record_proves_nothing if {
+	on_record := object.union(tee, {"attestation": {"measured_at_ms": now_ms - 1000}})
+	standing(attest(on_record, token)) == [null, null, "passed"]
+	standing(attest(on_record, object.union(token, {"measured_at_ms": now_ms - 1001, "result": "fail"}))) == stale
+}
+
+test_what_has_no_platform_is_not_attested if {
+	standing(attest(container, token)) == ["attestation_failed", "TEE-02", null]
+	standing(attest(in_state(tee, "destroyed"), token)) == invalid
+	standing(attest(tee, null)) == unreadable
+}
+
+test_without_interval_no_deadline_follows if {
+	case := object.union(
+		attest(vm, object.union(token, {"platform_type": "vtpm"})),
+		{"facts": {"reattestation": null}},
+	)
+	answer := lifecycle.decision with input as case
+	answer.outcome == "accepted"
+	answer.obligations == []
+}
+
+test_a_deadline_is_missed_once if {
+	missed := ["attestation_stale", "TEE-03", "missed"]
+	nothing := [null, null, null]
+	late := object.union(tee, {"reattestation": {"by_ms": now_ms - 1}})
+	standing(deadline(late)) == missed
+	standing(deadline(tee)) == nothing
+	standing(deadline(container)) == nothing
+	standing(deadline(object.union(late, {"reattestation": {"missed": true}}))) == nothing
+	standing(deadline(in_state(late, "destroyed"))) == nothing
+}
+
+test_unreadable_facts_are_refused if {
+	verdict({}) == unreadable
+	verdict("start") == unreadable
+	verdict(object.union(transition("create", container), {"request": {"command": "resurrect"}})) == unreadable
+	every member, _ in object.remove(container, ["platform"]) {
+		verdict(json.remove(transition("create", container), [concat("/", ["facts/workload", member])])) == unreadable
+	}
+	every path in ["facts/now_ms", "facts/workload", "request/workload_id", "request/transition"] {
+		verdict(json.remove(transition("create", container), [path])) == unreadable
+	}
+	verdict(transition("start", in_state(object.union(tee, {"attestation": {"standing": "odd"}}), "created"))) == unreadable
+	verdict(transition("start", in_state(object.union(tee, {"reattestation": {"by_ms": "soon"}}), "created"))) == unreadable
+	verdict(json.remove(attest(tee, token), ["facts/reattestation"])) == ["reattestation_interval_invalid", "TEE-04", null]
+}
