@@ -53,25 +53,22 @@ async function yamlToJson(bytes: Uint8Array): Promise<Uint8Array> {
     const { line, col } = lines.linePos(error.pos[0]);
     throw malformed(`${error.code === "DUPLICATE_KEY" ? "duplicate key" : `not YAML: ${error.message}`} at line ${line}, column ${col}`);
   }
-  return new TextEncoder().encode(toJson(aliasesResolved(() => document!.toJS())));
-}
-
-function aliasesResolved(work: () => unknown): unknown {
-  try {
-    return work();
-  } catch (cause) {
-    throw malformed(`not YAML: ${(cause as Error).message}`);
-  }
+  return new TextEncoder().encode(toJson(document!));
 }
 
 /** JSON has no infinity and no number that is none; big integers stay exact, and the strict parser refuses them. */
-function toJson(value: unknown): string {
-  return JSON.stringify(value, (_, member: unknown) => {
-    if (typeof member === "bigint") return rawJson(member.toString());
-    if (typeof member === "number" && !Number.isFinite(member)) throw malformed("a number that JSON doesn't have (.nan or .inf)");
-    if (member instanceof Uint8Array || member instanceof Set || member instanceof Map) throw malformed("a YAML type that JSON doesn't have");
-    return member;
-  });
+function toJson(document: { toJS(): unknown }): string {
+  try {
+    return JSON.stringify(document.toJS(), (_, member: unknown) => {
+      if (typeof member === "bigint") return rawJson(member.toString());
+      if (typeof member === "number" && !Number.isFinite(member)) throw malformed("a number that JSON doesn't have (.nan or .inf)");
+      if (member instanceof Uint8Array || member instanceof Set || member instanceof Map) throw malformed("a YAML type that JSON doesn't have");
+      return member;
+    });
+  } catch (cause) {
+    if (cause instanceof RequestError) throw cause;
+    throw malformed("an alias that has no anchor, never ends, or stands for too much");
+  }
 }
 
 function decode(bytes: Uint8Array): string {
