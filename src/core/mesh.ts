@@ -253,6 +253,45 @@ function commandDetails(mesh: Mesh | null, command: MeshCommand, accepted: boole
   }
 }
 
+/** A mesh in the pieces that it is stored in, so that what a step writes does not grow with the mesh either. */
+export type MeshPart =
+  | { readonly part: "mesh"; readonly key: ""; readonly value: { readonly mesh_id: string; readonly revision: number } }
+  | { readonly part: "rail"; readonly key: string; readonly value: (Rail & RailCounters) | null }
+  | { readonly part: "placement"; readonly key: string; readonly value: Placement | null }
+  | { readonly part: "departed"; readonly key: string; readonly value: Departed | null };
+
+/** The parts that a step changed; a value of null is gone. */
+export function meshChanges(before: Mesh | null, after: Mesh, event: MeshEvent): MeshPart[] {
+  if (before === after) return [];
+  const named = (event.details ?? {}) as Partial<PlaceDetails & ElevateDetails & RemoveDetails>;
+  const rails = event.event_type === MESH_EVENT_TYPES.reload
+    ? new Set([...values(before?.rails ?? null), ...values(after.rails)].map((rail) => rail.rail_id))
+    : new Set([named.rail_id, named.from_rail_id, named.to_rail_id].filter((id) => typeof id === "string"));
+  const workloads = named.workload_id === undefined ? [] : [named.workload_id];
+  return [
+    { part: "mesh", key: "", value: { mesh_id: after.mesh_id, revision: after.revision } },
+    ...[...rails].map((key) => ({ part: "rail", key, value: get(after.rails, key) ?? null }) as const),
+    ...workloads.map((key) => ({ part: "placement", key, value: get(after.placements, key) ?? null }) as const),
+    ...workloads
+      .filter((key) => get(before?.departed ?? null, key) !== get(after.departed, key))
+      .map((key) => ({ part: "departed", key, value: get(after.departed, key) ?? null }) as const),
+  ];
+}
+
+/** The mesh of its stored parts, in any order; null where there is none. */
+export function meshOf(parts: Iterable<MeshPart>): Mesh | null {
+  let head: { mesh_id: string; revision: number } | null = null;
+  let [rails, placements, departed]: [Mesh["rails"], Mesh["placements"], Mesh["departed"]] = [null, null, null];
+  for (const { part, key, value } of parts) {
+    if (value === null) continue;
+    if (part === "mesh") head = value;
+    else if (part === "rail") rails = set(rails, key, value);
+    else if (part === "placement") placements = set(placements, key, value);
+    else departed = set(departed, key, value);
+  }
+  return head && { mesh_id: head.mesh_id, revision: head.revision, rails, placements, departed };
+}
+
 /**
  * Folds one evidenced mesh event into the state; live, on restart and on replay alike. Cost grows with the logarithm
  * of the mesh, but for a reload. A refused event changes nothing.

@@ -1,0 +1,365 @@
+// A workload's life as state: the facts of it that the law judges, and the fold of what was decided.
+//
+// No rule is here. `stepWorkload` asserts that an event continues the state that it was decided on.
+import { must } from "./invariant.ts";
+import type { MeshAdmission } from "./mesh.ts";
+import { ENVELOPE_KINDS, type EnvelopeKind, type Level, LEVELS, REFUSAL_CLASSES, WORKLOAD_STATES, type WorkloadState } from "./schema/base.ts";
+import type { Obligation, RefusalClass } from "./schema/decision.ts";
+import type { AttestationFact } from "./schema/input.ts";
+import type { AttestationRequest } from "./schema/request.ts";
+import type { Transition } from "./schema/workload.ts";
+import { timeMs, wholeSecondsUtc } from "./time.ts";
+
+/** One tenant's workload, live or destroyed. Immutable and plain JSON. */
+export interface Workload {
+  readonly workload_id: string;
+  readonly tenant_id: string;
+  readonly state: WorkloadState;
+  /** The admitted envelope: the declared one, which is as strong as the required one or stronger. */
+  readonly envelope_kind: EnvelopeKind;
+  /** The declared platform of a tee. */
+  readonly platform: string | null;
+  /** Never falls while the workload lives. */
+  readonly least_level: Level;
+  readonly admission: Admission;
+  readonly obligations: readonly Obligation[];
+  /** The last attestation that counted; null where none did. */
+  readonly attestation: RecordedAttestation | null;
+  /** null where the envelope is not attested periodically. */
+  readonly reattestation: Deadline | null;
+}
+
+/** The admission in force. */
+export interface Admission {
+  readonly event_id: string;
+  /** `occurred_at` of the event. */
+  readonly at: string;
+  readonly policy_snapshot_id: string | null;
+  /** When the authority binding or exception that it rests on ends; null where it rests on none. */
+  readonly valid_until: string | null;
+  readonly crp: boolean;
+  readonly governance_profile: string | null;
+}
+
+/** What an attestation said. */
+export interface AttestationDetails {
+  readonly form: "token" | "report";
+  readonly report_ref: string | null;
+  readonly platform_type: string | null;
+  readonly result: "pass" | "fail" | null;
+  /** RFC 3339. */
+  readonly measured_at: string | null;
+}
+
+export interface RecordedAttestation extends AttestationDetails {
+  readonly standing: "passed" | "failed";
+}
+
+export interface Deadline {
+  readonly interval_s: number;
+  /** RFC 3339. */
+  readonly by: string;
+  readonly missed: boolean;
+}
+
+/** `details` of `workload.admit` and `workload.refuse`; the fold reads those of an acceptance. */
+export interface AdmitDetails {
+  readonly workload_id: string;
+  readonly envelope: { readonly declared: string | null; readonly required: EnvelopeKind | null };
+  readonly least_level: Level | null;
+  readonly obligations: readonly Obligation[];
+  readonly reattestation_interval_s: number | null;
+  readonly valid_until: string | null;
+  readonly crp: boolean;
+  readonly governance_profile: string | null;
+  /** The declared `tee.platform`; absent or null for other envelopes. */
+  readonly platform?: string | null;
+  /** The attestation that was judged; absent or null where none was given. */
+  readonly attestation?: AttestationDetails | null;
+}
+
+/** `details` of `workload.envelope.create|start|stop|destroy`. */
+export interface TransitionDetails {
+  readonly workload_id: string;
+  readonly transition: string;
+  /** null where the workload is unknown. */
+  readonly from_state: WorkloadState | null;
+  /** null where refused. */
+  readonly to_state: WorkloadState | null;
+  readonly error_code: string | null;
+  readonly trace_id?: string;
+}
+
+/** `details` of `workload.attestation`: a re-attestation, or, with standing `missed` and no attestation, a missed deadline. */
+export interface ReattestDetails {
+  readonly workload_id: string;
+  readonly attestation: AttestationDetails | null;
+  /** How the workload stands from now on; null where nothing changes. */
+  readonly standing: "passed" | "failed" | "missed" | null;
+  readonly obligations: readonly Obligation[];
+  /** The deadline: the next one where passed, else the one in force. RFC 3339; null where there is none. */
+  readonly next_by: string | null;
+  readonly error_code: string | null;
+  readonly trace_id?: string;
+}
+
+/** As much of an event as the fold reads; attacker-controlled until its record is verified. */
+export interface WorkloadEvent {
+  readonly id: string;
+  readonly event_type: string;
+  readonly occurred_at: string;
+  readonly tenant_id: string;
+  readonly outcome: string;
+  readonly policy_snapshot_id: string | null;
+  readonly details?: { readonly [name: string]: unknown } | AdmitDetails | TransitionDetails | ReattestDetails;
+}
+
+/** What the law is asked, `input.request` (entrypoint `railgate/lifecycle/decision`). */
+export type LifecycleCommand =
+  | { readonly command: "transition"; readonly workload_id: string; readonly transition: Transition }
+  | { readonly command: "attest"; readonly workload_id: string; readonly attestation: AttestationRequest }
+  | { readonly command: "deadline"; readonly workload_id: string };
+
+/** What the host found out for a command, `input.facts`. Times are milliseconds since the epoch. */
+export interface LifecycleFacts {
+  readonly now_ms: number;
+  readonly workload: LifecycleWorkload | null;
+  /** Attest only: what the attestation says and whether it could be verified. */
+  readonly attestation: AttestationFact | null;
+  /** Attest only: the deadline that follows if it is accepted; null where the envelope is not attested periodically. */
+  readonly reattestation: { readonly interval_s: number; readonly by: string } | null;
+}
+
+export interface LifecycleWorkload {
+  readonly state: WorkloadState;
+  readonly envelope_kind: EnvelopeKind;
+  readonly platform: string | null;
+  readonly governance_profile: string | null;
+  readonly crp: boolean;
+  readonly valid_until_ms: number | null;
+  readonly attestation: { readonly measured_at_ms: number | null; readonly standing: "passed" | "failed" } | null;
+  readonly reattestation: { readonly by_ms: number; readonly missed: boolean } | null;
+}
+
+/** The law's answer. */
+export interface LifecycleDecision {
+  readonly outcome: "accepted" | "refused";
+  readonly error_code: string | null;
+  readonly class: RefusalClass | null;
+  readonly rule: string | null;
+  /** RFC 6901, into the command. */
+  readonly pointer: string | null;
+  readonly params: { readonly [name: string]: unknown };
+  readonly to_state: WorkloadState | null;
+  readonly standing: "passed" | "failed" | "missed" | null;
+  readonly obligations: readonly Obligation[];
+}
+
+/** What the mesh law needs to know of an admission; null where the workload was never admitted. */
+export function meshAdmission(workload: Workload | null): MeshAdmission | null {
+  if (workload === null) return null;
+  const { crp, governance_profile } = workload.admission;
+  return { least_level: workload.least_level, crp, governance_profile };
+}
+
+/**
+ * The facts of a command, from the live state and what the host found out.
+ * @param attestation what was found out about an attestation; only where the command brings one. The deadline that
+ *   follows it is the workload's interval from now, in whole seconds.
+ */
+export function lifecycleFacts(workload: Workload | null, nowMs: number, attestation: AttestationFact | null = null): LifecycleFacts {
+  const interval_s = workload?.reattestation?.interval_s;
+  const follows = attestation !== null && interval_s !== undefined;
+  return {
+    now_ms: nowMs,
+    workload: workload && workloadFact(workload),
+    attestation,
+    reattestation: follows ? { interval_s, by: wholeSecondsUtc(nowMs + interval_s * 1000) } : null,
+  };
+}
+
+function workloadFact({ state, envelope_kind, platform, admission, attestation, reattestation }: Workload): LifecycleWorkload {
+  return {
+    state,
+    envelope_kind,
+    platform,
+    governance_profile: admission.governance_profile,
+    crp: admission.crp,
+    valid_until_ms: optionalMs(admission.valid_until),
+    attestation: attestation && { measured_at_ms: optionalMs(attestation.measured_at), standing: attestation.standing },
+    reattestation: reattestation && { by_ms: knownMs(reattestation.by), missed: reattestation.missed },
+  };
+}
+
+function optionalMs(time: string | null): number | null {
+  return time === null ? null : knownMs(time);
+}
+
+function knownMs(time: string): number {
+  const ms = timeMs(time);
+  must("INV-LIFECYCLE-FAIL-CLOSED", ms !== undefined, `${time} is no time`);
+  return ms;
+}
+
+/** The law's answer, if it is one; undefined is refused by the caller as POL-03. */
+export function recogniseLifecycle(output: unknown, command: LifecycleCommand["command"]): LifecycleDecision | undefined {
+  if (typeof output !== "object" || output === null) return undefined;
+  const decision = output as LifecycleDecision;
+  if (typeof decision.params !== "object" || decision.params === null || !Array.isArray(decision.obligations)) return undefined;
+  if (decision.outcome === "accepted") return leadsOn(decision, command) ? decision : undefined;
+  const explained =
+    typeof decision.error_code === "string" && typeof decision.rule === "string" && typeof decision.pointer === "string" &&
+    REFUSAL_CLASSES.includes(decision.class as RefusalClass);
+  const stays = decision.to_state === null && ["failed", "missed", null].includes(decision.standing);
+  return decision.outcome === "refused" && explained && stays ? decision : undefined;
+}
+
+function leadsOn({ error_code, to_state, standing }: LifecycleDecision, command: LifecycleCommand["command"]): boolean {
+  if (error_code !== null) return false;
+  if (command === "transition") return standing === null && WORKLOAD_STATES.includes(to_state as WorkloadState);
+  return to_state === null && standing === (command === "attest" ? "passed" : null);
+}
+
+/** The `details` of the event that records a transition; `workload` is the state that was decided on. */
+export function transitionDetails(
+  workload: Workload | null,
+  command: Extract<LifecycleCommand, { command: "transition" }>,
+  decision: LifecycleDecision,
+  traceId?: string,
+): TransitionDetails {
+  return {
+    workload_id: command.workload_id,
+    transition: command.transition,
+    from_state: workload?.state ?? null,
+    to_state: decision.to_state,
+    error_code: decision.error_code,
+    ...(traceId !== undefined && { trace_id: traceId }),
+  };
+}
+
+/** The `details` of the event that records a re-attestation or a missed deadline. */
+export function reattestDetails(
+  workload: Workload | null,
+  facts: LifecycleFacts,
+  command: Exclude<LifecycleCommand, { command: "transition" }>,
+  decision: LifecycleDecision,
+  traceId?: string,
+): ReattestDetails {
+  const next = decision.standing === "passed" ? facts.reattestation?.by : workload?.reattestation?.by;
+  return {
+    workload_id: command.workload_id,
+    attestation: facts.attestation && attestationDetails(facts.attestation),
+    standing: decision.standing,
+    obligations: decision.obligations,
+    next_by: next ?? null,
+    error_code: decision.error_code,
+    ...(traceId !== undefined && { trace_id: traceId }),
+  };
+}
+
+/** What an event says of an attestation: no token, nothing personal. */
+export function attestationDetails({ form, report_ref, platform_type, result, measured_at_ms }: AttestationFact): AttestationDetails {
+  const measured_at = measured_at_ms === null ? null : new Date(measured_at_ms).toISOString();
+  return { form, report_ref, platform_type, result, measured_at };
+}
+
+/**
+ * Folds one evidenced event into a workload's state; live, on restart and on replay alike. Refused events change
+ * nothing, but that a failed or missed re-attestation is remembered.
+ * @param current null where the workload was never admitted.
+ * @throws InvariantError naming the invariant that the event would break; the state given stays as it was.
+ */
+export function stepWorkload(current: Workload | null, event: WorkloadEvent): Workload | null {
+  if (event.event_type === "workload.attestation") return reattest(current, event.details as ReattestDetails);
+  if (event.outcome !== "accepted") return current;
+  if (event.event_type === "workload.admit") return admit(current, event, event.details as AdmitDetails);
+  if (event.event_type.startsWith("workload.envelope.")) return move(current, event.details as TransitionDetails);
+  return current;
+}
+
+/** A live workload's admission is replaced; its state stays and its least level never falls. A destroyed one begins anew. */
+function admit(current: Workload | null, event: WorkloadEvent, details: AdmitDetails): Workload {
+  const { workload_id, envelope, least_level } = details;
+  must("INV-LIFECYCLE-FAIL-CLOSED", typeof workload_id === "string" && workload_id !== "", "the event names no workload");
+  must("INV-LIFECYCLE-FAIL-CLOSED", isOneOf(ENVELOPE_KINDS, envelope?.declared), "the event names no known envelope");
+  must("INV-LIFECYCLE-FAIL-CLOSED", isOneOf(LEVELS, least_level), "the event names no known rail level");
+  mustBeThe(current, event.tenant_id, workload_id);
+  const live = current !== null && current.state !== "destroyed" ? current : null;
+  return {
+    workload_id,
+    tenant_id: event.tenant_id,
+    state: live?.state ?? "admitted",
+    envelope_kind: envelope.declared,
+    platform: details.platform ?? null,
+    least_level: live ? stricter(live.least_level, least_level) : least_level,
+    admission: {
+      event_id: event.id,
+      at: event.occurred_at,
+      policy_snapshot_id: event.policy_snapshot_id,
+      valid_until: details.valid_until ?? null,
+      crp: details.crp,
+      governance_profile: details.governance_profile,
+    },
+    obligations: details.obligations,
+    attestation: details.attestation ? { ...details.attestation, standing: "passed" } : null,
+    reattestation: firstDeadline(details),
+  };
+}
+
+function firstDeadline({ reattestation_interval_s, obligations }: AdmitDetails): Deadline | null {
+  const by = deadlineIn(obligations);
+  return reattestation_interval_s === null || by === undefined ? null : { interval_s: reattestation_interval_s, by, missed: false };
+}
+
+function deadlineIn(obligations: readonly Obligation[]): string | undefined {
+  return obligations.find(({ obligation }) => obligation === "reattest")?.by;
+}
+
+function move(current: Workload | null, details: TransitionDetails): Workload {
+  must("INV-LIFECYCLE-FAIL-CLOSED", current !== null, "the workload was never admitted");
+  mustBeThe(current, current.tenant_id, details.workload_id);
+  must("INV-LIFECYCLE-FINAL", current.state !== "destroyed", `${current.workload_id} is destroyed`);
+  must("INV-LIFECYCLE-CONTINUITY", current.state === details.from_state, `${current.workload_id} is ${current.state}, not ${details.from_state}`);
+  must("INV-LIFECYCLE-FAIL-CLOSED", isOneOf(WORKLOAD_STATES, details.to_state), "the event names no known state");
+  if (details.to_state !== "destroyed") return { ...current, state: details.to_state };
+  return { ...current, state: "destroyed", obligations: [], reattestation: null };
+}
+
+function reattest(current: Workload | null, details: ReattestDetails): Workload | null {
+  if (details.standing === null || details.standing === undefined) return current;
+  must("INV-LIFECYCLE-FAIL-CLOSED", current !== null, "the workload was never admitted");
+  mustBeThe(current, current.tenant_id, details.workload_id);
+  must("INV-LIFECYCLE-FINAL", current.state !== "destroyed", `${current.workload_id} is destroyed`);
+  const { attestation, standing, next_by } = details;
+  switch (standing) {
+    case "missed":
+      must("INV-LIFECYCLE-CONTINUITY", current.reattestation?.by === next_by, "another deadline is in force");
+      return { ...current, reattestation: { ...current.reattestation!, missed: true } };
+    case "failed":
+      must("INV-LIFECYCLE-FAIL-CLOSED", attestation !== null, "the event has no attestation");
+      return { ...current, attestation: { ...(current.attestation ?? attestation), standing: "failed" } };
+    case "passed":
+      must("INV-LIFECYCLE-FAIL-CLOSED", attestation !== null && attestation.result === "pass", "the attestation did not pass");
+      return { ...current, attestation: { ...attestation, standing: "passed" }, obligations: details.obligations, ...nextDeadline(current, next_by) };
+    default:
+      return must("INV-LIFECYCLE-FAIL-CLOSED", false, "the event knows another standing") as never;
+  }
+}
+
+function nextDeadline({ reattestation }: Workload, by: string | null): { reattestation: Deadline | null } {
+  must("INV-LIFECYCLE-CONTINUITY", (reattestation === null) === (by === null), "the next deadline is missing or for nothing");
+  return { reattestation: reattestation && { interval_s: reattestation.interval_s, by: by!, missed: false } };
+}
+
+function mustBeThe(current: Workload | null, tenantId: string, workloadId: string): void {
+  const same = current === null || (current.tenant_id === tenantId && current.workload_id === workloadId);
+  must("INV-LIFECYCLE-CONTINUITY", same, "the event is another workload's");
+}
+
+function stricter(a: Level, b: Level): Level {
+  return LEVELS.indexOf(a) > LEVELS.indexOf(b) ? a : b;
+}
+
+function isOneOf<T extends string>(values: readonly T[], value: unknown): value is T {
+  return values.includes(value as T);
+}
