@@ -27,6 +27,7 @@ type Walk = {
   readonly ends: Map<string, Head>;
   readonly reports: Map<string, StreamReport>;
   readonly workloads: Map<string, Workload | null>;
+  readonly unfolded: Set<string>;
   position: number;
   events: number;
 };
@@ -36,7 +37,7 @@ type Walk = {
  * @param progress called now and then with how many events were read.
  */
 export function verifyStore(store: StoreReader, progress: (events: number) => void): StoreReport {
-  const walk: Walk = { store, keys: readKeys(store), ends: new Map(), reports: new Map(), workloads: new Map(), position: 0, events: 0 };
+  const walk: Walk = { store, keys: readKeys(store), ends: new Map(), reports: new Map(), workloads: new Map(), unfolded: new Set(), position: 0, events: 0 };
   let states: string[] | null = null;
   // A running server appends while we read; state and events are compared at a moment when there is nothing newer.
   for (let round = 0; round < ROUNDS_MAX && states === null; round++) {
@@ -148,17 +149,21 @@ function foldWorkload(walk: Walk, event: EvidenceEvent): void {
   const workload = (event.details as { workload_id?: unknown } | undefined)?.workload_id;
   if (typeof workload !== "string" || !event.event_type.startsWith("workload.")) return;
   const key = workloadKey(event.tenant_id, workload);
-  walk.workloads.set(key, stepWorkload(walk.workloads.get(key) ?? null, event));
+  try {
+    walk.workloads.set(key, stepWorkload(walk.workloads.get(key) ?? null, event));
+  } catch {
+    walk.unfolded.add(key); // an event that doesn't continue what its stream says of the workload
+  }
 }
 
-function differingStates({ store, workloads }: Walk): string[] {
+function differingStates({ store, workloads, unfolded }: Walk): string[] {
   const unseen = new Map([...workloads].filter(([, workload]) => workload !== null));
   const differing: string[] = [];
   for (let after: { tenant_id: string; key: string } | undefined, page; (page = store.states("workload", undefined, PAGE, after)).length > 0; after = page.at(-1)!) {
     for (const { tenant_id, key, value } of page) {
       const folded = unseen.get(workloadKey(tenant_id, key));
       unseen.delete(workloadKey(tenant_id, key));
-      if (folded === undefined || canonicalJson(JSON.parse(value)) !== canonicalJson(folded)) differing.push(`${key} of ${tenant_id}`);
+      if (folded === undefined || unfolded.has(workloadKey(tenant_id, key)) || canonicalJson(JSON.parse(value)) !== canonicalJson(folded)) differing.push(`${key} of ${tenant_id}`);
     }
   }
   return [...differing, ...[...unseen.keys()].map((key) => key.split(" ").reverse().join(" of "))];
