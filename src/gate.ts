@@ -1,19 +1,20 @@
 // The pipeline, as the protocol reads: parse (at the door) → facts → decide → step → link → sign → append → respond.
 import { EMPTY_SET, digestOf, type EventDraft } from "./core/event.ts";
-import { buildInput } from "./core/facts.ts";
+import { buildInput, NO_TRUST, type TrustFacts } from "./core/facts.ts";
 import { canonicalJson } from "./core/json.ts";
 import { explain, hostRefusal, recognise, type Catalogue } from "./core/outcome.ts";
 import type { Decision, PolicyDecision } from "./core/schema/decision.ts";
 import type { EvidenceEvent } from "./core/schema/event.ts";
 import type { AdmissionInput, Context } from "./core/schema/input.ts";
 import type { AdmissionRequest } from "./core/schema/request.ts";
-import { stepWorkload, type Workload } from "./core/workload.ts";
+import { InvariantError } from "./core/invariant.ts";
+import { attestationDetails, stepWorkload, type AdmitDetails, type Workload } from "./core/workload.ts";
 import type { Entry, Ledger, Receipt } from "./evidence/ledger.ts";
 import type { StateView } from "./evidence/state.ts";
 import { EvaluationError } from "./policy/evaluator.ts";
 import type { Policy } from "./policy/policy.ts";
-import type { StateWrite } from "./store/store.ts";
-import type { Trust, TrustFacts } from "./trust.ts";
+import type { Blob, StateWrite } from "./store/store.ts";
+import { authoritySnapshot, type Trust } from "./trust.ts";
 
 export const ADMISSION = "railgate/admission/decision";
 
@@ -84,10 +85,18 @@ export interface GateObserver {
   policyFailed(problem: string, eventId: string): void;
 }
 
+/** What the tokens of a request prove, and the keys that proved it. */
+interface Tokens {
+  readonly facts: TrustFacts;
+  readonly snapshot: Blob;
+}
+
+const NO_TOKENS: Tokens = { facts: NO_TRUST, snapshot: authoritySnapshot([]) };
+
 /** A decision, with what its evidence must name. */
 interface Decided {
   readonly request: AdmissionRequest;
-  readonly tokens: TrustFacts;
+  readonly tokens: Tokens;
   readonly nowMs: number;
   readonly policyDigest: string;
   readonly catalogue: Catalogue;
@@ -121,13 +130,15 @@ export class Gate {
   async admitAll(requests: readonly AdmissionRequest[], caller: Caller, trace: Trace = {}): Promise<Admission[]> {
     const tokens = await this.#verifyTokens(requests);
     // From here to the append nothing is awaited, so that decisions are linked in the order they are made.
-    const { decided, receipts } = this.#undoingState(() => {
-      const decided = requests.map((request, i) => this.#decide(request, caller, tokens[i]!));
-      const entries = decided.map((made, i) => this.#evidence(made, caller, trace, this.#parts.ledger.appended + i + 1));
-      return { decided, receipts: this.#parts.ledger.append(entries) };
+    const { steps, receipts } = this.#parts.states.attempt(() => {
+      const steps = requests.map((request, i) => {
+        const decided = this.#decide(request, caller, tokens[i]!);
+        return this.#step(decided, caller, trace, this.#parts.ledger.appended + i + 1);
+      });
+      return { steps, receipts: this.#parts.ledger.append(steps.map(({ entry }) => entry)) };
     });
     const durable = await Promise.all(receipts);
-    return decided.map((made, i) => new Admission(explain(made.decision, made.catalogue), durable[i]!));
+    return steps.map(({ decided }, i) => new Admission(explain(decided.decision, decided.catalogue), durable[i]!));
   }
 
   /** What would be decided now. Nothing is recorded, so nothing is admitted. */
@@ -138,13 +149,18 @@ export class Gate {
   }
 
   /** Facts that take time to establish: who signed the tokens that came with the request. */
-  async #verifyTokens(requests: readonly AdmissionRequest[]): Promise<TrustFacts[]> {
+  async #verifyTokens(requests: readonly AdmissionRequest[]): Promise<Tokens[]> {
     const nowMs = this.#parts.now();
-    return Promise.all(requests.map((request) => this.#parts.trust.verify(request, nowMs)));
+    return Promise.all(
+      requests.map(async (request) => {
+        const verified = await this.#parts.trust.verify(request, { nowMs, nonce: request.correlation_id });
+        return verified ? { facts: verified.facts, snapshot: authoritySnapshot(verified.used) } : NO_TOKENS;
+      }),
+    );
   }
 
   /** Facts → decide. A policy that is missing, fails, or says what is no decision refuses (POL-01, POL-03). */
-  #decide(request: AdmissionRequest, caller: Caller, tokens: TrustFacts): Decided {
+  #decide(request: AdmissionRequest, caller: Caller, tokens: Tokens): Decided {
     const { policy, confirmedAtMs } = this.#parts.active();
     const { tenant_id, workload_id } = request.workload;
     const workload = this.#parts.states.get<Workload>("workload", caller.tenantId ?? tenant_id, workload_id);
@@ -154,7 +170,7 @@ export class Gate {
       request,
       nowMs,
       caller: caller.tenantId === null ? null : { tenant_id: caller.tenantId },
-      tokens,
+      trust: tokens.facts,
       workload: workload ? { state: workload.state, least_level: workload.least_level } : null,
       context: {
         partition: this.#parts.partition(),
@@ -182,12 +198,23 @@ export class Gate {
     }
   }
 
-  /** Step and evidence: what the decision changes, and the event that says so. */
-  #evidence(made: Decided, caller: Caller, trace: Trace, ticket: number): Entry {
-    const { request, decision, nowMs, tokens } = made;
+  /** Step → evidence. A decision that would break an invariant is refused in the policy's place (POL-03). */
+  #step(decided: Decided, caller: Caller, trace: Trace, ticket: number): { decided: Decided; entry: Entry } {
+    try {
+      return { decided, entry: this.#evidence(decided, caller, trace, ticket) };
+    } catch (error) {
+      if (!(error instanceof InvariantError)) throw error;
+      const refused: Decided = { ...decided, decision: hostRefusal("policy_error", declaredKind(decided.request)), problem: error.message };
+      return { decided: refused, entry: this.#evidence(refused, caller, trace, ticket) };
+    }
+  }
+
+  /** What the decision changes, and the event that says so. */
+  #evidence(decided: Decided, caller: Caller, trace: Trace, ticket: number): Entry {
+    const { request, decision, nowMs, tokens } = decided;
     const { workload_id, tenant_id } = request.workload;
     const [refusal] = decision.refusals;
-    const artifact = artifactText(made);
+    const artifact = artifactText(decided);
     const artifactDigest = digestOf(artifact);
     const draft: EventDraft = {
       id: this.#parts.newId(),
@@ -199,46 +226,42 @@ export class Gate {
       outcome: decision.outcome,
       evidence_profile_id: this.#parts.evidenceProfileId,
       evidence_pointer: `eosc://evidence/${artifactDigest}`,
-      policy_snapshot_id: made.policyDigest,
+      policy_snapshot_id: decided.policyDigest,
       authority_snapshot_id: tokens.snapshot.digest,
       subject: workload_id,
       ...(refusal && { refusal_reason_class: refusal.class, refusal_reason_code: refusal.code, refusal_subject: refusal.pointer }),
-      details: { ...admissionDetails(made), ...(trace.requestId && { request_id: trace.requestId }), ...(trace.traceId && { trace_id: trace.traceId }) },
+      details: { ...admissionDetails(decided), ...(trace.requestId && { request_id: trace.requestId }), ...(trace.traceId && { trace_id: trace.traceId }) },
     };
+    const states = this.#foldWorkload(draft, workload_id, ticket);
     this.#parts.observe.decided(decision);
-    if (made.problem !== undefined) this.#parts.observe.policyFailed(made.problem, draft.id);
+    if (decided.problem !== undefined) this.#parts.observe.policyFailed(decided.problem, draft.id);
     return {
       draft,
       artifact,
       artifactDigest,
       workloadId: workload_id,
       occurredAtMs: nowMs,
-      blobs: tokens.snapshot.blobs,
-      states: this.#step(draft, workload_id, ticket),
+      blobs: tokens === NO_TOKENS ? [] : [tokens.snapshot],
+      states,
     };
   }
 
   /** State is a fold over the evidence, so the event itself is what changes it. */
-  #step(draft: EventDraft, workloadId: string, ticket: number): StateWrite[] {
+  #foldWorkload(draft: EventDraft, workloadId: string, ticket: number): StateWrite[] {
     const before = this.#parts.states.get<Workload>("workload", draft.tenant_id, workloadId);
     const after = stepWorkload(before ?? null, draft);
     if (after === null || after === before) return [];
     return [this.#parts.states.set("workload", draft.tenant_id, workloadId, after, ticket)];
   }
-
-  /** State that was overlaid for events which never got their place is forgotten. */
-  #undoingState<T>(work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      this.#parts.states.reset();
-      throw error;
-    }
-  }
 }
 
 function declaredKind({ workload: { envelope } }: AdmissionRequest): unknown {
-  return typeof envelope === "object" ? envelope.kind : envelope;
+  return typeof envelope === "object" ? (envelope as { kind?: unknown }).kind : envelope;
+}
+
+function declaredPlatform(envelope: AdmissionRequest["workload"]["envelope"]): string | null {
+  if (typeof envelope !== "object" || !("tee" in envelope)) return null;
+  return (envelope.tee as { platform?: string }).platform ?? null;
 }
 
 /** The artifact: exactly what was evaluated and what came out (spec evidence §1). */
@@ -249,24 +272,27 @@ function artifactText({ decision, inputText, problem }: Decided): string {
 }
 
 /** All that an outsider needs to fold the workload's state, and nothing personal. */
-function admissionDetails({ request, decision, input, tokens }: Decided): { [name: string]: unknown } {
+function admissionDetails({ request, decision, input, tokens }: Decided): AdmitDetails & { codes: readonly string[] } {
   const { workload } = request;
+  const { attestation, reattestation } = input.facts;
   return {
     workload_id: workload.workload_id,
     envelope: { declared: decision.envelope.declared, required: decision.envelope.required },
     least_level: decision.rail.least_level,
     obligations: decision.obligations,
-    reattestation_interval_s: input.facts.reattestation?.interval_s ?? null,
+    reattestation_interval_s: reattestation?.interval_s ?? null,
     valid_until: validUntil(decision, tokens),
     crp: workload.crp?.designated === true,
     governance_profile: workload.governance_profile ?? null,
+    platform: declaredPlatform(workload.envelope),
+    attestation: attestation && attestationDetails(attestation),
     codes: decision.refusals.map((refusal) => refusal.code),
   };
 }
 
 /** An admission that rests on something time-bound lasts no longer than that. */
-function validUntil(decision: PolicyDecision, tokens: TrustFacts): string | null {
+function validUntil(decision: PolicyDecision, tokens: Tokens): string | null {
   const ends = (decision.exceptions ?? []).map((exception) => exception.not_after_ms);
-  if (tokens.authority?.valid_to_ms != null) ends.push(tokens.authority.valid_to_ms);
+  if (tokens.facts.authority?.valid_to_ms != null) ends.push(tokens.facts.authority.valid_to_ms);
   return ends.length === 0 ? null : new Date(Math.min(...ends)).toISOString();
 }
