@@ -1,0 +1,52 @@
+// The application: every route mounted on express, and what is at no route.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import express, { type Express, type RequestHandler } from "express";
+import type { Door } from "./door.ts";
+import { HttpError } from "./problem.ts";
+import type { Route } from "./route.ts";
+
+/** Where calls that found no route are counted: paths are the callers', and must not fill the metrics. */
+const NOWHERE = { path: "unknown", method: "GET", tag: "", summary: "", answers: {} } as const;
+
+/** Routes in the order given: the busiest first. */
+export function makeApp(door: Door, routes: readonly Route[]): Express {
+  const app = express();
+  app.disable("x-powered-by");
+  app.disable("etag");
+  app.set("query parser", false);
+  app.enable("strict routing");
+  app.enable("case sensitive routing");
+  for (const route of routes) app[verbOf(route)](route.path, door.serve(route) as RequestHandler);
+  for (const [path, group] of Map.groupBy(routes, (route) => route.path)) app.all(path, door.serve(otherMethod(path, group)) as RequestHandler);
+  app.use(door.serve(fails(() => new HttpError("not_found", "GET /docs lists what there is."))) as RequestHandler);
+  // Only a path that cannot be decoded comes here: routes answer for themselves.
+  app.use((_: unknown, req: IncomingMessage, res: ServerResponse, _next: unknown) => {
+    door.serve(fails(() => new HttpError("request_malformed", "The path is not properly percent-encoded.")))(req, res);
+  });
+  return app;
+}
+
+const verbOf = ({ method }: Route) => method.toLowerCase() as "get" | "post" | "put" | "delete";
+
+function otherMethod(path: string, group: readonly Route[]): Route {
+  const methods = group.flatMap(({ method }) => (method === "GET" ? ["GET", "HEAD"] : [method]));
+  const Allow = [...methods, "OPTIONS"].join(", ");
+  return {
+    ...NOWHERE,
+    path,
+    open: group.every(({ open }) => open),
+    handle: ({ req }) => {
+      if (req.method === "OPTIONS") return { status: 204, body: "", headers: { Allow } };
+      throw new HttpError("method_not_allowed", `It takes ${Allow}.`, { Allow });
+    },
+  };
+}
+
+function fails(error: () => HttpError): Route {
+  return {
+    ...NOWHERE,
+    handle: () => {
+      throw error();
+    },
+  };
+}

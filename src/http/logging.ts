@@ -1,0 +1,35 @@
+// Logs: one JSON line per call and per thing an operator must know. They are never evidence, and hold no secrets.
+import pino, { type DestinationStream, type Logger } from "pino";
+import type { LogLevel } from "../config.ts";
+
+/** Lines are written together once this many bytes wait, or a second has passed. */
+const BUFFER_BYTES = 4096;
+const FLUSH_EVERY_MS = 1000;
+
+/** Headers and bodies are never logged; should someone ever try, these do not come out. */
+const SECRETS = ["authorization", "cookie", "token", "headers.authorization", "headers.cookie", "req.headers.authorization", "req.headers.cookie"];
+
+export interface Logging {
+  readonly log: Logger;
+  /** Writes what waits, and ends the regular writing. */
+  close(): void;
+}
+
+/** @param stream where lines go; default: standard output. */
+export function makeLogging(level: LogLevel, stream?: DestinationStream): Logging {
+  const buffered = stream === undefined ? pino.destination({ fd: 1, sync: false, minLength: BUFFER_BYTES }) : undefined;
+  const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, redact: SECRETS, formatters: { level: (label) => ({ level: label }) } }, buffered ?? stream!);
+  const flushing = setInterval(() => buffered?.flush(), FLUSH_EVERY_MS).unref();
+  return {
+    log,
+    close() {
+      clearInterval(flushing);
+      // There is nothing to write before the file descriptor is open, and flushSync says so by throwing.
+      try {
+        buffered?.flushSync();
+      } catch {
+        buffered?.flush();
+      }
+    },
+  };
+}

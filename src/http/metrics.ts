@@ -1,0 +1,106 @@
+// What operators measure, in Prometheus' text format.
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import type { PolicyDecision } from "../core/schema/decision.ts";
+import type { BatchFigures } from "../evidence/ledger.ts";
+
+/** What is asked at the time of a scrape. */
+export interface Gauges {
+  waiting(): number;
+  ready(): boolean;
+  followers(): number;
+  info(): { version: string; node_id: string; policy_digest: string };
+}
+
+const EVALUATION_S = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1];
+const DURATION_S = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
+const BATCH_EVENTS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 1024];
+const MS_PER_S = 1000;
+
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #decisions = this.#counter("railgate_decisions_total", "Decisions made, by outcome.", ["outcome"]);
+  readonly #refusals = this.#counter("railgate_refusals_total", "Refusals in decisions, by code; a decision may have several.", ["code"]);
+  readonly #policyFailures = this.#counter("railgate_policy_failures_total", "Decisions refused because no policy could make them (POL-01, POL-03).");
+  readonly #evidenceFailures = this.#counter("railgate_evidence_failures_total", "Times that evidence could not be recorded (EVI-01).");
+  readonly #evaluation = this.#histogram("railgate_evaluation_duration_seconds", "Evaluating the policy, for each decision.", EVALUATION_S);
+  readonly #signing = this.#histogram("railgate_signing_duration_seconds", "Signing, for each batch of events.", DURATION_S);
+  readonly #commit = this.#histogram("railgate_commit_duration_seconds", "Making a batch of events durable.", DURATION_S);
+  readonly #batch = this.#histogram("railgate_batch_events", "Events in each batch.", BATCH_EVENTS);
+  readonly #http = new Histogram({
+    name: "railgate_http_request_duration_seconds",
+    help: "Answering a call, by method, route and status; 499: the client went away.",
+    labelNames: ["method", "route", "status"],
+    buckets: DURATION_S,
+    registers: [this.#registry],
+  });
+
+  /** Gauges are asked for at each scrape; process figures (`process_…`, `nodejs_…`) come along. */
+  watch(gauges: Gauges): void {
+    collectDefaultMetrics({ register: this.#registry });
+    this.#gauge("railgate_evidence_waiting", "Decisions that wait to become durable.", gauges.waiting);
+    this.#gauge("railgate_ready", "1 when this node would admit something now.", () => Number(gauges.ready()));
+    this.#gauge("railgate_event_followers", "Clients that follow the events live.", gauges.followers);
+    const info = new Gauge({
+      name: "railgate_info",
+      help: "Always 1; its labels say what runs here.",
+      labelNames: ["version", "node_id", "policy_digest"],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        this.set(gauges.info(), 1);
+      },
+    });
+    void info;
+  }
+
+  evaluated(ms: number): void {
+    this.#evaluation.observe(ms / MS_PER_S);
+  }
+
+  decided({ outcome, refusals }: PolicyDecision): void {
+    this.#decisions.inc({ outcome });
+    for (const { code } of refusals) this.#refusals.inc({ code });
+  }
+
+  policyFailed(): void {
+    this.#policyFailures.inc();
+  }
+
+  evidenceFailed(): void {
+    this.#evidenceFailures.inc();
+  }
+
+  committed({ events, signingMs, commitMs }: BatchFigures): void {
+    this.#batch.observe(events);
+    this.#signing.observe(signingMs / MS_PER_S);
+    this.#commit.observe(commitMs / MS_PER_S);
+  }
+
+  answered(method: string, route: string, status: number, ms: number): void {
+    this.#http.observe({ method, route, status }, ms / MS_PER_S);
+  }
+
+  /** The exposition, and its content type. */
+  async render(): Promise<{ text: string; type: string }> {
+    return { text: await this.#registry.metrics(), type: this.#registry.contentType };
+  }
+
+  #counter(name: string, help: string, labelNames: string[] = []): Counter {
+    return new Counter({ name, help, labelNames, registers: [this.#registry] });
+  }
+
+  #histogram(name: string, help: string, buckets: number[]): Histogram {
+    return new Histogram({ name, help, buckets, registers: [this.#registry] });
+  }
+
+  #gauge(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.#registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+}
