@@ -1,0 +1,93 @@
+# Which envelope the workload needs and why, and the least isolation rail that follows from it.
+package railgate.envelope
+
+import data.railgate.lib
+import data.railgate.settings
+
+# The fields that classify a workload, in the order decisions list them.
+classifying := ["classification", "governance_profile", "risk", "tenant_tier"]
+
+# Most workloads are of low or medium risk and nothing else asks for more than the default either. Told first, because
+# such a request needs no list of what asks for what.
+undemanding if {
+	workload := lib.workload
+	tables := settings.triggers
+	tables.classification[workload.classification] == "container"
+	tables.governance_profile[workload.governance_profile] == "container"
+	tables.risk[workload.risk] == "container"
+	tables.tenant_tier[workload.tenant_tier] == "container"
+	not settings.triggers_by_classification[workload.governance_profile]
+}
+
+# Per classifying field, the envelope that its value asks for. A field is absent where its value is missing or unknown
+# to the tables; such a field triggers nothing and is refused by ENV-04.
+demands := {field: kind |
+	some field in classifying
+	kind := demand(field, lib.workload[field])
+	rank(kind)
+}
+
+demand(field, value) := settings.triggers_by_classification[value][lib.workload.classification] if {
+	field == "governance_profile"
+	settings.triggers.governance_profile[value]
+} else := settings.triggers[field][value]
+
+rank(kind) := 1 if {
+	kind == "container"
+} else := 2 if {
+	kind == "vm"
+} else := 3 if {
+	kind == "tee"
+}
+
+# An array in the fixed field order, not a set: WASM does not sort sets. Nothing is triggered where the default is required.
+triggers(needed) := [] if {
+	needed == "container"
+} else := [trigger |
+	some field in classifying
+	kind := demands[field]
+	kind != "container"
+	trigger := {"trigger": field, "requires": kind, "because": lib.workload[field]}
+]
+
+required := "container" if {
+	undemanding
+} else := strongest([kind | some kind in demands])
+
+strongest(kinds) := "tee" if {
+	"tee" in kinds
+} else := "vm" if {
+	"vm" in kinds
+} else := "container"
+
+# The stronger of the required and the declared envelope decides. A live workload's level never falls, and where the one
+# it holds is not known, nothing less than the strictest will do.
+least_level(declared, needed) := level(declared, needed) if {
+	not live(input.facts.workload)
+} else := level(declared, needed) if {
+	rail_rank(input.facts.workload.least_level) <= rail_rank(level(declared, needed))
+} else := input.facts.workload.least_level if {
+	rail_rank(input.facts.workload.least_level)
+} else := "hardware_isolated"
+
+level(declared, needed) := settings.rails[declared] if {
+	rank(declared) > rank(needed)
+} else := settings.rails[needed] if {
+	needed != "container"
+} else := settings.rails.container_sandboxed if {
+	declared == "container"
+	settings.container.sandboxing_runtimes[lib.declared.runtime]
+} else := settings.rails.container
+
+live(held) if {
+	is_object(held)
+	not held.state == "destroyed"
+}
+
+rail_rank("shared") := 1
+
+rail_rank("process_isolated") := 2
+
+rail_rank("sandbox_isolated") := 3
+
+rail_rank("hardware_isolated") := 4
