@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { digestOf } from "../src/core/event.ts";
 import { buildInput, NO_TRUST } from "../src/core/facts.ts";
 import { parseAdmissionRequest } from "../src/core/request.ts";
-import { ADMISSION } from "../src/gate.ts";
+import { ADMISSION } from "../src/commands/admission.ts";
 import { DEFAULT_BUNDLE } from "../src/node.ts";
 import { loadBundle } from "../src/policy/policy.ts";
 import { ensureOpa } from "../scripts/opa.ts";

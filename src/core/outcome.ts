@@ -42,8 +42,10 @@ export const HOST_REFUSALS = {
   },
 } as const satisfies { [code: string]: CatalogueEntry & { rule: string } };
 
+export type HostRefusalCode = "policy_unavailable" | "policy_error";
+
 /** The refusal by which the host fails closed, in place of a policy's answer. */
-export function hostRefusal(code: "policy_unavailable" | "policy_error", declared: unknown): PolicyDecision {
+export function hostRefusal(code: HostRefusalCode, declared: unknown): PolicyDecision {
   const { rule, class: refusalClass } = HOST_REFUSALS[code];
   return {
     outcome: "refused",
