@@ -17,7 +17,7 @@ import { DEFAULT_LIMITS } from "./policy/evaluator.ts";
 import { loadBundle, type BundleKeys, type Policy } from "./policy/policy.ts";
 import { openSqliteReader, openSqliteWriter } from "./store/sqlite.ts";
 import type { Blob, StoredEvent, StoreReader } from "./store/store.ts";
-import { makeTrust, type TrustConfig } from "./trust.ts";
+import { makeTrust, type Trust, type TrustConfig } from "./trust.ts";
 
 /** Where a bundle comes from, and whose signature makes it acceptable. */
 export interface BundleSource {
@@ -84,7 +84,7 @@ export class RailgateNode implements AsyncDisposable {
   #active: ActivePolicy = { policy: null, confirmedAtMs: null };
   #policyProblem: string | undefined = "no policy was loaded yet";
 
-  private constructor(options: NodeOptions, lock: DataDirLock, store: StoreReader, nodeId: string, key: SigningKey) {
+  private constructor(options: NodeOptions, lock: DataDirLock, store: StoreReader, trust: Trust, nodeId: string, key: SigningKey) {
     this.#options = options;
     this.#lock = lock;
     this.store = store;
@@ -109,7 +109,7 @@ export class RailgateNode implements AsyncDisposable {
     this.gate = new Gate({
       ledger: this.#ledger,
       states,
-      trust: makeTrust(options.trust ?? { authorities: [], attesters: [] }),
+      trust,
       active: () => this.#active,
       partition: options.partition ?? (() => CONNECTED),
       evidenceProfileId: this.#evidenceProfileId,
@@ -138,7 +138,8 @@ export class RailgateNode implements AsyncDisposable {
     try {
       const { nodeId, key } = await prepare(options, now());
       store = openSqliteReader(storeFile(options.dataDir));
-      const node = new RailgateNode(options, lock, store, nodeId, key);
+      const trust = await makeTrust(options.trust ?? { authorities: [], attesters: [] });
+      const node = new RailgateNode(options, lock, store, trust, nodeId, key);
       await node.#start(key);
       return node;
     } catch (error) {
