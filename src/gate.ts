@@ -1,14 +1,18 @@
 // The pipeline, as the protocol reads: parse (at the door) → facts → decide → step → link → sign → append → respond.
 import { admission } from "./commands/admission.ts";
-import { NO_TOKENS, type Caller, type Command, type Situation, type Tokens, type Trace } from "./commands/command.ts";
+import { NO_TOKENS, type Caller, type Command, type SingleRefusal, type Situation, type Tokens, type Trace } from "./commands/command.ts";
+import { lifecycleCommand } from "./commands/lifecycle.ts";
+import { meshCommand } from "./commands/mesh.ts";
 import { EMPTY_SET, digestOf, type EventDraft } from "./core/event.ts";
 import { InvariantError } from "./core/invariant.ts";
 import { canonicalJson } from "./core/json.ts";
-import { explain, type Catalogue, type HostRefusalCode } from "./core/outcome.ts";
+import type { Mesh, MeshCommand, MeshDecision } from "./core/mesh.ts";
+import { explain, explainRefusal, type Catalogue, type Explanation, type HostRefusalCode } from "./core/outcome.ts";
 import type { Decision, PolicyDecision } from "./core/schema/decision.ts";
 import type { EvidenceEvent } from "./core/schema/event.ts";
 import type { Context } from "./core/schema/input.ts";
 import type { AdmissionRequest } from "./core/schema/request.ts";
+import type { LifecycleCommand, LifecycleDecision, Workload } from "./core/workload.ts";
 import type { Entry, Ledger, Receipt } from "./evidence/ledger.ts";
 import type { StateView } from "./evidence/state.ts";
 import { EvaluationError } from "./policy/evaluator.ts";
@@ -48,6 +52,18 @@ export class Admission extends Evidenced {
   /** The answer on the wire: `{decision, event, receipt}`. */
   toText(): string {
     return `{"decision":${JSON.stringify(this.decision)},"event":${this.eventText},"receipt":"${this.receipt}"}`;
+  }
+}
+
+/** A lifecycle or mesh command's decision, signed and durable; refused commands are explained. */
+export class CommandAnswer<D extends { readonly outcome: "accepted" | "refused" }> extends Evidenced {
+  readonly decision: D;
+  readonly explanation: Explanation | null;
+
+  constructor(decision: D, explanation: Explanation | null, receipt: Receipt) {
+    super(receipt);
+    this.decision = decision;
+    this.explanation = explanation;
   }
 }
 
@@ -129,20 +145,58 @@ export class Gate {
     return explain(decision, catalogue);
   }
 
-  /** Commands of one caller, in one commit. */
+  /**
+   * Moves a workload through its life, judges a re-attestation, or notices a missed deadline (spec law §4).
+   * @returns the answer, accepted or refused, and the workload as it left it; null where it was never admitted.
+   * @throws EvidenceUnavailableError EVI-01; nothing changed.
+   */
+  async lifecycle(request: LifecycleCommand, tenantId: string, caller: Caller, trace: Trace = {}): Promise<{ answer: CommandAnswer<LifecycleDecision>; workload: Workload | null }> {
+    const command = lifecycleCommand(request, tenantId, trace.traceId);
+    return { answer: await this.#answer(command, caller, trace), workload: command.after };
+  }
+
+  /**
+   * Commands a mesh (spec law §5).
+   * @param expectedRevision decide only if the mesh is still at this revision (`If-Match`).
+   * @returns the answer, accepted or refused, and the mesh before and after it; null where it was never defined.
+   * @throws RevisionError the mesh has moved on; nothing was decided.
+   * @throws EvidenceUnavailableError EVI-01; nothing changed.
+   */
+  async mesh(request: MeshCommand, tenantId: string, caller: Caller, trace: Trace = {}, expectedRevision?: number): Promise<{ answer: CommandAnswer<MeshDecision>; before: Mesh | null; after: Mesh | null }> {
+    const command = meshCommand(request, tenantId, trace.traceId, expectedRevision);
+    return { answer: await this.#answer(command, caller, trace), before: command.before, after: command.after };
+  }
+
+  /** A tenant's meshes as they are now, decided but not yet durable commands included. */
+  meshes(tenantId: string): ReadonlyMap<string, Mesh> {
+    return this.#parts.states.meshes(tenantId);
+  }
+
+  async #answer<I, D extends SingleRefusal & { readonly params: { readonly [name: string]: unknown } }>(command: Command<I, D>, caller: Caller, trace: Trace): Promise<CommandAnswer<D>> {
+    const [decided] = await this.#run([command], caller, trace);
+    const { decision, catalogue, receipt } = decided!;
+    return new CommandAnswer(decision, decision.error_code === null ? null : explainRefusal(decision.error_code, decision.params, catalogue), receipt);
+  }
+
+  /** Commands of one caller, and what follows from them, in one commit. */
   async #run<I, D extends Outcome>(commands: readonly Command<I, D>[], caller: Caller, trace: Trace) {
     const { ledger, states, trust, now } = this.#parts;
     const tokens = await Promise.all(commands.map((command) => command.verify(trust, now())));
     // From here to the append nothing is awaited, so that decisions are linked in the order they are made.
     const { steps, receipts } = states.attempt(() => {
-      const steps = commands.map((command, i) => {
-        const decided = this.#decide(command, caller, tokens[i]!);
-        return this.#step(command, decided, trace, ledger.appended + i + 1);
-      });
-      return { steps, receipts: ledger.append(steps.map(({ entry }) => entry)) };
+      const entries: Entry[] = [];
+      const take = <J, E extends Outcome>(command: Command<J, E>, known: Tokens) => {
+        const { decided, entry } = this.#step(command, this.#decide(command, caller, known), trace, ledger.appended + entries.length + 1);
+        entries.push(entry);
+        const place = entries.length - 1;
+        for (const next of command.followUps?.(states, decided.decision) ?? []) take(next, NO_TOKENS);
+        return { decided, place };
+      };
+      const steps = commands.map((command, i) => take(command, tokens[i]!));
+      return { steps, receipts: ledger.append(entries) };
     });
     const durable = await Promise.all(receipts);
-    return steps.map(({ decided }, i) => ({ ...decided, receipt: durable[i]! }));
+    return steps.map(({ decided, place }) => ({ ...decided, receipt: durable[place]! }));
   }
 
   /** Facts → decide. A policy that is missing, fails, or answers what is no decision refuses (POL-01, POL-03). */

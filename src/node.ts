@@ -67,6 +67,10 @@ export const DEFAULT_BUNDLE: BundleSource = {
 
 export const VERSION = (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }).version;
 
+/** How soon after it passed a missed re-attestation deadline is noticed. */
+const DEADLINES_CHECKED_MS = 1000;
+const DEADLINES_AT_ONCE = 100;
+
 const CONNECTED: Context["partition"] = { state: "connected", since: null };
 
 /** Where a data directory keeps its database. */
@@ -83,6 +87,8 @@ export class RailgateNode implements AsyncDisposable {
   readonly #listeners = new Set<(events: readonly StoredEvent[]) => void>();
   #active: ActivePolicy = { policy: null, confirmedAtMs: null };
   #policyProblem: string | undefined = "no policy was loaded yet";
+  #deadlines: NodeJS.Timeout | undefined;
+  #checkingDeadlines: Promise<void> = Promise.resolve();
 
   private constructor(options: NodeOptions, lock: DataDirLock, store: StoreReader, trust: Trust, nodeId: string, key: SigningKey) {
     this.#options = options;
@@ -141,6 +147,7 @@ export class RailgateNode implements AsyncDisposable {
       const trust = await makeTrust(options.trust ?? { authorities: [], attesters: [] });
       const node = new RailgateNode(options, lock, store, trust, nodeId, key);
       await node.#start(key);
+      node.#watchDeadlines();
       return node;
     } catch (error) {
       store?.close();
@@ -182,6 +189,8 @@ export class RailgateNode implements AsyncDisposable {
 
   /** Waits for what was decided to become durable, then lets go of the data directory. */
   async close(): Promise<void> {
+    clearInterval(this.#deadlines);
+    await this.#checkingDeadlines;
     await this.#ledger.close();
     this.store.close();
     this.#lock.release();
@@ -212,6 +221,27 @@ export class RailgateNode implements AsyncDisposable {
     await this.#record("node.start", "accepted", { node_id: this.nodeId, version: VERSION, kid: key.kid });
     if (rejected) await this.#record("policy.reject", "refused", { reason: rejected.reason, problem: rejected.message });
     else await this.#recordActivation(this.#active.policy!);
+  }
+
+  /** The node itself notices when a re-attestation is overdue, and puts it on record; from then on `start` is refused. */
+  #watchDeadlines(): void {
+    let running = false;
+    this.#deadlines = setInterval(() => {
+      if (running) return;
+      running = true;
+      this.#checkingDeadlines = this.#recordMissedDeadlines().finally(() => (running = false));
+    }, DEADLINES_CHECKED_MS);
+    this.#deadlines.unref();
+  }
+
+  async #recordMissedDeadlines(): Promise<void> {
+    try {
+      const due = this.store.due("workload", this.#now() - 1, DEADLINES_AT_ONCE);
+      await Promise.all(due.map(({ tenant_id, key }) => this.gate.lifecycle({ command: "deadline", workload_id: key }, tenant_id, { tenantId: tenant_id, actor: "node" })));
+    } catch (error) {
+      // What could not be recorded is still due the next time.
+      this.#options.observe?.evidenceFailed?.((error as Error).message);
+    }
   }
 
   /** Once per change of policy, not per start. */

@@ -23,7 +23,7 @@ export function admission(request: AdmissionRequest, caller: Caller): Command<Ad
     workloadId: workload.workload_id,
     correlationId: request.correlation_id,
     verify: (trust, nowMs) => verifyTokens(request, trust, nowMs),
-    input: (states, situation) => inputOf(request, states.get<Workload>("workload", tenantId, workload.workload_id), situation),
+    input: (states, situation) => inputOf(request, states.workload(tenantId, workload.workload_id), situation),
     recognise: (output: unknown, catalogue: Catalogue) => recognise(output, catalogue),
     failClosed: (code: HostRefusalCode) => hostRefusal(code, declaredKind(request)),
     statement: (input, decision, _states, { tokens }) => statementOf(request, input, decision, tokens),
@@ -83,9 +83,9 @@ function validUntil(decision: PolicyDecision, { facts }: Tokens): string | null 
 
 /** State is a fold over the evidence, so the event itself is what changes it. */
 export function foldWorkload(states: StateView, draft: EventDraft, workloadId: string, ticket: number): StateWrite[] {
-  const before = states.get<Workload>("workload", draft.tenant_id, workloadId) ?? null;
+  const before = states.workload(draft.tenant_id, workloadId) ?? null;
   const after = stepWorkload(before, draft);
-  return after === null || after === before ? [] : [states.set("workload", draft.tenant_id, workloadId, after, ticket)];
+  return after === null || after === before ? [] : [states.setWorkload(after, ticket)];
 }
 
 function declaredKind({ workload: { envelope } }: AdmissionRequest): unknown {

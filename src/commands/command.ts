@@ -38,12 +38,25 @@ export interface Situation {
   readonly context: Context;
 }
 
+/** The one refusal of a command that has one. */
+export interface SingleRefusal {
+  readonly outcome: "accepted" | "refused";
+  readonly error_code: string | null;
+  readonly class: RefusalClass | null;
+  readonly pointer: string | null;
+}
+
+/** What the event of a refused command says of it. */
+export function refusalOf({ outcome, error_code, class: refusalClass, pointer }: SingleRefusal): Statement["refusal"] {
+  return outcome === "refused" ? { class: refusalClass!, code: error_code!, pointer: pointer! } : undefined;
+}
+
 /** What the event of a decision says. */
 export interface Statement {
   readonly event_type: EventType;
   readonly subject: string;
   readonly refusal?: { readonly class: RefusalClass; readonly code: string; readonly pointer: string } | undefined;
-  readonly details: { readonly [name: string]: unknown };
+  readonly details: object;
 }
 
 /**
@@ -74,4 +87,6 @@ export interface Command<I, D extends { readonly outcome: "accepted" | "refused"
    * @throws InvariantError the decision would break an invariant.
    */
   fold(states: StateView, draft: EventDraft, ticket: number): StateWrite[];
+  /** Commands that follow from it, decided and committed with it. */
+  followUps?(states: StateView, decision: D): Command<unknown, { readonly outcome: "accepted" | "refused" }>[];
 }

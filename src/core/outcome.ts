@@ -74,18 +74,28 @@ export function recognise(output: unknown, catalogue: Catalogue): { decision: Po
   return { decision: output };
 }
 
-/** The decision with each refusal's title, message and solution from the catalogue, `{param}`s filled in. */
+export interface Explanation {
+  readonly title: string;
+  readonly message: string;
+  readonly solution: string;
+}
+
+/** The decision with each refusal's title, message and solution from the catalogue. */
 export function explain(decision: PolicyDecision, catalogue: Catalogue): Decision {
-  const refusals = decision.refusals.map((refusal) => {
-    const entry = entryOf(refusal.code, catalogue);
-    const fill = (text: string) => text.replace(/\{(\w+)\}/g, (_, name: string) => shown(refusal.params[name]));
-    return { ...refusal, title: entry.title, message: fill(entry.message), solution: fill(entry.solution) };
-  });
+  const refusals = decision.refusals.map((refusal) => ({ ...refusal, ...explainRefusal(refusal.code, refusal.params, catalogue) }));
   return { ...decision, refusals };
 }
 
+/** What a refusal code means, `{param}`s filled in. */
+export function explainRefusal(code: string, params: { readonly [name: string]: unknown }, catalogue: Catalogue): Explanation {
+  const { title, message, solution } = entryOf(code, catalogue);
+  const fill = (text: string) => text.replace(/\{(\w+)\}/g, (_, name: string) => shown(params[name]));
+  return { title, message: fill(message), solution: fill(solution) };
+}
+
 function entryOf(code: string, catalogue: Catalogue): CatalogueEntry {
-  return Object.hasOwn(catalogue, code) ? catalogue[code]! : HOST_REFUSALS[code as keyof typeof HOST_REFUSALS];
+  if (Object.hasOwn(catalogue, code)) return catalogue[code]!;
+  return HOST_REFUSALS[code as keyof typeof HOST_REFUSALS] ?? { class: "policy_denied", title: code, message: code, solution: "" };
 }
 
 function shown(param: unknown): string {

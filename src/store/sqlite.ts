@@ -36,7 +36,8 @@ CREATE INDEX events_by_correlation ON events (correlation_id);
 CREATE TABLE artifacts (position INTEGER PRIMARY KEY REFERENCES events, bytes TEXT NOT NULL);
 -- Artifacts that many events share: policy bundles, authority material.
 CREATE TABLE blobs (digest BLOB PRIMARY KEY, bytes BLOB NOT NULL);
-CREATE TABLE states (kind TEXT NOT NULL, tenant_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, tenant_id, key)) WITHOUT ROWID;
+CREATE TABLE states (kind TEXT NOT NULL, tenant_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, due_ms INTEGER, PRIMARY KEY (kind, tenant_id, key)) WITHOUT ROWID;
+CREATE INDEX states_by_due ON states (kind, due_ms) WHERE due_ms IS NOT NULL;
 `;
 
 /** Opens or creates the database for writing. Only the holder of the data directory's lock may. */
@@ -73,8 +74,8 @@ class SqliteWriter implements StoreWriter {
       );
       this.#insertArtifact = db.prepare("INSERT INTO artifacts (position, bytes) VALUES (?, ?)");
       this.#putState = db.prepare(
-        `INSERT INTO states (kind, tenant_id, key, value) VALUES (?, ?, ?, ?)
-         ON CONFLICT (kind, tenant_id, key) DO UPDATE SET value = excluded.value`,
+        `INSERT INTO states (kind, tenant_id, key, value, due_ms) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (kind, tenant_id, key) DO UPDATE SET value = excluded.value, due_ms = excluded.due_ms`,
       );
       this.#deleteState = db.prepare("DELETE FROM states WHERE kind = ? AND tenant_id = ? AND key = ?");
       this.#putBlob = db.prepare("INSERT OR IGNORE INTO blobs (digest, bytes) VALUES (?, ?)");
@@ -154,9 +155,9 @@ class SqliteWriter implements StoreWriter {
     return known;
   }
 
-  #writeState({ kind, tenant_id, key, value }: StateWrite): void {
+  #writeState({ kind, tenant_id, key, value, due_ms }: StateWrite): void {
     if (value === null) this.#deleteState.run(kind, tenant_id, key);
-    else this.#putState.run(kind, tenant_id, key, value);
+    else this.#putState.run(kind, tenant_id, key, value, due_ms ?? null);
   }
 }
 
@@ -229,6 +230,13 @@ class SqliteReader implements StoreReader {
       )
       .all(kind, tenantId ?? null, after?.tenant_id ?? null, after?.key ?? null, limit);
     return rows as unknown as { tenant_id: string; key: string; value: string }[];
+  }
+
+  due(kind: StateWrite["kind"], nowMs: number, limit: number) {
+    const rows = this.#db
+      .prepare("SELECT tenant_id, key FROM states WHERE kind = ? AND due_ms <= ? ORDER BY due_ms LIMIT ?")
+      .all(kind, nowMs, limit);
+    return rows as unknown as { tenant_id: string; key: string }[];
   }
 
   keys(): KeyRow[] {

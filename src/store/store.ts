@@ -24,6 +24,8 @@ export interface StateWrite {
   readonly key: string;
   /** JSON. */
   readonly value: string | null;
+  /** When the host must look at it again, milliseconds since the epoch; absent: never. */
+  readonly due_ms?: number;
 }
 
 export interface Blob {
@@ -82,6 +84,8 @@ export interface StoreReader extends Disposable {
   state(kind: StateWrite["kind"], tenantId: string, key: string): string | undefined;
   states(kind: StateWrite["kind"], tenantId: string | undefined, limit: number, after?: { tenant_id: string; key: string }):
     { tenant_id: string; key: string; value: string }[];
+  /** State that is due at `nowMs`, the longest due first. */
+  due(kind: StateWrite["kind"], nowMs: number, limit: number): { tenant_id: string; key: string }[];
   keys(): KeyRow[];
   meta(name: string): string | undefined;
   close(): void;
