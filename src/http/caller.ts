@@ -7,7 +7,7 @@ import type { Caller } from "../gate.ts";
 import { HttpError } from "./problem.ts";
 import { isIdentifier } from "./query.ts";
 
-/** Where this listener is, once it listens. */
+/** Where this listener is; its port is known for sure once it listens. */
 export interface Whereabouts {
   readonly port: number;
   readonly tls: boolean;
@@ -30,12 +30,12 @@ const LOOPBACK: Caller = { tenantId: null, actor: "loopback" };
 
 type Authentication = NonNullable<Config["authentication"]>;
 
-export function makeDoorkeeper(config: Pick<Config, "listen" | "behindProxy" | "authentication">, whereabouts: () => Whereabouts): Doorkeeper {
+export function makeDoorkeeper(config: Pick<Config, "listen" | "behindProxy" | "authentication">, whereabouts: Whereabouts): Doorkeeper {
   const { listen, behindProxy, authentication } = config;
   // Behind a proxy the Host is the proxy's; but then only those who prove who they are may do without this check.
   const checksSource = listen.loopback && !(behindProxy && authentication);
   return {
-    checkSource: checksSource ? (req) => checkSource(req, whereabouts()) : () => {},
+    checkSource: checksSource ? (req) => checkSource(req, whereabouts) : () => {},
     authenticate: authentication ? makeAuthenticator(authentication) : () => LOOPBACK,
     authenticates: authentication !== undefined,
   };

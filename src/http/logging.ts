@@ -2,9 +2,9 @@
 import pino, { type DestinationStream, type Logger } from "pino";
 import type { LogLevel } from "../config.ts";
 
-/** Lines are written together once this many bytes wait, or a second has passed. */
-const BUFFER_BYTES = 4096;
-const FLUSH_EVERY_MS = 1000;
+/** Lines are written together once this many bytes wait, or a moment has passed. */
+const BUFFER_BYTES = 64 * 1024;
+const FLUSH_EVERY_MS = 250;
 
 /** Headers and bodies are never logged; should someone ever try, these do not come out. */
 const SECRETS = ["authorization", "cookie", "token", "headers.authorization", "headers.cookie", "req.headers.authorization", "req.headers.cookie"];

@@ -9,7 +9,7 @@ import { BundleError, ConfigError, RailgateError } from "../core/errors.ts";
 import { RailgateNode, VERSION, type BundleSource } from "../node.ts";
 import { admissionRoutes } from "./admissions.ts";
 import { makeApp } from "./app.ts";
-import { makeDoorkeeper } from "./caller.ts";
+import { makeDoorkeeper, type Whereabouts } from "./caller.ts";
 import { Door } from "./door.ts";
 import { eventRoutes } from "./events.ts";
 import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./follow.ts";
@@ -144,7 +144,8 @@ function unbuilt({ upstream, decisionLogs, status }: Config): string[] {
 
 async function listen(config: Config, node: RailgateNode, log: Logger, metrics: Metrics, options: ServeOptions): Promise<Served> {
   const headers = securityHeaders(config.tls !== undefined);
-  const doorkeeper = makeDoorkeeper(config, () => ({ port: (server.address() as AddressInfo).port, tls: config.tls !== undefined }));
+  const here = { port: config.listen.port, tls: config.tls !== undefined };
+  const doorkeeper = makeDoorkeeper(config, here);
   const followers = new Followers(node.store, headers, { ...FOLLOW_LIMITS, ...options.follow });
   const door = new Door({ doorkeeper, log, metrics, headers });
   const routes: Route[] = [
@@ -168,7 +169,8 @@ async function listen(config: Config, node: RailgateNode, log: Logger, metrics: 
     followers.close();
     throw error;
   }
-  const url = urlOf(server, config);
+  here.port = (server.address() as AddressInfo).port;
+  const url = urlOf(here, config.listen);
   node.listening(url);
   return closable(url, node, options.signals ?? true, log, async () => {
     door.startClosing();
@@ -236,8 +238,7 @@ function listenMessage({ code, message }: NodeJS.ErrnoException, host: string, p
   return `cannot listen on ${host} port ${port}: ${message}`;
 }
 
-function urlOf(server: Server, { listen: { host }, tls }: Config): string {
-  const { port } = server.address() as AddressInfo;
+function urlOf({ port, tls }: Whereabouts, { host }: Config["listen"]): string {
   return `${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
