@@ -18,6 +18,8 @@ export class UsageError extends RailgateError {
   static override code: string = "used_wrongly";
 }
 
+const KEEP_ALIVE_MS = 60_000;
+
 export type Context = { readonly config: Config; readonly out: Output };
 type Options = Readonly<Record<string, unknown>>;
 
@@ -46,11 +48,15 @@ export function newCommand(name: string, summary: string, settings: readonly (ke
 export async function run(options: Options, work: (context: Context) => Promise<ExitCode>): Promise<void> {
   const { colourWanted, loadConfig } = await import("../config.ts");
   const out = new Output({ json: options["json"] === true, colour: colourWanted(process.stdout) });
+  // What is still to be done may be on another thread, which alone doesn't keep a process from ending.
+  const underWay = setInterval(() => {}, KEEP_ALIVE_MS);
   try {
     process.exitCode = await work({ config: loadConfig({ flags: options as Flags }), out });
   } catch (error) {
     out.progress("");
     process.exitCode = await report(error, out);
+  } finally {
+    clearInterval(underWay);
   }
 }
 

@@ -6,6 +6,7 @@ import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
 import { CannotRunError, EXIT, newCommand, run, UsageError, type Context, type ExitCode } from "./command.ts";
 import type { Document } from "./document.ts";
+import { safe, type Output } from "./output.ts";
 
 const ANSWER_MS_MAX = 30_000;
 
@@ -46,16 +47,16 @@ function refuseManifests(value: unknown): void {
   throw new UsageError("this is a Kubernetes manifest; give the admission request of the workload");
 }
 
-async function dryRun({ config }: Context, request: AdmissionRequest, atMs: number): Promise<Answer> {
+async function dryRun({ config, out }: Context, request: AdmissionRequest, atMs: number): Promise<Answer> {
   const { dryRun } = await import("./dry-run.ts");
-  return { decision: { ...(await dryRun(config, request, atMs)), dry_run: true } };
+  return { decision: { ...(await dryRun(config, request, atMs, failed(out))), dry_run: true } };
 }
 
 /** Evidenced, by this process if it can have the data directory, else by the one that has it. */
-async function admit({ config }: Context, request: AdmissionRequest, document: Document): Promise<Answer> {
-  const [{ RailgateNode }, { nodeOptions }] = await Promise.all([import("../node.ts"), import("./node-options.ts")]);
+async function admit({ config, out }: Context, request: AdmissionRequest, document: Document): Promise<Answer> {
+  const [{ RailgateNode }, { nodeOptions }] = await Promise.all([import("../node.ts"), import("../node-options.ts")]);
   try {
-    await using node = await RailgateNode.open(nodeOptions(config));
+    await using node = await RailgateNode.open({ ...nodeOptions(config), observe: { policyFailed: failed(out) } });
     const { decision, event, receipt } = await node.gate.admit(request, { tenantId: null, actor: "cli" });
     return { decision, event, receipt };
   } catch (error) {
@@ -66,6 +67,9 @@ async function admit({ config }: Context, request: AdmissionRequest, document: D
     return askServer(url, document.bytes);
   }
 }
+
+/** The cause of a POL-01 or POL-03. A caller over HTTP isn't told it; whoever runs this command may see the policy anyway. */
+const failed = (out: Output) => (problem: string) => out.note(`railgate: the policy could not decide: ${safe(problem)}`);
 
 async function askServer(url: string, body: Uint8Array): Promise<Answer> {
   const response = await post(new URL("/v1/admissions", url), body);

@@ -76,7 +76,7 @@ function privateKeys({ dataDir }: Config): Found[] {
 }
 
 async function policy(config: Config): Promise<Found> {
-  const [{ bundleSource }, { loadBundle }] = await Promise.all([import("./node-options.ts"), import("../policy/policy.ts")]);
+  const [{ bundleSource }, { loadBundle }] = await Promise.all([import("../node-options.ts"), import("../policy/policy.ts")]);
   const source = bundleSource(config);
   try {
     const { revision, digest } = await loadBundle(source.bytes(), {

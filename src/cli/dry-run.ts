@@ -8,14 +8,15 @@ import { Gate } from "../gate.ts";
 import { loadBundle } from "../policy/policy.ts";
 import type { StoreReader } from "../store/store.ts";
 import { makeTrust } from "../trust.ts";
-import { bundleSource, nodeOptions } from "./node-options.ts";
+import { bundleSource, nodeOptions } from "../node-options.ts";
 
 /**
  * Decides as a node would that has seen nothing yet.
  * @param nowMs the time to decide at, milliseconds since the epoch.
+ * @param policyFailed is told why the host refused in the policy's place (POL-03).
  * @throws BundleError the policy can't be used.
  */
-export async function dryRun(config: Config, request: AdmissionRequest, nowMs: number): Promise<Decision> {
+export async function dryRun(config: Config, request: AdmissionRequest, nowMs: number, policyFailed: (problem: string) => void): Promise<Decision> {
   const source = bundleSource(config);
   const policy = await loadBundle(source.bytes(), {
     keys: source.keys,
@@ -32,7 +33,7 @@ export async function dryRun(config: Config, request: AdmissionRequest, nowMs: n
     evidenceProfileId: config.evidence.profile,
     now: () => nowMs,
     newId: () => "",
-    observe: { evaluated: () => {}, decided: () => {}, policyFailed: () => {} },
+    observe: { evaluated: () => {}, decided: () => {}, policyFailed },
   });
   return gate.dryRun(request, { tenantId: null, actor: "cli" });
 }

@@ -7,6 +7,11 @@ export function serveCommand(): Command {
     .action((options: object) => run({ ...options }, serve));
 }
 
-async function serve({ config }: Context): Promise<ExitCode> {
-  return EXIT.cannotRun;
+/** What it logs is JSON lines either way; a person at a terminal is told where to look as well. */
+async function serve({ config, out }: Context): Promise<ExitCode> {
+  const { serve } = await import("../http/server.ts");
+  const served = await serve(config);
+  out.progress(`Railgate listens on ${served.url}; its interface is described at ${served.url}/docs. Ctrl-C ends it.\n`);
+  await served.closed;
+  return EXIT.done;
 }

@@ -1,5 +1,5 @@
 // `railgate decide`: what a person reads, what a program gets, what stands in the evidence afterwards.
-import { createServer } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
@@ -157,18 +157,23 @@ test("no line is longer than the page", async (t) => {
   for (const line of stdout.split("\n")) t.true(line.length <= 100, line);
 });
 
+async function listening(listener?: RequestListener): Promise<{ server: Server; url: string }> {
+  const server = createServer(listener).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
 async function serving(t: ExecutionContext, answer: { status: number; body: unknown }): Promise<{ cwd: string; asked: { url: string; body: string }[] }> {
   const asked: { url: string; body: string }[] = [];
-  const server = createServer(async (request, response) => {
+  const { server, url } = await listening(async (request, response) => {
     let body = "";
     for await (const chunk of request) body += String(chunk);
     asked.push({ url: request.url ?? "", body });
     response.writeHead(answer.status, { "content-type": "application/json" }).end(JSON.stringify(answer.body));
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
+  });
   const cwd = directoryWith({ "request.yaml": stringify(admissible()) });
   const lock = DataDirLock.acquire(join(cwd, "data"), "2026-11-25T08:00:00Z");
-  lock.listening(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  lock.listening(url);
   t.teardown(() => { lock.release(); server.close(); });
   return { cwd, asked };
 }
@@ -205,10 +210,12 @@ test("a data directory that is held by one that can't be asked is said to be so"
   const silent = await railgate(["decide", "request.json"], { cwd });
   t.is(silent.code, 3);
   t.regex(silent.stderr, /^railgate: the data directory \/.*\/data is in use by process \d+ since 2026-11-25T08:00:00Z; stop it, or /);
-  lock.listening("http://127.0.0.1:1");
+  const { server, url } = await listening();
+  server.close();
+  lock.listening(url);
   const deaf = await railgate(["decide", "request.json"], { cwd });
   t.is(deaf.code, 3);
-  t.regex(deaf.stderr, /the server at http:\/\/127\.0\.0\.1:1, which holds the data directory, can't be asked \(\w+\); stop it, or /);
+  t.regex(deaf.stderr, /the server at http:\/\/127\.0\.0\.1:\d+, which holds the data directory, can't be asked \(\w+\); stop it, or /);
 });
 
 test("a data directory that can't be written is said to be so", async (t) => {

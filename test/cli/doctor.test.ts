@@ -28,6 +28,7 @@ const failures = ({ checks }: Report) => checks.filter(({ status }) => status ==
 /** What somebody does to the database who isn't Railgate. */
 function tamper(cwd: string, sql: string, ...values: (string | number)[]): void {
   using db = new DatabaseSync(join(cwd, "data/railgate.db"));
+  db.exec("PRAGMA foreign_keys = OFF");
   db.prepare(sql).run(...values);
 }
 
@@ -78,7 +79,7 @@ const TAMPERED: [what: string, tamper: (cwd: string) => void, message: RegExp][]
   ["an artifact", (cwd) => tamper(cwd, "UPDATE artifacts SET bytes = replace(bytes, 'payments-api', 'payments-apj')"), /its artifact is not the one it points to/],
   ["a workload's state", (cwd) => tamper(cwd, "UPDATE states SET value = replace(value, 'admitted', 'running') WHERE key = 'one'"), /the state of workload one of acme is not what its events say/],
   ["a workload's state gone", (cwd) => tamper(cwd, "DELETE FROM states WHERE key = 'two'"), /the state of workload two of acme is not what its events say/],
-  ["a workload made up", (cwd) => tamper(cwd, "INSERT INTO states SELECT kind, tenant_id, 'ghost', value FROM states WHERE key = 'one'"), /the state of workload ghost of acme/],
+  ["a workload made up", (cwd) => tamper(cwd, "INSERT INTO states (kind, tenant_id, key, value) SELECT kind, tenant_id, 'ghost', value FROM states WHERE key = 'one'"), /the state of workload ghost of acme/],
   ["a key exchanged", (cwd) => tamper(cwd, "UPDATE keys SET jwk = json_replace(jwk, '$.x', '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo')"), /its signature does not verify/],
   ["a key gone", (cwd) => tamper(cwd, "DELETE FROM keys"), /which is none of this node's keys/],
 ];
