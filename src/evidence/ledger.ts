@@ -138,6 +138,7 @@ export class Ledger {
     if (!committer) return;
     this.#committer = undefined;
     await new Promise<void>((resolve) => {
+      committer.ref();
       committer.removeAllListeners();
       committer.once("exit", () => resolve());
       committer.postMessage({ kind: "close" } satisfies CommitterRequest);
