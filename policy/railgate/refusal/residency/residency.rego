@@ -50,10 +50,12 @@ within_workload_limit(workload) if {
 }
 
 within_tenant_limit(workload) if {
-	not settings.tenants[workload.tenant_id].jurisdictions
+	not limited(workload)
 } else if {
 	within(input.request.placement, settings.tenants[workload.tenant_id].jurisdictions)
 }
+
+limited(workload) if _ = settings.tenants[workload.tenant_id].jurisdictions
 
 exceeded contains "workload" if not within_workload_limit(lib.workload)
 

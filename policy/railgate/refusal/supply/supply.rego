@@ -42,10 +42,14 @@ artifacts_pinned(profile) if {
 	every list in names {
 		listed(list, profile)
 	}
-	every artifact in input.facts.artifacts {
-		artifact.pinned == true
-	}
+	not any_unpinned(names)
 	covered(profile, names)
+}
+
+any_unpinned(names) if {
+	names != []
+	some artifact in input.facts.artifacts
+	not artifact.pinned == true
 }
 
 listed(list, profile) if {
@@ -69,6 +73,7 @@ covered(profile, names) if {
 }
 
 unpinned[location] := location if {
+	any_unpinned(lists(lib.kind))
 	some artifact in input.facts.artifacts
 	not artifact.pinned == true
 	location := fact_at(artifact)
