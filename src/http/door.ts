@@ -2,10 +2,11 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
+import { EvidenceUnavailableError } from "../core/errors.ts";
 import type { Caller, Trace } from "../gate.ts";
 import type { Doorkeeper } from "./caller.ts";
 import type { Metrics } from "./metrics.ts";
-import { ClientGoneError, isOurs, problemOf, PROBLEM_TYPE } from "./problem.ts";
+import { ClientGoneError, isUnexpected, problemOf, PROBLEM_TYPE } from "./problem.ts";
 import { isIdentifier, readQuery, type Query } from "./query.ts";
 import type { Exchange, Reply, Route } from "./route.ts";
 
@@ -89,8 +90,8 @@ export class Door {
     }
     const { requestId, res } = exchange;
     const { problem, headers } = problemOf(error, requestId);
-    exchange.notes = { ...exchange.notes, code: problem.code };
-    if (isOurs(error)) this.#parts.log.error({ request_id: requestId, code: problem.code, err: error }, "a request failed");
+    exchange.notes = { ...exchange.notes, code: problem.code, ...(error instanceof EvidenceUnavailableError && { problem: error.message }) };
+    if (isUnexpected(error)) this.#parts.log.error({ request_id: requestId, code: problem.code, err: error }, "a request failed");
     if (res.headersSent) {
       res.destroy();
       return problem.status;

@@ -71,9 +71,9 @@ export function problemOf(error: unknown, requestId: string): ProblemAnswer {
   return { problem: problem("internal", "Nothing was admitted. The node's log has the cause under this request's id.", instance), headers: retry };
 }
 
-/** Whether an error is the node's fault rather than the caller's, and so belongs in the log. */
-export function isOurs(error: unknown): boolean {
-  return !(error instanceof HttpError || error instanceof RequestError || error instanceof RefusedError);
+/** Whether nobody threw this on purpose, so that the log needs all there is to know of it. */
+export function isUnexpected(error: unknown): boolean {
+  return ![HttpError, RequestError, RefusedError, EvidenceUnavailableError].some((kind) => error instanceof kind);
 }
 
 function problem(code: ProblemCode, detail: string, instance: string, errors: readonly RequestFault[] = []): Problem {
