@@ -98,24 +98,26 @@ export type TileGrowth =
 export class TreeTail {
   readonly #hasher: TreeHasher;
   #frontier: Frontier;
-  #leaves: Uint8Array[];
+  /** Room for leaf hashes; `#width` of them are there. */
+  #leaves: Uint8Array;
+  #width: number;
 
-  private constructor(hasher: TreeHasher, frontier: Frontier, leaves: Uint8Array[]) {
+  private constructor(hasher: TreeHasher, frontier: Frontier, partial: Uint8Array) {
     this.#hasher = hasher;
     this.#frontier = frontier;
-    this.#leaves = leaves;
+    this.#leaves = Uint8Array.from(partial);
+    this.#width = partial.length / HASH_BYTES;
   }
 
   static empty(hasher: TreeHasher): TreeTail {
-    return new TreeTail(hasher, EMPTY_FRONTIER, []);
+    return new TreeTail(hasher, EMPTY_FRONTIER, new Uint8Array(0));
   }
 
   /** The end of a tree whose tiles can be read. */
   static read(hasher: TreeHasher, tile: TileReader, size: number): TreeTail {
     const width = size % TILE_WIDTH;
-    const partial = width === 0 ? new Uint8Array(0) : tile(0, Math.floor(size / TILE_WIDTH)).slice(0, width * HASH_BYTES);
-    const leaves = Array.from({ length: width }, (_, i) => partial.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES));
-    return new TreeTail(hasher, readFrontier(nodesOfTiles(hasher, tile), size), leaves);
+    const partial = width === 0 ? new Uint8Array(0) : tile(0, Math.floor(size / TILE_WIDTH)).subarray(0, width * HASH_BYTES);
+    return new TreeTail(hasher, readFrontier(nodesOfTiles(hasher, tile), size), partial);
   }
 
   get size(): number {
@@ -128,16 +130,17 @@ export class TreeTail {
 
   /** Leaf hashes of the tile that is not full yet. */
   get partial(): Uint8Array {
-    return concatBytes(...this.#leaves);
+    return this.#leaves.slice(0, this.#width * HASH_BYTES);
   }
 
   /** Appends a leaf hash. @returns what has to be stored with it; mostly nothing. */
   append(leaf: Uint8Array): TileGrowth[] {
     const growth: TileGrowth[] = [];
-    this.#leaves.push(leaf);
-    if (this.#leaves.length === TILE_WIDTH) {
-      growth.push({ level: 0, n: Math.floor(this.size / TILE_WIDTH), tile: this.partial });
-      this.#leaves = [];
+    this.#keep(leaf);
+    if (this.#width === TILE_WIDTH) {
+      growth.push({ level: 0, n: Math.floor(this.size / TILE_WIDTH), tile: this.#leaves });
+      this.#leaves = new Uint8Array(0);
+      this.#width = 0;
     }
     this.#frontier = appendLeaf(this.#hasher, this.#frontier, leaf, (level, hash) => {
       if (level % TILE_HEIGHT !== 0) return;
@@ -145,5 +148,17 @@ export class TreeTail {
       growth.push({ level: level / TILE_HEIGHT, n: Math.floor(index / TILE_WIDTH), hash });
     });
     return growth;
+  }
+
+  /** Room doubles, so that streams of a few events take little memory. */
+  #keep(leaf: Uint8Array): void {
+    const at = this.#width * HASH_BYTES;
+    if (at === this.#leaves.length) {
+      const room = new Uint8Array(Math.min(Math.max(2 * at, 8 * HASH_BYTES), TILE_WIDTH * HASH_BYTES));
+      room.set(this.#leaves);
+      this.#leaves = room;
+    }
+    this.#leaves.set(leaf, at);
+    this.#width++;
   }
 }

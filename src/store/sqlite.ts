@@ -1,7 +1,9 @@
 // The default store: one SQLite database in WAL mode, synchronous=FULL, so that a commit is on the disk when it returns.
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { EMPTY_STREAM, type Head } from "../core/event.ts";
-import type { Append, EventQuery, KeyRow, StateWrite, StoreReader, StoreWriter, StoredEvent } from "./store.ts";
+import { ENTRY_BYTES_MAX, type TreeTail } from "../core/tiles.ts";
+import { LOG_SCHEMA, LogWriter, SqliteLogReader } from "./sqlite-log.ts";
+import type { Append, EventQuery, KeyRow, LogReader, StateWrite, StoredCheckpoint, StoreReader, StoreWriter, StoredEvent } from "./store.ts";
 
 /** Raised when tables change in a way that older code cannot read. */
 const SCHEMA_VERSION = 1;
@@ -9,6 +11,8 @@ const SCHEMA_VERSION = 1;
 /** WAL pages between checkpoints: larger means fewer pauses, a longer recovery and a larger `-wal` file. */
 const WAL_AUTOCHECKPOINT_PAGES = 4000;
 const BUSY_TIMEOUT_MS = 5000;
+/** Streams whose end is kept in memory (at most some 12 KB each); the end of any other is read when it is appended to. */
+const STREAMS_KEPT_MAX = 2048;
 
 const SCHEMA = `
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -38,7 +42,7 @@ CREATE TABLE artifacts (position INTEGER PRIMARY KEY REFERENCES events, bytes TE
 CREATE TABLE blobs (digest BLOB PRIMARY KEY, bytes BLOB NOT NULL);
 CREATE TABLE states (kind TEXT NOT NULL, tenant_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, due_ms INTEGER, PRIMARY KEY (kind, tenant_id, key)) WITHOUT ROWID;
 CREATE INDEX states_by_due ON states (kind, due_ms) WHERE due_ms IS NOT NULL;
-`;
+${LOG_SCHEMA}`;
 
 /** Opens or creates the database for writing. Only the holder of the data directory's lock may. */
 export function openSqliteWriter(path: string): StoreWriter {
@@ -58,8 +62,9 @@ class SqliteWriter implements StoreWriter {
   readonly #deleteState: StatementSync;
   readonly #putBlob: StatementSync;
   readonly #setHead: StatementSync;
-  /** chain_id → its number and size as committed; forgotten on failure. */
-  readonly #streams = new Map<string, { stream: number; size: number }>();
+  readonly #log: LogWriter;
+  /** chain_id → its number and its end as committed, least recently used first; forgotten on failure. */
+  readonly #streams = new Map<string, { stream: number; tail: TreeTail }>();
 
   constructor(path: string) {
     const db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
@@ -80,6 +85,7 @@ class SqliteWriter implements StoreWriter {
       this.#deleteState = db.prepare("DELETE FROM states WHERE kind = ? AND tenant_id = ? AND key = ?");
       this.#putBlob = db.prepare("INSERT OR IGNORE INTO blobs (digest, bytes) VALUES (?, ?)");
       this.#setHead = db.prepare("UPDATE streams SET size = ?, head_hash = ? WHERE stream = ?");
+      this.#log = new LogWriter(db);
     } catch (error) {
       db.close();
       throw error;
@@ -93,9 +99,10 @@ class SqliteWriter implements StoreWriter {
     this.#transaction(() => {
       for (const event of batch) {
         const stream = this.#stream(event.chain_id);
-        if (event.sequence !== stream.size) {
-          throw new Error(`stream ${event.chain_id} ends at ${stream.size}, and event ${event.sequence} cannot follow`);
+        if (event.sequence !== stream.tail.size) {
+          throw new Error(`stream ${event.chain_id} ends at ${stream.tail.size}, and event ${event.sequence} cannot follow`);
         }
+        if (event.record.length > ENTRY_BYTES_MAX) throw new Error(`a record of ${event.record.length} bytes has no place in a log`);
         const position = Number(
           this.#insertEvent.run(
             stream.stream, event.sequence, event.id, event.event_type, event.outcome, event.tenant_id, event.workload_id,
@@ -106,12 +113,29 @@ class SqliteWriter implements StoreWriter {
         if (event.artifact !== null) this.#insertArtifact.run(position, event.artifact);
         for (const blob of event.blobs) this.#putBlob.run(digestBytes(blob.digest), blob.bytes);
         for (const state of event.states) this.#writeState(state);
-        stream.size = event.sequence + 1;
-        heads.set(stream.stream, { size: stream.size, hash: event.event_hash });
+        this.#log.append(stream.stream, stream.tail, event.record);
+        heads.set(stream.stream, { size: event.sequence + 1, hash: event.event_hash });
       }
       for (const [stream, head] of heads) this.#setHead.run(head.size, head.hash, stream);
     });
+    this.#trimStreams();
     return first;
+  }
+
+  tree(chainId: string): { size: number; root: Uint8Array } {
+    const { size, root } = this.#stream(chainId).tail;
+    return { size, root };
+  }
+
+  putCheckpoints(checkpoints: readonly (StoredCheckpoint & { readonly chain_id: string })[]): void {
+    this.#transaction(() => {
+      for (const checkpoint of checkpoints) this.#log.putCheckpoint(this.#stream(checkpoint.chain_id).stream, checkpoint);
+    });
+    this.#trimStreams();
+  }
+
+  uncheckpointed(): string[] {
+    return new SqliteLogReader(this.#db).uncheckpointed();
   }
 
   putKey(key: KeyRow): void {
@@ -145,14 +169,22 @@ class SqliteWriter implements StoreWriter {
     }
   }
 
-  #stream(chainId: string): { stream: number; size: number } {
+  #stream(chainId: string): { stream: number; tail: TreeTail } {
     let known = this.#streams.get(chainId);
     if (!known) {
       this.#db.prepare("INSERT OR IGNORE INTO streams (chain_id, size) VALUES (?, 0)").run(chainId);
-      known = { ...(this.#db.prepare("SELECT stream, size FROM streams WHERE chain_id = ?").get(chainId) as { stream: number; size: number }) };
-      this.#streams.set(chainId, known);
-    }
+      const { stream, size } = this.#db.prepare("SELECT stream, size FROM streams WHERE chain_id = ?").get(chainId) as { stream: number; size: number };
+      known = { stream, tail: this.#log.readTail(stream, size) };
+    } else this.#streams.delete(chainId);
+    this.#streams.set(chainId, known);
     return known;
+  }
+
+  #trimStreams(): void {
+    for (const chainId of this.#streams.keys()) {
+      if (this.#streams.size <= STREAMS_KEPT_MAX) return;
+      this.#streams.delete(chainId);
+    }
   }
 
   #writeState({ kind, tenant_id, key, value, due_ms }: StateWrite): void {
@@ -162,6 +194,7 @@ class SqliteWriter implements StoreWriter {
 }
 
 class SqliteReader implements StoreReader {
+  readonly log: LogReader;
   readonly #db: DatabaseSync;
   readonly #state: StatementSync;
 
@@ -169,6 +202,7 @@ class SqliteReader implements StoreReader {
     this.#db = new DatabaseSync(path, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
     try {
       checkVersion(this.#db);
+      this.log = new SqliteLogReader(this.#db);
       this.#state = this.#db.prepare("SELECT value FROM states WHERE kind = ? AND tenant_id = ? AND key = ?");
     } catch (error) {
       this.#db.close();

@@ -67,15 +67,44 @@ export interface EventQuery {
 /** A public key that signs or signed for this node. */
 export interface KeyRow {
   readonly kid: string;
-  readonly role: "event";
+  readonly role: "event" | "log" | "witness";
   /** JWK, public members only. */
   readonly jwk: { readonly [member: string]: unknown };
   readonly created_at_ms: number;
   readonly retired_at_ms: number | null;
 }
 
+/** A stream: one tenant's, on one node. */
+export interface StreamRow {
+  readonly chain_id: string;
+  readonly tenant_id: string;
+  readonly size: number;
+}
+
+/** The latest signed head of a stream's log. */
+export interface StoredCheckpoint {
+  readonly size: number;
+  /** A signed note (c2sp.org/tlog-checkpoint). */
+  readonly note: string;
+}
+
+/** Streams as Merkle logs (spec evidence §4), as far as they are committed. */
+export interface LogReader {
+  /** Streams that have an event, by chain id. */
+  streams(): StreamRow[];
+  stream(chainId: string): StreamRow | undefined;
+  /** The hashes of a tile that there are so far: 0 to 256 of 32 bytes each. */
+  tile(chainId: string, level: number, n: number): Uint8Array;
+  /** Records by sequence, `to` not included. */
+  records(chainId: string, from: number, to: number): string[];
+  checkpoint(chainId: string): StoredCheckpoint | undefined;
+  /** Chain ids of streams that have grown since their last checkpoint. */
+  uncheckpointed(): string[];
+}
+
 /** Reads see what is committed, and nothing else. */
 export interface StoreReader extends Disposable {
+  readonly log: LogReader;
   heads(): Map<string, Head>;
   events(query: EventQuery): StoredEvent[];
   event(id: string): (StoredEvent & { tenant_id: string; artifact_digest: string }) | undefined;
@@ -95,6 +124,12 @@ export interface StoreReader extends Disposable {
 export interface StoreWriter extends Disposable {
   /** All or nothing. @returns the position of the first event. */
   append(batch: readonly Append[]): number;
+  /** Size and Merkle root of a stream, as committed. */
+  tree(chainId: string): { size: number; root: Uint8Array };
+  /** The new latest checkpoints, all or none. */
+  putCheckpoints(checkpoints: readonly (StoredCheckpoint & { readonly chain_id: string })[]): void;
+  /** See {@link LogReader.uncheckpointed}. */
+  uncheckpointed(): string[];
   putKey(key: KeyRow): void;
   putMeta(name: string, value: string): void;
   close(): void;

@@ -1,0 +1,122 @@
+// The log in the store: whatever is appended, in whatever batches, with failures and restarts, its tiles are those of the records.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import test from "ava";
+import { toHex } from "../../src/core/bytes.ts";
+import { rootAt, rootOfLeaves } from "../../src/core/merkle.ts";
+import { TREE_HASHER } from "../../src/core/sha256.ts";
+import { nodesOfTiles, tileWidthAt } from "../../src/core/tiles.ts";
+import { openSqliteReader, openSqliteWriter } from "../../src/store/sqlite.ts";
+import type { Append } from "../../src/store/store.ts";
+
+function append(chain_id: string, sequence: number, record = `${chain_id}.${sequence}.x`): Append {
+  return {
+    chain_id, sequence, id: `${chain_id}-${sequence}-${record.length}`, event_type: "workload.admit", outcome: "accepted", tenant_id: chain_id.split("/")[0]!, workload_id: null, correlation_id: "c",
+    occurred_at_ms: 0, event_hash: "sha256:00", artifact_digest: "sha256:00", record, artifact: null, blobs: [], states: [],
+  };
+}
+
+const rootOfRecords = (records: readonly string[]): string => toHex(rootOfLeaves(TREE_HASHER, records.map((record) => new TextEncoder().encode(record))));
+
+function inDir(work: (path: string) => void): void {
+  const dir = mkdtempSync(join(tmpdir(), "railgate-log-"));
+  try {
+    work(join(dir, "railgate.db"));
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}
+
+test("batches of any size over several streams, with restarts in between", (t) => {
+  inDir((path) => {
+    const chains = ["a/n", "b/n", "c/n"];
+    const sizes = new Map(chains.map((chain) => [chain, 0]));
+    let writer = openSqliteWriter(path);
+    let turn = 1;
+    while (sizes.get("a/n")! < 1100) {
+      turn = (turn * 48_271) % 2_147_483_647;
+      const batch = Array.from({ length: 1 + (turn % 300) }, (_, i) => {
+        const chain = chains[(turn + i) % (i % 3 === 0 ? 3 : 1)]!;
+        const sequence = sizes.get(chain)!;
+        sizes.set(chain, sequence + 1);
+        return append(chain, sequence);
+      });
+      writer.append(batch);
+      if (turn % 3 === 0) {
+        writer.close();
+        writer = openSqliteWriter(path);
+      }
+    }
+    const reader = openSqliteReader(path);
+    for (const [chain, size] of sizes) {
+      const records = reader.log.records(chain, 0, size);
+      t.is(records.length, size);
+      t.deepEqual([writer.tree(chain).size, toHex(writer.tree(chain).root)], [size, rootOfRecords(records)]);
+      const node = nodesOfTiles(TREE_HASHER, (level, n) => reader.log.tile(chain, level, n));
+      for (const at of [0, 1, 255, 256, 257, 512, 700, size]) if (at <= size) t.is(toHex(rootAt(TREE_HASHER, node, at)), rootOfRecords(records.slice(0, at)));
+      for (const level of [0, 1, 2]) for (let n = 0; n < 6; n++) t.is(reader.log.tile(chain, level, n).length / 32, tileWidthAt(level, n, size));
+    }
+    t.deepEqual(reader.log.streams(), chains.map((chain_id) => ({ chain_id, tenant_id: chain_id[0]!, size: sizes.get(chain_id)! })));
+    t.is(reader.log.stream("d/n"), undefined);
+    t.is(reader.log.tile("d/n", 0, 0).length, 0);
+    writer.close();
+    reader.close();
+  });
+});
+
+test("a batch that fails leaves no hash behind, and the next one grows from what is stored", (t) => {
+  inDir((path) => {
+    using writer = openSqliteWriter(path);
+    writer.append(Array.from({ length: 250 }, (_, i) => append("a/n", i)));
+    const before = writer.tree("a/n");
+    const doubled = Array.from({ length: 20 }, (_, i) => append("a/n", 250 + i, "lost"));
+    // The last event has the first one's id.
+    t.throws(() => writer.append([...doubled, { ...append("a/n", 270), id: doubled[0]!.id }]), { message: /UNIQUE/ });
+    t.deepEqual(writer.tree("a/n"), before);
+    t.throws(() => writer.append([append("a/n", 250), append("a/n", 252)]), { message: /cannot follow/ });
+    writer.append(Array.from({ length: 20 }, (_, i) => append("a/n", 250 + i)));
+    using reader = openSqliteReader(path);
+    t.is(toHex(writer.tree("a/n").root), rootOfRecords(Array.from({ length: 270 }, (_, i) => `a/n.${i}.x`)));
+    t.is(reader.log.tile("a/n", 0, 0).length, 8192);
+  });
+});
+
+test("a record that has no place in a bundle is not appended", (t) => {
+  inDir((path) => {
+    using writer = openSqliteWriter(path);
+    t.throws(() => writer.append([append("a/n", 0, "x".repeat(65_536))]), { message: /no place/ });
+    writer.append([append("a/n", 0, "x".repeat(65_535))]);
+    t.is(writer.tree("a/n").size, 1);
+  });
+});
+
+test("more streams than are kept in memory", (t) => {
+  inDir((path) => {
+    using writer = openSqliteWriter(path);
+    const chains = Array.from({ length: 3000 }, (_, i) => `t${i}/n`);
+    for (let round = 0; round < 2; round++) writer.append(chains.map((chain) => append(chain, round)));
+    for (const chain of [chains[0]!, chains[2999]!]) t.is(toHex(writer.tree(chain).root), rootOfRecords([`${chain}.0.x`, `${chain}.1.x`]));
+  });
+});
+
+test("checkpoints: the latest is kept, and what has grown since is known", (t) => {
+  inDir((path) => {
+    using writer = openSqliteWriter(path);
+    writer.append([append("a/n", 0), append("b/n", 0)]);
+    using reader = openSqliteReader(path);
+    t.deepEqual(writer.uncheckpointed().sort(), ["a/n", "b/n"]);
+    writer.putCheckpoints([{ chain_id: "a/n", size: 1, note: "one" }]);
+    t.deepEqual(reader.log.uncheckpointed(), ["b/n"]);
+    writer.append([append("a/n", 1)]);
+    t.deepEqual(reader.log.checkpoint("a/n"), { size: 1, note: "one" });
+    writer.putCheckpoints([{ chain_id: "a/n", size: 2, note: "two" }, { chain_id: "b/n", size: 1, note: "b" }]);
+    t.deepEqual(reader.log.checkpoint("a/n"), { size: 2, note: "two" });
+    t.deepEqual(reader.log.uncheckpointed(), []);
+    t.is(reader.log.checkpoint("c/n"), undefined);
+    const db = new DatabaseSync(path, { readOnly: true });
+    t.is(db.prepare("SELECT count(*) AS n FROM checkpoints").get()!["n"], 2);
+    db.close();
+  });
+});
