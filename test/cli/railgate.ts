@@ -41,12 +41,17 @@ export async function railgateOnTerminal(args: readonly string[], { cwd = emptyD
   return { code, stdout, stderr: "" };
 }
 
-/** Waits until a stream has said something that matches. */
-export async function says(child: ChildProcessWithoutNullStreams, pattern: RegExp, stream: "stdout" | "stderr" = "stdout"): Promise<string> {
+/** Waits until a stream has said something that matches, and lets it go on. */
+export function says(child: ChildProcessWithoutNullStreams, pattern: RegExp, stream: "stdout" | "stderr" = "stdout"): Promise<string> {
   let said = "";
-  for await (const data of child[stream]) {
-    said += String(data);
-    if (pattern.test(said)) return said;
-  }
-  throw new Error(`ended without saying ${pattern}: ${said}`);
+  return new Promise((resolve, reject) => {
+    const onData = (data: Buffer) => {
+      said += data.toString();
+      if (!pattern.test(said)) return;
+      child[stream].off("data", onData);
+      resolve(said);
+    };
+    child[stream].on("data", onData);
+    child.once("close", () => reject(new Error(`ended without saying ${pattern}: ${said}`)));
+  });
 }
