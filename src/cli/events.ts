@@ -38,7 +38,7 @@ async function listEvents(context: Context, options: Options): Promise<ExitCode>
   const [{ openForReading }, rows] = await Promise.all([import("./reading.ts"), eventWriter(context)]);
   const query = await readQuery(options);
   using store = openForReading(context.config.dataDir);
-  if (options.follow) return follow(store, query, rows);
+  if (options.follow) return await follow(store, query, rows);
   const found = upTo(store, query);
   if (found.length === 0 && !context.out.json) context.out.note("No events match.");
   rows(found);
