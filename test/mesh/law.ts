@@ -18,12 +18,10 @@ export interface MeshInput {
   readonly context: Context;
 }
 
-/** A change to one Rego file, by the text that it replaces; the text must be there exactly once. */
+/** A Rego file of the policy, by its path, with other text. */
 export interface Mutation {
-  readonly name: string;
   readonly file: string;
-  readonly from: string;
-  readonly to: string;
+  readonly text: string;
 }
 
 const CONNECTED: Context = {
@@ -39,7 +37,7 @@ export async function buildLaw(law: "mesh" | "lifecycle", mutation?: Mutation): 
   const dir = mkdtempSync(join(tmpdir(), "railgate-law-"));
   try {
     for (const name of PACKAGES) cpSync(join(POLICY_DIR, "railgate", name), join(dir, "policy", "railgate", name), { recursive: true });
-    if (mutation) writeFileSync(join(dir, "policy", mutation.file), mutated(mutation));
+    if (mutation) writeFileSync(join(dir, "policy", mutation.file), mutation.text);
     const bundle = join(dir, "bundle.tar.gz");
     run(await ensureOpa(), ["build", "-t", "wasm", "-e", `railgate/${law}/decision`, "--ignore", "*_test.rego", "-o", bundle, join(dir, "policy")]);
     run("tar", ["-xzf", bundle, "-C", dir, "/policy.wasm", "/data.json"]);
@@ -53,12 +51,6 @@ export async function buildLaw(law: "mesh" | "lifecycle", mutation?: Mutation): 
 
 export function readPolicy(file: string): string {
   return readFileSync(join(POLICY_DIR, file), "utf8");
-}
-
-function mutated({ name, file, from, to }: Mutation): string {
-  const parts = readPolicy(file).split(from);
-  if (parts.length !== 2) throw new Error(`mutation ${name}: its text is there ${parts.length - 1} times`);
-  return parts.join(to);
 }
 
 function run(command: string, args: string[]): void {

@@ -36,7 +36,7 @@ decision := elevate_decision(input.request, input.facts) if input.request.comman
 
 decision := remove_decision(input.request, input.facts) if input.request.command == "remove"
 
-decision := reload_decision if input.request.command == "reload"
+decision := reload_decision(input.request, input.facts) if input.request.command == "reload"
 
 # METADATA
 # title: Isolation levels by rank

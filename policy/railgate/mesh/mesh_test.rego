@@ -160,6 +160,11 @@ test_topology_checks if {
 	topology_verdict("/request/rails/1", "b") == ["TOPOLOGY-02", "/rails/1/rail_id"]
 }
 
+test_the_second_of_two_equal_rails_is_named if {
+	rails := [offered("a", "shared"), offered("b", "shared"), offered("a", "shared")]
+	topology_verdict("/request/rails", rails) == ["TOPOLOGY-03", "/rails/2/rail_id"]
+}
+
 test_a_rail_lacks_no_member if {
 	rule_of := {"rail_id": "02", "level": "04", "capacity": "05", "latency_overhead_us": "06"}
 	every member, number in rule_of {

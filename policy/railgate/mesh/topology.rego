@@ -2,39 +2,28 @@ package railgate.mesh
 
 # METADATA
 # title: The decision on defining or reloading a topology
-# description: |
-#   Refused with the first fault found: those of the topology itself in order, then those against the workloads that
-#   are placed. Undefined, thus refused, where the slice can't be read.
-reload_decision := topology_refusal(topology_faults) if {
-	reload_readable
-	count(topology_faults) > 0
-}
-
-else := topology_refusal(reload_faults) if {
-	reload_readable
-	count(reload_faults) > 0
-}
-
-else := refusal if {
-	reload_readable
-	refusal := upstream_refusal(null)
-}
-
-else := accepted("MESH_006") if reload_readable
-
-# METADATA
-# title: Readable reload
-# description: The occupied rails are complete and of the right types; the topology itself is judged, not assumed.
-reload_readable if {
-	is_id(input.request.mesh_id)
-	is_array(input.facts.occupied)
-	every rail in input.facts.occupied {
+# description: Undefined, thus refused, where the slice can't be read; the topology itself is judged, not assumed.
+reload_decision(request, facts) := reload_checked if {
+	is_id(request.mesh_id)
+	is_array(facts.occupied)
+	every rail in facts.occupied {
 		is_id(rail.rail_id)
 		is_level(rail.level)
 		is_count(rail.active_count)
 		is_budget_fact(rail.least_budget_us)
 	}
 }
+
+# METADATA
+# title: The checks of a topology, in order
+# description: The faults of the topology itself, then those against the workloads that are placed.
+reload_checked := refusal if refusal := topology_refusal(topology_faults)
+
+else := refusal if refusal := topology_refusal(reload_faults)
+
+else := refusal if refusal := upstream_refusal(null)
+
+else := accepted("MESH_006")
 
 # METADATA
 # title: Readable budget fact
@@ -45,7 +34,7 @@ is_budget_fact(value) if is_count(value)
 
 # METADATA
 # title: A refused topology
-# description: All faults have one code; the first of them says where and why.
+# description: All faults have one code; the first of them says where and why. Undefined where there is none.
 topology_refusal(faults) := denied("ERR_MESH_INVALID_TOPOLOGY", first[0], null, first[2], {
 	"mesh_id": input.request.mesh_id,
 	"because": first[3],
