@@ -36,7 +36,7 @@ test("the corpus refuses by every rule and accepts every envelope", (t) => {
       "ENV-04", "JUR-01", "JUR-02", "POL-02", "SUP-01", "SUP-04", "TEE-01", "TEE-02", "TEE-03", "TEE-04", "TEN-01", "VM-01", "VM-02", "VM-03", "VM-04"],
   );
   const accepted = cases.filter(({ expect }) => expect.outcome === "accepted").map(({ expect }) => expect.envelope.declared);
-  t.deepEqual([...new Set(accepted)].sort(), ["container", null, "tee", "vm"].sort());
+  t.deepEqual([...new Set(accepted)].sort(), ["container", "tee", "vm"]);
 });
 
 test("refusals are sorted by rule, then pointer, and one for each rule and location", (t) => {

@@ -1,4 +1,9 @@
 # The admission decision: everything that any subject of the law, or any extension, refuses.
+
+# METADATA
+# scope: package
+# schemas:
+#   - input: schema.input
 package railgate.admission
 
 import data.railgate.envelope

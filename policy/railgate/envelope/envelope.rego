@@ -1,4 +1,9 @@
 # Which envelope the workload needs and why, and the least isolation rail that follows from it.
+
+# METADATA
+# scope: package
+# schemas:
+#   - input: schema.input
 package railgate.envelope
 
 import data.railgate.lib

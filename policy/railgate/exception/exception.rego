@@ -1,11 +1,16 @@
 # Exceptions: signed, for one workload, for a time, for a reason. They lift named refusals, never a safety rule.
+
+# METADATA
+# scope: package
+# schemas:
+#   - input: schema.input
 package railgate.exception
 
 import data.railgate.lib
 
-# Kept here and not in settings: no operator may make a safety rule liftable. What is not classified cannot be judged by
-# any rule at all, so ENV-04 is among them.
-safety_rules := {"ENV-04", "TEE-02", "TEN-01"}
+# Kept here and not in settings: no operator may make a safety rule liftable. What has no known envelope or is not
+# classified cannot be judged by any rule at all, so ENV-01, ENV-02 and ENV-04 are among them.
+safety_rules := {"ENV-01", "ENV-02", "ENV-04", "TEE-02", "TEN-01"}
 
 in_force := [exception |
 	some exception in input.facts.exceptions

@@ -1,4 +1,9 @@
 # What every subject of the law shares: the parts of the request they read, and the shape of a refusal.
+
+# METADATA
+# scope: package
+# schemas:
+#   - input: schema.input
 package railgate.lib
 
 # Written for WASM, where a lookup costs a hash of its key, a rule without arguments is remembered at the price of a few
