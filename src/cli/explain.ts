@@ -36,7 +36,10 @@ function writeRefusals(out: Output, refusals: readonly ExplainedRefusal[], reque
     out.line();
     out.line(`${out.colour.red(rule)}  ${out.colour.bold(safe(title))}  ${out.colour.dim(safe(code))}`);
     out.labelled("What", safe(message), 1, 5);
-    if (pointer !== "") out.labelled("Where", `${safe(pointer)}  ${out.colour.dim(found(request, pointer))}`, 1, 5);
+    if (pointer !== "") {
+      out.labelled("Where", safe(pointer), 1, 5);
+      out.labelled("Found", found(request, pointer), 1, 5);
+    }
     out.labelled("Cure", safe(solution), 1, 5);
   }
 }
@@ -51,9 +54,9 @@ function found(request: unknown, pointer: string): string {
   let at = request;
   for (const token of pointer.split("/").slice(1)) {
     const name = token.replaceAll("~1", "/").replaceAll("~0", "~");
-    if (typeof at !== "object" || at === null || !Object.hasOwn(at, name)) return "(missing)";
+    if (typeof at !== "object" || at === null || !Object.hasOwn(at, name)) return "nothing";
     at = (at as Record<string, unknown>)[name];
   }
   const text = safe(JSON.stringify(at));
-  return `= ${text.length > VALUE_LENGTH_MAX ? `${text.slice(0, VALUE_LENGTH_MAX - 1)}…` : text}`;
+  return text.length > VALUE_LENGTH_MAX ? `${text.slice(0, VALUE_LENGTH_MAX - 1)}…` : text;
 }

@@ -38,7 +38,7 @@ test("a refusal says what, where, and how to cure it, and exits 1", async (t) =>
   t.regex(stdout, /^Refused {2}payments-api of tenant acme\n/);
   t.regex(stdout, /Envelope {2}container declared, tee required\n {10}classification is restricted, which asks for tee\n/);
   t.regex(stdout, /^ENV-03 {2}.+ {2}envelope_insufficient\n {2}What {3}.+/m);
-  t.regex(stdout, /^ {2}Where {2}\/workload\/envelope\/kind {2}= "container"\n {2}Cure {3}.+/m);
+  t.regex(stdout, /^ {2}Where {2}\/workload\/envelope\/kind\n {2}Found {2}"container"\n {2}Cure {3}.+/m);
   t.regex(stdout, /Receipt {3}event /);
 });
 
@@ -46,7 +46,7 @@ test("a missing member is shown as missing", async (t) => {
   const request = admissible();
   delete request.workload["network"];
   const { stdout } = await railgate(["decide", "--dry-run", "-"], { input: JSON.stringify(request) });
-  t.regex(stdout, /^CTR-05 [\s\S]*Where {2}\/workload\/network\S* {2}\(missing\)/m);
+  t.regex(stdout, /^CTR-05 [\s\S]*Where {2}\/workload\/network\S*\n {2}Found {2}nothing\n/m);
 });
 
 test("--json gives decision, event and receipt on one line", async (t) => {
