@@ -92,7 +92,7 @@ test("events that continue no state are refused with the invariant that they wou
   ];
   for (const [current, wrong, invariant] of cases) {
     const error = t.throws(() => stepWorkload(current, wrong), { instanceOf: InvariantError }, JSON.stringify(wrong));
-    t.is<string>(error.invariant, `INV-LIFECYCLE-${invariant}`, JSON.stringify(wrong));
+    t.is(error.invariant as string, `INV-LIFECYCLE-${invariant}`, JSON.stringify(wrong));
   }
 });
 
