@@ -42,10 +42,19 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit();
 });
 
+/** Whatever nobody foresaw is one line too, and never an admission. */
+async function failUnforeseen(error: unknown): Promise<never> {
+  const { debugWanted } = await import("../config.ts");
+  process.stderr.write(`railgate: ${error instanceof Error ? error.message : String(error)} (RAILGATE_LOG_LEVEL=debug shows where)\n`);
+  if (debugWanted() && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  process.exit(EXIT.cannotRun);
+}
+
+process.on("uncaughtException", (error) => void failUnforeseen(error));
+
 try {
   await program().parseAsync();
 } catch (error) {
-  if (!(error instanceof CommanderError)) throw error;
-  const askedFor = error.exitCode === 0;
-  process.exitCode = askedFor ? EXIT.done : EXIT.usedWrongly;
+  if (!(error instanceof CommanderError)) await failUnforeseen(error);
+  else process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usedWrongly;
 }
