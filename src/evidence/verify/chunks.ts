@@ -1,0 +1,55 @@
+// Cuts a file into chunks of whole lines, and takes results in order while several chunks are worked on at once.
+
+const NEWLINE = 0x0a;
+const CHUNK_BYTES = 256 * 1024;
+/** A line longer than this is handed over in parts, each of which is then at fault. */
+const PENDING_BYTES_MAX = 8 * 1024 * 1024;
+const IN_FLIGHT_MAX = 8;
+
+export interface Chunk {
+  readonly bytes: Uint8Array;
+  readonly lines: number;
+}
+
+/** Chunks whose bytes nobody else holds, so that they can be handed to another thread. */
+export async function* lineChunks(body: AsyncIterable<Uint8Array>): AsyncGenerator<Chunk> {
+  let parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of body) {
+    const end = part.lastIndexOf(NEWLINE) + 1;
+    if (length + part.length < CHUNK_BYTES || (end === 0 && length + part.length < PENDING_BYTES_MAX)) {
+      parts.push(part.slice());
+      length += part.length;
+      continue;
+    }
+    const cut = end === 0 ? part.length : end;
+    yield chunkOf([...parts, part.subarray(0, cut)]);
+    parts = cut === part.length ? [] : [part.slice(cut)];
+    length = part.length - cut;
+  }
+  if (length > 0) yield chunkOf(parts);
+}
+
+function chunkOf(parts: readonly Uint8Array[]): Chunk {
+  const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  let lines = bytes.length > 0 && bytes.at(-1) !== NEWLINE ? 1 : 0;
+  for (let next = bytes.indexOf(NEWLINE); next !== -1; next = bytes.indexOf(NEWLINE, next + 1)) lines++;
+  return { bytes, lines };
+}
+
+/** Works on several inputs at once, and hands over what came of them in order. */
+export async function inOrder<I, O>(inputs: AsyncIterable<I>, work: (input: I) => Promise<O>, take: (output: O) => void): Promise<void> {
+  const running: Promise<O>[] = [];
+  for await (const input of inputs) {
+    const job = work(input);
+    job.catch(() => {});
+    running.push(job);
+    if (running.length >= IN_FLIGHT_MAX) take(await running.shift()!);
+  }
+  for (const job of running) take(await job);
+}

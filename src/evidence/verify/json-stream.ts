@@ -1,0 +1,191 @@
+// Reads one large JSON object in pieces, handing over the elements of its big members one by one, so that memory stays flat.
+
+/** How a member is handed over: an array by element, an object by member, an object of arrays by element of each. */
+export type Streamed = "array" | "object" | "lists";
+
+/** Called with each value's bytes and where it stands: `[member]`, or `[member, name]` inside a streamed object. */
+export type OnValue = (path: readonly string[], json: Uint8Array) => void;
+
+/** The text is not the JSON object that it should be. */
+export class JsonStreamError extends Error {}
+
+const VALUE_BYTES_MAX = 1024 * 1024;
+const DEPTH_MAX = 64;
+const MEMBERS_MAX = 10_000;
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+const [QUOTE, BACKSLASH, COLON, COMMA] = [0x22, 0x5c, 0x3a, 0x2c] as const;
+const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d] as const;
+
+/** Inside which container the reader stands. `first`: nothing was read in it yet. */
+type Place = { readonly kind: "object" | "array"; readonly path: readonly string[]; readonly streamed: Streamed | undefined; first: boolean };
+
+/** Parses a value's bytes. @throws JsonStreamError */
+export function parseJson(json: Uint8Array): unknown {
+  try {
+    return JSON.parse(utf8.decode(json)) as unknown;
+  } catch {
+    throw new JsonStreamError("it is not JSON in UTF-8");
+  }
+}
+
+export class JsonStream {
+  readonly #streamed: Readonly<Record<string, Streamed>>;
+  readonly #onValue: OnValue;
+  readonly #names = new Set<string>();
+  readonly #places: Place[] = [];
+  #rest: Uint8Array = new Uint8Array(0);
+  #started = false;
+
+  constructor(streamed: Readonly<Record<string, Streamed>>, onValue: OnValue) {
+    this.#streamed = streamed;
+    this.#onValue = onValue;
+  }
+
+  /** @throws JsonStreamError when what was read so far is no such object. */
+  write(chunk: Uint8Array): void {
+    const bytes = this.#rest.length === 0 ? chunk : joined(this.#rest, chunk);
+    let at = 0;
+    for (let next = 0; next !== -1; ) {
+      next = this.#step(bytes, at);
+      if (next !== -1) at = next;
+    }
+    this.#rest = bytes.slice(at);
+    if (this.#rest.length > VALUE_BYTES_MAX) throw new JsonStreamError(`a value in it is larger than ${VALUE_BYTES_MAX} bytes`);
+  }
+
+  /** @throws JsonStreamError when the object is not complete. */
+  end(): void {
+    if (!this.#started || this.#places.length > 0 || skipSpace(this.#rest, 0) < this.#rest.length) throw new JsonStreamError("it is cut off");
+  }
+
+  /** Reads one thing, a value or a bracket. @returns where to go on; -1 when more bytes are needed. */
+  #step(bytes: Uint8Array, from: number): number {
+    const at = skipSpace(bytes, from);
+    if (at === bytes.length) return -1;
+    const place = this.#places.at(-1);
+    if (place === undefined) return this.#open(bytes, at);
+    const closing = place.kind === "object" ? CLOSE_OBJECT : CLOSE_ARRAY;
+    if (bytes[at] === closing) {
+      this.#places.pop();
+      return at + 1;
+    }
+    const start = place.first ? at : skipSpace(bytes, afterComma(bytes, at));
+    const next = place.kind === "object" ? this.#member(bytes, start, place) : this.#element(bytes, start, place);
+    if (next !== -1) place.first = false;
+    return next;
+  }
+
+  #open(bytes: Uint8Array, at: number): number {
+    if (this.#started || bytes[at] !== OPEN_OBJECT) throw new JsonStreamError(this.#started ? "something follows the object" : "it is no JSON object");
+    this.#started = true;
+    this.#places.push({ kind: "object", path: [], streamed: undefined, first: true });
+    return at + 1;
+  }
+
+  #member(bytes: Uint8Array, at: number, place: Place): number {
+    if (at >= bytes.length) return -1;
+    if (bytes[at] !== QUOTE) throw new JsonStreamError("a member has no name");
+    const nameEnd = endOfString(bytes, at);
+    if (nameEnd === -1) return -1;
+    const colon = skipSpace(bytes, nameEnd);
+    if (colon >= bytes.length) return -1;
+    if (bytes[colon] !== COLON) throw new JsonStreamError("a member has no value");
+    const value = skipSpace(bytes, colon + 1);
+    if (value >= bytes.length) return -1;
+    const name = parseJson(bytes.subarray(at, nameEnd)) as string;
+    return this.#value(bytes, value, [...place.path, name], place);
+  }
+
+  #value(bytes: Uint8Array, at: number, path: readonly string[], place: Place): number {
+    const streamed = path.length === 1 && Object.hasOwn(this.#streamed, path[0]!) ? this.#streamed[path[0]!] : undefined;
+    const opens = kindOf(bytes[at]);
+    const wanted = streamed === "array" || place.streamed === "lists" ? "array" : streamed === undefined ? undefined : "object";
+    if (wanted !== undefined && opens !== wanted) throw new JsonStreamError(`${path.join(".")} is no ${wanted}`);
+    if (wanted === undefined) return this.#whole(bytes, at, path);
+    if (path.length === 1) this.#once(path[0]!);
+    this.#places.push({ kind: wanted, path, streamed: streamed === "lists" ? "lists" : undefined, first: true });
+    place.first = false;
+    return at + 1;
+  }
+
+  #element(bytes: Uint8Array, at: number, place: Place): number {
+    return at >= bytes.length ? -1 : this.#whole(bytes, at, place.path);
+  }
+
+  #whole(bytes: Uint8Array, at: number, path: readonly string[]): number {
+    const end = endOfValue(bytes, at);
+    if (end === -1) return -1;
+    if (path.length === 1 && !Object.hasOwn(this.#streamed, path[0]!)) this.#once(path[0]!);
+    this.#onValue(path, bytes.subarray(at, end));
+    return end;
+  }
+
+  #once(name: string): void {
+    if (this.#names.has(name)) throw new JsonStreamError(`${JSON.stringify(name)} appears twice`);
+    if (this.#names.size >= MEMBERS_MAX) throw new JsonStreamError(`it has more than ${MEMBERS_MAX} members`);
+    this.#names.add(name);
+  }
+}
+
+function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const whole = new Uint8Array(a.length + b.length);
+  whole.set(a);
+  whole.set(b, a.length);
+  return whole;
+}
+
+const kindOf = (byte: number | undefined) => (byte === OPEN_ARRAY ? "array" : byte === OPEN_OBJECT ? "object" : undefined);
+
+function afterComma(bytes: Uint8Array, at: number): number {
+  if (bytes[at] !== COMMA) throw new JsonStreamError("a comma is missing");
+  return at + 1;
+}
+
+/** RFC 8259 §2: space, tab, line feed, carriage return. */
+function skipSpace(bytes: Uint8Array, from: number): number {
+  let at = from;
+  while (at < bytes.length && (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09)) at++;
+  return at;
+}
+
+/** Behind the closing quote; -1 if it is not here yet. */
+function endOfString(bytes: Uint8Array, start: number): number {
+  let at = start + 1;
+  for (;;) {
+    const quote = bytes.indexOf(QUOTE, at);
+    if (quote === -1) return -1;
+    let before = quote - 1;
+    while (before > start && bytes[before] === BACKSLASH) before--;
+    at = quote + 1;
+    if ((quote - before) % 2 === 1) return at;
+  }
+}
+
+/** Behind a value that starts here; -1 if its end is not here yet. What is between the brackets is for a parser to judge. */
+function endOfValue(bytes: Uint8Array, start: number): number {
+  const first = bytes[start]!;
+  if (first === QUOTE) return endOfString(bytes, start);
+  if (first === COMMA || first === COLON || first === CLOSE_ARRAY || first === CLOSE_OBJECT) throw new JsonStreamError("a value is missing");
+  if (first !== OPEN_ARRAY && first !== OPEN_OBJECT) return endOfLiteral(bytes, start);
+  let depth = 0;
+  for (let at = start; at < bytes.length; at++) {
+    const byte = bytes[at]!;
+    if (byte === QUOTE) {
+      const end = endOfString(bytes, at);
+      if (end === -1) return -1;
+      at = end - 1;
+    } else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
+      if (++depth > DEPTH_MAX) throw new JsonStreamError(`it is nested deeper than ${DEPTH_MAX} levels`);
+    } else if ((byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) && --depth === 0) return at + 1;
+  }
+  return -1;
+}
+
+function endOfLiteral(bytes: Uint8Array, start: number): number {
+  for (let at = start; at < bytes.length; at++) {
+    const byte = bytes[at]!;
+    if (byte === COMMA || byte === CLOSE_ARRAY || byte === CLOSE_OBJECT || skipSpace(bytes, at) > at) return at;
+  }
+  return -1;
+}

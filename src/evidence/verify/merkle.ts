@@ -1,0 +1,182 @@
+// The verifier's own Merkle hashing (RFC 6962 §2.1): roots as leaves stream by, and inclusion proofs of a whole range at once.
+import type { Primitives } from "./primitives.ts";
+import { DIGEST_BYTES } from "./tables.ts";
+
+type Hash = Primitives["sha256"];
+
+function nodeHash(sha256: Hash, left: Uint8Array, right: Uint8Array): Uint8Array {
+  const node = new Uint8Array(1 + 2 * DIGEST_BYTES);
+  node[0] = 1;
+  node.set(left, 1);
+  node.set(right, 1 + DIGEST_BYTES);
+  return sha256(node);
+}
+
+/** The root over leaves that come one by one. */
+export class StreamingRoot {
+  readonly #sha256: Hash;
+  /** Roots of perfect subtrees, largest first, each with how many leaves it has. */
+  readonly #subtrees: { hash: Uint8Array; leaves: number }[] = [];
+
+  constructor(sha256: Hash) {
+    this.#sha256 = sha256;
+  }
+
+  /** @param leaf the leaf's data, of 32 bytes. */
+  add(leaf: Uint8Array): void {
+    const data = new Uint8Array(1 + leaf.length);
+    data.set(leaf, 1);
+    let subtree = { hash: this.#sha256(data), leaves: 1 };
+    for (let last; (last = this.#subtrees.at(-1)) !== undefined && last.leaves === subtree.leaves; this.#subtrees.pop()) {
+      subtree = { hash: nodeHash(this.#sha256, last.hash, subtree.hash), leaves: 2 * subtree.leaves };
+    }
+    this.#subtrees.push(subtree);
+  }
+
+  get root(): Uint8Array {
+    const [smallest, ...larger] = this.#subtrees.toReversed();
+    if (smallest === undefined) return this.#sha256(new Uint8Array(0));
+    return larger.reduce((right, left) => nodeHash(this.#sha256, left.hash, right), smallest.hash);
+  }
+}
+
+/** Hashes of one level of the tree, from number `base` on. */
+class Level {
+  readonly base: number;
+  readonly #bytes: Uint8Array;
+  readonly #known: Uint8Array;
+
+  constructor(base: number, count: number) {
+    this.base = base;
+    this.#bytes = new Uint8Array(count * DIGEST_BYTES);
+    this.#known = new Uint8Array(count);
+  }
+
+  get(index: number): Uint8Array | undefined {
+    const at = index - this.base;
+    return this.#known[at] === 1 ? this.#bytes.subarray(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES) : undefined;
+  }
+
+  set(index: number, hash: Uint8Array): void {
+    const at = index - this.base;
+    this.#known[at] = 1;
+    this.#bytes.set(hash, at * DIGEST_BYTES);
+  }
+}
+
+/** Where the first disagreement lies, and what it is about. `index` counts records of the range from 0. */
+export interface InclusionFault {
+  readonly index: number | undefined;
+  readonly message: string;
+}
+
+/**
+ * Inclusion proofs of consecutive leaves, checked together: each hash in a proof is a node of the tree, and two proofs that
+ * name the same node must agree. Once the leaves are known, every node above the range is computed from them, and must be
+ * what the proofs say and lead to the root. So a proof passes exactly if it would alone (RFC 9162 §2.1.3.2), and a million
+ * of them cost a million hashes.
+ */
+export class RangeInclusion {
+  readonly #sha256: Hash;
+  readonly #from: number;
+  readonly #to: number;
+  readonly #size: number;
+  readonly #claimed: Level[] = [];
+  /** Text of the last sibling at each level, since neighbours share most of theirs. */
+  readonly #last: { index: number; text: string }[] = [];
+  readonly #decode: (text: string) => Uint8Array | undefined;
+
+  /** The leaves `from` to `to` of a tree of `size` leaves, 0 ≤ from ≤ to < size. */
+  constructor(sha256: Hash, decode: (text: string) => Uint8Array | undefined, from: number, to: number, size: number) {
+    this.#sha256 = sha256;
+    this.#decode = decode;
+    this.#from = from;
+    this.#to = to;
+    this.#size = size;
+    for (let level = 0; levelWidth(size, level) > 1; level++) {
+      const [first, last] = [shift(from, level), shift(to, level)];
+      const base = first - (first % 2);
+      this.#claimed.push(new Level(base, last - base + 2));
+    }
+  }
+
+  /** Takes one leaf's proof, the siblings from the leaf up in base64. @returns what is wrong with it. */
+  put(leaf: number, hashes: readonly unknown[]): string | undefined {
+    let at = 0;
+    for (const [level, claimed] of this.#claimed.entries()) {
+      const index = shift(leaf, level);
+      const sibling = index % 2 === 0 ? index + 1 : index - 1;
+      if (sibling >= levelWidth(this.#size, level)) continue;
+      const problem = this.#claim(claimed, level, sibling, hashes[at++]);
+      if (problem !== undefined) return problem;
+    }
+    return at === hashes.length ? undefined : `the proof has ${hashes.length} hashes, and ${at} belong there`;
+  }
+
+  #claim(claimed: Level, level: number, index: number, text: unknown): string | undefined {
+    const last = this.#last[level];
+    if (last !== undefined && last.index === index && last.text === text) return undefined;
+    const hash = typeof text === "string" ? this.#decode(text) : undefined;
+    if (hash?.length !== DIGEST_BYTES) return "the proof is too short, or holds what is no base64 of a hash";
+    const known = claimed.get(index);
+    if (known === undefined) claimed.set(index, hash);
+    else if (!equal(known, hash)) return "the proof contradicts another one";
+    this.#last[level] = { index, text: text as string };
+    return undefined;
+  }
+
+  /** Holds the proofs against the leaves and the root. */
+  finish(leafHash: (index: number) => Uint8Array, root: Uint8Array): InclusionFault | undefined {
+    const { length } = this.#claimed;
+    let below = new Level(this.#from, this.#to - this.#from + 1);
+    for (let leaf = this.#from; leaf <= this.#to; leaf++) below.set(leaf, leafHash(leaf - this.#from));
+    for (let level = 0; level < length; level++) {
+      const fault = this.#compare(below, level) ?? this.#above(below, level);
+      if (!(fault instanceof Level)) return fault;
+      below = fault;
+    }
+    const top = below.get(0);
+    return top !== undefined && equal(top, root) ? undefined : { index: undefined, message: "the proofs do not lead to the checkpoint's root" };
+  }
+
+  /** Nodes that were computed must be what the proofs call them. */
+  #compare(computed: Level, level: number): InclusionFault | undefined {
+    for (let index = shift(this.#from, level); index <= shift(this.#to, level); index++) {
+      const claimed = this.#claimed[level]!.get(index);
+      if (claimed === undefined || equal(claimed, computed.get(index)!)) continue;
+      const leaf = Math.min(Math.max(index * 2 ** level, this.#from), this.#to);
+      return { index: leaf - this.#from, message: "the proofs are about another record than this one" };
+    }
+    return undefined;
+  }
+
+  #above(below: Level, level: number): Level | InclusionFault {
+    const [first, last] = [shift(this.#from, level + 1), shift(this.#to, level + 1)];
+    const above = new Level(first, last - first + 1);
+    for (let index = first; index <= last; index++) {
+      const left = this.#node(below, level, 2 * index);
+      const right = this.#node(below, level, 2 * index + 1);
+      const alone = 2 * index + 1 >= levelWidth(this.#size, level);
+      if (left === undefined || (right === undefined && !alone)) {
+        const leaf = Math.min(Math.max(index * 2 ** (level + 1), this.#from), this.#to);
+        return { index: leaf - this.#from, message: "there is no inclusion proof" };
+      }
+      above.set(index, alone ? left : nodeHash(this.#sha256, left, right!));
+    }
+    return above;
+  }
+
+  #node(computed: Level, level: number, index: number): Uint8Array | undefined {
+    const inside = index >= shift(this.#from, level) && index <= shift(this.#to, level);
+    return (inside ? computed : this.#claimed[level]!).get(index);
+  }
+}
+
+const shift = (leaf: number, level: number): number => Math.floor(leaf / 2 ** level);
+/** How many nodes a level of the tree has, one that is not full counting too. */
+const levelWidth = (size: number, level: number): number => Math.ceil(size / 2 ** level);
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  for (let at = 0; at < DIGEST_BYTES; at++) if (a[at] !== b[at]) return false;
+  return true;
+}

@@ -1,0 +1,141 @@
+// `railgate/verify` in Node: the same verification over files and folders, with signatures checked on all cores.
+import { createHash, createPublicKey, hash, verify, type KeyObject } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { lstat, opendir, open } from "node:fs/promises";
+import { constants } from "node:fs";
+import { join } from "node:path";
+import { Readable, Transform } from "node:stream";
+import { createGunzip } from "node:zlib";
+import { byUse, opener, type ExportInput, type VerifyOptions } from "./index.ts";
+import type { PinnedKeys } from "./keys.ts";
+import { VerifierPool } from "./pool.ts";
+import type { Primitives } from "./primitives.ts";
+import type { VerifyReport } from "./report.ts";
+import { ArchiveError, checkedName, DEFAULT_ARCHIVE_LIMITS, readTar, type ArchiveEntry, type ArchiveLimits } from "./tar.ts";
+import { unpacked, type Gunzip } from "./unpack.ts";
+import { Verification } from "./verification.ts";
+
+export type { Check, CheckName, CheckStatus, ErasedArtifact, ExportSummary, Place, VerifyReport } from "./report.ts";
+export { CHECKS } from "./report.ts";
+export type { ExportInput, VerifyOptions } from "./index.ts";
+export type { PinnedKeys };
+
+/** node:crypto's, several times as fast as WebCrypto's. */
+export const NODE_PRIMITIVES: Primitives = {
+  sha256: (data) => hash("sha256", data, "buffer"),
+  sha256Stream() {
+    const stream = createHash("sha256");
+    return { update: (data) => void stream.update(data), digest: () => stream.digest() };
+  },
+  verifyEd25519(publicKey, message, signature) {
+    try {
+      return verify(null, message, keyOf(publicKey), signature);
+    } catch {
+      return false;
+    }
+  },
+};
+
+const keys = new Map<string, KeyObject>();
+const KEYS_KEPT_MAX = 64;
+
+function keyOf(publicKey: Uint8Array): KeyObject {
+  const x = Buffer.from(publicKey).toString("base64url");
+  let key = keys.get(x);
+  if (key === undefined) {
+    if (keys.size >= KEYS_KEPT_MAX) keys.clear();
+    keys.set(x, (key = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" })));
+  }
+  return key;
+}
+
+/**
+ * Verifies an export (spec evidence §6).
+ * @param input a path of a folder, a `.tar.gz` or a `.tar`, or what `railgate/verify` takes elsewhere.
+ * @throws TypeError when a pinned key is no Ed25519 public key.
+ * @throws Error of the file system, when the path cannot be read.
+ */
+export async function verifyExport(input: string | ExportInput, options: VerifyOptions = {}): Promise<VerifyReport> {
+  const pool = new VerifierPool();
+  try {
+    const open = await opened(input, options.limits);
+    return await new Verification({ primitives: NODE_PRIMITIVES, checker: pool, ...options }).read(open);
+  } finally {
+    await pool.close();
+  }
+}
+
+/** Opens an export's files to be read one after the other, as often as is wanted where that can be. */
+export async function opened(input: string | ExportInput, limits?: Partial<ArchiveLimits>): Promise<() => AsyncIterable<ArchiveEntry> | null> {
+  const bounds = { ...DEFAULT_ARCHIVE_LIMITS, ...limits };
+  if (typeof input !== "string") {
+    const archive = input instanceof Map || input instanceof Uint8Array || input instanceof Blob ? undefined : (input as AsyncIterable<Uint8Array>);
+    if (archive === undefined) return opener(input, bounds);
+    let read = false;
+    return () => (read ? null : ((read = true), readTar(unpacked(archive, nodeGunzip), bounds)));
+  }
+  if ((await lstat(input)).isDirectory()) {
+    const names = await namesIn(input, bounds);
+    return () => filesIn(input, names);
+  }
+  await (await open(input)).close();
+  return () => readTar(unpacked(createReadStream(input, { highWaterMark: 1024 * 1024 }), nodeGunzip), bounds);
+}
+
+/** zlib ignores what follows the end of the stream, so what it took is counted. */
+const nodeGunzip: Gunzip = async function* (source) {
+  let given = 0;
+  const counted = new Transform({
+    transform(chunk: Buffer, _, done) {
+      given += chunk.length;
+      done(null, chunk);
+    },
+  });
+  const gunzip = createGunzip({ chunkSize: 256 * 1024 });
+  const input = Readable.from(source, { objectMode: false });
+  input.on("error", (error) => gunzip.destroy(error));
+  input.pipe(counted).pipe(gunzip);
+  try {
+    for await (const part of gunzip) yield part as Uint8Array;
+  } catch (cause) {
+    throw cause instanceof ArchiveError ? cause : new ArchiveError("its gzip stream is damaged", { cause });
+  } finally {
+    input.destroy();
+    gunzip.destroy();
+  }
+  if (gunzip.bytesWritten !== given) throw new ArchiveError("something is hidden behind its end");
+};
+
+/** Names of the files in a folder. Nothing but plain files, in `artifacts/` or beside it: links are not followed. */
+async function namesIn(folder: string, limits: ArchiveLimits): Promise<string[] | ArchiveError> {
+  const names: string[] = [];
+  try {
+    for (const under of ["", "artifacts"]) {
+      for await (const entry of await opendir(join(folder, under)).catch(() => [])) {
+        const name = under === "" ? entry.name : `${under}/${entry.name}`;
+        if (entry.isDirectory() && name === "artifacts") continue;
+        if (!entry.isFile()) throw new ArchiveError(`${JSON.stringify(name)} is no plain file`);
+        names.push(checkedName(name));
+        if (names.length > limits.entriesMax) throw new ArchiveError(`it holds more than ${limits.entriesMax} files`);
+      }
+    }
+  } catch (error) {
+    if (error instanceof ArchiveError) return error;
+    throw error;
+  }
+  return names.sort(byUse);
+}
+
+async function* filesIn(folder: string, names: string[] | ArchiveError): AsyncGenerator<ArchiveEntry> {
+  if (names instanceof ArchiveError) throw names;
+  for (const name of names) {
+    const file = await open(join(folder, name), constants.O_RDONLY | constants.O_NOFOLLOW);
+    try {
+      const stat = await file.stat();
+      if (!stat.isFile()) throw new ArchiveError(`${JSON.stringify(name)} is no plain file`);
+      yield { name, size: stat.size, body: file.createReadStream({ autoClose: false, highWaterMark: 256 * 1024 }) };
+    } finally {
+      await file.close();
+    }
+  }
+}

@@ -1,0 +1,46 @@
+// What the verifier needs of cryptography, brought from outside: node:crypto in Node, WebCrypto and a library in browsers.
+import { sha256 as nobleSha256 } from "@noble/hashes/sha2.js";
+
+/** SHA-256 of what comes in pieces. */
+export interface Sha256Stream {
+  update(data: Uint8Array): void;
+  digest(): Uint8Array;
+}
+
+export interface Primitives {
+  sha256(data: Uint8Array): Uint8Array;
+  sha256Stream(): Sha256Stream;
+  /** Ed25519 (RFC 8032). False, and never an exception, for keys and signatures of the wrong form. */
+  verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean | Promise<boolean>;
+}
+
+const imported = new Map<string, Promise<CryptoKey>>();
+const KEYS_KEPT_MAX = 64;
+
+/** For browsers, and wherever else there is WebCrypto with Ed25519. */
+export const WEB_PRIMITIVES: Primitives = {
+  sha256: (data) => nobleSha256(data),
+  sha256Stream() {
+    const hash = nobleSha256.create();
+    return { update: (data) => void hash.update(data), digest: () => hash.digest() };
+  },
+  async verifyEd25519(publicKey, message, signature) {
+    try {
+      const key = await importKey(publicKey);
+      return await crypto.subtle.verify("Ed25519", key, signature as Uint8Array<ArrayBuffer>, message as Uint8Array<ArrayBuffer>);
+    } catch {
+      return false;
+    }
+  },
+};
+
+function importKey(publicKey: Uint8Array): Promise<CryptoKey> {
+  const name = publicKey.join();
+  let key = imported.get(name);
+  if (key === undefined) {
+    if (imported.size >= KEYS_KEPT_MAX) imported.clear();
+    key = crypto.subtle.importKey("raw", publicKey as Uint8Array<ArrayBuffer>, "Ed25519", false, ["verify"]);
+    imported.set(name, key);
+  }
+  return key;
+}

@@ -1,0 +1,58 @@
+// The evidence profiles as data: what each demands of events, and which kinds of artifacts (spec evidence §6).
+
+/** Members that every event of an export must have. Source: spec evidence §1. */
+export const BASELINE_FIELDS = [
+  "id", "event_type", "occurred_at", "tenant_id", "actor", "correlation_id", "outcome", "evidence_profile_id", "hash_profile_id",
+  "evidence_pointer", "policy_snapshot_id", "authority_snapshot_id",
+] as const;
+
+/** Members that place an event in its stream. */
+export const CHAIN_FIELDS = ["chain_id", "sequence", "prev_hash", "event_hash"] as const;
+
+export interface ProfileDemands {
+  /** Kinds under `manifest.artifacts` that must not be empty. */
+  readonly artifacts: readonly string[];
+  /** Whether events must be chained. */
+  readonly chained: boolean;
+}
+
+const ALWAYS = ["decision", "policy_bundle"];
+const CUSTODY = [...ALWAYS, "authority", "key_custody"];
+
+/** Each demands what the ones before it demand, and more. */
+export const PROFILES: { readonly [profile: string]: ProfileDemands | undefined } = {
+  __proto__: null as never,
+  "ecs-evidence-baseline": { artifacts: ALWAYS, chained: false },
+  "ecs-evidence-admissible": { artifacts: ALWAYS, chained: true },
+  "ecs-evidence-ncp": { artifacts: CUSTODY, chained: true },
+  "ecs-evidence-regulated-ml": { artifacts: [...CUSTODY, "data_use_posture", "dataset_manifest", "model_provenance"], chained: true },
+};
+
+/** Raised when the layout, or what a profile demands, changes. */
+export const PROFILE_VERSION = "1";
+export const SCHEMA_VERSION = "ecs-evidence-export-v1";
+export const HASH_PROFILE = "ecs-hash-v1";
+
+/** What `verifier-inputs.json` says of the methods, and what is applied here. */
+export const METHODS = {
+  event_hash_method: "sha256-rfc8785-without-event_hash",
+  segment_hash_method: "rfc6962-merkle-root-over-raw-event-hashes",
+  bundle_hash_method: "rfc6962-merkle-root-over-raw-event-hashes",
+} as const;
+
+/** Files of an export, other than `artifacts/`. Those that only signed exports have are marked. */
+export const FILES = {
+  "manifest.json": { bytesMax: 1024 ** 3, signed: false },
+  "chain-segment.json": { bytesMax: Infinity, signed: false },
+  "events.jsonl": { bytesMax: Infinity, signed: false },
+  "records.jws": { bytesMax: Infinity, signed: true },
+  checkpoint: { bytesMax: 64 * 1024, signed: true },
+  "proofs.json": { bytesMax: Infinity, signed: true },
+  "keys.json": { bytesMax: 4 * 1024 * 1024, signed: true },
+  "verifier-inputs.json": { bytesMax: 1024 * 1024, signed: false },
+} as const;
+export type FileName = keyof typeof FILES;
+
+/** `SHA-256("[]")`: what a snapshot id is where there is nothing (spec evidence §1). */
+export const EMPTY_SNAPSHOT = "sha256:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945";
+export const POINTER_PREFIX = "eosc://evidence/";

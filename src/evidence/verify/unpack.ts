@@ -1,0 +1,50 @@
+// Unpacks gzip as it streams (RFC 1952), where the bytes are gzip at all; in browsers and in Node.
+import { ArchiveError } from "./tar.ts";
+
+const GZIP_MAGIC = [0x1f, 0x8b] as const;
+
+/** How gzip is unpacked. @throws ArchiveError when it is damaged, or something follows it. */
+export type Gunzip = (source: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
+
+/** The bytes of a `.tar`, whether they come packed or not. @throws ArchiveError */
+export async function* unpacked(source: AsyncIterable<Uint8Array>, gunzip: Gunzip = webGunzip): AsyncGenerator<Uint8Array> {
+  const chunks = source[Symbol.asyncIterator]();
+  const first = await nextFilled(chunks);
+  if (first === undefined) throw new ArchiveError("it is empty");
+  const whole = withFirst(first, chunks);
+  if (first[0] === GZIP_MAGIC[0] && (first.length === 1 || first[1] === GZIP_MAGIC[1])) yield* gunzip(whole);
+  else yield* whole;
+}
+
+async function nextFilled(chunks: AsyncIterator<Uint8Array>): Promise<Uint8Array | undefined> {
+  for (;;) {
+    const next = await chunks.next();
+    if (next.done === true) return undefined;
+    if (next.value.length > 0) return next.value;
+  }
+}
+
+async function* withFirst(first: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield first;
+  for (let next; (next = await rest.next()).done !== true; ) yield next.value;
+}
+
+/** `DecompressionStream` refuses what follows the end of the gzip stream. */
+async function* webGunzip(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const chunks = source[Symbol.asyncIterator]();
+  const packed = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    async pull(controller) {
+      const next = await chunks.next();
+      if (next.done === true) controller.close();
+      else controller.enqueue(next.value as Uint8Array<ArrayBuffer>);
+    },
+  });
+  const reader = packed.pipeThrough(new DecompressionStream("gzip")).getReader();
+  try {
+    for (let next; !(next = await reader.read()).done; ) yield next.value;
+  } catch (cause) {
+    throw cause instanceof ArchiveError ? cause : new ArchiveError("its gzip stream is damaged", { cause });
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}
