@@ -1,3 +1,4 @@
+# Re-attestations and their deadlines.
 package railgate.lifecycle
 
 import data.railgate.refusal.attestation

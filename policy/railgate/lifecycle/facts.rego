@@ -1,3 +1,4 @@
+# What the lifecycle law reads: the shape of the facts that the host gives.
 package railgate.lifecycle
 
 # Facts that are not exactly of this shape are refused before any rule reads them, since an absent fact would make a

@@ -1,3 +1,5 @@
+# The entrypoint of the lifecycle law, and what an accepted and a refused step look like.
+
 # METADATA
 # title: The life of an admitted workload
 # description: |
@@ -19,7 +21,7 @@ package railgate.lifecycle
 #   short_name: lifecycle_command_unreadable
 #   message: The command or the state given with it is not what the policy knows.
 #   solution: Send a transition, an attestation or a deadline, complete and with the right types.
-#   source: law §4
+#   source: If policy cannot be evaluated, governed actions MUST fail-closed with refusal evidence.
 default decision := {
 	"outcome": "refused",
 	"error_code": "policy_error",

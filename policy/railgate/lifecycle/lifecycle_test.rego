@@ -1,3 +1,4 @@
+# The lifecycle law, case by case; test/lifecycle drives it through every combination of facts.
 package railgate.lifecycle_test
 
 import data.railgate.lifecycle

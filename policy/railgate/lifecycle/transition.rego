@@ -1,3 +1,4 @@
+# The transitions of an execution envelope: create, start, stop, destroy.
 package railgate.lifecycle
 
 import data.railgate.refusal.freshness

@@ -1,3 +1,4 @@
+# Moving a placed workload to a stricter rail.
 package railgate.mesh
 
 # METADATA
@@ -46,7 +47,7 @@ else := accepted("MESH_002")
 #   short_name: mesh_unknown_rail
 #   message: Mesh {mesh_id} has no rail {rail_id}.
 #   solution: Name a rail of the mesh's topology, or add this one by reloading the topology.
-#   source: law §5, INV-MESH-FAIL-CLOSED
+#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
 elevate_unknown_rail(request, rail) := denied("ERR_MESH_UNKNOWN_RAIL", "ELEVATE-01", null, "/target_rail_id", {
 	"mesh_id": request.mesh_id,
 	"rail_id": request.target_rail_id,
@@ -64,7 +65,7 @@ elevate_unknown_rail(request, rail) := denied("ERR_MESH_UNKNOWN_RAIL", "ELEVATE-
 #   short_name: mesh_unknown_workload
 #   message: Workload {workload_id} is not placed in mesh {mesh_id}.
 #   solution: Place the workload on a rail of this mesh first.
-#   source: law §5, INV-MESH-FAIL-CLOSED
+#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
 elevate_unknown_workload(request, placement) := denied("ERR_MESH_UNKNOWN_WORKLOAD", "ELEVATE-02", null, "/workload_id", {
 	"mesh_id": request.mesh_id,
 	"workload_id": request.workload_id,
@@ -82,7 +83,7 @@ elevate_unknown_workload(request, placement) := denied("ERR_MESH_UNKNOWN_WORKLOA
 #   short_name: mesh_demotion_forbidden
 #   message: Rail {rail_id} is {level}, but workload {workload_id} may not go below {floor}, {because}.
 #   solution: Choose a rail of level {floor} or stricter.
-#   source: law §5, INV-MESH-MONOTONIC-ELEVATION
+#   source: Isolation mesh contract, INV-MESH-MONOTONIC-ELEVATION
 elevate_demotes(request, rail, placement) := denied("ERR_MESH_DEMOTION_FORBIDDEN", "ELEVATE-03", "MESH_007", "/target_rail_id", {
 	"workload_id": request.workload_id,
 	"rail_id": rail.rail_id,
@@ -103,7 +104,7 @@ elevate_demotes(request, rail, placement) := denied("ERR_MESH_DEMOTION_FORBIDDEN
 #   short_name: mesh_elevation_denied
 #   message: "Workload {workload_id} may not be elevated to rail {rail_id}: {because}."
 #   solution: Choose a stricter rail within the workload's max_target_level; its policy is set when it is placed.
-#   source: law §5
+#   source: Isolation mesh contract
 elevate_not_allowed(request, rail, placement) := elevation_denied(request, rail, "ELEVATE-04", "its policy allows no elevation") if {
 	not placement.policy.elevation_allowed
 }
@@ -118,7 +119,7 @@ elevate_not_allowed(request, rail, placement) := elevation_denied(request, rail,
 #   short_name: mesh_elevation_denied
 #   message: "Workload {workload_id} may not be elevated to rail {rail_id}: {because}."
 #   solution: Choose a stricter rail within the workload's max_target_level; its policy is set when it is placed.
-#   source: law §5
+#   source: Isolation mesh contract
 elevate_same_level(request, rail, placement) := elevation_denied(request, rail, "ELEVATE-05", "the rail is of the level that it has now") if {
 	rail.level == placement.level
 }
@@ -133,7 +134,7 @@ elevate_same_level(request, rail, placement) := elevation_denied(request, rail, 
 #   short_name: mesh_elevation_denied
 #   message: "Workload {workload_id} may not be elevated to rail {rail_id}: {because}."
 #   solution: Choose a stricter rail within the workload's max_target_level; its policy is set when it is placed.
-#   source: law §5
+#   source: Isolation mesh contract
 elevate_above_target(request, rail, placement) := elevation_denied(request, rail, "ELEVATE-06", "the rail is above the max_target_level of its policy") if {
 	rank[rail.level] > rank[placement.policy.max_target_level]
 }
@@ -158,7 +159,7 @@ elevation_denied(request, rail, rule, because) := denied("ERR_MESH_ELEVATION_DEN
 #   short_name: mesh_latency_exceeded
 #   message: Rail {rail_id} adds {latency_overhead_us} µs, over the budget of {latency_budget_us} µs that workload {workload_id} preserves.
 #   solution: Choose a faster rail, or give the workload a larger budget when it is placed.
-#   source: law §5, INV-MESH-LATENCY-BUDGET
+#   source: Isolation mesh contract, INV-MESH-LATENCY-BUDGET
 elevate_over_budget(request, rail, placement) := denied("ERR_MESH_LATENCY_EXCEEDED", "ELEVATE-07", "MESH_004", "/target_rail_id", {
 	"workload_id": request.workload_id,
 	"rail_id": rail.rail_id,
@@ -179,7 +180,7 @@ elevate_over_budget(request, rail, placement) := denied("ERR_MESH_LATENCY_EXCEED
 #   short_name: mesh_rail_at_capacity
 #   message: Rail {rail_id} holds {active_count} workloads, which is its capacity of {capacity}.
 #   solution: Choose another rail, remove a workload from this one, or raise its capacity by reloading the topology.
-#   source: law §5
+#   source: Isolation mesh contract
 elevate_over_capacity(rail) := denied("ERR_MESH_RAIL_AT_CAPACITY", "ELEVATE-08", null, "/target_rail_id", {
 	"rail_id": rail.rail_id,
 	"active_count": rail.active_count,

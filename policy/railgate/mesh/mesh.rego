@@ -1,3 +1,5 @@
+# The entrypoint of the mesh law, and what an accepted and a refused command look like.
+
 # METADATA
 # title: The isolation mesh
 # description: |
@@ -19,7 +21,7 @@ package railgate.mesh
 #   short_name: mesh_command_unreadable
 #   message: The mesh command or the state given with it is not what the policy knows.
 #   solution: Send one of the commands reload, place, elevate or remove, complete and with the right types.
-#   source: law §5, INV-MESH-FAIL-CLOSED
+#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
 default decision := {
 	"outcome": "refused",
 	"error_code": "policy_error",

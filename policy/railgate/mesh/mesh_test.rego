@@ -1,3 +1,4 @@
+# The mesh law, case by case; test/mesh drives it through every state of small meshes.
 package railgate.mesh_test
 
 import data.railgate.mesh

@@ -1,3 +1,4 @@
+# Placing a workload on its first rail.
 package railgate.mesh
 
 # METADATA
@@ -44,7 +45,7 @@ else := accepted("MESH_001")
 #   short_name: mesh_unknown_rail
 #   message: Mesh {mesh_id} has no rail {rail_id}.
 #   solution: Name a rail of the mesh's topology, or add this one by reloading the topology.
-#   source: law §5, INV-MESH-FAIL-CLOSED
+#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
 place_unknown_rail(request, rail) := denied("ERR_MESH_UNKNOWN_RAIL", "PLACE-01", null, "/rail_id", {
 	"mesh_id": request.mesh_id,
 	"rail_id": request.rail_id,
@@ -62,7 +63,7 @@ place_unknown_rail(request, rail) := denied("ERR_MESH_UNKNOWN_RAIL", "PLACE-01",
 #   short_name: mesh_duplicate_workload
 #   message: Workload {workload_id} is placed on rail {rail_id} already.
 #   solution: Elevate it to a stricter rail, or remove it first.
-#   source: law §5
+#   source: Isolation mesh contract
 place_duplicate(request, placement) := denied("ERR_MESH_DUPLICATE_WORKLOAD", "PLACE-02", null, "/workload_id", {
 	"workload_id": request.workload_id,
 	"rail_id": placement.rail_id,
@@ -82,7 +83,7 @@ place_duplicate(request, placement) := denied("ERR_MESH_DUPLICATE_WORKLOAD", "PL
 #   short_name: mesh_demotion_forbidden
 #   message: Rail {rail_id} is {level}, but workload {workload_id} may not go below {floor}, {because}.
 #   solution: Choose a rail of level {floor} or stricter.
-#   source: law §5, INV-MESH-MONOTONIC-ELEVATION
+#   source: Isolation mesh contract, INV-MESH-MONOTONIC-ELEVATION
 place_below_departed(request, rail, departed_level) := denied("ERR_MESH_DEMOTION_FORBIDDEN", "PLACE-03", "MESH_007", "/rail_id", {
 	"workload_id": request.workload_id,
 	"rail_id": rail.rail_id,
@@ -103,7 +104,7 @@ place_below_departed(request, rail, departed_level) := denied("ERR_MESH_DEMOTION
 #   short_name: mesh_demotion_forbidden
 #   message: Rail {rail_id} is {level}, but workload {workload_id} may not go below {floor}, {because}.
 #   solution: Choose a rail of level {floor} or stricter.
-#   source: law §5, INV-MESH-MONOTONIC-ELEVATION
+#   source: Isolation mesh contract, INV-MESH-MONOTONIC-ELEVATION
 place_below_admission(request, rail, admission) := denied("ERR_MESH_DEMOTION_FORBIDDEN", "PLACE-04", "MESH_007", "/rail_id", {
 	"workload_id": request.workload_id,
 	"rail_id": rail.rail_id,
@@ -124,7 +125,7 @@ place_below_admission(request, rail, admission) := denied("ERR_MESH_DEMOTION_FOR
 #   short_name: mesh_latency_exceeded
 #   message: Rail {rail_id} adds {latency_overhead_us} µs, over the budget of {latency_budget_us} µs that workload {workload_id} preserves.
 #   solution: Choose a faster rail, or give the workload a larger budget when it is placed.
-#   source: law §5, INV-MESH-LATENCY-BUDGET
+#   source: Isolation mesh contract, INV-MESH-LATENCY-BUDGET
 place_over_budget(request, rail) := denied("ERR_MESH_LATENCY_EXCEEDED", "PLACE-05", null, "/policy/latency_budget_us", {
 	"workload_id": request.workload_id,
 	"rail_id": rail.rail_id,
@@ -145,7 +146,7 @@ place_over_budget(request, rail) := denied("ERR_MESH_LATENCY_EXCEEDED", "PLACE-0
 #   short_name: mesh_rail_at_capacity
 #   message: Rail {rail_id} holds {active_count} workloads, which is its capacity of {capacity}.
 #   solution: Choose another rail, remove a workload from this one, or raise its capacity by reloading the topology.
-#   source: law §5
+#   source: Isolation mesh contract
 place_over_capacity(rail) := denied("ERR_MESH_RAIL_AT_CAPACITY", "PLACE-06", null, "/rail_id", {
 	"rail_id": rail.rail_id,
 	"active_count": rail.active_count,

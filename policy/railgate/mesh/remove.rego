@@ -1,3 +1,4 @@
+# Taking a workload out of the mesh.
 package railgate.mesh
 
 # METADATA
@@ -26,7 +27,7 @@ else := accepted("MESH_005")
 #   short_name: mesh_unknown_workload
 #   message: Workload {workload_id} is not placed in mesh {mesh_id}.
 #   solution: Place the workload on a rail of this mesh first.
-#   source: law §5, INV-MESH-FAIL-CLOSED
+#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
 remove_unknown_workload(request, placement) := denied("ERR_MESH_UNKNOWN_WORKLOAD", "REMOVE-01", null, "/workload_id", {
 	"mesh_id": request.mesh_id,
 	"workload_id": request.workload_id,

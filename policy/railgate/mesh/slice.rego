@@ -1,6 +1,7 @@
+# What the mesh law reads: the shape of the slice that the host gives.
 package railgate.mesh
 
-# What a rule may rely on: a slice that is not exactly of this shape is refused before any rule reads it, because Rego
+# A slice that is not exactly of this shape is refused before any rule reads it, because Rego
 # orders values of different types and an absent fact would make a check pass in silence.
 
 # METADATA

@@ -1,3 +1,4 @@
+# Defining the rails of a mesh, and reloading them under the workloads that are placed.
 package railgate.mesh
 
 # METADATA
@@ -67,7 +68,7 @@ occupied := {rail.rail_id: rail | some rail in input.facts.occupied}
 #   short_name: mesh_invalid_topology
 #   message: "The topology of mesh {mesh_id} is invalid: {because}."
 #   solution: Correct the rail that the pointer names; an occupied rail keeps its level, and room and latency for its workloads.
-#   source: law §5, INV-MESH-FAIL-CLOSED
+#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
 topology_faults contains ["TOPOLOGY-01", 0, "/rails", "it needs a list of at least one rail"] if {
 	not has_rails
 }
@@ -90,7 +91,7 @@ has_rails if {
 #   short_name: mesh_invalid_topology
 #   message: "The topology of mesh {mesh_id} is invalid: {because}."
 #   solution: Correct the rail that the pointer names; an occupied rail keeps its level, and room and latency for its workloads.
-#   source: law §5, INV-MESH-FAIL-CLOSED
+#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
 topology_faults contains ["TOPOLOGY-02", index, rail_pointer(index, "rail_id"), "a rail needs a rail_id, spelled as identifiers are"] if {
 	some index, rail in input.request.rails
 	not has_id(rail)
@@ -116,7 +117,7 @@ has_id(rail) if {
 #   short_name: mesh_invalid_topology
 #   message: "The topology of mesh {mesh_id} is invalid: {because}."
 #   solution: Correct the rail that the pointer names; an occupied rail keeps its level, and room and latency for its workloads.
-#   source: law §5, INV-MESH-FAIL-CLOSED
+#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
 topology_faults contains ["TOPOLOGY-03", index, rail_pointer(index, "rail_id"), "two rails have this rail_id"] if {
 	count(offered_ids) < count(input.request.rails)
 	some index, rail in input.request.rails
@@ -134,7 +135,7 @@ topology_faults contains ["TOPOLOGY-03", index, rail_pointer(index, "rail_id"), 
 #   short_name: mesh_invalid_topology
 #   message: "The topology of mesh {mesh_id} is invalid: {because}."
 #   solution: Correct the rail that the pointer names; an occupied rail keeps its level, and room and latency for its workloads.
-#   source: law §5, INV-MESH-FAIL-CLOSED
+#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
 topology_faults contains ["TOPOLOGY-04", index, rail_pointer(index, "level"), "the level is unknown"] if {
 	some index, rail in input.request.rails
 	not has_level(rail)
@@ -155,7 +156,7 @@ has_level(rail) if is_level(rail.level)
 #   short_name: mesh_invalid_topology
 #   message: "The topology of mesh {mesh_id} is invalid: {because}."
 #   solution: Correct the rail that the pointer names; an occupied rail keeps its level, and room and latency for its workloads.
-#   source: law §5, INV-MESH-FAIL-CLOSED
+#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
 topology_faults contains [
 	"TOPOLOGY-05",
 	index,
@@ -184,7 +185,7 @@ has_capacity(rail) if {
 #   short_name: mesh_invalid_topology
 #   message: "The topology of mesh {mesh_id} is invalid: {because}."
 #   solution: Correct the rail that the pointer names; an occupied rail keeps its level, and room and latency for its workloads.
-#   source: law §5, INV-MESH-FAIL-CLOSED
+#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
 topology_faults contains [
 	"TOPOLOGY-06",
 	index,
@@ -210,7 +211,7 @@ has_overhead(rail) if is_integer(rail.latency_overhead_us)
 #   short_name: mesh_invalid_topology
 #   message: "The topology of mesh {mesh_id} is invalid: {because}."
 #   solution: Correct the rail that the pointer names; an occupied rail keeps its level, and room and latency for its workloads.
-#   source: law §5, INV-MESH-FAIL-CLOSED
+#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
 topology_faults contains ["TOPOLOGY-07", index, concat("/", ["/rails", format_int(index, 10)]), "a rail has no such members"] if {
 	some index, rail in input.request.rails
 	count(object.remove(rail, ["rail_id", "level", "latency_overhead_us", "capacity"])) > 0
@@ -226,7 +227,7 @@ topology_faults contains ["TOPOLOGY-07", index, concat("/", ["/rails", format_in
 #   short_name: mesh_invalid_topology
 #   message: "The topology of mesh {mesh_id} is invalid: {because}."
 #   solution: Correct the rail that the pointer names; an occupied rail keeps its level, and room and latency for its workloads.
-#   source: law §5, INV-MESH-MONOTONIC-ELEVATION
+#   source: Isolation mesh contract, INV-MESH-MONOTONIC-ELEVATION
 reload_faults contains ["TOPOLOGY-08", 0, "/rails", concat("", ["it lacks the occupied rail ", rail_id])] if {
 	some rail_id, _ in occupied
 	not rail_id in offered_ids
@@ -242,7 +243,7 @@ reload_faults contains ["TOPOLOGY-08", 0, "/rails", concat("", ["it lacks the oc
 #   short_name: mesh_invalid_topology
 #   message: "The topology of mesh {mesh_id} is invalid: {because}."
 #   solution: Correct the rail that the pointer names; an occupied rail keeps its level, and room and latency for its workloads.
-#   source: law §5, INV-MESH-MONOTONIC-ELEVATION
+#   source: Isolation mesh contract, INV-MESH-MONOTONIC-ELEVATION
 reload_faults contains ["TOPOLOGY-09", index, rail_pointer(index, "level"), "the rail is occupied and changes its level"] if {
 	some index, rail in input.request.rails
 	rail.level != occupied[rail.rail_id].level
@@ -258,7 +259,7 @@ reload_faults contains ["TOPOLOGY-09", index, rail_pointer(index, "level"), "the
 #   short_name: mesh_invalid_topology
 #   message: "The topology of mesh {mesh_id} is invalid: {because}."
 #   solution: Correct the rail that the pointer names; an occupied rail keeps its level, and room and latency for its workloads.
-#   source: law §5
+#   source: Isolation mesh contract
 reload_faults contains ["TOPOLOGY-10", index, rail_pointer(index, "capacity"), "the rail holds more workloads than that"] if {
 	some index, rail in input.request.rails
 	rail.capacity < occupied[rail.rail_id].active_count
@@ -274,7 +275,7 @@ reload_faults contains ["TOPOLOGY-10", index, rail_pointer(index, "capacity"), "
 #   short_name: mesh_invalid_topology
 #   message: "The topology of mesh {mesh_id} is invalid: {because}."
 #   solution: Correct the rail that the pointer names; an occupied rail keeps its level, and room and latency for its workloads.
-#   source: law §5, INV-MESH-LATENCY-BUDGET
+#   source: Isolation mesh contract, INV-MESH-LATENCY-BUDGET
 reload_faults contains [
 	"TOPOLOGY-11",
 	index,

@@ -1,3 +1,4 @@
+# What a mesh command may rely on while upstream is out of reach.
 package railgate.mesh
 
 import data.railgate.refusal.freshness
