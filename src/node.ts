@@ -2,21 +2,25 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { v7 as uuidv7 } from "uuid";
-import { BundleError, EvidenceUnavailableError } from "./core/errors.ts";
+import { BundleError, EvidenceUnavailableError, RailgateError } from "./core/errors.ts";
 import { digestOf, EMPTY_SET, eventTextOf, type EventDraft } from "./core/event.ts";
 import { canonicalJson } from "./core/json.ts";
 import type { PolicyDecision } from "./core/schema/decision.ts";
 import type { Context } from "./core/schema/input.ts";
 import type { EventType } from "./core/schema/event.ts";
-import { eventKeyFile, KeyError, loadEventKey, type SigningKey } from "./evidence/keys.ts";
+import { checkpointFile, openCheckpoints } from "./evidence/checkpoints.ts";
+import type { LogData } from "./evidence/committer-messages.ts";
+import { KeyError, keyFile, loadKey, type KeyRole, type SigningKey } from "./evidence/keys.ts";
 import { DEFAULT_LEDGER_LIMITS, Ledger, type BatchFigures } from "./evidence/ledger.ts";
 import { DataDirLock } from "./evidence/lock.ts";
+import { TransparencyLog } from "./evidence/log.ts";
+import { rawPublicKey } from "./evidence/note-signing.ts";
 import { StateView } from "./evidence/state.ts";
 import { Gate, type ActivePolicy } from "./gate.ts";
 import { DEFAULT_LIMITS } from "./policy/evaluator.ts";
 import { loadBundle, type BundleKeys, type Policy } from "./policy/policy.ts";
 import { openSqliteReader, openSqliteWriter } from "./store/sqlite.ts";
-import type { Blob, StoredEvent, StoreReader } from "./store/store.ts";
+import type { Blob, StoredEvent, StoreReader, StoreWriter } from "./store/store.ts";
 import { makeTrust, type Trust, type TrustConfig } from "./trust.ts";
 
 /** Where a bundle comes from, and whose signature makes it acceptable. */
@@ -36,6 +40,8 @@ export interface NodeObserver {
   committed?(figures: BatchFigures): void;
   /** Decisions were lost to a store that could not be written; their callers were told EVI-01. */
   evidenceFailed?(message: string): void;
+  /** Checkpoints that were due could not be made; decisions go on, and it is tried again. */
+  checkpointFailed?(message: string): void;
 }
 
 export interface NodeOptions {
@@ -46,6 +52,10 @@ export interface NodeOptions {
   readonly nodeId?: string | undefined;
   readonly trust?: TrustConfig | undefined;
   readonly evidenceProfileId?: string | undefined;
+  /** Names this node's logs: the origin of a stream's is `<logOrigin>/<chain_id>`. Default: `railgate.local/<node id>`. */
+  readonly logOrigin?: string | undefined;
+  /** Where signed checkpoints are kept outside the database. Default: `checkpoints` in the data directory. */
+  readonly checkpointDir?: string | undefined;
   /** Longest evaluation, in milliseconds (POL-03). */
   readonly evaluationMsMax?: number | undefined;
   /** Events that may wait to be recorded. */
@@ -81,6 +91,8 @@ export class RailgateNode implements AsyncDisposable {
   readonly nodeId: string;
   /** Committed evidence and state. */
   readonly store: StoreReader;
+  /** The streams as transparency logs. */
+  readonly log: TransparencyLog;
   readonly #lock: DataDirLock;
   readonly #ledger: Ledger;
   readonly #options: NodeOptions;
@@ -90,7 +102,7 @@ export class RailgateNode implements AsyncDisposable {
   #deadlines: NodeJS.Timeout | undefined;
   #checkingDeadlines: Promise<void> = Promise.resolve();
 
-  private constructor(options: NodeOptions, lock: DataDirLock, store: StoreReader, trust: Trust, nodeId: string, key: SigningKey) {
+  private constructor(options: NodeOptions, lock: DataDirLock, store: StoreReader, trust: Trust, { nodeId, key, log, logKey }: Prepared) {
     this.#options = options;
     this.#lock = lock;
     this.store = store;
@@ -100,7 +112,7 @@ export class RailgateNode implements AsyncDisposable {
     this.#ledger = new Ledger(
       store,
       nodeId,
-      { storePath: storeFile(options.dataDir), privateJwk: key.privateKey.export({ format: "jwk" }), kid: key.kid },
+      { storePath: storeFile(options.dataDir), privateJwk: key.privateKey.export({ format: "jwk" }), kid: key.kid, log },
       { ...DEFAULT_LEDGER_LIMITS, ...(options.queueMax !== undefined && { queueMax: options.queueMax }) },
     );
     this.#ledger.onCommit = (events, figures) => {
@@ -112,6 +124,8 @@ export class RailgateNode implements AsyncDisposable {
       states.reset();
       observe.evidenceFailed?.(this.#ledger.failure ?? "unknown");
     };
+    this.#ledger.onCheckpointFailure = (message) => observe.checkpointFailed?.(message);
+    this.log = new TransparencyLog({ reader: store.log, origin: log.origin, publicKey: logKey, checkpoint: () => this.#ledger.checkpoint() });
     this.gate = new Gate({
       ledger: this.#ledger,
       states,
@@ -133,7 +147,8 @@ export class RailgateNode implements AsyncDisposable {
    * Opens a data directory, making it where there is none; loads the policy; records that the node started. A policy
    * that cannot be used does not stop it: everything is then refused with POL-01, and evidenced.
    * @throws StoreLockedError another process holds the directory.
-   * @throws KeyError the private key is not the one that the node signs with.
+   * @throws KeyError a private key is not the one that the node signs with.
+   * @throws LogRolledBackError the database is behind the checkpoints that were signed, or another one.
    * @throws EvidenceUnavailableError the directory cannot be written.
    */
   static async open(given: NodeOptions): Promise<RailgateNode> {
@@ -142,11 +157,11 @@ export class RailgateNode implements AsyncDisposable {
     const lock = DataDirLock.acquire(options.dataDir, new Date(now()).toISOString());
     let store: StoreReader | undefined;
     try {
-      const { nodeId, key } = await prepare(options, now());
+      const prepared = await prepare(options, now());
       store = openSqliteReader(storeFile(options.dataDir));
       const trust = await makeTrust(options.trust ?? { authorities: [], attesters: [] });
-      const node = new RailgateNode(options, lock, store, trust, nodeId, key);
-      await node.#start(key);
+      const node = new RailgateNode(options, lock, store, trust, prepared);
+      await node.#start(prepared.key);
       node.#watchDeadlines();
       return node;
     } catch (error) {
@@ -173,7 +188,7 @@ export class RailgateNode implements AsyncDisposable {
 
   /** Public keys, current and retired, with which this node's records verify. */
   jwks(): { keys: { readonly [member: string]: unknown }[] } {
-    return { keys: this.store.keys().map((key) => key.jwk) };
+    return { keys: this.store.keys().filter(({ role }) => role === "event").map((key) => key.jwk) };
   }
 
   /** Calls back in commit order with what became durable. @returns a function that ends it. */
@@ -277,20 +292,43 @@ export class RailgateNode implements AsyncDisposable {
   }
 }
 
-/** Makes sure of database, node id and key, writing what is missing. */
-async function prepare(options: NodeOptions, nowMs: number): Promise<{ nodeId: string; key: SigningKey }> {
+/** What a data directory holds, once it is made sure of. */
+interface Prepared {
+  readonly nodeId: string;
+  readonly key: SigningKey;
+  readonly log: LogData;
+  /** The log's public key, 32 bytes. */
+  readonly logKey: Uint8Array;
+}
+
+/** Makes sure of database, keys, node id and checkpoints, writing what is missing. */
+async function prepare(options: NodeOptions, nowMs: number): Promise<Prepared> {
   try {
     using writer = openSqliteWriter(storeFile(options.dataDir));
     using reader = openSqliteReader(storeFile(options.dataDir));
-    const [known] = reader.keys().filter((key) => key.role === "event" && key.retired_at_ms === null);
-    const key = await loadEventKey(options.dataDir, known === undefined);
-    if (known && known.kid !== key.kid) throw new KeyError(`the private key in ${eventKeyFile(options.dataDir)} is not ${known.kid}, with which this node signs; restore that one from its backup`);
-    if (!known) writer.putKey({ kid: key.kid, role: "event", jwk: key.publicJwk, created_at_ms: nowMs, retired_at_ms: null });
+    const key = await prepareKey(options.dataDir, "event", reader, writer, nowMs);
+    const { privateKey } = await prepareKey(options.dataDir, "log", reader, writer, nowMs);
     const nodeId = options.nodeId ?? reader.meta("node_id") ?? `node-${key.kid.replaceAll(/[^a-zA-Z0-9]/g, "").slice(0, 8).toLowerCase()}`;
     if (reader.meta("node_id") !== nodeId) writer.putMeta("node_id", nodeId);
-    return { nodeId, key };
+    const log: LogData = {
+      privateJwk: privateKey.export({ format: "jwk" }),
+      origin: options.logOrigin ?? `railgate.local/${nodeId}`,
+      checkpointFile: checkpointFile(options.checkpointDir ?? join(options.dataDir, "checkpoints"), nodeId),
+    };
+    const logKey = rawPublicKey(privateKey);
+    await openCheckpoints(log.checkpointFile, reader.log, logKey);
+    return { nodeId, key, log, logKey };
   } catch (error) {
-    if (error instanceof KeyError) throw error;
+    if (error instanceof RailgateError) throw error;
     throw new EvidenceUnavailableError(`the data directory ${options.dataDir} cannot be used: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** The private key that the database names for a role; a new one where it names none yet. */
+async function prepareKey(dataDir: string, role: KeyRole, reader: StoreReader, writer: StoreWriter, nowMs: number): Promise<SigningKey> {
+  const [known] = reader.keys().filter((key) => key.role === role && key.retired_at_ms === null);
+  const key = await loadKey(dataDir, role, known === undefined);
+  if (known && known.kid !== key.kid) throw new KeyError(`the private key in ${keyFile(dataDir, role)} is not ${known.kid}, with which this node signs; restore that one from its backup`);
+  if (!known) writer.putKey({ kid: key.kid, role, jwk: key.publicJwk, created_at_ms: nowMs, retired_at_ms: null });
+  return key;
 }

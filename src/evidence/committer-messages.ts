@@ -6,6 +6,17 @@ export interface CommitterData {
   readonly storePath: string;
   readonly privateJwk: webcrypto.JsonWebKey;
   readonly kid: string;
+  /** Absent: no checkpoints are made. */
+  readonly log?: LogData;
+}
+
+/** What checkpoints are made with. */
+export interface LogData {
+  readonly privateJwk: webcrypto.JsonWebKey;
+  /** The origin of a stream's log is `<origin>/<chain_id>`. */
+  readonly origin: string;
+  /** Where the latest are kept outside the database. */
+  readonly checkpointFile: string;
 }
 
 /** An append whose record is not signed yet: `text` is the event's canonical bytes. */
@@ -13,6 +24,8 @@ export type UnsignedAppend = Omit<Append, "record"> & { readonly text: string };
 
 export type CommitterRequest =
   | { readonly kind: "commit"; readonly epoch: number; readonly batch: number; readonly events: readonly UnsignedAppend[] }
+  /** Checkpoints of all that is committed, now. */
+  | { readonly kind: "checkpoint"; readonly request: number }
   | { readonly kind: "close" };
 
 export type CommitterReply =
@@ -25,4 +38,5 @@ export type CommitterReply =
       readonly signingMs: number;
       readonly commitMs: number;
     }
+  | { readonly kind: "checkpointed"; /** Which of our requests it answers; absent: it was due. */ readonly request?: number; readonly streams: number; readonly failure?: string }
   | { readonly kind: "failed"; readonly batch: number; /** Batches of an earlier epoch are refused from now on. */ readonly epoch: number; readonly message: string };

@@ -1,24 +1,23 @@
-// The committer's thread: signs a batch, appends it with its state in one transaction, and says so. Nothing else writes the database.
+// The committer's thread: signs a batch, appends it with its state in one transaction, and says so; checkpoints follow. Nothing else writes the database.
 import { createPrivateKey } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
 import { openSqliteWriter } from "../store/sqlite.ts";
 import type { StoreWriter } from "../store/store.ts";
+import { Checkpointer } from "./checkpointer.ts";
 import { recordSigner } from "./sign.ts";
 import type { CommitterData, CommitterReply, CommitterRequest, UnsignedAppend } from "./committer-messages.ts";
 
-const { storePath, privateJwk, kid } = workerData as CommitterData;
+const { storePath, privateJwk, kid, log } = workerData as CommitterData;
 const signRecord = recordSigner(createPrivateKey({ key: privateJwk, format: "jwk" }), kid);
 
 let store: StoreWriter | undefined;
 /** Batches linked before the last failure stand on events that never were; they are refused unread. */
 let epoch = 0;
+const checkpointer = log && new Checkpointer(log, () => (store ??= openSqliteWriter(storePath)), (reply) => parentPort!.postMessage(reply));
 
 parentPort!.on("message", (request: CommitterRequest) => {
-  if (request.kind === "close") {
-    store?.close();
-    parentPort!.close();
-    return;
-  }
+  if (request.kind === "close") return close();
+  if (request.kind === "checkpoint") return answerCheckpoint(request.request);
   const stale = request.epoch < epoch;
   parentPort!.postMessage(stale ? failed(request.batch, "an earlier batch failed") : commit(request.batch, request.events));
 });
@@ -30,20 +29,36 @@ function commit(batch: number, events: readonly UnsignedAppend[]): CommitterRepl
     const signed = performance.now();
     store ??= openSqliteWriter(storePath);
     const firstPosition = store.append(events.map((event, i) => ({ ...event, record: records[i]! })));
+    checkpointer?.grown(events);
     return { kind: "committed", batch, records, firstPosition, signingMs: signed - started, commitMs: performance.now() - signed };
   } catch (error) {
     epoch++;
-    // After an I/O error the connection itself is suspect; the next batch opens a new one.
-    try {
-      store?.close();
-    } catch {
-      // It is given up either way.
-    }
-    store = undefined;
+    giveUpStore();
     return failed(batch, (error as Error).message);
   }
 }
 
+/** After an I/O error the connection itself is suspect; the next batch opens a new one. */
+function giveUpStore(): void {
+  try {
+    store?.close();
+  } catch {
+    // It is given up either way.
+  }
+  store = undefined;
+}
+
 function failed(batch: number, message: string): CommitterReply {
   return { kind: "failed", batch, epoch, message };
+}
+
+function answerCheckpoint(request: number): void {
+  const reply: CommitterReply = checkpointer?.publish() ?? { kind: "checkpointed", streams: 0 };
+  parentPort!.postMessage({ ...reply, request });
+}
+
+function close(): void {
+  checkpointer?.close();
+  giveUpStore();
+  parentPort!.close();
 }

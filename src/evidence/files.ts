@@ -15,10 +15,15 @@ export function writeDurably(path: string, content: string, mode = 0o644): void 
     closeSync(fd);
   }
   renameSync(partial, path);
-  const dirFd = openSync(dir, "r");
+  syncDir(dir);
+}
+
+/** Makes the names in a directory survive a crash. */
+export function syncDir(dir: string): void {
+  const fd = openSync(dir, "r");
   try {
-    fsyncSync(dirFd);
+    fsyncSync(fd);
   } finally {
-    closeSync(dirFd);
+    closeSync(fd);
   }
 }

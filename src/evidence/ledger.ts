@@ -41,6 +41,9 @@ export interface LedgerLimits {
 /** Events in one commit: enough to share an fsync among many, few enough that none waits long. */
 export const DEFAULT_LEDGER_LIMITS: LedgerLimits = { queueMax: 20_000, batchMax: 128 };
 
+/** An event's canonical bytes: its record (base64url, header and signature added) must fit the 65,535 bytes of a log's entry. */
+const EVENT_BYTES_MAX = 48_000;
+
 /** One batch is signed and synced while the next is decided; a third would only wait. */
 const BATCHES_IN_FLIGHT_MAX = 2;
 
@@ -65,6 +68,9 @@ export class Ledger {
   #epoch = 0;
   #lastBatch = 0;
   #lastGroup = 0;
+  /** Checkpoints that were asked for. */
+  readonly #requests = new Map<number, { resolve: () => void; reject: (error: EvidenceUnavailableError) => void }>();
+  #lastRequest = 0;
   #pumpScheduled = false;
   #closed = false;
   #drained: (() => void) | undefined;
@@ -74,6 +80,8 @@ export class Ledger {
 
   /** Called when events that were linked will never be: whatever was derived from them must be read again. */
   onReset: () => void = () => {};
+  /** Called when checkpoints that were due could not be made; it is tried again. */
+  onCheckpointFailure: (message: string) => void = () => {};
   /** Called in commit order with what became durable. */
   onCommit: (events: readonly StoredEvent[], figures: BatchFigures) => void = () => {};
 
@@ -108,26 +116,32 @@ export class Ledger {
    * Links entries to the ends of their streams, in order and at once; they commit together.
    * @returns one promise per entry, resolved only when its event is signed and durable. MUST NOT be answered before.
    *   Each rejects with EvidenceUnavailableError (EVI-01) when it could not be; nothing of it was recorded then.
-   * @throws EvidenceUnavailableError when the queue is full, or the ledger cannot read where its streams end.
+   * @throws EvidenceUnavailableError when the queue is full, an event too large, or the ledger cannot read where its
+   *   streams end. Nothing of the entries was linked then.
    */
   append(entries: readonly Entry[]): Promise<Receipt>[] {
     if (this.#closed) throw new EvidenceUnavailableError("the node is shutting down");
     if (this.#queue.length + entries.length > this.#limits.queueMax) {
       throw new EvidenceUnavailableError(`${this.#queue.length} decisions already wait to be recorded`);
     }
-    const heads = this.#readHeads();
+    const linked = this.#link(entries);
     const group = ++this.#lastGroup;
     this.#schedulePump();
-    return entries.map((entry) => {
-      const chain = chainId(entry.draft.tenant_id, this.#nodeId);
-      const head = heads.get(chain) ?? EMPTY_STREAM;
-      const linked = linkEvent(entry.draft, chain, head);
-      heads.set(chain, linked.head);
-      this.#appended++;
-      return new Promise<Receipt>((resolve, reject) => {
-        this.#queue.push({ event: toAppend(entry, chain, head.size, linked.text, linked.head.hash!), group, resolve, reject });
-      });
-    });
+    this.#appended += linked.length;
+    return linked.map((event) => new Promise<Receipt>((resolve, reject) => this.#queue.push({ event, group, resolve, reject })));
+  }
+
+  /**
+   * Sees to it that all that is durable has a checkpoint.
+   * @throws EvidenceUnavailableError when none could be made.
+   */
+  checkpoint(): Promise<void> {
+    if (this.#closed) return Promise.reject(new EvidenceUnavailableError("the node is shutting down"));
+    this.#committer ??= this.#startCommitter();
+    this.#committer.ref();
+    const request = ++this.#lastRequest;
+    this.#committer.postMessage({ kind: "checkpoint", request } satisfies CommitterRequest);
+    return new Promise((resolve, reject) => this.#requests.set(request, { resolve, reject }));
   }
 
   /** Waits until everything appended is durable or refused, then stops the committer. */
@@ -143,6 +157,23 @@ export class Ledger {
       committer.once("exit", () => resolve());
       committer.postMessage({ kind: "close" } satisfies CommitterRequest);
     });
+    this.#giveUpRequests("the node is shutting down");
+  }
+
+  /** All of the entries or none: the streams' ends move once every event is made. */
+  #link(entries: readonly Entry[]): UnsignedAppend[] {
+    const heads = this.#readHeads();
+    const ends = new Map<string, Head>();
+    const linked = entries.map((entry) => {
+      const chain = chainId(entry.draft.tenant_id, this.#nodeId);
+      const head = ends.get(chain) ?? heads.get(chain) ?? EMPTY_STREAM;
+      const { text, head: end } = linkEvent(entry.draft, chain, head);
+      if (text.length > EVENT_BYTES_MAX || Buffer.byteLength(text) > EVENT_BYTES_MAX) throw new EvidenceUnavailableError("the event is too large to be recorded");
+      ends.set(chain, end);
+      return toAppend(entry, chain, head.size, text, end.hash!);
+    });
+    for (const [chain, end] of ends) heads.set(chain, end);
+    return linked;
   }
 
   #readHeads(): Map<string, Head> {
@@ -175,6 +206,12 @@ export class Ledger {
       this.#committer.postMessage(request);
     }
     if (this.waiting > 0) return;
+    this.#rest();
+  }
+
+  /** Nothing is left to be made durable. */
+  #rest(): void {
+    if (this.#requests.size > 0) return;
     // A host that embeds us may end when nothing is left to be made durable.
     this.#committer?.unref();
     this.#drained?.();
@@ -192,6 +229,7 @@ export class Ledger {
   }
 
   #onReply(reply: CommitterReply): void {
+    if (reply.kind === "checkpointed") return this.#onCheckpointed(reply);
     const batch = this.#inFlight.get(reply.batch);
     // A batch that was given up when the one before it failed; its callers have their answer.
     if (!batch) return;
@@ -209,9 +247,25 @@ export class Ledger {
     this.#pump();
   }
 
+  #onCheckpointed({ request, failure }: Extract<CommitterReply, { kind: "checkpointed" }>): void {
+    if (failure !== undefined) this.onCheckpointFailure(failure);
+    const asked = request === undefined ? undefined : this.#requests.get(request);
+    if (request === undefined || !asked) return;
+    this.#requests.delete(request);
+    if (failure === undefined) asked.resolve();
+    else asked.reject(new EvidenceUnavailableError(`no checkpoint could be made: ${failure}`));
+    if (this.waiting === 0) this.#rest();
+  }
+
+  #giveUpRequests(message: string): void {
+    for (const { reject } of this.#requests.values()) reject(new EvidenceUnavailableError(`no checkpoint could be made: ${message}`));
+    this.#requests.clear();
+  }
+
   #onDeath(committer: Worker, message: string): void {
     if (this.#committer !== committer) return;
     this.#committer = undefined;
+    this.#giveUpRequests(message);
     this.#fail(message);
   }
 
