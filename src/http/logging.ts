@@ -3,7 +3,7 @@ import pino, { type DestinationStream, type Logger } from "pino";
 import type { LogLevel } from "../config.ts";
 
 /** Lines are written together once this many bytes wait, or a moment has passed. */
-const BUFFER_BYTES = 64 * 1024;
+const BUFFER_BYTES = 32 * 1024;
 const FLUSH_EVERY_MS = 250;
 
 /** Headers and bodies are never logged; should someone ever try, these do not come out. */
@@ -17,7 +17,7 @@ export interface Logging {
 
 /** @param stream where lines go; default: standard output. */
 export function makeLogging(level: LogLevel, stream?: DestinationStream): Logging {
-  const buffered = stream === undefined ? pino.destination({ fd: 1, sync: false, minLength: BUFFER_BYTES }) : undefined;
+  const buffered = stream === undefined ? pino.destination({ fd: 1, sync: false, minLength: BUFFER_BYTES, maxWrite: 2 * BUFFER_BYTES }) : undefined;
   const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, redact: SECRETS, formatters: { level: (label) => ({ level: label }) } }, buffered ?? stream!);
   const flushing = setInterval(() => buffered?.flush(), FLUSH_EVERY_MS).unref();
   return {

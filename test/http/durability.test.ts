@@ -1,0 +1,115 @@
+// What was answered is on the disk: under load, after kill -9, and around a disk that is full.
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { Agent } from "node:http";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import test from "ava";
+import { admissible, emptyDir, insufficient, send, start, verifiedEvents, type Answered } from "./support.ts";
+
+const CLIENTS = 32;
+
+test.serial("many clients at once: each decision has exactly one event, and every chain holds", async (t) => {
+  const served = await start();
+  const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
+  const answered = new Map<string, string>();
+  await Promise.all(
+    Array.from({ length: CLIENTS }, async (_, client) => {
+      for (let i = 0; i < 60; i++) {
+        const make = i % 3 === 0 ? insufficient : admissible;
+        const { status, json } = await served.call("POST", "/v1/admissions", { body: make(`w-${client}`, `t-${client % 5}`), agent });
+        t.is(status, 200);
+        t.false(answered.has(json.event.id));
+        answered.set(json.event.id, JSON.stringify(json.event));
+      }
+    }),
+  );
+  agent.destroy();
+  await served.close();
+  const stored = (await verifiedEvents(served.dir)).filter(({ event_type }) => /^workload\.(admit|refuse)$/.test(event_type));
+  t.is(stored.length, CLIENTS * 60);
+  for (const event of stored) t.is(answered.get(event.id), JSON.stringify(event));
+});
+
+type Child = { process: ChildProcess; url: string; pid: number; ended: Promise<unknown> };
+
+async function spawnServer(dir: string, { fileBytesMax = "unlimited", port = 0 } = {}): Promise<Child> {
+  const script = new URL("./child.ts", import.meta.url).pathname;
+  const env = { PATH: process.env["PATH"], HOME: process.env["HOME"], RAILGATE_DATA_DIR: join(dir, "data"), RAILGATE_LISTEN: `127.0.0.1:${port}`, RAILGATE_LOG_LEVEL: "warn" };
+  // The soft limit, so that the hard one leaves room to raise it again.
+  const child = spawn("sh", ["-c", `ulimit -S -f ${fileBytesMax}; exec "$0" "$1"`, process.execPath, script], { cwd: dir, env, stdio: ["ignore", "pipe", "pipe"] });
+  const ended = once(child, "exit");
+  let errors = "";
+  child.stderr.on("data", (data) => (errors += data));
+  for await (const line of createInterface({ input: child.stdout })) {
+    const { url, pid } = JSON.parse(line) as { url?: string; pid: number };
+    if (url === undefined || pid === undefined) continue;
+    child.stdout.resume();
+    return { process: child, url, pid, ended };
+  }
+  throw new Error(`the server ended: ${errors}`);
+}
+
+for (const afterMs of [150, 400]) {
+  test.serial(`killed ${afterMs} ms into the load, it has every decision that it answered`, async (t) => {
+    const dir = emptyDir();
+    const child = await spawnServer(dir);
+    const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
+    const answered: string[] = [];
+    const clients = Array.from({ length: CLIENTS }, async (_, client) => {
+      for (;;) {
+        const answer = await send(child.url, "POST", "/v1/admissions", { body: admissible(`w-${client}`), agent }).catch(() => undefined);
+        if (answer === undefined) return;
+        t.is(answer.status, 200);
+        answered.push(answer.json.event.id);
+      }
+    });
+    while (answered.length === 0) await sleep(5);
+    await sleep(afterMs);
+    process.kill(child.pid, "SIGKILL");
+    await Promise.all(clients);
+    await child.ended;
+    agent.destroy();
+    const again = await spawnServer(dir);
+    const last = await send(again.url, "POST", "/v1/admissions", { body: admissible("after") });
+    t.is(last.json.decision.outcome, "accepted");
+    process.kill(again.pid, "SIGTERM");
+    t.deepEqual(await again.ended, [0, null]);
+    const stored = new Set((await verifiedEvents(dir)).map(({ id }) => id));
+    for (const id of [...answered, last.json.event.id]) t.true(stored.has(id), id);
+  });
+}
+
+test.serial("when the disk is full admission stops (EVI-01), nothing of it is kept, and it resumes by itself", async (t) => {
+  const dir = emptyDir();
+  // In blocks of 512 bytes: room to start, and for a few hundred decisions.
+  const child = await spawnServer(dir, { fileBytesMax: "2000" });
+  const call = (method: string, path: string, body?: object): Promise<Answered> => send(child.url, method, path, body && { body });
+  const answered: string[] = [];
+  let refusal: Answered | undefined;
+  for (let i = 0; i < 1000 && refusal === undefined; i++) {
+    const items = Array.from({ length: 10 }, (_, n) => admissible(`w-${i}-${n}`));
+    const answer = await call("POST", "/v1/admissions/batch", { items });
+    if (answer.status === 200) answered.push(...answer.json.items.map(({ event }: { event: { id: string } }) => event.id));
+    else refusal = answer;
+  }
+  t.is(refusal?.status, 503);
+  t.is(refusal?.json.code, "evidence_unavailable");
+  t.is(refusal?.headers["retry-after"], "1");
+  t.false("decision" in refusal!.json);
+  const single = await call("POST", "/v1/admissions", admissible("one"));
+  t.is(single.status, 503);
+  t.is((await call("GET", "/readyz")).status, 503);
+  t.is((await call("GET", "/healthz")).status, 200);
+  t.is((await call("GET", "/v1/events?limit=1")).status, 200);
+  t.regex((await call("GET", "/metrics")).text, /^railgate_evidence_failures_total [1-9]/m);
+  execFileSync("prlimit", ["--pid", String(child.pid), "--fsize=unlimited:"]);
+  const after = await call("POST", "/v1/admissions", admissible("after"));
+  t.is(after.status, 200);
+  t.is((await call("GET", "/readyz")).status, 200);
+  process.kill(child.pid, "SIGTERM");
+  await child.ended;
+  const stored = (await verifiedEvents(dir)).filter(({ event_type }) => event_type === "workload.admit").map(({ id }) => id);
+  t.deepEqual(stored, [...answered, after.json.event.id]);
+});
