@@ -1,4 +1,5 @@
 // A node: the parts of Railgate put together over one data directory, and the events that are its own.
+import { sign } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { v7 as uuidv7 } from "uuid";
@@ -81,6 +82,9 @@ export const VERSION = (JSON.parse(readFileSync(new URL("../package.json", impor
 const DEADLINES_CHECKED_MS = 1000;
 const DEADLINES_AT_ONCE = 100;
 
+/** Whose events the node's own are (spec evidence §1). */
+const THE_NODE = { tenantId: "default", actor: "node" };
+
 const CONNECTED: Context["partition"] = { state: "connected", since: null };
 
 /** Where a data directory keeps its database. */
@@ -93,6 +97,9 @@ export class RailgateNode implements AsyncDisposable {
   readonly store: StoreReader;
   /** The streams as transparency logs. */
   readonly log: TransparencyLog;
+  /** Names this node's logs, and so who vouches for its evidence. */
+  readonly logOrigin: string;
+  readonly #key: SigningKey;
   readonly #lock: DataDirLock;
   readonly #ledger: Ledger;
   readonly #options: NodeOptions;
@@ -107,6 +114,8 @@ export class RailgateNode implements AsyncDisposable {
     this.#lock = lock;
     this.store = store;
     this.nodeId = nodeId;
+    this.logOrigin = log.origin;
+    this.#key = key;
     const observe = options.observe ?? {};
     const states = new StateView(store);
     this.#ledger = new Ledger(
@@ -191,6 +200,20 @@ export class RailgateNode implements AsyncDisposable {
     return { keys: this.store.keys().filter(({ role }) => role === "event").map((key) => key.jwk) };
   }
 
+  /** Signs with the event key what no record can be: canonical JSON begins with a brace, a record's signing input never does. */
+  sign(canonicalJsonText: string): { readonly kid: string; readonly signature: Uint8Array } {
+    if (!canonicalJsonText.startsWith("{")) throw new TypeError("only JSON objects are signed beside records");
+    return { kid: this.#key.kid, signature: sign(null, Buffer.from(canonicalJsonText), this.#key.privateKey) };
+  }
+
+  /**
+   * Records what was done with a tenant's evidence, in that tenant's stream on this node.
+   * @throws EvidenceUnavailableError EVI-01: it must not be done then.
+   */
+  async record(type: EventType, tenantId: string, actor: string, details: { [name: string]: unknown }): Promise<void> {
+    await this.#record(type, "accepted", details, { tenantId, actor });
+  }
+
   /** Calls back in commit order with what became durable. @returns a function that ends it. */
   subscribe(listener: (events: readonly StoredEvent[]) => void): () => void {
     this.#listeners.add(listener);
@@ -263,11 +286,11 @@ export class RailgateNode implements AsyncDisposable {
   async #recordActivation(policy: Policy): Promise<void> {
     const [last] = this.store.events({ event_type: "policy.activate", order: "desc", limit: 1 });
     if (last && (JSON.parse(eventTextOf(last.record)) as { policy_snapshot_id: string }).policy_snapshot_id === policy.digest) return;
-    await this.#record("policy.activate", "accepted", { digest: policy.digest, revision: policy.revision, sequence: policy.sequence }, policy);
+    await this.#record("policy.activate", "accepted", { digest: policy.digest, revision: policy.revision, sequence: policy.sequence }, THE_NODE, policy);
   }
 
-  /** Records an event of the node itself, in the stream `default/<node_id>`. Its artifact is the bundle, or its details. */
-  async #record(type: EventType, outcome: "accepted" | "refused", details: { [name: string]: unknown }, bundle?: Policy): Promise<void> {
+  /** Records an event that is no decision; those of the node itself go to the stream `default/<node_id>`. Its artifact is the bundle, or its details. */
+  async #record(type: EventType, outcome: "accepted" | "refused", details: { [name: string]: unknown }, by = THE_NODE, bundle?: Policy): Promise<void> {
     const artifact = canonicalJson(details);
     const artifactDigest = bundle?.digest ?? digestOf(artifact);
     const nowMs = this.#now();
@@ -275,8 +298,8 @@ export class RailgateNode implements AsyncDisposable {
       id: uuidv7(),
       event_type: type,
       occurred_at: new Date(nowMs).toISOString(),
-      tenant_id: "default",
-      actor: "node",
+      tenant_id: by.tenantId,
+      actor: by.actor,
       correlation_id: uuidv7(),
       outcome,
       evidence_profile_id: this.#evidenceProfileId,

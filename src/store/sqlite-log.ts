@@ -61,9 +61,14 @@ export class SqliteLogReader implements LogReader {
   readonly #tile: StatementSync;
   readonly #records: StatementSync;
   readonly #stream: StatementSync;
+  readonly #artifact: StatementSync;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
+    this.#artifact = db.prepare(
+      `SELECT CAST(bytes AS BLOB) AS bytes FROM artifacts
+       WHERE position = (SELECT position FROM events WHERE stream = (SELECT stream FROM streams WHERE chain_id = ?) AND sequence = ?)`,
+    );
     this.#tile = db.prepare(TILE);
     this.#records = db.prepare(RECORDS);
     this.#stream = db.prepare(
@@ -91,6 +96,10 @@ export class SqliteLogReader implements LogReader {
   records(chainId: string, from: number, to: number): string[] {
     const row = this.#stream.get(chainId);
     return row ? readRecords(this.#records, row["stream"] as number, from, to) : [];
+  }
+
+  artifactAt(chainId: string, sequence: number): Uint8Array | undefined {
+    return this.#artifact.get(chainId, sequence)?.["bytes"] as Uint8Array | undefined;
   }
 
   checkpoint(chainId: string): StoredCheckpoint | undefined {

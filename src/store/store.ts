@@ -97,6 +97,8 @@ export interface LogReader {
   tile(chainId: string, level: number, n: number): Uint8Array;
   /** Records by sequence, `to` not included. */
   records(chainId: string, from: number, to: number): string[];
+  /** An event's own artifact; undefined where it is a shared blob, or was erased. */
+  artifactAt(chainId: string, sequence: number): Uint8Array | undefined;
   checkpoint(chainId: string): StoredCheckpoint | undefined;
   /** Chain ids of streams that have grown since their last checkpoint. */
   uncheckpointed(): string[];
