@@ -13,7 +13,7 @@ import { hostMutants, policyLoser, regoMutants, relocated } from "./mutations.ts
 import { exploreRogue } from "./rogue.ts";
 import { NARROW } from "./worlds.ts";
 
-const STATES_MAX = 500;
+const STATES_MAX = 300;
 const WALK = { steps: 3000, seed: 20 };
 
 /** Conditions that leave nothing to see when they go, each with the reason. */
