@@ -1,11 +1,12 @@
 // What was answered is on the disk: under load, after kill -9, and around a disk that is full.
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { openSync, readFileSync, rmSync, statSync } from "node:fs";
 import { Agent } from "node:http";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
+import { readHolder } from "../../src/evidence/lock.ts";
 import { admissible, emptyDir, insufficient, send, start, verifiedEvents, type Answered } from "./support.ts";
 
 const CLIENTS = 32;
@@ -32,23 +33,23 @@ test.serial("many clients at once: each decision has exactly one event, and ever
   for (const event of stored) t.is(answered.get(event.id), JSON.stringify(event));
 });
 
-type Child = { process: ChildProcess; url: string; pid: number; ended: Promise<unknown> };
+type Child = { url: string; pid: number; ended: Promise<unknown> };
 
-async function spawnServer(dir: string, { fileBytesMax = "unlimited", port = 0 } = {}): Promise<Child> {
+/** Its log goes to a file beside its data. */
+async function spawnServer(dir: string, { fileBlocksMax = "unlimited", logLevel = "warn" } = {}): Promise<Child> {
   const script = new URL("./child.ts", import.meta.url).pathname;
-  const env = { PATH: process.env["PATH"], HOME: process.env["HOME"], RAILGATE_DATA_DIR: join(dir, "data"), RAILGATE_LISTEN: `127.0.0.1:${port}`, RAILGATE_LOG_LEVEL: "warn" };
+  const env = { PATH: process.env["PATH"], HOME: process.env["HOME"], RAILGATE_DATA_DIR: join(dir, "data"), RAILGATE_LISTEN: "127.0.0.1:0", RAILGATE_LOG_LEVEL: logLevel };
+  rmSync(join(dir, "data", "lock.json"), { force: true });
+  const log = openSync(join(dir, "log"), "a");
   // The soft limit, so that the hard one leaves room to raise it again.
-  const child = spawn("sh", ["-c", `ulimit -S -f ${fileBytesMax}; exec "$0" "$1"`, process.execPath, script], { cwd: dir, env, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn("sh", ["-c", `ulimit -S -f ${fileBlocksMax}; exec "$0" "$1"`, process.execPath, script], { cwd: dir, env, stdio: ["ignore", log, log] });
   const ended = once(child, "exit");
-  let errors = "";
-  child.stderr.on("data", (data) => (errors += data));
-  for await (const line of createInterface({ input: child.stdout })) {
-    const { url, pid } = JSON.parse(line) as { url?: string; pid: number };
-    if (url === undefined || pid === undefined) continue;
-    child.stdout.resume();
-    return { process: child, url, pid, ended };
+  for (let i = 0; i < 500 && child.exitCode === null; i++) {
+    await sleep(20);
+    const url = readHolder(join(dir, "data"))?.url;
+    if (url !== undefined) return { url, pid: child.pid!, ended };
   }
-  throw new Error(`the server ended: ${errors}`);
+  throw new Error(`the server does not come up: ${readFileSync(join(dir, "log"), "utf8")}`);
 }
 
 for (const afterMs of [150, 400]) {
@@ -81,10 +82,12 @@ for (const afterMs of [150, 400]) {
   });
 }
 
+/** Room to start, and for a few hundred decisions. */
+const FULL_BYTES = 1024 * 700;
+
 test.serial("when the disk is full admission stops (EVI-01), nothing of it is kept, and it resumes by itself", async (t) => {
   const dir = emptyDir();
-  // In blocks of 512 bytes: room to start, and for a few hundred decisions.
-  const child = await spawnServer(dir, { fileBytesMax: "2000" });
+  const child = await spawnServer(dir, { fileBlocksMax: String(FULL_BYTES / 512), logLevel: "info" });
   const call = (method: string, path: string, body?: object): Promise<Answered> => send(child.url, method, path, body && { body });
   const answered: string[] = [];
   let refusal: Answered | undefined;
@@ -104,6 +107,8 @@ test.serial("when the disk is full admission stops (EVI-01), nothing of it is ke
   t.is((await call("GET", "/healthz")).status, 200);
   t.is((await call("GET", "/v1/events?limit=1")).status, 200);
   t.regex((await call("GET", "/metrics")).text, /^railgate_evidence_failures_total [1-9]/m);
+  for (let i = 0; i < 3000 && statSync(join(dir, "log")).size < FULL_BYTES; i++) await Promise.all([call("GET", "/healthz"), call("GET", "/nowhere"), call("POST", "/v1/admissions", admissible("one"))]);
+  t.is(statSync(join(dir, "log")).size, FULL_BYTES, "the log has no room either");
   execFileSync("prlimit", ["--pid", String(child.pid), "--fsize=unlimited:"]);
   const after = await call("POST", "/v1/admissions", admissible("after"));
   t.is(after.status, 200);
