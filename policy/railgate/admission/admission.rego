@@ -17,86 +17,96 @@ import data.railgate.refusal
 # entrypoint: true
 decision := {
 	"outcome": "accepted",
-	"envelope": {"declared": lib.kind, "required": envelope.required, "triggers": envelope.triggers(envelope.required)},
+	"envelope": summary(envelope.required),
 	"refusals": [],
-	"obligations": obligations(lib.kind),
-	"rail": {"least_level": envelope.least_level(lib.kind, envelope.required)},
+	"obligations": obligations(envelope.declared(lib.workload)),
+	"rail": {"least_level": envelope.least_level(lib.workload, envelope.required)},
 } if {
-	found == set()
+	undisputed(lib.workload)
 } else := object.union(judged, {"exceptions": lifted}) if {
 	count(lifted) > 0
 } else := judged
 
-# WASM has no rule index and ends no rule early. So a subject is asked first whether all is `sound`, in functions that cost
-# little, and evaluated rule by rule only where it is not; and a subject that concerns some envelope kinds only is asked
-# only for those. A test holds each guard and its rules to agree.
-found contains r if {
-	not refusal.declaration.sound(lib.workload)
-	some r in reported(refusal.declaration.refusals)
+summary(needed) := {
+	"declared": envelope.declared(lib.workload),
+	"required": needed,
+	"triggers": envelope.triggers(needed),
 }
 
-found contains r if {
-	not refusal.tenancy.sound(lib.workload)
-	some r in reported(refusal.tenancy.refusals)
+# WASM has no rule index and ends no rule early, so every rule that is looked at costs something. Most requests have
+# nothing against them, so that is asked first: in functions, which cost little there, and of each subject that has a say
+# about this kind. Only what is disputed is judged rule by rule. Tests hold each `sound` and its rules to agree.
+undisputed(workload) if {
+	refusal.declaration.sound(workload)
+	refusal.tenancy.sound(workload)
+	refusal.residency.sound(workload)
+	refusal.authority.sound(workload)
+	refusal.freshness.sound(workload)
+	refusal.dependency.sound(workload)
+	profile_sound(workload.envelope.kind, workload.envelope[workload.envelope.kind])
+	not extended
 }
 
-found contains r if {
-	not refusal.residency.sound(lib.workload)
-	some r in reported(refusal.residency.refusals)
-}
-
-found contains r if {
-	not refusal.authority.sound(lib.workload)
-	some r in reported(refusal.authority.refusals)
-}
-
-found contains r if {
-	not refusal.freshness.sound(lib.workload)
-	some r in reported(refusal.freshness.refusals)
-}
-
-found contains r if {
-	not refusal.dependency.sound(lib.workload)
-	some r in reported(refusal.dependency.refusals)
-}
-
-found contains r if {
-	not refusal.supply.sound(lib.declared)
-	some r in reported(refusal.supply.refusals)
-}
-
-found contains r if some r in of_kind(lib.kind)
-
-of_kind(kind) := reported(refusal.container.refusals) if {
+profile_sound(kind, profile) if {
 	kind == "container"
-	not refusal.container.sound(lib.declared)
-} else := vm_refusals | attestation_refusals if {
+	refusal.container.sound(profile)
+	refusal.supply.sound(kind, profile)
+} else if {
 	kind == "vm"
-} else := attestation_refusals if {
+	refusal.vm.sound(profile)
+	refusal.attestation.sound(kind)
+	refusal.supply.sound(kind, profile)
+} else if {
 	kind == "tee"
+	refusal.attestation.sound(kind)
+	refusal.supply.sound(kind, profile)
 }
 
-vm_refusals := set() if {
-	refusal.vm.sound(lib.declared)
-} else := reported(refusal.vm.refusals)
+extended if some _ in data.railgate.extensions[_].refusals
 
-attestation_refusals := set() if {
-	refusal.attestation.sound(lib.kind)
-} else := reported(refusal.attestation.refusals)
+# Everything that is refused, before exceptions.
+found contains r if some r in refusal.declaration.refusals
 
-# Should guard and rules disagree all the same, nothing is accepted.
-reported(refusals) := refusals if {
-	count(refusals) > 0
-} else := {lib.dependency_unavailable_fail_closed("POL-03", "policy_error", "", {})}
+found contains r if some r in refusal.tenancy.refusals
+
+found contains r if some r in refusal.residency.refusals
+
+found contains r if some r in refusal.authority.refusals
+
+found contains r if some r in refusal.freshness.refusals
+
+found contains r if some r in refusal.dependency.refusals
+
+found contains r if some r in refusal.supply.refusals
+
+found contains r if {
+	lib.kind == "container"
+	some r in refusal.container.refusals
+}
+
+found contains r if {
+	lib.kind == "vm"
+	some r in refusal.vm.refusals
+}
+
+found contains r if {
+	lib.kind in ["vm", "tee"]
+	some r in refusal.attestation.refusals
+}
 
 found contains r if some r in data.railgate.extensions[_].refusals
 
+# Should a subject not be sound and none of its rules say why, nothing is accepted.
+reported := found if {
+	count(found) > 0
+} else := {lib.dependency_unavailable_fail_closed("POL-03", "policy_error", "", {})}
+
 judged := {
 	"outcome": outcome,
-	"envelope": {"declared": lib.kind, "required": envelope.required, "triggers": envelope.triggers(envelope.required)},
+	"envelope": summary(envelope.required),
 	"refusals": refusals,
 	"obligations": [obligation | outcome == "accepted"; some obligation in obligations(lib.kind)],
-	"rail": {"least_level": envelope.least_level(lib.kind, envelope.required)},
+	"rail": {"least_level": envelope.least_level(lib.workload, envelope.required)},
 }
 
 outcome := "accepted" if {
@@ -106,7 +116,7 @@ outcome := "accepted" if {
 # By rule, then pointer.
 refusals := [r |
 	some [_, _, r] in sort([[member(r, "rule"), member(r, "pointer"), r] |
-		some r in found
+		some r in reported
 		not is_lifted(r)
 	])
 ]
@@ -123,7 +133,7 @@ is_lifted(r) if {
 
 lifted := [entry |
 	some e in exception.in_force
-	rules := sort({r.rule | some r in found; exception.lifts(e, r)})
+	rules := sort({r.rule | some r in reported; exception.lifts(e, r)})
 	count(rules) > 0
 	entry := {
 		"digest": e.digest,

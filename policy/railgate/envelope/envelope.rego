@@ -21,8 +21,12 @@ undemanding if {
 	tables.governance_profile[workload.governance_profile] == "container"
 	tables.risk[workload.risk] == "container"
 	tables.tenant_tier[workload.tenant_tier] == "container"
-	not settings.triggers_by_classification[workload.governance_profile]
 }
+
+# Null where no kind is declared.
+declared(workload) := workload.envelope.kind if {
+	is_string(workload.envelope.kind)
+} else := null
 
 # Per classifying field, the envelope that its value asks for. A field is absent where its value is missing or unknown
 # to the tables; such a field triggers nothing and is refused by ENV-04.
@@ -32,10 +36,14 @@ demands := {field: kind |
 	rank(kind)
 }
 
-demand(field, value) := settings.triggers_by_classification[value][lib.workload.classification] if {
-	field == "governance_profile"
-	settings.triggers.governance_profile[value]
-} else := settings.triggers[field][value]
+# A table's value is a kind, or kinds by classification, as for regulated-ml.
+demand(field, value) := entry if {
+	entry := settings.triggers[field][value]
+	is_string(entry)
+} else := entry[lib.workload.classification] if {
+	entry := settings.triggers[field][value]
+	entry[lib.workload.classification]
+} else := settings.triggers[field][value].otherwise
 
 rank(kind) := 1 if {
 	kind == "container"
@@ -67,21 +75,21 @@ strongest(kinds) := "tee" if {
 
 # The stronger of the required and the declared envelope decides. A live workload's level never falls, and where the one
 # it holds is not known, nothing less than the strictest will do.
-least_level(declared, needed) := level(declared, needed) if {
+least_level(workload, needed) := level(workload, needed) if {
 	not live(input.facts.workload)
-} else := level(declared, needed) if {
-	rail_rank(input.facts.workload.least_level) <= rail_rank(level(declared, needed))
+} else := level(workload, needed) if {
+	rail_rank(input.facts.workload.least_level) <= rail_rank(level(workload, needed))
 } else := input.facts.workload.least_level if {
 	rail_rank(input.facts.workload.least_level)
 } else := "hardware_isolated"
 
-level(declared, needed) := settings.rails[declared] if {
-	rank(declared) > rank(needed)
+level(workload, needed) := settings.rails[workload.envelope.kind] if {
+	rank(workload.envelope.kind) > rank(needed)
 } else := settings.rails[needed] if {
 	needed != "container"
 } else := settings.rails.container_sandboxed if {
-	declared == "container"
-	settings.container.sandboxing_runtimes[lib.declared.runtime]
+	settings.container.sandboxing_runtimes[workload.envelope.container.runtime]
+	workload.envelope.kind == "container"
 } else := settings.rails.container
 
 live(held) if {

@@ -36,10 +36,12 @@ authority_given(workload) if {
 	not required(workload)
 }
 
-required(workload) if {
-	settings.authority.profiles[workload.governance_profile]
+required(workload) if requiring(workload, settings.authority)
+
+requiring(workload, wanted) if {
+	wanted.profiles[workload.governance_profile]
 } else if {
-	settings.authority.tenant_tiers[workload.tenant_tier]
+	wanted.tenant_tiers[workload.tenant_tier]
 }
 
 given if {

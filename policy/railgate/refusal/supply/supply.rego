@@ -5,9 +5,9 @@ import data.railgate.lib
 import data.railgate.settings
 
 # Holds where no rule below refuses.
-sound(profile) if {
-	artifacts_pinned(profile)
-	artifacts_verified(profile)
+sound(kind, profile) if {
+	artifacts_pinned(kind, profile)
+	artifacts_verified(kind, profile)
 }
 
 # METADATA
@@ -22,7 +22,7 @@ sound(profile) if {
 #   solution: "Name the artifact by its digest (`reference` ending in @sha256:<64 hex>, `digest: sha256:<64 hex>`), and list what the envelope needs."
 #   source: "Image provenance and integrity verification (SUP-01/04)."
 refusals contains lib.evidence_precondition_failed("SUP-01", "artifact_unpinned", location, params) if {
-	not artifacts_pinned(lib.declared)
+	not artifacts_pinned(lib.kind, lib.declared)
 	some location, artifact in unpinned
 	params := {"artifact": artifact}
 }
@@ -37,10 +37,10 @@ lists(kind) := ["images"] if {
 	kind == "tee"
 } else := []
 
-artifacts_pinned(profile) if {
-	names := lists(lib.kind)
+artifacts_pinned(kind, profile) if {
+	names := lists(kind)
 	every list in names {
-		listed(list, profile)
+		listed(list, kind, profile)
 	}
 	not any_unpinned(names)
 	covered(profile, names)
@@ -52,14 +52,14 @@ any_unpinned(names) if {
 	not artifact.pinned == true
 }
 
-listed(list, profile) if {
+listed(list, kind, profile) if {
 	is_array(profile[list])
-	not too_short(list, profile[list])
+	not too_short(list, kind, profile[list])
 }
 
-too_short("firmware", []) := true
+too_short("firmware", "vm", []) := true
 
-too_short("images", []) if lib.kind == "container"
+too_short("images", "container", []) := true
 
 # Facts that do not cover what is listed one for one say nothing about any of it. One list needs no sum: arithmetic is
 # slow in WASM, and most requests have one list.
@@ -81,7 +81,7 @@ unpinned[location] := location if {
 
 unpinned[location] := list if {
 	some list in lists(lib.kind)
-	not listed(list, lib.declared)
+	not listed(list, lib.kind, lib.declared)
 	location := list_at(list)
 }
 
@@ -113,7 +113,7 @@ list_at(name) := lib.pointer(["/workload/envelope", lib.kind, name])
 #   solution: "Verify the artifact's provenance and have it issued by one of `settings.supply.issuers`."
 #   source: "Boot integrity verification; driver/firmware provenance (SUP-01/04)."
 refusals contains lib.evidence_precondition_failed("SUP-04", "artifact_unverified", location, params) if {
-	not artifacts_verified(lib.declared)
+	not artifacts_verified(lib.kind, lib.declared)
 	some list in lists(lib.kind)
 	some i, artifact in lib.declared[list]
 	not trusted(artifact)
@@ -122,8 +122,8 @@ refusals contains lib.evidence_precondition_failed("SUP-04", "artifact_unverifie
 	params := {"artifact": lib.shown(artifact, "name")}
 }
 
-artifacts_verified(profile) if {
-	every list in lists(lib.kind) {
+artifacts_verified(kind, profile) if {
+	every list in lists(kind) {
 		not untrusted(profile[list])
 	}
 }

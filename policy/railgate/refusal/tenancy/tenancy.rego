@@ -30,7 +30,8 @@ network_isolated(workload) if {
 	network := workload.network
 	network.default_deny == true
 	network.tenant_isolated == true
-	lib.stated(network.policy_id)
+	network.policy_id != ""
+	is_string(network.policy_id)
 }
 
 network_faults["/workload/network"] := "network" if not network_given
@@ -49,7 +50,10 @@ network_faults["/workload/network/policy_id"] := "policy_id" if {
 
 network_given if is_object(lib.workload.network)
 
-policy_named if lib.stated(lib.workload.network.policy_id)
+policy_named if {
+	lib.workload.network.policy_id != ""
+	is_string(lib.workload.network.policy_id)
+}
 
 # METADATA
 # title: Tenants are not tenants_isolated(lib.workload)
@@ -90,12 +94,14 @@ caller_entitled(workload) if {
 	input.facts.caller.tenant_id == workload.tenant_id
 }
 
-isolation_required(workload) if {
-	settings.isolation.tenant_tiers[workload.tenant_tier]
+isolation_required(workload) if isolating(workload, settings.isolation)
+
+isolating(workload, wanted) if {
+	wanted.tenant_tiers[workload.tenant_tier]
 } else if {
-	settings.isolation.envelopes[workload.envelope.kind]
+	wanted.envelopes[workload.envelope.kind]
 } else if {
-	settings.isolation.profiles[workload.governance_profile]
+	wanted.profiles[workload.governance_profile]
 }
 
 shared["/placement"] := "there is no placement" if {
