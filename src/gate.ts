@@ -250,7 +250,7 @@ export class Gate {
   #evidence<I, D extends Outcome>(command: Command<I, D>, decided: Decided<I, D>, trace: Trace, ticket: number): Entry {
     const { situation, input, decision } = decided;
     const { nowMs, caller, tokens, context } = situation;
-    const { event_type, subject, refusal, details } = command.statement(input, decision, this.#parts.states, situation);
+    const { event_type, outcome = decision.outcome, subject, refusal, details } = command.statement(input, decision, this.#parts.states, situation);
     const artifact = artifactText(command.entrypoint, decided);
     const artifactDigest = digestOf(artifact);
     const draft: EventDraft = {
@@ -260,7 +260,7 @@ export class Gate {
       tenant_id: command.tenantId,
       actor: caller.actor,
       correlation_id: command.correlationId ?? this.#parts.newId(),
-      outcome: decision.outcome,
+      outcome,
       evidence_profile_id: this.#parts.evidenceProfileId,
       evidence_pointer: `eosc://evidence/${artifactDigest}`,
       policy_snapshot_id: context.policy.snapshot_id,

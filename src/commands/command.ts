@@ -54,6 +54,8 @@ export function refusalOf({ outcome, error_code, class: refusalClass, pointer }:
 /** What the event of a decision says. */
 export interface Statement {
   readonly event_type: EventType;
+  /** Default: the decision's. `failed`: nobody was refused, but something that had to happen did not. */
+  readonly outcome?: "failed" | undefined;
   readonly subject: string;
   readonly refusal?: { readonly class: RefusalClass; readonly code: string; readonly pointer: string } | undefined;
   readonly details: object;

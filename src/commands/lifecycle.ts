@@ -50,8 +50,8 @@ export function lifecycleCommand(request: LifecycleCommand, tenantId: string, co
     failClosed,
     statement: (input, decision) => ({
       event_type: eventType(request),
+      ...(decision.standing === "missed" ? { outcome: "failed" } : { refusal: refusalOf(decision) }),
       subject: workload_id,
-      refusal: refusalOf(decision),
       details: request.command === "transition" ? transitionDetails(before, request, decision) : reattestDetails(before, input.facts, request, decision),
     }),
     fold: (states, draft, ticket) => {

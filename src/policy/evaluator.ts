@@ -95,7 +95,8 @@ export class Evaluator {
 /** The SDK takes JSON text only as an ArrayBuffer that holds nothing else. */
 function exactBuffer(bytes: Uint8Array): ArrayBuffer {
   if (bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength) return bytes.buffer as ArrayBuffer;
-  return bytes.slice().buffer;
+  // Not `bytes.slice()`: a Buffer's shares the memory.
+  return new Uint8Array(bytes).buffer;
 }
 
 function messageOf(thrown: unknown): string {

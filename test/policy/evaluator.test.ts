@@ -55,6 +55,7 @@ test("takes a view into a larger buffer", async (t) => {
   const larger = new Uint8Array(text.length + 20).fill(0x20);
   larger.set(text, 7);
   t.deepEqual(evaluator.evaluate("t/echo", larger.subarray(7, 7 + text.length)), { input: { a: "b" }, data: 0 });
+  t.deepEqual(evaluator.evaluate("t/echo", Buffer.from('{"a":"b"}')), { input: { a: "b" }, data: 0 });
 });
 
 const failures: [what: string, entrypoint: string, input: unknown, message: RegExp][] = [
