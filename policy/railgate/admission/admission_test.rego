@@ -1,0 +1,161 @@
+# Shows the whole decision: accepted, refused, lifted, extended, and whatever the input.
+package railgate.admission_test
+
+import data.railgate.admission
+import data.railgate.fixture
+
+accepted := {
+	"outcome": "accepted",
+	"envelope": {"declared": "container", "required": "container", "triggers": []},
+	"refusals": [],
+	"obligations": [],
+	"rail": {"least_level": "sandbox_isolated"},
+}
+
+writable := {
+	"class": "policy_denied",
+	"rule": "CTR-03",
+	"code": "root_filesystem_writable",
+	"pointer": "/workload/envelope/container/read_only_root_filesystem",
+	"params": {},
+}
+
+exception := {
+	"status": "verified",
+	"error": null,
+	"digest": "sha256:abababababababababababababababababababababababababababababababab",
+	"issuer": "https://authority.example",
+	"tenant_id": "acme",
+	"workload_id": "payments-api",
+	"rules": ["CTR-03"],
+	"not_before_ms": 1795593599000,
+	"not_after_ms": 1795593601000,
+	"reason": "until the volume is migrated",
+}
+
+test_a_container_is_accepted if admission.decision == accepted with input as fixture.container
+
+test_a_vm_is_accepted if {
+	admission.decision == object.union(accepted, {"envelope": {
+		"declared": "vm",
+		"required": "vm",
+		"triggers": [{"trigger": "risk", "requires": "vm", "because": "high"}],
+	}}) with input as fixture.vm
+}
+
+test_a_tee_is_accepted_and_bound_to_attest_again if {
+	admission.decision == object.union(accepted, {
+		"envelope": {
+			"declared": "tee",
+			"required": "tee",
+			"triggers": [{"trigger": "classification", "requires": "tee", "because": "restricted"}],
+		},
+		"obligations": [{"obligation": "reattest", "by": "2026-11-25T08:15:00Z"}],
+		"rail": {"least_level": "hardware_isolated"},
+	}) with input as fixture.tee
+}
+
+test_refusals_are_sorted_by_rule_then_pointer if {
+	changed := fixture.with_set(fixture.container, {
+		"/request/workload/network": {},
+		"/request/workload/envelope/container/read_only_root_filesystem": false,
+	})
+	admission.decision == object.union(accepted, {
+		"outcome": "refused",
+		"refusals": array.concat([writable], [refusal |
+			some flag in ["default_deny", "policy_id", "tenant_isolated"]
+			refusal := {
+				"class": "policy_denied",
+				"rule": "CTR-05",
+				"code": "network_not_isolated",
+				"pointer": concat("/", ["/workload/network", flag]),
+				"params": {"missing": flag},
+			}
+		]),
+	}) with input as changed
+}
+
+test_a_vm_and_a_tee_are_judged_by_their_own_rules if {
+	vm := fixture.with_set(fixture.vm, {"/request/workload/envelope/vm/hypervisor/type": "x"})
+	rules_of(vm) == ["VM-01"]
+	tee := fixture.with_set(fixture.tee, {"/facts/attestation/result": "fail"})
+	rules_of(tee) == ["TEE-02"]
+}
+
+rules_of(request) := rules if {
+	refusals := admission.decision.refusals with input as request
+	rules := [refusal.rule | some refusal in refusals]
+}
+
+test_an_exception_is_named_with_what_it_lifted if {
+	changed := fixture.with_set(fixture.container, {
+		"/request/workload/envelope/container/read_only_root_filesystem": false,
+		"/facts/exceptions": [exception, object.union(exception, {"rules": ["CTR-01"]})],
+	})
+	admission.decision == object.union(accepted, {"exceptions": [{
+		"digest": exception.digest,
+		"issuer": exception.issuer,
+		"rules": ["CTR-03"],
+		"reason": exception.reason,
+		"not_after_ms": exception.not_after_ms,
+	}]}) with input as changed
+}
+
+test_a_lifted_interval_leaves_no_deadline if {
+	changed := fixture.with_set(fixture.tee, {
+		"/facts/reattestation": null,
+		"/facts/exceptions": [object.union(exception, {"rules": ["TEE-04"]})],
+	})
+	admission.decision.outcome == "accepted" with input as changed
+	admission.decision.obligations == [] with input as changed
+}
+
+test_an_extension_can_only_add_refusals if {
+	extension := {"quota": {"refusals": {{
+		"class": "policy_denied",
+		"rule": "ACME-01",
+		"code": "acme_quota_exceeded",
+		"pointer": "/workload",
+		"params": {},
+	}}}}
+	admission.decision == object.union(accepted, {
+		"outcome": "refused",
+		"refusals": [{
+			"class": "policy_denied",
+			"rule": "ACME-01",
+			"code": "acme_quota_exceeded",
+			"pointer": "/workload",
+			"params": {},
+		}],
+	}) with input as fixture.container with data.railgate.extensions as extension
+}
+
+test_an_extensions_refusal_of_any_shape_refuses if {
+	admission.decision == object.union(accepted, {"outcome": "refused", "refusals": ["no"]}) with input as fixture.container
+		with data.railgate.extensions as {"odd": {"refusals": {"no"}}}
+}
+
+test_a_subject_that_is_not_sound_but_says_nothing_refuses if {
+	changed := fixture.with_set(fixture.container, {"/request/workload/envelope/container/runtime": "runc"})
+	admission.decision == object.union(accepted, {
+		"outcome": "refused",
+		"refusals": [{
+			"class": "dependency_unavailable_fail_closed",
+			"rule": "POL-03",
+			"code": "policy_error",
+			"pointer": "",
+			"params": {},
+		}],
+		"rail": {"least_level": "shared"},
+	}) with input as changed with data.railgate.refusal.container.refusals as set()
+}
+
+test_there_is_a_decision_whatever_the_input if {
+	every request in [{}, [], "x", 5, null, {"request": 5}, {"request": {"workload": {"envelope": "x", "dependencies": 7}}}] {
+		admission.decision.outcome == "refused" with input as request
+	}
+}
+
+test_there_is_a_decision_without_settings if {
+	admission.decision.outcome == "refused" with input as fixture.container with data.railgate.settings as {}
+}

@@ -1,0 +1,70 @@
+# Shows what the rules beside it refuse and accept.
+package railgate.refusal.authority_test
+
+import data.railgate.fixture
+import data.railgate.refusal.authority
+
+test_a_workload_that_needs_none_is_accepted if {
+	authority.refusals == set() with input as fixture.container
+	authority.sound(data.railgate.lib.workload) with input as fixture.container
+}
+
+test_a_valid_binding_is_accepted if {
+	authority.refusals == set() with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {}), "/request/workload/governance_profile": "ncp"})
+	authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {}), "/request/workload/governance_profile": "ncp"})
+}
+
+test_a_binding_for_the_tenant_is_accepted if {
+	authority.refusals == set() with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"subject": "acme"}), "/request/workload/governance_profile": "ncp"})
+	authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"subject": "acme"}), "/request/workload/governance_profile": "ncp"})
+}
+
+test_a_binding_for_tenant_and_workload_is_accepted if {
+	authority.refusals == set() with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"subject": "acme/payments-api"}), "/request/workload/governance_profile": "ncp"})
+	authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"subject": "acme/payments-api"}), "/request/workload/governance_profile": "ncp"})
+}
+
+test_a_chain_that_narrows_is_accepted if {
+	authority.refusals == set() with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"delegation": [{"status": "verified", "issuer": "root", "subject": "regional", "scope": ["workload.admit", "x"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "regional", "subject": "https://authority.example", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
+	authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"delegation": [{"status": "verified", "issuer": "root", "subject": "regional", "scope": ["workload.admit", "x"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "regional", "subject": "https://authority.example", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
+}
+
+test_none_is_refused_where_the_profile_requires_one if {
+	authority.refusals == {{"class": "authority_missing_or_invalid", "rule": "AUT-01", "code": "authority_missing", "pointer": "/authority", "params": {}}} with input as fixture.with_set(fixture.vm, {"/request/workload/governance_profile": "ncp"})
+	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/request/workload/governance_profile": "ncp"})
+}
+
+test_none_is_refused_where_the_tenant_tier_requires_one if {
+	authority.refusals == {{"class": "authority_missing_or_invalid", "rule": "AUT-01", "code": "authority_missing", "pointer": "/authority", "params": {}}} with input as fixture.with_set(fixture.vm, {"/request/workload/tenant_tier": "sovereign"})
+	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/request/workload/tenant_tier": "sovereign"})
+}
+
+test_a_rejected_binding_is_refused if {
+	authority.refusals == {{"class": "authority_missing_or_invalid", "rule": "AUT-02", "code": "authority_invalid", "pointer": "/authority", "params": {"reason": "issuer", "authority_snapshot_id": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}}} with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"status": "rejected", "error": "issuer"}), "/request/workload/governance_profile": "ncp"})
+	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"status": "rejected", "error": "issuer"}), "/request/workload/governance_profile": "ncp"})
+}
+
+test_a_binding_of_which_the_host_says_nothing_is_refused if {
+	authority.refusals == {{"class": "authority_missing_or_invalid", "rule": "AUT-02", "code": "authority_invalid", "pointer": "/authority", "params": {"reason": "not verified", "authority_snapshot_id": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}}} with input as fixture.with_set(fixture.container, {"/request/authority": "x"})
+	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.container, {"/request/authority": "x"})
+}
+
+test_every_fault_of_a_binding_is_named if {
+	authority.refusals == {{"class": "authority_missing_or_invalid", "rule": "AUT-02", "code": "authority_invalid", "pointer": "/authority", "params": {"reason": "scope, subject, window", "authority_snapshot_id": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}}} with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"subject": "x", "scope": [], "valid_to_ms": 1795593599999}), "/request/workload/governance_profile": "ncp"})
+	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"subject": "x", "scope": [], "valid_to_ms": 1795593599999}), "/request/workload/governance_profile": "ncp"})
+}
+
+test_stale_authority_is_refused if {
+	authority.refusals == {{"class": "authority_missing_or_invalid", "rule": "AUT-02", "code": "authority_invalid", "pointer": "/authority", "params": {"reason": "stale", "authority_snapshot_id": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}}} with input as fixture.with_set(fixture.vm, {"/context/authority/age_s": 86401, "/facts/authority": object.union(fixture.binding, {}), "/request/workload/governance_profile": "ncp"})
+	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/context/authority/age_s": 86401, "/facts/authority": object.union(fixture.binding, {}), "/request/workload/governance_profile": "ncp"})
+}
+
+test_an_unverified_chain_is_refused if {
+	authority.refusals == {{"class": "delegation_invalid", "rule": "AUT-03", "code": "delegation_invalid", "pointer": "/authority", "params": {"reason": "root"}}} with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"delegation_error": "root"}), "/request/workload/governance_profile": "ncp"})
+	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"delegation_error": "root"}), "/request/workload/governance_profile": "ncp"})
+}
+
+test_every_fault_of_a_chain_is_named if {
+	authority.refusals == {{"class": "delegation_invalid", "rule": "AUT-03", "code": "delegation_invalid", "pointer": "/authority", "params": {"reason": "issuer, length, scope, signature, window"}}} with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"scope": ["workload.admit", "y"], "delegation": [{"status": "rejected", "issuer": "a", "subject": "b", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000, "error": "signature"}, {"status": "verified", "issuer": "b", "subject": "c", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593599999}, {"status": "verified", "issuer": "z", "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "z", "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
+	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"scope": ["workload.admit", "y"], "delegation": [{"status": "rejected", "issuer": "a", "subject": "b", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000, "error": "signature"}, {"status": "verified", "issuer": "b", "subject": "c", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593599999}, {"status": "verified", "issuer": "z", "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "z", "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
+}
