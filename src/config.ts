@@ -77,7 +77,13 @@ export type Config = {
     readonly authorities: readonly { readonly issuer: string; readonly jwks: Jwks; readonly root: boolean }[];
     readonly attesters: readonly { readonly issuer: string; readonly jwks: Jwks }[];
   };
-  readonly evidence: { readonly profile: EvidenceProfileId };
+  readonly evidence: {
+    readonly profile: EvidenceProfileId;
+    /** Undefined: named after the node. */
+    readonly logOrigin?: string;
+    /** Undefined: inside the data directory. */
+    readonly checkpointDir?: string;
+  };
   readonly limits: { readonly bodyBytesMax: number; readonly batchItemsMax: number; readonly queueMax: number; readonly evaluationMsMax: number };
   /** Settings of OPA's that were accepted and do nothing here, one line each. */
   readonly warnings: readonly string[];
@@ -272,7 +278,11 @@ function assemble(file: ConfigFile, source: Source, warnings: string[]): Config 
     behindProxy: own.behind_proxy ?? false,
     ...given("authentication", readAuthentication(file, source)),
     trust: readTrust(file, source),
-    evidence: { profile: own.evidence?.profile ?? "ecs-evidence-admissible" },
+    evidence: {
+      profile: own.evidence?.profile ?? "ecs-evidence-admissible",
+      ...given("logOrigin", own.evidence?.log_origin ?? undefined),
+      ...given("checkpointDir", absolute(own.evidence?.checkpoint_dir, source)),
+    },
     limits: readLimits(file),
     warnings,
   };

@@ -17,6 +17,8 @@ export function nodeOptions(config: Config): NodeOptions {
       attesters: attesters.map(({ issuer, jwks }) => ({ issuer, jwks: keysOf(jwks) })),
     },
     evidenceProfileId: config.evidence.profile,
+    logOrigin: config.evidence.logOrigin,
+    checkpointDir: config.evidence.checkpointDir,
     evaluationMsMax: config.limits.evaluationMsMax,
     queueMax: config.limits.queueMax,
   };

@@ -43,11 +43,11 @@ test("what can't be done is said, by its setting", (t) => {
 });
 
 test("trust, limits and names are handed on", (t) => {
-  const { cwd, config: load } = config(`railgate: { node_id: n, limits: { queue_max: 7, evaluation_ms_max: 8 }, evidence: { profile: ecs-evidence-ncp }, trust: { authorities: [{ issuer: a, root: true, jwks: ${JSON.stringify({ keys: [jwk] })} }], attesters: [{ issuer: b, jwks: ${JSON.stringify({ keys: [jwk] })} }] } }`);
+  const { cwd, config: load } = config(`railgate: { node_id: n, limits: { queue_max: 7, evaluation_ms_max: 8 }, evidence: { profile: ecs-evidence-ncp, log_origin: log.example, checkpoint_dir: signed }, trust: { authorities: [{ issuer: a, root: true, jwks: ${JSON.stringify({ keys: [jwk] })} }], attesters: [{ issuer: b, jwks: ${JSON.stringify({ keys: [jwk] })} }] } }`);
   const { bundle, ...options } = nodeOptions(load());
   t.is(bundle, DEFAULT_BUNDLE);
   t.deepEqual(options, {
-    dataDir: join(cwd, "data"), nodeId: "n", queueMax: 7, evaluationMsMax: 8, evidenceProfileId: "ecs-evidence-ncp",
+    dataDir: join(cwd, "data"), nodeId: "n", queueMax: 7, evaluationMsMax: 8, evidenceProfileId: "ecs-evidence-ncp", logOrigin: "log.example", checkpointDir: join(cwd, "signed"),
     trust: { authorities: [{ issuer: "a", root: true, jwks: [jwk] }], attesters: [{ issuer: "b", jwks: [jwk] }] },
   } as never);
 });

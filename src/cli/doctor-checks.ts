@@ -28,6 +28,7 @@ export const CHECKS: readonly Check[] = [
   ["policy", async (config) => [await policy(config)]],
   ["database", async (config) => [await database(config)]],
   ["evidence", evidence],
+  ["checkpoints", async (config) => [await checkpoints(config)]],
   ["clock", async (config) => [await clock(config)]],
   ["disk", (config) => [disk(config)]],
 ];
@@ -116,7 +117,7 @@ async function evidence({ dataDir }: Config, out: Output): Promise<Found[]> {
   return [
     ...streams.map(({ chain_id, events, erased, fault }) =>
       fault === undefined
-        ? ok(`${chain_id}: ${events} events, signatures, hashes and chain verified${erased === 0 ? "" : `, ${erased} artifacts erased`}`)
+        ? ok(`${chain_id}: ${events} events, signatures, hashes, chain and tree verified${erased === 0 ? "" : `, ${erased} artifacts erased`}`)
         : fail(`${chain_id}, event ${fault.sequence}: ${fault.message}`, RESTORE)),
     ...stateFindings(states),
   ];
@@ -126,6 +127,25 @@ function stateFindings(states: string[] | null): Found[] {
   if (states === null) return [warn("the state of workloads wasn't compared with their events: too many are recorded just now", "look again when it is quieter")];
   if (states.length === 0) return [ok("the state of every workload is what its events say")];
   return states.map((name) => fail(`the state of workload ${name} is not what its events say`, RESTORE));
+}
+
+/** What was signed of the database, and kept outside it, must still be true of it (evidence.md §4). */
+async function checkpoints({ dataDir, nodeId, evidence }: Config): Promise<Found> {
+  const { storeFile } = await import("../node.ts");
+  if (!existsSync(storeFile(dataDir))) return ok("none yet");
+  const [{ openForReading }, { CheckpointFile, checkpointFile, checkStreams }] = await Promise.all([import("./reading.ts"), import("../evidence/checkpoints.ts")]);
+  using store = openForReading(dataDir);
+  const key = store.keys().find(({ role, retired_at_ms }) => role === "log" && retired_at_ms === null);
+  const file = checkpointFile(evidence.checkpointDir ?? join(dataDir, "checkpoints"), nodeId ?? store.meta("node_id") ?? "");
+  if (key === undefined) return warn("there is no log key", "start the node once; it makes one");
+  try {
+    const signed = new CheckpointFile(file).latest();
+    if (signed.size === 0) return warn(`none in ${file}`, "start the node once; if it was removed, bring back its newest copy");
+    await checkStreams(store.log, signed.values(), Buffer.from(String(key.jwk["x"]), "base64url"), file);
+    return ok(`of ${signed.size} streams, and the database agrees`);
+  } catch (error) {
+    return fail((error as Error).message, "find out who put another database in place; docs/log.md says how to go on");
+  }
 }
 
 async function clock({ dataDir }: Config): Promise<Found> {

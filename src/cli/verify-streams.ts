@@ -1,8 +1,12 @@
 // Verifies what a data directory holds from its stored bytes, independently of what wrote it: signatures, chains, artifacts, state.
 import { createPublicKey, verify, type KeyObject } from "node:crypto";
+import { equalBytes } from "../core/bytes.ts";
 import { digestOf, EMPTY_STREAM, type Head } from "../core/event.ts";
 import { canonicalJson, parseStrict } from "../core/json.ts";
+import { appendLeaf, EMPTY_FRONTIER, rootAt, rootOf, type Frontier } from "../core/merkle.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
+import { TREE_HASHER } from "../core/sha256.ts";
+import { nodesOfTiles } from "../core/tiles.ts";
 import { stepWorkload, type Workload } from "../core/workload.ts";
 import type { StoredEvent, StoreReader } from "../store/store.ts";
 
@@ -21,10 +25,13 @@ export type StoreReport = {
 };
 
 type Keys = ReadonlyMap<string, KeyObject>;
+/** How far a stream was read, and the Merkle tree of it (evidence.md §4). */
+type End = Head & { readonly tree: Frontier };
+const START: End = { ...EMPTY_STREAM, tree: EMPTY_FRONTIER };
 type Walk = {
   readonly store: StoreReader;
   readonly keys: Keys;
-  readonly ends: Map<string, Head>;
+  readonly ends: Map<string, End>;
   readonly reports: Map<string, StreamReport>;
   readonly workloads: Map<string, Workload | null>;
   readonly unfolded: Set<string>;
@@ -46,11 +53,12 @@ export function verifyStore(store: StoreReader, progress: (events: number) => vo
     const differing = differingStates(walk);
     if (store.events({ order: "asc", limit: 1, after: walk.position }).length === 0) states = differing;
   }
+  compareTrees(walk);
   return { streams: [...walk.reports.values()], states, events: walk.events };
 }
 
 function readKeys(store: StoreReader): Keys {
-  return new Map(store.keys().map(({ kid, jwk }) => [kid, createPublicKey({ key: jwk as never, format: "jwk" })]));
+  return new Map(store.keys().filter(({ role }) => role === "event").map(({ kid, jwk }) => [kid, createPublicKey({ key: jwk as never, format: "jwk" })]));
 }
 
 function readOn(walk: Walk, progress: (events: number) => void): void {
@@ -69,8 +77,9 @@ function readEvent(walk: Walk, { position, record }: StoredEvent): void {
   const event = read.event;
   if (event === undefined) return void faulted(reportOf(walk, `(event at position ${position})`), -1, read.problem ?? "");
   const report = reportOf(walk, event.chain_id);
-  const end = walk.ends.get(event.chain_id) ?? EMPTY_STREAM;
-  walk.ends.set(event.chain_id, { size: event.sequence + 1, hash: event.event_hash });
+  const end = walk.ends.get(event.chain_id) ?? START;
+  const tree = appendLeaf(TREE_HASHER, end.tree, TREE_HASHER.leaf(Buffer.from(record, "ascii")));
+  walk.ends.set(event.chain_id, { size: event.sequence + 1, hash: event.event_hash, tree });
   report.events++;
   const problem = read.problem ?? placeProblem(event, end) ?? artifactProblem(walk, event, report);
   if (problem !== undefined) faulted(report, event.sequence, problem);
@@ -133,7 +142,7 @@ function artifactProblem({ store }: Walk, event: EvidenceEvent, report: StreamRe
 /** Where each stream ends, as the store keeps it for the next append, must be where its events end. */
 function compareEnds(walk: Walk): void {
   for (const [chain, head] of walk.store.heads()) {
-    const end = walk.ends.get(chain) ?? EMPTY_STREAM;
+    const end = walk.ends.get(chain) ?? START;
     if (head.size > end.size) {
       // Newer than what was read, if events go on; else events are missing at the end.
       const newer = walk.store.events({ order: "asc", limit: 1, after: walk.position, chain_id: chain });
@@ -141,6 +150,16 @@ function compareEnds(walk: Walk): void {
     } else if (head.size < end.size || head.hash !== end.hash) faulted(reportOf(walk, chain), end.size - 1, "the stream's head is not its last event");
   }
   for (const chain of walk.ends.keys()) if (!walk.store.heads().has(chain)) faulted(reportOf(walk, chain), 0, "the stream has no head");
+}
+
+/** The stored tree must be the tree of the records, or proofs would be of something else. */
+function compareTrees({ store, ends, reports }: Walk): void {
+  for (const [chain, { size, tree }] of ends) {
+    const report = reports.get(chain)!;
+    if (report.fault !== undefined) continue;
+    const stored = rootAt(TREE_HASHER, nodesOfTiles(TREE_HASHER, (level, n) => store.log.tile(chain, level, n)), size);
+    if (!equalBytes(stored, rootOf(TREE_HASHER, tree))) faulted(report, size - 1, "the stored Merkle tree is not that of the records");
+  }
 }
 
 const workloadKey = (tenant: string, workload: string) => `${tenant} ${workload}`;

@@ -1,5 +1,5 @@
 // `railgate doctor`: it finds each thing that is wrong, names it, and says how to cure it.
-import { chmodSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import test from "ava";
@@ -9,7 +9,7 @@ import { admissible, insufficient } from "./requests.ts";
 
 type Report = { ok: boolean; checks: { check: string; status: string; message: string; cure?: string }[] };
 const CALLER = { tenantId: null, actor: "test" };
-const CHECKS = ["node", "settings", "directory", "lock", "private keys", "policy", "database", "evidence", "clock", "disk"];
+const CHECKS = ["node", "settings", "directory", "lock", "private keys", "policy", "database", "evidence", "checkpoints", "clock", "disk"];
 
 async function recordedNode(now?: () => number): Promise<string> {
   const cwd = emptyDir();
@@ -43,8 +43,8 @@ test("a node that has recorded is well, stream by stream", async (t) => {
   t.is(code, 0, JSON.stringify(checks));
   const evidence = checks.filter(({ check }) => check === "evidence").map(({ message }) => message.replace(/node-\w+/, "N"));
   t.deepEqual(evidence, [
-    "default/N: 2 events, signatures, hashes and chain verified",
-    "acme/N: 3 events, signatures, hashes and chain verified",
+    "default/N: 2 events, signatures, hashes, chain and tree verified",
+    "acme/N: 3 events, signatures, hashes, chain and tree verified",
     "the state of every workload is what its events say",
   ]);
 });
@@ -94,6 +94,35 @@ for (const [what, change, message] of TAMPERED) {
     t.true(found.every(({ cure }) => cure !== undefined));
   });
 }
+
+test("it finds a database that was rolled back, by the checkpoints beside it", async (t) => {
+  const cwd = await recordedNode();
+  {
+    using db = new DatabaseSync(join(cwd, "data/railgate.db"));
+    db.exec("PRAGMA wal_checkpoint(TRUNCATE)"); // all of it in the one file
+  }
+  const older = readFileSync(join(cwd, "data/railgate.db"));
+  {
+    await using node = await RailgateNode.open({ dataDir: join(cwd, "data") });
+    await node.gate.admit(admissible("three") as never, CALLER);
+  }
+  for (const file of ["railgate.db-wal", "railgate.db-shm"]) rmSync(join(cwd, "data", file), { force: true });
+  writeFileSync(join(cwd, "data/railgate.db"), older);
+  const report = await examined(cwd);
+  t.is(report.code, 1);
+  t.true(failures(report).some(({ check, message }) => check === "checkpoints" && /the database has 3 events, and 4 were signed/.test(message)), JSON.stringify(report.checks));
+});
+
+test("it finds a Merkle tile that isn't the records'", async (t) => {
+  const cwd = emptyDir();
+  {
+    await using node = await RailgateNode.open({ dataDir: join(cwd, "data") });
+    await node.gate.admitAll(Array.from({ length: 300 }, (_, n) => admissible(`w-${n}`)) as never, CALLER);
+  }
+  t.is((await examined(cwd)).code, 0);
+  tamper(cwd, "UPDATE tiles SET hashes = zeroblob(length(hashes))");
+  t.regex(failures(await examined(cwd))[0]?.message ?? "", /acme\/\S+, event 299: the stored Merkle tree is not that of the records/);
+});
 
 test("an erased artifact is no fault", async (t) => {
   const cwd = await recordedNode();

@@ -202,6 +202,11 @@ const RAILGATE = section({
   })),
   evidence: optional(section({
     profile: optional(oneOf(EVIDENCE_PROFILES, { title: "What evidence must hold (default `ecs-evidence-admissible`)", description: `one of ${EVIDENCE_PROFILES.join(", ")}` })),
+    log_origin: optional(Type.String({
+      pattern: "^[!-*,-~]{1,253}$", title: "Names this node's logs: a stream's origin is `<log_origin>/<chain_id>` (default `railgate.local/<node_id>`)",
+      description: "1 to 253 printable characters without space and +",
+    })),
+    checkpoint_dir: optional(text("Where signed checkpoints are kept beside the database, best on another disk (default `checkpoints` in `data_dir`)")),
   })),
   limits: optional(LIMITS),
 });
