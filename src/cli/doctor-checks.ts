@@ -124,9 +124,9 @@ async function evidence({ dataDir }: Config, out: Output): Promise<Found[]> {
 }
 
 function stateFindings(states: string[] | null): Found[] {
-  if (states === null) return [warn("the state of workloads wasn't compared with their events: too many are recorded just now", "look again when it is quieter")];
-  if (states.length === 0) return [ok("the state of every workload is what its events say")];
-  return states.map((name) => fail(`the state of workload ${name} is not what its events say`, RESTORE));
+  if (states === null) return [warn("states weren't compared with their events: too many are recorded just now", "look again when it is quieter")];
+  if (states.length === 0) return [ok("the state of every workload and mesh is what its events say")];
+  return states.map((name) => fail(`the state of ${name} is not what its events say`, RESTORE));
 }
 
 /** What was signed of the database, and kept outside it, must still be true of it (evidence.md §4). */

@@ -45,7 +45,7 @@ test("a node that has recorded is well, stream by stream", async (t) => {
   t.deepEqual(evidence, [
     "default/N: 2 events, signatures, hashes, chain and tree verified",
     "acme/N: 3 events, signatures, hashes, chain and tree verified",
-    "the state of every workload is what its events say",
+    "the state of every workload and mesh is what its events say",
   ]);
 });
 
@@ -94,6 +94,22 @@ for (const [what, change, message] of TAMPERED) {
     t.true(found.every(({ cure }) => cure !== undefined));
   });
 }
+
+test("it finds a mesh that isn't what its events say", async (t) => {
+  const cwd = emptyDir();
+  const policy = { elevation_allowed: true, max_target_level: "hardware_isolated", preserve_latency_budget: false, latency_budget_us: 0 } as const;
+  const rail = { rail_id: "r-1", level: "shared", latency_overhead_us: 1, capacity: 5 } as const;
+  {
+    await using node = await RailgateNode.open({ dataDir: join(cwd, "data") });
+    await node.gate.mesh({ command: "reload", mesh_id: "edge-1", rails: [rail] }, "acme", CALLER);
+    const { answer } = await node.gate.mesh({ command: "place", mesh_id: "edge-1", workload_id: "w", rail_id: "r-1", policy }, "acme", CALLER);
+    t.is(answer.decision.outcome, "accepted");
+  }
+  const well = await examined(cwd);
+  t.is(well.code, 0, JSON.stringify(well.checks));
+  tamper(cwd, "UPDATE states SET value = replace(value, '\"capacity\":5', '\"capacity\":9') WHERE kind = 'mesh'");
+  t.deepEqual(failures(await examined(cwd)).map(({ message }) => message), ["the state of mesh edge-1 of acme is not what its events say"]);
+});
 
 test("it finds a database that was rolled back, by the checkpoints beside it", async (t) => {
   const cwd = await recordedNode();
