@@ -201,9 +201,9 @@ export class RailgateNode implements AsyncDisposable {
   }
 
   /** Signs with the event key what no record can be: canonical JSON begins with a brace, a record's signing input never does. */
-  sign(canonicalJsonText: string): { readonly kid: string; readonly signature: Uint8Array } {
-    if (!canonicalJsonText.startsWith("{")) throw new TypeError("only JSON objects are signed beside records");
-    return { kid: this.#key.kid, signature: sign(null, Buffer.from(canonicalJsonText), this.#key.privateKey) };
+  sign(canonicalJson: Uint8Array): { readonly kid: string; readonly signature: Uint8Array } {
+    if (canonicalJson[0] !== "{".charCodeAt(0)) throw new TypeError("only JSON objects are signed beside records");
+    return { kid: this.#key.kid, signature: sign(null, canonicalJson, this.#key.privateKey) };
   }
 
   /**

@@ -3,7 +3,7 @@ import { noteKey, SIGNATURE_TYPES, verifyNote } from "../../core/note.ts";
 import { canonicalText } from "./canonical.ts";
 import { digestBytes, digestText, hexOf } from "./hex.ts";
 import { scopeOf } from "./manifest.ts";
-import { BASELINE_FIELDS, EMPTY_SNAPSHOT, HASH_PROFILE, METHODS, PROFILES } from "./profiles.ts";
+import { BASELINE_FIELDS, CHAIN_FIELDS, EMPTY_SNAPSHOT, HASH_PROFILE, METHODS, PROFILES } from "./profiles.ts";
 import type { ErasedArtifact, ExportSummary, VerifyReport } from "./report.ts";
 import { checkRecords, fromBase64url, type NotableEvent } from "./rows.ts";
 import { KIND, LISTED, PRESENT, REFERENCED } from "./tables.ts";
@@ -30,6 +30,7 @@ async function concludeAll(v: Verification): Promise<ErasedArtifact[]> {
   concludeRecords(v);
   concludeSegment(v);
   await concludeSignatures(v);
+  await concludeRotations(v);
   await concludeCheckpoint(v);
   concludeInclusion(v);
   const erased = await concludeArtifacts(v);
@@ -193,6 +194,19 @@ async function checkManifestSignatures(v: Verification, signatures: readonly { k
   findings.done("manifest_signature");
 }
 
+/** Keys that came after the range, and so may have signed the manifest, follow from those of the range by rotations on record. */
+async function concludeRotations(v: Verification): Promise<void> {
+  const { findings, keys, manifest, first = 0, events } = v;
+  if (keys === undefined || manifest === undefined || events === 0) return;
+  const rotations = await Promise.all(manifest.rotations.map((record) => readRecord(v, record, "key.rotate")));
+  const ordered = keys.filter(({ role }) => role === "event").sort((a, b) => a.from - b.from);
+  for (const [at, key] of ordered.entries()) {
+    if (key.from < first + events) continue;
+    const said = rotations.some((event) => event?.details["new_kid"] === key.kid && event.kid === ordered[at - 1]?.kid && event.sequence === key.from - 1);
+    if (!said) findings.fault("keys", `${key.kid} came after the range, and no rotation on record says so`, { file: "keys.json" });
+  }
+}
+
 async function verifies({ keys, primitives }: Verification, kid: unknown, messages: readonly Uint8Array[], signature: unknown): Promise<boolean> {
   const key = keys?.find((candidate) => candidate.kid === kid && candidate.role === "event");
   const bytes = typeof signature === "string" ? fromBase64url(signature) : undefined;
@@ -248,13 +262,11 @@ async function concludeArtifacts(v: Verification): Promise<ErasedArtifact[]> {
 /** By artifact: events in the range, and records of later ones that the manifest brings, if they verify. */
 async function readErasures(v: Verification): Promise<Map<string, NotableEvent>> {
   const found = new Map<string, NotableEvent>();
-  const { keys = [], manifest, primitives, findings } = v;
-  const eventKeys = new Map(keys.filter(({ role }) => role === "event").map(({ kid, publicKey }) => [kid, publicKey]));
+  const { manifest, findings } = v;
   const later: NotableEvent[] = [];
   for (const record of manifest?.erasures ?? []) {
-    const rows = await checkRecords({ bytes: encoder.encode(record), first: 0 }, eventKeys, primitives);
-    const event = rows.faults.length === 0 ? (JSON.parse(new TextDecoder().decode(fromBase64url(record.split(".")[1]!))) as NotableEvent & { chain_id?: unknown }) : undefined;
-    if (event?.chain_id === manifest?.members.get("chain_id") && event?.event_type === "chain.anchor") later.push(event);
+    const event = await readRecord(v, record, "chain.anchor");
+    if (event !== undefined) later.push(event);
     else findings.fault("artifacts", "erasures holds a record that proves no erasure", { file: "manifest.json" });
   }
   for (const event of [...v.notable, ...later]) {
@@ -262,6 +274,18 @@ async function readErasures(v: Verification): Promise<Map<string, NotableEvent>>
     if (action === "artifact_erased" && typeof artifact_digest === "string" && typeof basis === "string" && basis !== "") found.set(artifact_digest, event);
   }
   return found;
+}
+
+type RecordedEvent = NotableEvent & { readonly sequence: number; readonly kid: string };
+
+/** The event of a record that stands outside the range, if its signature verifies and it is of this stream and type. */
+async function readRecord({ keys = [], manifest, primitives }: Verification, record: string, type: string): Promise<RecordedEvent | undefined> {
+  const eventKeys = new Map(keys.filter(({ role }) => role === "event").map(({ kid, publicKey }) => [kid, publicKey]));
+  const { faults, kids } = await checkRecords({ bytes: encoder.encode(record), first: 0 }, eventKeys, primitives);
+  if (faults.length > 0 || kids.length !== 1) return undefined;
+  const event = JSON.parse(new TextDecoder().decode(fromBase64url(record.split(".")[1]!))) as RecordedEvent & { chain_id?: unknown };
+  if (event.chain_id !== manifest?.members.get("chain_id") || event.event_type !== type) return undefined;
+  return { ...event, kid: kids[0]! };
 }
 
 /** The bundles that decided, and the authority material that was used, are among the artifacts. */
@@ -307,5 +331,5 @@ function concludeProfile(v: Verification): void {
   if (demands === undefined) return findings.fault("profile", `${JSON.stringify(name)} is no profile that this verifier knows`, { file });
   for (const kind of demands.artifacts) if (!manifest.kinds.has(kind)) findings.fault("profile", `${name} demands artifacts of the kind ${kind}`, { file });
   if (demands.chained && unchained !== undefined) findings.fault("profile", `${name} demands chained events: ${unchained.message}`, { file: "events.jsonl", index: unchained.index });
-  findings.done("profile", `${name}: ${BASELINE_FIELDS.length} fields of each event, and artifacts of the kinds ${demands.artifacts.join(", ")}`);
+  findings.done("profile", `${name}: ${BASELINE_FIELDS.length + (demands.chained ? CHAIN_FIELDS.length : 0)} fields of each event${demands.artifacts.length > 0 ? `, and artifacts of the kinds ${demands.artifacts.join(", ")}` : ""}`);
 }

@@ -15,6 +15,8 @@ export interface Manifest {
   readonly kinds: ReadonlyMap<string, number>;
   /** Records of events outside the range that say an artifact was erased. */
   readonly erasures: readonly string[];
+  /** Records of key rotations behind the range: they tie the key that signed the manifest to those that signed the records. */
+  readonly rotations: readonly string[];
   readonly signatures: readonly ManifestSignature[] | undefined;
   /** What may have been signed: the bytes as they stand without `signatures`, or the canonical form of that. */
   readonly signed: readonly Uint8Array[];
@@ -42,11 +44,11 @@ export function readManifest(bytes: Uint8Array, artifacts: DigestSet, findings: 
   const members = new Map<string, unknown>();
   const lists = new Lists(artifacts, findings);
   let signatures: Uint8Array | undefined;
-  const stream = new JsonStream({ files: "object", artifacts: "lists", erasures: "array" }, (path, json) => {
+  const stream = new JsonStream({ files: "object", artifacts: "lists", erasures: "array", rotations: "array" }, (path, json) => {
     const [name, second] = path as [string, string?];
     if (name === "files") lists.file(second!, parseJson(json));
     else if (name === "artifacts") lists.artifact(second!, parseJson(json));
-    else if (name === "erasures") lists.erasure(parseJson(json));
+    else if (name === "erasures" || name === "rotations") lists.record(name, parseJson(json));
     else members.set(name, parseJson(json));
     if (name === "signatures") signatures = json;
   });
@@ -68,7 +70,7 @@ class Lists {
   readonly #findings: Findings;
   readonly #files = new Map<string, Uint8Array>();
   readonly #kinds = new Map<string, number>();
-  readonly #erasures: string[] = [];
+  readonly #records = { erasures: [] as string[], rotations: [] as string[] };
 
   constructor(artifacts: DigestSet, findings: Findings) {
     this.#artifacts = artifacts;
@@ -95,13 +97,13 @@ class Lists {
     else this.#fault(`artifacts.${kind} refers to no file under artifacts/`);
   }
 
-  erasure(record: unknown): void {
-    if (typeof record === "string") this.#erasures.push(record);
-    else this.#fault("erasures holds what is no record");
+  record(list: "erasures" | "rotations", record: unknown): void {
+    if (typeof record === "string") this.#records[list].push(record);
+    else this.#fault(`${list} holds what is no record`);
   }
 
   result() {
-    return { files: this.#files, kinds: this.#kinds, erasures: this.#erasures };
+    return { files: this.#files, kinds: this.#kinds, ...this.#records };
   }
 
   #fault(message: string): void {

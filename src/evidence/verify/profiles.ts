@@ -10,20 +10,19 @@ export const BASELINE_FIELDS = [
 export const CHAIN_FIELDS = ["chain_id", "sequence", "prev_hash", "event_hash"] as const;
 
 export interface ProfileDemands {
-  /** Kinds under `manifest.artifacts` that must not be empty. */
+  /** Kinds under `manifest.artifacts` that must not be empty, beside what the events themselves point to. */
   readonly artifacts: readonly string[];
   /** Whether events must be chained. */
   readonly chained: boolean;
 }
 
-const ALWAYS = ["decision", "policy_bundle"];
-const CUSTODY = [...ALWAYS, "authority", "key_custody"];
+const CUSTODY = ["authority", "key_custody"];
 
 /** Each demands what the ones before it demand, and more. */
 export const PROFILES: { readonly [profile: string]: ProfileDemands | undefined } = {
   __proto__: null as never,
-  "ecs-evidence-baseline": { artifacts: ALWAYS, chained: false },
-  "ecs-evidence-admissible": { artifacts: ALWAYS, chained: true },
+  "ecs-evidence-baseline": { artifacts: [], chained: false },
+  "ecs-evidence-admissible": { artifacts: [], chained: true },
   "ecs-evidence-ncp": { artifacts: CUSTODY, chained: true },
   "ecs-evidence-regulated-ml": { artifacts: [...CUSTODY, "data_use_posture", "dataset_manifest", "model_provenance"], chained: true },
 };
