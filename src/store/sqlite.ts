@@ -256,13 +256,13 @@ class SqliteReader implements StoreReader {
   }
 
   states(kind: StateWrite["kind"], tenantId: string | undefined, limit: number, after?: { tenant_id: string; key: string }) {
-    const rows = this.#db
-      .prepare(
-        `SELECT tenant_id, key, value FROM states
-         WHERE kind = ?1 AND (?2 IS NULL OR tenant_id = ?2) AND (?3 IS NULL OR (tenant_id, key) > (?3, ?4))
-         ORDER BY tenant_id, key LIMIT ?5`,
-      )
-      .all(kind, tenantId ?? null, after?.tenant_id ?? null, after?.key ?? null, limit);
+    // Written for what is asked, so that it is a search of the primary key and never a scan of what lies before.
+    const clauses = ["kind = ?"];
+    const given: SQLInputValue[] = [kind];
+    if (tenantId !== undefined) (clauses.push("tenant_id = ?"), given.push(tenantId));
+    if (after !== undefined && after.tenant_id === tenantId) (clauses.push("key > ?"), given.push(after.key));
+    else if (after !== undefined) (clauses.push("(tenant_id, key) > (?, ?)"), given.push(after.tenant_id, after.key));
+    const rows = this.#db.prepare(`SELECT tenant_id, key, value FROM states WHERE ${clauses.join(" AND ")} ORDER BY tenant_id, key LIMIT ?`).all(...given, limit);
     return rows as unknown as { tenant_id: string; key: string; value: string }[];
   }
 
@@ -274,7 +274,7 @@ class SqliteReader implements StoreReader {
   }
 
   keys(): KeyRow[] {
-    const rows = this.#db.prepare("SELECT kid, role, jwk, created_at_ms, retired_at_ms FROM keys ORDER BY created_at_ms, kid").all();
+    const rows = this.#db.prepare("SELECT kid, role, jwk, created_at_ms, retired_at_ms FROM keys ORDER BY created_at_ms, role, kid").all();
     return rows.map((row) => ({ ...row, jwk: JSON.parse(row["jwk"] as string) })) as unknown as KeyRow[];
   }
 
