@@ -85,14 +85,20 @@ export interface CatalogueEntry {
 }
 
 const HOST_PACKAGE = "railgate.refusal.host";
+const EXTENSIONS = "railgate.extensions.";
 
 /**
  * The catalogue: what each code means, for all rules that refuse by it.
- * @throws Error where rules share a code but not its class, message and solution. What the host says has the last word.
+ * @throws Error where rules share a code but not its class, message and solution (what the host says has the last word),
+ *   and where an extension uses a code that is not its own.
  */
 export function catalogueOf(rules: readonly Rule[]): Record<string, CatalogueEntry> {
   const byCode = Map.groupBy(rules, ({ code }) => code);
   const entries = [...byCode].map(([code, sharing]): [string, CatalogueEntry] => {
+    const extension = sharing.find((rule) => rule.package.startsWith(EXTENSIONS));
+    if (extension && sharing.some((rule) => rule.package !== extension.package)) {
+      throw new Error(`${extension.file}:${extension.row}: the code ${code} of ${extension.rule} is taken; an extension needs codes of its own`);
+    }
     const words = sharing.find((rule) => rule.package === HOST_PACKAGE) ?? sharing[0]!;
     const differing = sharing.find((rule) => rule.class !== words.class || (words.package !== HOST_PACKAGE && (rule.message !== words.message || rule.solution !== words.solution)));
     if (differing) throw new Error(`${differing.file}:${differing.row}: ${differing.rule} shares the code ${code} with ${words.rule}, so class, message and solution must be the same`);

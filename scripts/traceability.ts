@@ -35,6 +35,7 @@ export const ELSEWHERE: readonly Elsewhere[] = [
   { sentence: "Admission MUST validate", by: "every refusal is in the artifact of a `workload.refuse` event", tests: [ADMISSION] },
   { sentence: "Envelope lifecycle events", by: "`railgate.lifecycle`; `workload.envelope.*` events", tests: ["policy/railgate/lifecycle/lifecycle_test.rego"] },
   { sentence: "Evidence: admission decision", by: "the event's `policy_snapshot_id`, `outcome` and artifact; SUP-01, SUP-04", tests: ["test/evidence/ledger.test.ts"] },
+  { sentence: "Enforced network/policy posture", by: "CTR-05, TEN-01: asked of every envelope kind", tests: [ADMISSION] },
   { sentence: "Required when policy mandates hardware", by: "`settings.triggers` to tee; ENV-03", tests: [ADMISSION] },
   { sentence: "Evidence MUST be recorded", by: "TEE-03, TEE-04, the obligation `reattest`; `workload.attestation` events", tests: [ADMISSION, "policy/railgate/lifecycle/lifecycle_test.rego"] },
   { sentence: "Envelope events MUST use", by: "src/core/event.ts", tests: ["test/evidence/ledger.test.ts"] },

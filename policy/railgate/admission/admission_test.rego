@@ -82,6 +82,20 @@ test_a_vm_and_a_tee_are_judged_by_their_own_rules if {
 	rules_of(tee) == ["TEE-02"]
 }
 
+test_every_subject_is_heard if {
+	changed := fixture.with_set(fixture.container, {
+		"/request/workload/risk": "high",
+		"/request/workload/governance_profile": "ncp",
+		"/request/workload/network/default_deny": false,
+		"/request/workload/dependencies/0/available": false,
+		"/request/workload/envelope/container/runtime": "runc",
+		"/request/placement/jurisdiction": "US",
+		"/facts/artifacts/0/pinned": false,
+		"/context/policy/age_s": 86401,
+	})
+	rules_of(changed) == ["AUT-01", "CTR-01", "CTR-05", "DEP-02", "ENV-03", "JUR-01", "JUR-02", "POL-02", "SUP-01"]
+}
+
 rules_of(request) := rules if {
 	refusals := admission.decision.refusals with input as request
 	rules := [refusal.rule | some refusal in refusals]

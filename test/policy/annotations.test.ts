@@ -1,0 +1,137 @@
+// Lints the METADATA and the shape of the policies: what the catalogue, the reference and the fast path rely on.
+import { existsSync, globSync, readFileSync } from "node:fs";
+import test from "ava";
+import { catalogueOf, readAnnotations, REFUSAL_CLASSES, type Rule } from "../../scripts/annotations.ts";
+import { generated, outdated } from "../../scripts/generate.ts";
+import { ELSEWHERE, normal, rulesOf, sentencesOf } from "../../scripts/traceability.ts";
+
+const { rules, entrypoints } = await readAnnotations();
+const admissionRules = rules.filter((rule) => rule.package.startsWith("railgate.refusal."));
+const where = ({ file, row, rule }: Rule) => `${file}:${row} ${rule}`;
+const specification = readFileSync("docs/spec/ws3-execution-envelopes.md", "utf8");
+
+test("every rule has every annotation, and one of the six classes", (t) => {
+  for (const rule of rules) {
+    for (const field of ["rule", "code", "title", "description", "shortName", "message", "solution", "source"] as const) {
+      t.not(rule[field], "", `${where(rule)} has no ${field}`);
+    }
+    t.true(REFUSAL_CLASSES.includes(rule.class), `${where(rule)}: ${rule.class} is no class`);
+  }
+});
+
+test("admission has every rule of the law once, with its code and class", (t) => {
+  const table = admissionRules.map((rule) => `${rule.rule} ${rule.code} ${rule.class}`).sort();
+  t.deepEqual(table, [
+    "AUT-01 authority_missing authority_missing_or_invalid",
+    "AUT-02 authority_invalid authority_missing_or_invalid",
+    "AUT-03 delegation_invalid delegation_invalid",
+    "CRP-01 partition_not_designated dependency_unavailable_fail_closed",
+    "CTR-01 runtime_not_hardened policy_denied",
+    "CTR-02 confinement_missing policy_denied",
+    "CTR-03 root_filesystem_writable policy_denied",
+    "CTR-04 privilege_excessive policy_denied",
+    "CTR-05 network_not_isolated policy_denied",
+    "DEP-01 dependency_undeclared evidence_precondition_failed",
+    "DEP-02 dependency_unavailable dependency_unavailable_fail_closed",
+    "ENV-01 envelope_undeclared policy_denied",
+    "ENV-02 envelope_unknown policy_denied",
+    "ENV-03 envelope_insufficient policy_denied",
+    "ENV-04 workload_unclassified policy_denied",
+    "EVI-01 evidence_unavailable dependency_unavailable_fail_closed",
+    "JUR-01 jurisdiction_denied jurisdiction_denied",
+    "JUR-02 residency_violated jurisdiction_denied",
+    "POL-01 policy_unavailable dependency_unavailable_fail_closed",
+    "POL-02 policy_stale dependency_unavailable_fail_closed",
+    "POL-03 policy_error dependency_unavailable_fail_closed",
+    "SUP-01 artifact_unpinned evidence_precondition_failed",
+    "SUP-04 artifact_unverified evidence_precondition_failed",
+    "TEE-01 attestation_incomplete evidence_precondition_failed",
+    "TEE-02 attestation_failed evidence_precondition_failed",
+    "TEE-03 attestation_stale evidence_precondition_failed",
+    "TEE-04 reattestation_interval_invalid policy_denied",
+    "TEN-01 tenant_isolation_violated policy_denied",
+    "VM-01 hypervisor_not_allowed policy_denied",
+    "VM-02 boot_unverified evidence_precondition_failed",
+    "VM-03 attestation_missing evidence_precondition_failed",
+    "VM-04 attestation_incomplete evidence_precondition_failed",
+  ]);
+});
+
+test("rules that share a code share its words, and a collision is caught", (t) => {
+  t.notThrows(() => catalogueOf(rules));
+  const hardened = rules.find(({ rule }) => rule === "CTR-01")!;
+  t.throws(() => catalogueOf([...rules, { ...hardened, rule: "CTR-99", message: "Something else." }]), { message: /CTR-99 shares the code runtime_not_hardened with CTR-01/ });
+  t.throws(() => catalogueOf([...rules, { ...hardened, rule: "ACME-01", package: "railgate.extensions.acme" }]), { message: /runtime_not_hardened of ACME-01 is taken/ });
+});
+
+test("a refusal is made with the rule, code and class of its METADATA, and asks the predicate named there", (t) => {
+  for (const rule of admissionRules.filter(({ package: name }) => name !== "railgate.refusal.host")) {
+    const body = bodyAfter(rule);
+    t.true(body.startsWith(`refusals contains lib.${rule.class}(`), where(rule));
+    t.true(/\(\s*"([^"]+)",\s*"([^"]+)"/.exec(body)?.slice(1).join() === `${rule.rule},${rule.code}`, where(rule));
+    t.regex(body, new RegExp(`if \\{\\n\\tnot ${rule.shortName}\\(`), `${where(rule)} does not begin with its predicate`);
+  }
+});
+
+test("`sound` of each subject asks every predicate of its rules", (t) => {
+  for (const rule of admissionRules.filter(({ package: name }) => name !== "railgate.refusal.host")) {
+    const sound = /^sound\([\s\S]*?\n\}\n\n/m.exec(readFileSync(rule.file, "utf8"))?.[0] ?? "";
+    t.true(sound.includes(`\t${rule.shortName}(`), `${where(rule)}: sound does not ask ${rule.shortName}`);
+  }
+});
+
+/** The source of a rule up to the next blank line. */
+function bodyAfter({ file, row }: Rule): string {
+  const lines = readFileSync(file, "utf8").split("\n").slice(row - 1);
+  const from = lines.findIndex((line) => !line.startsWith("#"));
+  return lines.slice(from, lines.indexOf("", from)).join("\n");
+}
+
+test("a negation is never of a lookup, which would pass in silence where its key is missing", (t) => {
+  for (const file of lawFiles()) {
+    for (const [i, line] of readFileSync(file, "utf8").split("\n").entries()) {
+      t.notRegex(line, /^\s*not [\w.]+\[(?:lib|input|data)\b/, `${file}:${i + 1}`);
+    }
+  }
+});
+
+test("nothing on the way of a decision formats, matches or walks", (t) => {
+  for (const file of lawFiles()) t.notRegex(readFileSync(file, "utf8"), /\b(?:sprintf|regex\.|walk\(|glob\.)/, file);
+});
+
+function lawFiles(): string[] {
+  return globSync("policy/railgate/{admission,envelope,exception,lib,refusal}/**/*.rego").filter((file) => !file.endsWith("_test.rego"));
+}
+
+test("every policy file says on its first line what it is for", (t) => {
+  for (const file of globSync("policy/railgate/**/*.rego")) t.regex(readFileSync(file, "utf8"), /^# \S/, file);
+});
+
+test("there is one entrypoint for each kind of decision", (t) => {
+  t.true(entrypoints.includes("railgate/admission/decision"));
+  t.deepEqual(entrypoints, entrypoints.filter((name) => name.endsWith("/decision")));
+});
+
+test("every sentence of the specification is traced to a rule or to what else fulfils it", (t) => {
+  for (const { sentence } of sentencesOf(specification)) {
+    const traced = rulesOf(sentence, rules).length > 0 || ELSEWHERE.some((entry) => normal(sentence).startsWith(normal(entry.sentence)));
+    t.true(traced, sentence);
+  }
+});
+
+test("every rule of admission names the sentence it implements, word for word", (t) => {
+  const sentences = sentencesOf(specification).map(({ sentence }) => normal(sentence));
+  for (const rule of admissionRules) t.true(sentences.some((sentence) => sentence.includes(normal(rule.source))), `${where(rule)}: ${rule.source}`);
+});
+
+test("the tests that traceability names exist", (t) => {
+  for (const { sentence, tests } of ELSEWHERE) for (const file of tests) t.true(existsSync(file), `${sentence}: ${file}`);
+});
+
+test("generated files are current", async (t) => {
+  t.deepEqual(outdated(await generated()), []);
+});
+
+test("what is not current is named", (t) => {
+  t.deepEqual(outdated(new Map([["docs/rules.md", "other"], ["docs/none.md", ""]])), ["docs/rules.md", "docs/none.md"]);
+});

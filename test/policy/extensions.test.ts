@@ -1,0 +1,42 @@
+// The example extension, built in: it adds its refusal by OPA and by WASM, and can take none away.
+import { cpSync } from "node:fs";
+import { join } from "node:path";
+import test from "ava";
+import { bases, changed } from "./corpus.ts";
+import { compileLaw, decideByOpa, inDirectory, opa, type Decision } from "./law.ts";
+
+const EXAMPLES = ["policy", "examples/extensions"];
+const risky = changed(bases.vm, {}, []);
+const riskyAndWrong = changed(bases.vm, { "/request/workload/envelope/vm/hypervisor/type": "x" }, []);
+
+test("the build and the decision need no extension", async (t) => {
+  const [decision] = await decideByOpa([risky]);
+  t.is(decision?.outcome, "accepted");
+});
+
+test("an extension adds its refusal to the others, in both evaluators", async (t) => {
+  const law = await inDirectory(async (directory) => {
+    cpSync("policy", directory, { recursive: true });
+    cpSync("examples/extensions", join(directory, "railgate/extensions"), { recursive: true });
+    return compileLaw([directory]);
+  });
+  const inputs = [risky, riskyAndWrong, bases.container];
+  const decisions = await decideByOpa(inputs, EXAMPLES);
+  t.deepEqual(inputs.map((input) => law(input) as Decision), decisions);
+  t.deepEqual(decisions.map(({ refusals }) => refusals.map(({ rule, code, pointer, params }) => ({ rule, code, pointer, params }))), [
+    [{ rule: "ACME-01", code: "acme_quota_exceeded", pointer: "/workload/risk", params: { tenant: "acme" } }],
+    [
+      { rule: "ACME-01", code: "acme_quota_exceeded", pointer: "/workload/risk", params: { tenant: "acme" } },
+      { rule: "VM-01", code: "hypervisor_not_allowed", pointer: "/workload/envelope/vm/hypervisor/type", params: { hypervisor: "x" } },
+    ],
+    [],
+  ]);
+});
+
+test("an extension that asks for its own decision is refused by the compiler", async (t) => {
+  await inDirectory(async (directory) => {
+    const { writeFileSync } = await import("node:fs");
+    writeFileSync(join(directory, "loop.rego"), "package railgate.extensions.loop\n\nrefusals contains 1 if data.railgate.admission.decision.outcome == \"accepted\"\n");
+    await t.throwsAsync(opa("check", "policy/railgate", directory), { message: /recursi/ });
+  });
+});
