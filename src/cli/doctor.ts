@@ -41,7 +41,7 @@ const NAME_WIDTH = "private keys".length;
 
 function write(out: Output, { check, status, message, cure }: Finding): void {
   const paint = { ok: out.colour.green, warn: out.colour.yellow, fail: out.colour.red }[status];
-  out.line(`${paint(status.padEnd(4))}  ${check.padEnd(NAME_WIDTH)}  ${safe(message)}`);
+  out.hanging(`${paint(status.padEnd(4))}  ${check.padEnd(NAME_WIDTH)}  `, safe(message));
   if (cure !== undefined) out.labelled("cure", safe(cure), 3);
 }
 export type { Check };

@@ -1,6 +1,6 @@
 // A decision as a person wants to read it: what came out, why, where in the request, and what would cure it.
 import type { Decision, ExplainedRefusal, Obligation } from "../core/schema/decision.ts";
-import { safe, type Output } from "./output.ts";
+import { safe, visible, type Output } from "./output.ts";
 
 const LABEL_WIDTH = "Envelope".length;
 const VALUE_LENGTH_MAX = 60;
@@ -34,7 +34,9 @@ function writeEnvelope(out: Output, { envelope }: Decision): void {
 function writeRefusals(out: Output, refusals: readonly ExplainedRefusal[], request: unknown): void {
   for (const { rule, code, title, message, solution, pointer } of refusals) {
     out.line();
-    out.line(`${out.colour.red(rule)}  ${out.colour.bold(safe(title))}  ${out.colour.dim(safe(code))}`);
+    const heading = `${out.colour.red(rule)}  ${out.colour.bold(safe(title))}`;
+    const fits = visible(heading).length + 2 + code.length <= out.columns;
+    out.line(`${heading}${fits ? "  " : `\n${" ".repeat(rule.length + 2)}`}${out.colour.dim(safe(code))}`);
     out.labelled("What", safe(message), 1, 5);
     if (pointer !== "") {
       out.labelled("Where", safe(pointer), 1, 5);

@@ -4,6 +4,7 @@ type Paint = (text: string) => string;
 export type Palette = { readonly bold: Paint; readonly dim: Paint; readonly red: Paint; readonly green: Paint; readonly yellow: Paint };
 
 const LINE_COLUMNS_MAX = 100;
+const COLUMNS_MIN = 20;
 const INDENT = "  ";
 
 const paint = (open: number, close: number): Paint => (text) => `\x1b[${open}m${text}\x1b[${close}m`;
@@ -23,9 +24,9 @@ export class Output {
     this.#stderr = stderr;
   }
 
-  /** How wide a line may be; prose is easier to read in lines that aren't too long. */
+  /** How wide a line may be: prose is easier to read in lines that aren't too long, and to search in lines that aren't broken. */
   get columns(): number {
-    return Math.min(this.#stdout.columns ?? LINE_COLUMNS_MAX, LINE_COLUMNS_MAX);
+    return this.#stdout.isTTY ? Math.min(this.#stdout.columns || LINE_COLUMNS_MAX, LINE_COLUMNS_MAX) : Infinity;
   }
 
   line(text = ""): void {
@@ -56,10 +57,14 @@ export class Output {
 
   /** A label, and text wrapped beside it. */
   labelled(label: string, text: string, indent = 0, labelWidth = label.length): void {
-    const before = INDENT.repeat(indent);
-    const hang = " ".repeat(before.length + labelWidth + 2);
-    const lines = wrap(text, Math.max(this.columns - hang.length, 20));
-    lines.forEach((line, index) => this.line(index === 0 ? `${before}${this.colour.dim(label.padEnd(labelWidth))}  ${line}` : hang + line));
+    this.hanging(`${INDENT.repeat(indent)}${this.colour.dim(label.padEnd(labelWidth))}  `, text);
+  }
+
+  /** Text wrapped beside what comes before it. */
+  hanging(before: string, text: string): void {
+    const width = visible(before).length;
+    const lines = wrap(text, Math.max(this.columns - width, COLUMNS_MIN));
+    lines.forEach((line, index) => this.line((index === 0 ? before : " ".repeat(width)) + line));
   }
 }
 
@@ -76,7 +81,8 @@ export function row(cells: readonly string[], widths: readonly number[]): string
     .trimEnd();
 }
 
-const visible = (text: string) => text.replaceAll(/\x1b\[\d+m/g, "");
+/** Without colour. */
+export const visible = (text: string) => text.replaceAll(/\x1b\[\d+m/g, "");
 
 function wrap(text: string, columns: number): string[] {
   const lines: string[] = [];

@@ -31,10 +31,10 @@ export async function railgate(args: readonly string[], given: Given = {}): Prom
   return ran;
 }
 
-/** The same on a terminal: output as a person sees it, standard error with it. */
-export async function railgateOnTerminal(args: readonly string[], { cwd = emptyDir(), env = {} }: Given = {}): Promise<Ran> {
+/** The same on a terminal so wide: output as a person sees it, standard error with it. */
+export async function railgateOnTerminal(args: readonly string[], { cwd = emptyDir(), env = {} }: Given = {}, columns = 120): Promise<Ran> {
   const words = [process.execPath, MAIN, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
-  const child = spawn("script", ["-qec", words, "/dev/null"], { cwd, env: { ...BARE, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn("script", ["-qec", `stty cols ${columns}; ${words}`, "/dev/null"], { cwd, env: { ...BARE, ...env }, stdio: ["ignore", "pipe", "pipe"] });
   let stdout = "";
   child.stdout.on("data", (data: Buffer) => (stdout += data.toString()));
   const [code] = (await once(child, "close")) as [number | null];
