@@ -1,5 +1,5 @@
 // A real listener over a data directory of its own, and calls to it in which every header can be chosen.
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request as httpRequest, type IncomingHttpHeaders, type RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { createConnection } from "node:net";
@@ -38,7 +38,12 @@ export interface Started extends Served {
   call(method: string, path: string, call?: Call): Promise<Answered>;
 }
 
-export const emptyDir = (): string => mkdtempSync(join(tmpdir(), "railgate-http-"));
+/** Gone again when the tests end. */
+export function emptyDir(): string {
+  const dir = mkdtempSync(join(tmpdir(), "railgate-http-"));
+  process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
 
 /** Serves on a port of its own; `settings` is what stands in opa.yaml under `railgate`, `more` beside it. */
 export async function start(settings: object = {}, options: ServeOptions = {}, more: object = {}): Promise<Started> {
