@@ -15,6 +15,7 @@ import type { AdmissionRequest } from "./core/schema/request.ts";
 import type { LifecycleCommand, LifecycleDecision, Workload } from "./core/workload.ts";
 import type { Entry, Ledger, Receipt } from "./evidence/ledger.ts";
 import type { StateView } from "./evidence/state.ts";
+import type { StateWrite } from "./store/store.ts";
 import { EvaluationError } from "./policy/evaluator.ts";
 import type { Policy } from "./policy/policy.ts";
 import type { Trust } from "./trust.ts";
@@ -67,6 +68,26 @@ export class CommandAnswer<D extends { readonly outcome: "accepted" | "refused" 
   }
 }
 
+/** A lifecycle command, decided and not yet durable. */
+export interface LifecycleOutcome {
+  readonly decision: LifecycleDecision;
+  readonly explanation: Explanation | null;
+  /** As the command left it; null where it was never admitted. */
+  readonly workload: Workload | null;
+}
+
+/** A mesh command, decided and not yet durable. */
+export interface MeshOutcome {
+  readonly decision: MeshDecision;
+  readonly explanation: Explanation | null;
+  /** null where the mesh was never defined. */
+  readonly before: Mesh | null;
+  readonly after: Mesh | null;
+}
+
+/** Further state that commits with a command's event, made once the command is decided and before it is durable. */
+export type Alongside<O> = (outcome: O, eventId: string) => readonly StateWrite[];
+
 /** Which policy decides, and when its source last confirmed it (null: it has no remote source, so no age). */
 export interface ActivePolicy {
   readonly policy: Policy | null;
@@ -106,6 +127,9 @@ interface Decided<I, D> {
   readonly problem: string | undefined;
 }
 
+/** See {@link Alongside}. */
+type Beside<I, D> = (decided: Decided<I, D>, eventId: string) => readonly StateWrite[];
+
 type Outcome = { readonly outcome: "accepted" | "refused" };
 
 const encoder = new TextEncoder();
@@ -123,14 +147,15 @@ export class Gate {
    * @returns when the decision is signed and durable.
    * @throws EvidenceUnavailableError EVI-01: it could not be made durable, and nothing was admitted.
    */
-  async admit(request: AdmissionRequest, caller: Caller, trace: Trace = {}): Promise<Admission> {
-    const [answer] = await this.admitAll([request], caller, trace);
+  async admit(request: AdmissionRequest, caller: Caller, trace: Trace = {}, alongside?: Alongside<Decision>): Promise<Admission> {
+    const [answer] = await this.admitAll([request], caller, trace, alongside);
     return answer!;
   }
 
   /** As `admit`, for several: decided in order, each seeing what the ones before it changed, in one commit. */
-  async admitAll(requests: readonly AdmissionRequest[], caller: Caller, trace: Trace = {}): Promise<Admission[]> {
-    const decided = await this.#run(requests.map((request) => admission(request, caller)), caller, trace);
+  async admitAll(requests: readonly AdmissionRequest[], caller: Caller, trace: Trace = {}, alongside?: Alongside<Decision>): Promise<Admission[]> {
+    const commands = requests.map((request) => admission(request, caller));
+    const decided = await this.#run(commands, caller, trace, alongside && (({ decision, catalogue }, id) => alongside(explain(decision, catalogue), id)));
     return decided.map(({ decision, catalogue, receipt }) => {
       this.#parts.observe.decided(decision);
       return new Admission(explain(decision, catalogue), receipt);
@@ -150,49 +175,60 @@ export class Gate {
    * @returns the answer, accepted or refused, and the workload as it left it; null where it was never admitted.
    * @throws EvidenceUnavailableError EVI-01; nothing changed.
    */
-  async lifecycle(request: LifecycleCommand, tenantId: string, caller: Caller, trace: Trace = {}): Promise<{ answer: CommandAnswer<LifecycleDecision>; workload: Workload | null }> {
+  async lifecycle(request: LifecycleCommand, tenantId: string, caller: Caller, trace: Trace = {}, alongside?: Alongside<LifecycleOutcome>): Promise<{ answer: CommandAnswer<LifecycleDecision>; workload: Workload | null }> {
     const command = lifecycleCommand(request, tenantId, trace.traceId);
-    return { answer: await this.#answer(command, caller, trace), workload: command.after };
+    const answer = await this.#answer(command, caller, trace, alongside && ((made, id) => alongside({ ...made, workload: command.after }, id)));
+    return { answer, workload: command.after };
   }
 
   /**
    * Commands a mesh (spec law §5).
-   * @param expectedRevision decide only if the mesh is still at this revision (`If-Match`).
+   * @param expected decide only if it holds of the mesh's revision (`If-Match`), which is 0 before the mesh is defined.
    * @returns the answer, accepted or refused, and the mesh before and after it; null where it was never defined.
    * @throws RevisionError the mesh has moved on; nothing was decided.
    * @throws EvidenceUnavailableError EVI-01; nothing changed.
    */
-  async mesh(request: MeshCommand, tenantId: string, caller: Caller, trace: Trace = {}, expectedRevision?: number): Promise<{ answer: CommandAnswer<MeshDecision>; before: Mesh | null; after: Mesh | null }> {
-    const command = meshCommand(request, tenantId, trace.traceId, expectedRevision);
-    return { answer: await this.#answer(command, caller, trace), before: command.before, after: command.after };
+  async mesh(request: MeshCommand, tenantId: string, caller: Caller, trace: Trace = {}, expected?: (revision: number) => boolean, alongside?: Alongside<MeshOutcome>): Promise<{ answer: CommandAnswer<MeshDecision>; before: Mesh | null; after: Mesh | null }> {
+    const command = meshCommand(request, tenantId, trace.traceId, expected);
+    const answer = await this.#answer(command, caller, trace, alongside && ((made, id) => alongside({ ...made, before: command.before, after: command.after }, id)));
+    return { answer, before: command.before, after: command.after };
   }
 
-  /** A tenant's meshes as they are now, decided but not yet durable commands included. */
+  /**
+   * A tenant's meshes, as far as they are durable: a read shows nothing that a crash could take back.
+   * @throws EvidenceUnavailableError the store cannot be read.
+   */
   meshes(tenantId: string): ReadonlyMap<string, Mesh> {
-    return this.#parts.states.meshes(tenantId);
+    return this.#parts.states.durableMeshes(tenantId);
   }
 
-  async #answer<I, D extends SingleRefusal & { readonly params: { readonly [name: string]: unknown } }>(command: Command<I, D>, caller: Caller, trace: Trace): Promise<CommandAnswer<D>> {
-    const [decided] = await this.#run([command], caller, trace);
-    const { decision, catalogue, receipt } = decided!;
-    return new CommandAnswer(decision, decision.error_code === null ? null : explainRefusal(decision.error_code, decision.params, catalogue), receipt);
+  async #answer<I, D extends SingleRefusal & { readonly params: { readonly [name: string]: unknown } }>(
+    command: Command<I, D>,
+    caller: Caller,
+    trace: Trace,
+    alongside?: Alongside<{ decision: D; explanation: Explanation | null }>,
+  ): Promise<CommandAnswer<D>> {
+    const made = ({ decision, catalogue }: Decided<I, D>) => ({ decision, explanation: decision.error_code === null ? null : explainRefusal(decision.error_code, decision.params, catalogue) });
+    const [decided] = await this.#run([command], caller, trace, alongside && ((decided, id) => alongside(made(decided), id)));
+    const { decision, explanation } = made(decided!);
+    return new CommandAnswer(decision, explanation, decided!.receipt);
   }
 
   /** Commands of one caller, and what follows from them, in one commit. */
-  async #run<I, D extends Outcome>(commands: readonly Command<I, D>[], caller: Caller, trace: Trace) {
+  async #run<I, D extends Outcome>(commands: readonly Command<I, D>[], caller: Caller, trace: Trace, alongside?: Beside<I, D>) {
     const { ledger, states, trust, now } = this.#parts;
     const tokens = await Promise.all(commands.map((command) => command.verify(trust, now())));
     // From here to the append nothing is awaited, so that decisions are linked in the order they are made.
     const { steps, receipts } = states.attempt(() => {
       const entries: Entry[] = [];
-      const take = <J, E extends Outcome>(command: Command<J, E>, known: Tokens) => {
-        const { decided, entry } = this.#step(command, this.#decide(command, caller, known), trace, ledger.appended + entries.length + 1);
+      const take = <J, E extends Outcome>(command: Command<J, E>, known: Tokens, beside?: Beside<J, E>) => {
+        const { decided, entry } = this.#step(command, this.#decide(command, caller, known), trace, ledger.appended + entries.length + 1, beside);
         entries.push(entry);
         const place = entries.length - 1;
         for (const next of command.followUps?.(states, decided.decision) ?? []) take(next, NO_TOKENS);
         return { decided, place };
       };
-      const steps = commands.map((command, i) => take(command, tokens[i]!));
+      const steps = commands.map((command, i) => take(command, tokens[i]!, alongside));
       return { steps, receipts: ledger.append(entries) };
     });
     const durable = await Promise.all(receipts);
@@ -236,18 +272,18 @@ export class Gate {
   }
 
   /** Step. A decision that would break an invariant is refused in the law's place (POL-03), and evidenced. */
-  #step<I, D extends Outcome>(command: Command<I, D>, decided: Decided<I, D>, trace: Trace, ticket: number): { decided: Decided<I, D>; entry: Entry } {
+  #step<I, D extends Outcome>(command: Command<I, D>, decided: Decided<I, D>, trace: Trace, ticket: number, beside?: Beside<I, D>): { decided: Decided<I, D>; entry: Entry } {
     try {
-      return { decided, entry: this.#evidence(command, decided, trace, ticket) };
+      return { decided, entry: this.#evidence(command, decided, trace, ticket, beside) };
     } catch (error) {
       if (!(error instanceof InvariantError)) throw error;
       const refused = { ...decided, ...refusedByHost(command, "policy_error", error.message) };
-      return { decided: refused, entry: this.#evidence(command, refused, trace, ticket) };
+      return { decided: refused, entry: this.#evidence(command, refused, trace, ticket, beside) };
     }
   }
 
   /** What the decision changes, and the event that says so. */
-  #evidence<I, D extends Outcome>(command: Command<I, D>, decided: Decided<I, D>, trace: Trace, ticket: number): Entry {
+  #evidence<I, D extends Outcome>(command: Command<I, D>, decided: Decided<I, D>, trace: Trace, ticket: number, beside?: Beside<I, D>): Entry {
     const { situation, input, decision } = decided;
     const { nowMs, caller, tokens, context } = situation;
     const { event_type, outcome = decision.outcome, subject, refusal, details } = command.statement(input, decision, this.#parts.states, situation);
@@ -270,6 +306,7 @@ export class Gate {
       details: { ...details, ...(trace.requestId && { request_id: trace.requestId }), ...(trace.traceId && { trace_id: trace.traceId }) },
     };
     const states = command.fold(this.#parts.states, draft, ticket);
+    if (beside) states.push(...beside(decided, draft.id));
     if (decided.problem !== undefined) this.#parts.observe.policyFailed(decided.problem, draft.id);
     const blobs = tokens === NO_TOKENS ? [] : [tokens.snapshot];
     return { draft, artifact, artifactDigest, workloadId: command.workloadId, occurredAtMs: nowMs, blobs, states };

@@ -9,9 +9,12 @@ import { NO_TOKENS, refusalOf, type Command } from "./command.ts";
 /** The caller decided on a mesh that has moved on since (`If-Match`); nothing was decided, and nothing is on record. */
 export class RevisionError extends RailgateError {
   static override code = "revision_conflict";
+  /** The mesh's revision now; 0: it was never defined. */
+  readonly revision: number;
 
   constructor(meshId: string, revision: number) {
-    super(`mesh ${meshId} is at revision ${revision}; read it again and decide anew`);
+    super(revision === 0 ? `The mesh ${meshId} is not defined.` : `The mesh ${meshId} is at revision ${revision}; read it again and decide anew.`);
+    this.revision = revision;
   }
 }
 
@@ -30,8 +33,8 @@ export interface MeshStep extends Command<MeshInput, MeshDecision> {
   readonly after: Mesh | null;
 }
 
-/** @param expectedRevision decide only if the mesh is still at this revision. */
-export function meshCommand(request: MeshCommand, tenantId: string, correlationId?: string, expectedRevision?: number): MeshStep {
+/** @param expected decide only if it holds of the mesh's revision, which is 0 before the mesh is defined. */
+export function meshCommand(request: MeshCommand, tenantId: string, correlationId?: string, expected?: (revision: number) => boolean): MeshStep {
   const workloadId = "workload_id" in request ? request.workload_id : null;
   let before: Mesh | null = null;
   let after: Mesh | null = null;
@@ -49,7 +52,8 @@ export function meshCommand(request: MeshCommand, tenantId: string, correlationI
     verify: () => Promise.resolve(NO_TOKENS),
     input: (states, { context }) => {
       before = after = states.meshes(tenantId).get(request.mesh_id) ?? null;
-      if (expectedRevision !== undefined && (before?.revision ?? 0) !== expectedRevision) throw new RevisionError(request.mesh_id, before?.revision ?? 0);
+      const revision = before?.revision ?? 0;
+      if (expected && !expected(revision)) throw new RevisionError(request.mesh_id, revision);
       const workload = workloadId === null ? undefined : states.workload(tenantId, workloadId);
       return { request, facts: meshFacts(before, request, meshAdmission(workload ?? null)), context };
     },
@@ -64,9 +68,9 @@ export function meshCommand(request: MeshCommand, tenantId: string, correlationI
       refusal: refusalOf(decision),
       details: meshDetails(before, request, decision),
     }),
-    fold: (states, draft) => {
+    fold: (states, draft, ticket) => {
       after = step(before, draft);
-      return after === null || after === before ? [] : states.setMesh(tenantId, after, meshChanges(before, after, draft));
+      return after === null || after === before ? [] : states.setMesh(tenantId, after, meshChanges(before, after, draft), ticket);
     },
   };
 }

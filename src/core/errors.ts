@@ -57,14 +57,23 @@ export class RefusedError extends RailgateError {
   static override code: string = "refused";
   /** HTTP status of the problem: 404, 409 or 422. */
   readonly status: number;
+  /** What the code means, in a line. */
+  readonly title: string;
+  /** What would cure it. */
+  readonly solution: string;
+  /** Where in the command the fault lies, RFC 6901; "" is the whole of it. */
+  readonly pointer: string;
   readonly event: EvidenceEvent;
   /** The signed record, a compact JWS. */
   readonly receipt: string;
 
-  constructor(message: string, refused: { code: string; status: number; event: EvidenceEvent; receipt: string }) {
+  constructor(message: string, refused: { code: string; status: number; title: string; solution: string; pointer: string; event: EvidenceEvent; receipt: string }) {
     super(message);
     this.code = refused.code;
     this.status = refused.status;
+    this.title = refused.title;
+    this.solution = refused.solution;
+    this.pointer = refused.pointer;
     this.event = refused.event;
     this.receipt = refused.receipt;
   }

@@ -3,7 +3,7 @@ import type { Static, TSchema } from "typebox";
 import { Compile, type Validator } from "typebox/compile";
 import { RequestError } from "./errors.ts";
 import { explain } from "./schema/explain.ts";
-import { ElevationBodySchema, PlacementBodySchema, TopologyBodySchema } from "./schema/mesh.ts";
+import { ElevationBodySchema, PlacementBodySchema, TopologyBodySchema, type TopologyBody } from "./schema/mesh.ts";
 import { AdmissionRequestSchema } from "./schema/request.ts";
 import { AttestationBodySchema, LifecycleBodySchema } from "./schema/workload.ts";
 
@@ -24,8 +24,20 @@ export function parser<S extends TSchema>(schema: S): (value: unknown) => Static
 /** `POST /v1/admissions` (spec: the admission request). */
 export const parseAdmissionRequest = parser(AdmissionRequestSchema);
 
-/** `PUT /v1/meshes/{mesh_id}/topology`: only that there are rails; the law judges them. */
-export const parseTopologyBody = parser(TopologyBodySchema);
+/** What of a topology an event, which names it in full, has room for. */
+export const TOPOLOGY_BYTES_MAX = 40_000;
+
+const parseTopology = parser(TopologyBodySchema);
+
+/**
+ * `PUT /v1/meshes/{mesh_id}/topology`: only that there are rails; the law judges them. Throws RequestError 413 where they
+ * are larger, written as JSON, than `TOPOLOGY_BYTES_MAX`: several hundred rails.
+ */
+export function parseTopologyBody(value: unknown): TopologyBody {
+  const body = parseTopology(value);
+  if (Buffer.byteLength(JSON.stringify(body.rails)) > TOPOLOGY_BYTES_MAX) throw new RequestError(413, [{ pointer: "/rails", message: `larger than ${TOPOLOGY_BYTES_MAX} bytes` }]);
+  return body;
+}
 
 /** `POST /v1/meshes/{mesh_id}/placements` */
 export const parsePlacementBody = parser(PlacementBodySchema);

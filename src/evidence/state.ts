@@ -6,7 +6,9 @@ import type { StateWrite, StoreReader } from "../store/store.ts";
 
 /** Workloads kept for quick reading, beyond those that are not durable yet. */
 const KEPT_MAX = 10_000;
-const MESH_PARTS_READ = 100_000;
+/** Tenants whose meshes are kept, beyond those with commands that are not durable yet. */
+const TENANTS_KEPT_MAX = 1000;
+const MESH_PARTS_READ = 10_000;
 
 interface Kept {
   readonly workload: Workload | undefined;
@@ -14,11 +16,28 @@ interface Kept {
   readonly ticket: number;
 }
 
+/** All meshes of one tenant: as the next decision must see them, and as far as they are durable. */
+interface KeptMeshes {
+  readonly decided: Map<string, Mesh>;
+  readonly durable: Map<string, Mesh>;
+  /** Commands that are not durable yet. */
+  waiting: number;
+}
+
+/** A mesh as a command left it, until the command is durable. */
+interface MeshStep {
+  readonly of: KeptMeshes;
+  readonly mesh: Mesh;
+  readonly ticket: number;
+}
+
 export class StateView {
   readonly #reader: StoreReader;
   readonly #workloads = new Map<string, Kept>();
-  /** All meshes of each tenant that was asked about. */
-  readonly #meshes = new Map<string, Map<string, Mesh>>();
+  /** Of each tenant that was asked about. */
+  readonly #meshes = new Map<string, KeptMeshes>();
+  /** In the order in which they become durable. */
+  #meshSteps: MeshStep[] = [];
   /** How to take back what the running `attempt` has set, last first. */
   #undo: (() => void)[] | undefined;
 
@@ -53,17 +72,33 @@ export class StateView {
     return { kind: "workload", tenant_id, key: workload_id, value: JSON.stringify(workload), ...due };
   }
 
-  /** A tenant's meshes by id. @throws EvidenceUnavailableError the store cannot be read. */
+  /** A tenant's meshes by id, as the next decision must see them. @throws EvidenceUnavailableError the store cannot be read. */
   meshes(tenantId: string): ReadonlyMap<string, Mesh> {
-    return this.#meshesOf(tenantId);
+    return this.#meshesOf(tenantId).decided;
   }
 
-  /** Overlays a mesh, kept until `reset`. @returns the writes that make it durable. */
-  setMesh(tenantId: string, mesh: Mesh, changes: readonly MeshPart[]): StateWrite[] {
-    const meshes = this.#meshesOf(tenantId);
-    const before = meshes.get(mesh.mesh_id);
-    this.#undo?.push(() => (before ? meshes.set(mesh.mesh_id, before) : meshes.delete(mesh.mesh_id)));
-    meshes.set(mesh.mesh_id, mesh);
+  /** A tenant's meshes by id, as far as they are durable. @throws EvidenceUnavailableError the store cannot be read. */
+  durableMeshes(tenantId: string): ReadonlyMap<string, Mesh> {
+    return this.#meshesOf(tenantId).durable;
+  }
+
+  /**
+   * Overlays a mesh.
+   * @param ticket the count of appended events with which it becomes durable.
+   * @returns the writes that make it so.
+   */
+  setMesh(tenantId: string, mesh: Mesh, changes: readonly MeshPart[], ticket: number): StateWrite[] {
+    const of = this.#meshesOf(tenantId);
+    const before = of.decided.get(mesh.mesh_id);
+    this.#undo?.push(() => {
+      if (before) of.decided.set(mesh.mesh_id, before);
+      else of.decided.delete(mesh.mesh_id);
+      of.waiting--;
+      this.#meshSteps.pop();
+    });
+    of.decided.set(mesh.mesh_id, mesh);
+    of.waiting++;
+    this.#meshSteps.push({ of, mesh, ticket });
     return changes.map(({ part, key, value }) => ({
       kind: "mesh",
       tenant_id: tenantId,
@@ -86,8 +121,9 @@ export class StateView {
     }
   }
 
-  /** Lets go of the oldest workloads that are durable. */
+  /** Takes note of what is durable, and lets go of what was asked about longest ago. */
   trim(committed: number): void {
+    this.#settleMeshes(committed);
     for (const [name, { ticket }] of this.#workloads) {
       if (this.#workloads.size <= KEPT_MAX || ticket > committed) return;
       this.#workloads.delete(name);
@@ -98,15 +134,36 @@ export class StateView {
   reset(): void {
     this.#workloads.clear();
     this.#meshes.clear();
+    this.#meshSteps = [];
   }
 
-  #meshesOf(tenantId: string): Map<string, Mesh> {
-    let meshes = this.#meshes.get(tenantId);
-    if (!meshes) {
-      meshes = this.#read(() => readMeshes(this.#reader, tenantId));
-      this.#meshes.set(tenantId, meshes);
+  #settleMeshes(committed: number): void {
+    let settled = 0;
+    for (const { of, mesh, ticket } of this.#meshSteps) {
+      if (ticket > committed) break;
+      of.durable.set(mesh.mesh_id, mesh);
+      of.waiting--;
+      settled++;
     }
-    return meshes;
+    if (settled > 0) this.#meshSteps.splice(0, settled);
+  }
+
+  #meshesOf(tenantId: string): KeptMeshes {
+    let kept = this.#meshes.get(tenantId);
+    if (!kept) {
+      const durable = this.#read(() => readMeshes(this.#reader, tenantId));
+      kept = { decided: new Map(durable), durable, waiting: 0 };
+      this.#meshes.set(tenantId, kept);
+      this.#trimTenants(kept);
+    }
+    return kept;
+  }
+
+  #trimTenants(latest: KeptMeshes): void {
+    for (const [tenantId, kept] of this.#meshes) {
+      if (this.#meshes.size <= TENANTS_KEPT_MAX) return;
+      if (kept.waiting === 0 && kept !== latest) this.#meshes.delete(tenantId);
+    }
   }
 
   #read<T>(read: () => T): T {

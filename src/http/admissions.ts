@@ -7,8 +7,10 @@ import { DecisionSchema } from "../core/schema/decision.ts";
 import { AdmissionRequestSchema, type AdmissionRequest } from "../core/schema/request.ts";
 import { AdmissionAnswer } from "../core/schema/workload.ts";
 import { ProblemSchema, type Problem } from "../core/schema/problem.ts";
+import type { Answered, Idempotency } from "../commands/idempotency.ts";
 import type { Admission, Caller, Gate } from "../gate.ts";
 import { readJson } from "./body.ts";
+import { carryOut, COMMAND_HEADERS, commandReply, idempotencyKey, type Kept } from "./commands.ts";
 import { problemOf } from "./problem.ts";
 import { flag } from "./query.ts";
 import { json, route, type Exchange, type Reply, type Route } from "./route.ts";
@@ -27,7 +29,7 @@ const parseBatch = parser(closed({ items: Type.Array(Type.Unknown()) }));
 
 const QUERY = { dry_run: flag("Decide, and record nothing: nothing is admitted.") };
 
-export function admissionRoutes(gate: Gate, limits: AdmissionLimits): Route[] {
+export function admissionRoutes(gate: Gate, limits: AdmissionLimits, retries: Idempotency<Kept>): Route[] {
   return [
     route({
       method: "POST",
@@ -41,10 +43,12 @@ export function admissionRoutes(gate: Gate, limits: AdmissionLimits): Route[] {
       answers: {
         200: { description: "The decision", content: { "application/json": { anyOf: [ref("AdmissionAnswer"), ref("DryRunAnswer")] } } },
       },
-      problems: ["evidence_unavailable"],
+      headers: COMMAND_HEADERS,
+      problems: ["evidence_unavailable", "idempotency_key_reused"],
       handle: async (exchange) => {
         const request = parseAdmissionRequest(await readJson(exchange.req, exchange.res, limits.bodyBytesMax));
-        return exchange.query.dry_run === true ? dryRun(gate, request, exchange) : admit(gate, request, exchange);
+        if (exchange.query.dry_run === true) return dryRun(gate, request, exchange);
+        return idempotencyKey(exchange.req) === undefined ? admit(gate, request, exchange) : admitOnce(gate, request, exchange, retries);
       },
     }),
     route({
@@ -67,6 +71,19 @@ async function admit(gate: Gate, request: AdmissionRequest, exchange: Exchange):
   const admission = await gate.admit(request, exchange.caller, exchange.trace);
   exchange.notes = notesOf(admission, request, exchange.caller);
   return { status: 200, body: admission.toText() };
+}
+
+async function admitOnce(gate: Gate, request: AdmissionRequest, exchange: Exchange, retries: Idempotency<Kept>): Promise<Reply> {
+  const tenantId = exchange.caller.tenantId ?? request.workload.tenant_id;
+  const answered = await carryOut(exchange, { tenantId, trace: exchange.trace, body: request }, retries, async (keep): Promise<Answered<Kept>> => {
+    let kept: Kept | undefined;
+    const { receipt, eventText, position } = await gate.admit(request, exchange.caller, exchange.trace, (decision, eventId) => {
+      kept = { as: "members", status: 200, members: `"decision":${JSON.stringify(decision)}` };
+      return keep(kept, eventId);
+    });
+    return { kept: kept!, receipt: { record: receipt, eventText, position } };
+  });
+  return commandReply(exchange, tenantId, answered, () => "");
 }
 
 async function dryRun(gate: Gate, request: AdmissionRequest, exchange: Exchange): Promise<Reply> {

@@ -33,6 +33,7 @@ Fields are snake_case; unknown ones are refused with their JSON pointer. Errors 
 const TAGS: Readonly<Record<string, string>> = {
   Admissions: "May this workload run?",
   Workloads: "What was admitted, and what became of it.",
+  Meshes: "Which isolation rail a workload is on. It may move to a stricter one, and never to a weaker one.",
   Events: "The evidence: one signed event for every governed action.",
   Node: "What a node says of itself.",
 };
@@ -68,6 +69,7 @@ const templateOf = (path: string): string => path.replaceAll(/:(\w+)/g, "{$1}");
 function operation(route: Route): Operation {
   const parameters = [
     ...Object.entries(route.params ?? {}).map(([name, description]) => ({ name, in: "path", required: true, description, schema: { type: "string" } })),
+    ...Object.entries(route.headers ?? {}).map(([name, description]) => ({ name, in: "header", required: false, description, schema: { type: "string" } })),
     ...Object.entries(route.query ?? {}).map(([name, { description, schema }]) => ({ name, in: "query", required: false, description, schema: schema as Json })),
   ];
   return {
@@ -103,9 +105,11 @@ function problemResponses(route: Route): [string, Operation["responses"][string]
     ...(route.body === undefined ? [] : WITH_BODY),
     ...(route.problems ?? []),
   ]);
-  const byStatus = Map.groupBy(codes, (code) => PROBLEMS[code].status);
+  const ours = [...codes].map((code) => ({ status: PROBLEMS[code].status, text: `\`${code}\`: ${PROBLEMS[code].title}` }));
+  const laws = Object.entries(route.refusals ?? {}).map(([code, status]) => ({ status, text: `\`${code}\`: the law refuses it, with \`event\` and \`receipt\`` }));
+  const byStatus = Map.groupBy([...ours, ...laws], ({ status }) => status);
   return [...byStatus].sort(([a], [b]) => a - b).map(([status, group]) => {
-    const description = group.map((code) => `\`${code}\`: ${PROBLEMS[code].title}`).join(". ");
+    const description = group.map(({ text }) => text).join(". ");
     return [String(status), { description, content: { [PROBLEM_TYPE]: { schema: refTo("Problem") } } }];
   });
 }

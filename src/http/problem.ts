@@ -11,13 +11,16 @@ export const PROBLEMS = {
   tenant_forbidden: { status: 403, title: "That is another tenant's" },
   not_found: { status: 404, title: "There is nothing at this path" },
   workload_unknown: { status: 404, title: "No such workload" },
+  mesh_unknown: { status: 404, title: "No such mesh" },
   event_unknown: { status: 404, title: "No such event" },
   artifact_unknown: { status: 404, title: "The artifact is not here" },
   method_not_allowed: { status: 405, title: "This path does not take that method" },
   request_timeout: { status: 408, title: "The request took too long to arrive" },
+  revision_conflict: { status: 412, title: "The mesh has moved on" },
   request_too_large: { status: 413, title: "The request is too large or too deep" },
   content_type_unsupported: { status: 415, title: "The request is not JSON" },
   request_invalid: { status: 422, title: "The request is not of the expected shape" },
+  idempotency_key_reused: { status: 422, title: "The key was used for another request" },
   headers_too_large: { status: 431, title: "The request's headers are too large" },
   evidence_unavailable: { status: 503, title: "Evidence could not be recorded" },
   not_ready: { status: 503, title: "This node would admit nothing now" },
@@ -82,10 +85,10 @@ function problem(code: ProblemCode, detail: string, instance: string, errors: re
 }
 
 /** The law's own refusal of a command; its evidence proves it. */
-function refusal({ code, status, message, event, receipt }: RefusedError, instance: string): Problem {
-  const meshEvent = event.details?.["mesh_event"];
-  const proof = { event, receipt, ...(typeof meshEvent === "string" && { mesh_event: meshEvent }) };
-  return { type: typeOf(code), title: "The law refuses it", status, code, detail: message, instance, ...proof };
+function refusal({ code, status, title, message, solution, pointer, event, receipt }: RefusedError, instance: string): Problem {
+  const meshEvent = event.details?.["mesh_event"] as string | null | undefined;
+  const proof = { ...(meshEvent !== undefined && { mesh_event: meshEvent }), event, receipt };
+  return { type: typeOf(code), title, status, code, detail: message, instance, pointer, solution, ...proof };
 }
 
 const typeOf = (code: string): string => `urn:railgate:problem:${code}`;

@@ -38,6 +38,9 @@ export interface Answer {
   readonly content?: Readonly<Record<string, string | object>>;
 }
 
+/** Codes of the law's refusals → their HTTP status. */
+export type Refusals = Readonly<Record<string, 404 | 409 | 422>>;
+
 export interface Route {
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
   /** As express has it: `/v1/workloads/:id`. */
@@ -58,6 +61,10 @@ export interface Route {
   readonly answers: Readonly<Record<number, Answer>>;
   /** Problems of its own, beside those that any route answers. */
   readonly problems?: readonly ProblemCode[];
+  /** What the law may refuse, with evidence. */
+  readonly refusals?: Refusals;
+  /** Headers that it heeds, with what they are for. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Shapes that only this part of the interface has, by the name of their component. */
   readonly shapes?: Readonly<Record<string, TSchema>>;
 }

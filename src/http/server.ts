@@ -5,15 +5,19 @@ import type { DestinationStream, Logger } from "pino";
 import type { Config } from "../config.ts";
 import { nodeOptions } from "../node-options.ts";
 import { RailgateNode, VERSION, type BundleSource, type NodeObserver } from "../node.ts";
+import { Idempotency } from "../commands/idempotency.ts";
 import { admissionRoutes } from "./admissions.ts";
 import { makeApp } from "./app.ts";
 import { makeDoorkeeper, type Whereabouts } from "./caller.ts";
 import { Door } from "./door.ts";
+import type { Kept } from "./commands.ts";
 import { eventRoutes } from "./events.ts";
 import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./follow.ts";
 import { securityHeaders } from "./headers.ts";
 import { bind, CLOSE_MS_MAX, makeServer, stop } from "./listener.ts";
+import { lifecycleRoutes } from "./lifecycle.ts";
 import { makeLogging } from "./logging.ts";
+import { meshRoutes } from "./meshes.ts";
 import { Metrics } from "./metrics.ts";
 import { documentRoutes } from "./node-documents.ts";
 import type { Route } from "./route.ts";
@@ -95,9 +99,13 @@ async function listen(config: Config, node: RailgateNode, log: Logger, metrics: 
   const doorkeeper = makeDoorkeeper(config, here);
   const followers = new Followers(node.store, headers, { ...FOLLOW_LIMITS, ...options.follow });
   const door = new Door({ doorkeeper, log, metrics, headers });
+  const now = options.now ?? Date.now;
+  const commands = { gate: node.gate, store: node.store, retries: new Idempotency<Kept>(node.store, now), bodyBytesMax: config.limits.bodyBytesMax };
   const routes: Route[] = [
-    ...admissionRoutes(node.gate, config.limits),
-    ...workloadRoutes(node.store, options.now ?? Date.now),
+    ...admissionRoutes(node.gate, config.limits, commands.retries),
+    ...workloadRoutes(node.store, now),
+    ...lifecycleRoutes(commands),
+    ...meshRoutes(commands),
     ...eventRoutes(node.store, followers),
     ...documentRoutes({ node, metrics, strangers: doorkeeper.authenticates, routes: () => routes }),
   ];

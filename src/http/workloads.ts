@@ -79,10 +79,14 @@ export function workloadRoutes(store: StoreReader, now: () => number): Route[] {
   ];
 }
 
-/** A workload as it is answered. @param nowMs milliseconds since the epoch. */
-export function workloadView(store: StoreReader, workload: Workload, nowMs: number): WorkloadView {
+/**
+ * A workload as it is answered.
+ * @param nowMs milliseconds since the epoch.
+ * @param position of the last event to be shown; default: the newest.
+ */
+export function workloadView(store: StoreReader, workload: Workload, nowMs: number, position?: number): WorkloadView {
   const { admission, ...summary } = summaryOf(workload, nowMs);
-  const events = store.events({ tenant_id: workload.tenant_id, workload_id: workload.workload_id, order: "desc", limit: EVENTS_SHOWN });
+  const events = store.events({ tenant_id: workload.tenant_id, workload_id: workload.workload_id, order: "desc", limit: EVENTS_SHOWN, after: position === undefined ? undefined : position + 1 });
   return {
     ...summary,
     admission: { ...admission, decision: decisionOf(store, workload.admission.event_id) },
@@ -110,9 +114,8 @@ function attestationOf({ attestation, reattestation }: Workload, nowMs: number):
   return { form, report_ref, platform_type, result, measured_at, due_by: reattestation?.by ?? null, overdue };
 }
 
-/** What was decided, from the stored artifact. An acceptance has no refusals to explain. */
-function decisionOf(store: StoreReader, eventId: string): Decision {
+/** What was decided, from the stored artifact; null where it was erased. An acceptance has no refusals to explain. */
+function decisionOf(store: StoreReader, eventId: string): Decision | null {
   const bytes = store.artifact("sha256:", eventId);
-  if (bytes === undefined) throw new HttpError("artifact_unknown", `The artifact of the admission ${eventId} was erased.`);
-  return (JSON.parse(Buffer.from(bytes).toString("utf8")) as { decision: Decision }).decision;
+  return bytes === undefined ? null : (JSON.parse(Buffer.from(bytes).toString("utf8")) as { decision: Decision }).decision;
 }

@@ -17,9 +17,12 @@ export interface EventRow {
   readonly artifact_digest: string;
 }
 
-/** A piece of state that changes in the same transaction as its evidence. `value` null deletes it. */
+/**
+ * A piece of state that changes in the same transaction as its evidence. `value` null deletes it. Workloads and meshes
+ * are folds of the evidence; an `answer` is what a command was answered, kept for whoever asks again.
+ */
 export interface StateWrite {
-  readonly kind: "workload" | "mesh";
+  readonly kind: "workload" | "mesh" | "answer";
   readonly tenant_id: string;
   readonly key: string;
   /** JSON. */

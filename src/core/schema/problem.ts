@@ -1,6 +1,6 @@
 // RFC 9457 problem details: how every door but OPA's own answers what went wrong.
 import Type, { type Static } from "typebox";
-import { closed, optional } from "./base.ts";
+import { closed, nullable, optional } from "./base.ts";
 import { EvidenceEventSchema, Receipt } from "./event.ts";
 
 export const ProblemSchema = closed({
@@ -11,7 +11,9 @@ export const ProblemSchema = closed({
   detail: optional(Type.String()),
   instance: optional(Type.String()),
   errors: optional(Type.Array(closed({ pointer: Type.String(), message: Type.String() }))),
-  mesh_event: optional(Type.String()),
+  pointer: optional(Type.String()),
+  solution: optional(Type.String()),
+  mesh_event: optional(nullable(Type.String())),
   event: optional(EvidenceEventSchema),
   receipt: optional(Receipt),
 });

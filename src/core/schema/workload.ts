@@ -22,7 +22,8 @@ export const WorkloadViewSchema = closed({
   tenant_id: Identifier,
   state: oneOf(WORKLOAD_STATES),
   least_level: Level,
-  admission: closed({ decision: DecisionSchema, event_id: Type.String(), admitted_at: Time }),
+  /** `decision` null: its artifact was erased. */
+  admission: closed({ decision: nullable(DecisionSchema), event_id: Type.String(), admitted_at: Time }),
   attestation: nullable(
     closed({
       form: oneOf(["token", "report"]),
