@@ -54,10 +54,11 @@ export async function decideByOpa(inputs: readonly JsonObject[], policy: readonl
 }
 
 /** Compiles the policy as the bundle does and returns a function that evaluates an entrypoint. */
-export async function compileLaw(paths: readonly string[] = ["policy"]): Promise<(input: unknown, entrypoint?: string) => unknown> {
+export async function compileLaw(paths: readonly string[] = ["policy"], entrypoints: readonly string[] = []): Promise<(input: unknown, entrypoint?: string) => unknown> {
   return inDirectory(async (directory) => {
     const bundle = join(directory, "bundle.tar.gz");
-    await opa("build", "-t", "wasm", "-e", ADMISSION, "--capabilities", "policy/capabilities.json", "--ignore", "*_test.rego", "--ignore", "capabilities.json", "--ignore", "schemas", "-o", bundle, ...paths);
+    const entrypointFlags = [ADMISSION, ...entrypoints].flatMap((entrypoint) => ["-e", entrypoint]);
+    await opa("build", "-t", "wasm", ...entrypointFlags, "--capabilities", "policy/capabilities.json", "--ignore", "*_test.rego", "--ignore", "capabilities.json", "--ignore", "schemas", "-o", bundle, ...paths);
     const files = readBundleFiles(readFileSync(bundle));
     const policy = await loadPolicy(files.get("policy.wasm") as Uint8Array<ArrayBuffer>);
     policy.setData(JSON.parse(new TextDecoder().decode(files.get("data.json"))) as object);

@@ -90,14 +90,16 @@ shown(parent, member) := text(parent[member]) if {
 	parent[member] != null
 } else := "none"
 
-# Text for a message; a member is seldom anything but a string, but whatever it is, the refusal must come out.
+# Text for a message. What is no text is shown by its type alone: evaluators write other values in different ways.
 text(value) := value if {
 	is_string(value)
-} else := json.marshal(value)
+} else := type_name(value)
 
 pointer(parts) := concat("/", parts)
 
-at(list, index) := concat("/", [list, text(index)])
+at(list, index) := concat("/", [list, format_int(index, 10)]) if {
+	is_number(index)
+} else := concat("/", [list, text(index)])
 
 policy_denied(rule, code, location, params) := refusal("policy_denied", rule, code, location, params)
 

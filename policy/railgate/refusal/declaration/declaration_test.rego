@@ -40,6 +40,6 @@ test_a_missing_field_is_refused if {
 }
 
 test_an_unknown_value_of_any_type_is_refused if {
-	declaration.refusals == {{"class": "policy_denied", "rule": "ENV-04", "code": "workload_unclassified", "pointer": "/workload/tenant_tier", "params": {"field": "tenant_tier", "value": "7"}}} with input as fixture.with_set(fixture.container, {"/request/workload/tenant_tier": 7})
+	declaration.refusals == {{"class": "policy_denied", "rule": "ENV-04", "code": "workload_unclassified", "pointer": "/workload/tenant_tier", "params": {"field": "tenant_tier", "value": "number"}}} with input as fixture.with_set(fixture.container, {"/request/workload/tenant_tier": 7})
 	not declaration.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.container, {"/request/workload/tenant_tier": 7})
 }

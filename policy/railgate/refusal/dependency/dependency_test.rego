@@ -24,6 +24,11 @@ test_an_unavailable_critical_dependency_is_refused if {
 	not dependency.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.container, {"/request/workload/dependencies/0/available": false})
 }
 
+test_dependencies_by_name_are_judged_too if {
+	dependency.refusals == {{"class": "dependency_unavailable_fail_closed", "rule": "DEP-02", "code": "dependency_unavailable", "pointer": "/workload/dependencies/r/available", "params": {"dependency": "r", "kind": "image_registry"}}} with input as fixture.with_set(fixture.container, {"/request/workload/dependencies": {"a/b": {"dependency_id": "runsc", "kind": "runtime", "available": true, "local": true}, "r": {"dependency_id": "r", "kind": "image_registry", "available": false, "local": true}}})
+	not dependency.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.container, {"/request/workload/dependencies": {"a/b": {"dependency_id": "runsc", "kind": "runtime", "available": true, "local": true}, "r": {"dependency_id": "r", "kind": "image_registry", "available": false, "local": true}}})
+}
+
 test_what_lies_outside_the_partition_is_refused if {
 	dependency.refusals == {{"class": "dependency_unavailable_fail_closed", "rule": "DEP-02", "code": "dependency_unavailable", "pointer": "/workload/dependencies/1/local", "params": {"dependency": "registry.example", "kind": "image_registry"}}} with input as fixture.with_set(fixture.container, {"/context/partition/state": "partitioned"})
 	not dependency.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.container, {"/context/partition/state": "partitioned"})

@@ -25,7 +25,7 @@ refusals contains lib.dependency_unavailable_fail_closed("POL-02", "policy_stale
 	not policy_fresh(lib.workload)
 	location := "/workload/governance_profile"
 	params := {
-		"age_s": lib.shown(lib.context("policy"), "age_s"),
+		"age_s": object.get(lib.context("policy"), "age_s", null),
 		"policy_snapshot_id": lib.snapshot("policy"),
 	}
 }

@@ -25,12 +25,12 @@ test_an_unknown_profile_is_left_to_its_own_rule if {
 }
 
 test_stale_policy_is_refused if {
-	freshness.refusals == {{"class": "dependency_unavailable_fail_closed", "rule": "POL-02", "code": "policy_stale", "pointer": "/workload/governance_profile", "params": {"age_s": "2592001", "policy_snapshot_id": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}}} with input as fixture.with_set(fixture.container, {"/context/policy/age_s": 2592001})
+	freshness.refusals == {{"class": "dependency_unavailable_fail_closed", "rule": "POL-02", "code": "policy_stale", "pointer": "/workload/governance_profile", "params": {"age_s": 2592001, "policy_snapshot_id": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}}} with input as fixture.with_set(fixture.container, {"/context/policy/age_s": 2592001})
 	not freshness.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.container, {"/context/policy/age_s": 2592001})
 }
 
 test_a_missing_context_is_refused if {
-	freshness.refusals == {{"class": "dependency_unavailable_fail_closed", "rule": "POL-02", "code": "policy_stale", "pointer": "/workload/governance_profile", "params": {"age_s": "none", "policy_snapshot_id": "none"}}, {"class": "dependency_unavailable_fail_closed", "rule": "CRP-01", "code": "partition_not_designated", "pointer": "/workload/crp/designated", "params": {"profile": "ncp", "policy_snapshot_id": "none", "authority_snapshot_id": "none"}}} with input as fixture.without(fixture.with_set(fixture.vm, {"/request/workload/governance_profile": "ncp", "/request/workload/crp": {}}), "/context")
+	freshness.refusals == {{"class": "dependency_unavailable_fail_closed", "rule": "POL-02", "code": "policy_stale", "pointer": "/workload/governance_profile", "params": {"age_s": null, "policy_snapshot_id": "none"}}, {"class": "dependency_unavailable_fail_closed", "rule": "CRP-01", "code": "partition_not_designated", "pointer": "/workload/crp/designated", "params": {"profile": "ncp", "policy_snapshot_id": "none", "authority_snapshot_id": "none"}}} with input as fixture.without(fixture.with_set(fixture.vm, {"/request/workload/governance_profile": "ncp", "/request/workload/crp": {}}), "/context")
 	not freshness.sound(data.railgate.lib.workload) with input as fixture.without(fixture.with_set(fixture.vm, {"/request/workload/governance_profile": "ncp", "/request/workload/crp": {}}), "/context")
 }
 
