@@ -113,7 +113,7 @@ const REPORT_S = { min: 300, max: 600 };
 const REPORT_BYTES_MAX = 32_768;
 const BUNDLE_BYTES_MAX = 1024 ** 3;
 const HEADER_TIMEOUT_S = 10;
-const LIMITS = { bodyBytesMax: 1024 * 1024, batchItemsMax: 1000, queueMax: 20_000, evaluationMsMax: 250 };
+const LIMITS = { bodyBytesMax: 1024 * 1024, batchItemsMax: 1000, queueMax: 20_000, evaluationMsMax: 1000 };
 
 /** Where each setting that isn't in the file came from, and where in the file the others are. */
 type Source = { file: string | null; lineOf: (path: SettingPath) => number | undefined; origin: Map<string, string>; cwd: string };

@@ -1,4 +1,5 @@
 // `railgate decide`: one admission request, decided here, or by the server that holds the data directory.
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { RequestError, StoreLockedError, type RequestFault } from "../core/errors.ts";
 import type { Decision } from "../core/schema/decision.ts";
@@ -9,6 +10,9 @@ import type { Document } from "./document.ts";
 import { safe, type Output } from "./output.ts";
 
 const ANSWER_MS_MAX = 30_000;
+/** How long to wait for a data directory whose holder can't be asked. */
+const HELD_MS_MAX = 10_000;
+const HELD_CHECK_MS = 50;
 
 type Options = { dryRun?: boolean; at?: string };
 /** `event` and `receipt` are absent from a dry run; `decidedBy` is the server that was asked. */
@@ -52,19 +56,25 @@ async function dryRun({ config, out }: Context, request: AdmissionRequest, atMs:
   return { decision: { ...(await dryRun(config, request, atMs, failed(out))), dry_run: true } };
 }
 
-/** Evidenced, by this process if it can have the data directory, else by the one that has it. */
+/** Evidenced, by this process if it can have the data directory, else by the server that has it. */
 async function admit({ config, out }: Context, request: AdmissionRequest, document: Document): Promise<Answer> {
-  const [{ RailgateNode }, { nodeOptions }] = await Promise.all([import("../node.ts"), import("../node-options.ts")]);
-  try {
-    await using node = await RailgateNode.open({ ...nodeOptions(config), observe: { policyFailed: failed(out) } });
-    const { decision, event, receipt } = await node.gate.admit(request, { tenantId: null, actor: "cli" });
-    return { decision, event, receipt };
-  } catch (error) {
-    if (!(error instanceof StoreLockedError)) throw error;
-    const { readHolder } = await import("../evidence/lock.ts");
-    const url = readHolder(config.dataDir)?.url;
-    if (url === undefined) throw error;
-    return askServer(url, document.bytes);
+  const [{ RailgateNode }, { nodeOptions }, { readHolder }] = await Promise.all([import("../node.ts"), import("../node-options.ts"), import("../evidence/lock.ts")]);
+  const giveUpAt = performance.now() + HELD_MS_MAX;
+  for (;;) {
+    try {
+      await using node = await RailgateNode.open({ ...nodeOptions(config), observe: { policyFailed: failed(out) } });
+      out.progress("");
+      const { decision, event, receipt } = await node.gate.admit(request, { tenantId: null, actor: "cli" });
+      return { decision, event, receipt };
+    } catch (error) {
+      if (!(error instanceof StoreLockedError)) throw error;
+      const url = readHolder(config.dataDir)?.url;
+      if (url !== undefined) return askServer(url, document.bytes);
+      // One that doesn't listen may be another command, done in a moment, or a server that is only starting.
+      if (performance.now() > giveUpAt) throw error;
+      out.progress("waiting for another process to let go of the data directory…");
+      await sleep(HELD_CHECK_MS);
+    }
   }
 }
 

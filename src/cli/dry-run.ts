@@ -5,6 +5,7 @@ import type { AdmissionRequest } from "../core/schema/request.ts";
 import type { Ledger } from "../evidence/ledger.ts";
 import { StateView } from "../evidence/state.ts";
 import { Gate } from "../gate.ts";
+import { DEFAULT_LIMITS } from "../policy/evaluator.ts";
 import { loadBundle } from "../policy/policy.ts";
 import type { StoreReader } from "../store/store.ts";
 import { makeTrust } from "../trust.ts";
@@ -20,6 +21,7 @@ export async function dryRun(config: Config, request: AdmissionRequest, nowMs: n
   const source = bundleSource(config);
   const policy = await loadBundle(source.bytes(), {
     keys: source.keys,
+    limits: { ...DEFAULT_LIMITS, evaluationMsMax: config.limits.evaluationMsMax },
     ...(source.keyId !== undefined && { keyId: source.keyId }),
     ...(source.scope !== undefined && { scope: source.scope }),
   });

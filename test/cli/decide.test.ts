@@ -222,6 +222,13 @@ test("a data directory that is held by one that can't be asked is said to be so"
   t.regex(deaf.stderr, /the server at http:\/\/127\.0\.0\.1:\d+, which holds the data directory, can't be asked \(\w+\); stop it, or /);
 });
 
+test("commands that come together take their turns", async (t) => {
+  const cwd = directoryWith({ "request.json": admissible() });
+  const ran = await Promise.all([1, 2, 3].map(() => railgate(["decide", "request.json"], { cwd })));
+  t.deepEqual(ran.map(({ code, stderr }) => [code, stderr]), [[0, ""], [0, ""], [0, ""]]);
+  t.is((await recorded(cwd)).filter(({ event_type }) => event_type === "workload.admit").length, 3);
+});
+
 test("a data directory that can't be written is said to be so", async (t) => {
   const cwd = directoryWith({ "request.json": admissible(), data: "a file" });
   const { code, stderr, stdout } = await railgate(["decide", "request.json"], { cwd });

@@ -173,7 +173,7 @@ const LIMITS = section({
   body_bytes_max: optional(whole("Largest request body, in bytes (default 1048576)", 1, 256 * 1024 * 1024)),
   batch_items_max: optional(whole("Most requests in one batch (default 1000)", 1, 100_000)),
   queue_max: optional(whole("Most decisions waiting to be recorded; beyond it callers are told to come back (default 20000)", 1, 1_000_000)),
-  evaluation_ms_max: optional(whole("Longest evaluation, in milliseconds; one that ran longer refuses, POL-03 (default 250)", 1, 60_000)),
+  evaluation_ms_max: optional(whole("Longest evaluation, in milliseconds; one that ran longer refuses, POL-03 (default 1000)", 1, 60_000)),
 });
 
 const RAILGATE = section({
