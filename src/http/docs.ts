@@ -43,7 +43,7 @@ td { border-top: 1px solid var(--line); padding: .4rem .75rem .4rem 0; vertical-
 td:first-child { white-space: nowrap; width: 1%; }
 details { margin-top: .75rem; border: 1px solid var(--line); border-radius: 8px; padding: .5rem .9rem; }
 summary { cursor: pointer; font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .9rem; }
-@media (max-width: 52rem) { .page { display: block; } nav { position: static; max-height: none; border-right: 0; border-bottom: 1px solid var(--line); } main { padding: 1.5rem 1.25rem 4rem; } }
+@media (max-width: 52rem) { .page { display: block; } nav { position: static; max-height: 45vh; border-right: 0; border-bottom: 1px solid var(--line); } main { padding: 1.5rem 1.25rem 4rem; } }
 @media print { nav { display: none; } .page { display: block; } }
 `;
 

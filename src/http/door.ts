@@ -27,15 +27,19 @@ const NOT_MODIFIED = 304;
 const NOBODY: Caller = { tenantId: null, actor: "nobody" };
 const NO_QUERY: Query = Object.freeze({});
 const JSON_TYPE = "application/json";
+const NOT_STORED = { "Cache-Control": "no-store" };
+
+const flatten = (headers: Readonly<Record<string, string>>): string[] => Object.entries(headers).flat();
 
 export class Door {
   readonly #parts: DoorParts;
+  /** Of most answers, names and values in turn. */
   readonly #headers: readonly string[];
   #closing = false;
 
   constructor(parts: DoorParts) {
     this.#parts = parts;
-    this.#headers = Object.entries(parts.headers).flat();
+    this.#headers = flatten({ ...parts.headers, ...NOT_STORED });
   }
 
   /** From now on answers tell clients to find another connection. */
@@ -72,10 +76,9 @@ export class Door {
   }
 
   #answer({ req, res, requestId }: Exchange, { status, body, type = JSON_TYPE, headers }: Reply): number {
-    const head = [...this.#headers, "X-Request-Id", requestId];
+    const head = headers === undefined ? [...this.#headers] : flatten({ ...this.#parts.headers, ...NOT_STORED, ...headers });
+    head.push("X-Request-Id", requestId);
     if (status !== NOT_MODIFIED) head.push("Content-Type", type, "Content-Length", String(typeof body === "string" ? Buffer.byteLength(body) : body.length));
-    if (headers !== undefined) for (const name in headers) head.push(name, headers[name]!);
-    if (headers?.["Cache-Control"] === undefined) head.push("Cache-Control", "no-store");
     if (this.#closing) res.shouldKeepAlive = false;
     res.writeHead(status, head);
     if (req.method === "HEAD") res.end();

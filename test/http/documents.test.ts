@@ -154,6 +154,14 @@ test("the reference is one page that needs no script and nothing from elsewhere"
   for (const [, id] of text.matchAll(/href="#([^"]+)"/g)) t.true(text.includes(`id="${id}"`), id);
 });
 
+test("no header comes twice, so that the page's own policy is the one that counts", async (t) => {
+  for (const path of ["/docs", "/healthz", "/.well-known/jwks.json", "/nowhere"]) {
+    const text = await raw(port, `GET ${path} HTTP/1.1\r\nHost: localhost:${port}\r\nConnection: close\r\n\r\n`);
+    const names = text.slice(0, text.indexOf("\r\n\r\n")).split("\r\n").slice(1).map((line) => line.slice(0, line.indexOf(":")).toLowerCase());
+    t.is(new Set(names).size, names.length, path);
+  }
+});
+
 test("what is not HTTP is answered with a problem and the connection closed", async (t) => {
   t.regex(await raw(port, "hello\r\n\r\n"), /^HTTP\/1.1 400 Bad Request\r\n[^]*"code":"request_malformed"/);
   t.regex(await raw(port, "GET /healthz HTTP/1.1\r\n\r\n"), /^HTTP\/1.1 400 /);
