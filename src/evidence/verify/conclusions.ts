@@ -173,10 +173,10 @@ async function concludeSignatures(v: Verification): Promise<void> {
   if (signatures === undefined) findings.unchecked("manifest_signature", "the manifest is not signed");
   else await checkManifestSignatures(v, signatures, signed);
   const signature = segment.get("signature") as { key_id?: unknown; signature?: unknown } | undefined;
-  if (signature === undefined || signature === null) return findings.unchecked("segment_signature", "the chain segment is not signed");
+  if (signature === undefined && signatures === undefined) return findings.unchecked("segment_signature", "the chain segment is not signed");
   const { events: _, signature: __, ...rest } = Object.fromEntries(segment);
   const text = canonicalText(rest);
-  const good = text !== undefined && signature.key_id === signatures?.[0]?.key_id && (await verifies(v, signature.key_id, [encoder.encode(text)], signature.signature));
+  const good = text !== undefined && signature?.key_id === signatures?.[0]?.key_id && (await verifies(v, signature?.key_id, [encoder.encode(text)], signature?.signature));
   if (!good) findings.fault("segment_signature", "the chain segment's signature does not verify with the key that signed the manifest", { file: "chain-segment.json" });
   findings.done("segment_signature");
 }

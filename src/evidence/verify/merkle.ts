@@ -2,6 +2,8 @@
 import type { Primitives } from "./primitives.ts";
 import { DIGEST_BYTES } from "./tables.ts";
 
+const CONTRADICTIONS_MAX = 1000;
+
 type Hash = Primitives["sha256"];
 
 function nodeHash(sha256: Hash, left: Uint8Array, right: Uint8Array): Uint8Array {
@@ -85,6 +87,8 @@ export class RangeInclusion {
   /** Text of the last sibling at each level, since neighbours share most of theirs. */
   readonly #last: { index: number; text: string }[] = [];
   readonly #decode: (text: string) => Uint8Array | undefined;
+  /** What contradicts an earlier proof. Which of the two is wrong shows once the leaves are known. */
+  readonly #contradictions: { leaf: number; level: number; index: number; hash: Uint8Array }[] = [];
 
   /** The leaves `from` to `to` of a tree of `size` leaves, 0 ≤ from ≤ to < size. */
   constructor(sha256: Hash, decode: (text: string) => Uint8Array | undefined, from: number, to: number, size: number) {
@@ -103,24 +107,24 @@ export class RangeInclusion {
   /** Takes one leaf's proof, the siblings from the leaf up in base64. @returns what is wrong with it. */
   put(leaf: number, hashes: readonly unknown[]): string | undefined {
     let at = 0;
-    for (const [level, claimed] of this.#claimed.entries()) {
+    for (let level = 0; level < this.#claimed.length; level++) {
       const index = shift(leaf, level);
       const sibling = index % 2 === 0 ? index + 1 : index - 1;
       if (sibling >= levelWidth(this.#size, level)) continue;
-      const problem = this.#claim(claimed, level, sibling, hashes[at++]);
+      const problem = this.#claim(leaf, level, sibling, hashes[at++]);
       if (problem !== undefined) return problem;
     }
     return at === hashes.length ? undefined : `the proof has ${hashes.length} hashes, and ${at} belong there`;
   }
 
-  #claim(claimed: Level, level: number, index: number, text: unknown): string | undefined {
+  #claim(leaf: number, level: number, index: number, text: unknown): string | undefined {
     const last = this.#last[level];
     if (last !== undefined && last.index === index && last.text === text) return undefined;
     const hash = typeof text === "string" ? this.#decode(text) : undefined;
     if (hash?.length !== DIGEST_BYTES) return "the proof is too short, or holds what is no base64 of a hash";
-    const known = claimed.get(index);
-    if (known === undefined) claimed.set(index, hash);
-    else if (!equal(known, hash)) return "the proof contradicts another one";
+    const known = this.#claimed[level]!.get(index);
+    if (known === undefined) this.#claimed[level]!.set(index, hash);
+    else if (!equal(known, hash) && this.#contradictions.length < CONTRADICTIONS_MAX) this.#contradictions.push({ leaf, level, index, hash });
     this.#last[level] = { index, text: text as string };
     return undefined;
   }
@@ -135,19 +139,33 @@ export class RangeInclusion {
       if (!(fault instanceof Level)) return fault;
       below = fault;
     }
+    const [contradiction] = this.#contradictions;
+    if (contradiction !== undefined) return { index: contradiction.leaf - this.#from, message: "the proof contradicts another one" };
     const top = below.get(0);
     return top !== undefined && equal(top, root) ? undefined : { index: undefined, message: "the proofs do not lead to the checkpoint's root" };
   }
 
   /** Nodes that were computed must be what the proofs call them. */
   #compare(computed: Level, level: number): InclusionFault | undefined {
+    const wrong: number[] = [];
     for (let index = shift(this.#from, level); index <= shift(this.#to, level); index++) {
       const claimed = this.#claimed[level]!.get(index);
       if (claimed === undefined || equal(claimed, computed.get(index)!)) continue;
-      const leaf = Math.min(Math.max(index * 2 ** level, this.#from), this.#to);
-      return { index: leaf - this.#from, message: "the proofs are about another record than this one" };
+      // The node stands in the proofs of the leaves beside it, and the first of them brought it.
+      const beside = index % 2 === 0 ? index + 1 : index - 1;
+      wrong.push(Math.min(Math.max(beside * 2 ** level, this.#from), this.#to));
+      break;
     }
-    return undefined;
+    for (const { leaf, level: at, index, hash } of this.#contradictions) {
+      const hashed = at === level && this.#isOver(level, index) ? computed.get(index) : undefined;
+      if (hashed !== undefined && !equal(hashed, hash)) wrong.push(leaf);
+    }
+    return wrong.length === 0 ? undefined : { index: Math.min(...wrong) - this.#from, message: "the proof is not about these records" };
+  }
+
+  /** Whether a node is over leaves of the range. */
+  #isOver(level: number, index: number): boolean {
+    return index >= shift(this.#from, level) && index <= shift(this.#to, level);
   }
 
   #above(below: Level, level: number): Level | InclusionFault {
@@ -167,8 +185,7 @@ export class RangeInclusion {
   }
 
   #node(computed: Level, level: number, index: number): Uint8Array | undefined {
-    const inside = index >= shift(this.#from, level) && index <= shift(this.#to, level);
-    return (inside ? computed : this.#claimed[level]!).get(index);
+    return (this.#isOver(level, index) ? computed : this.#claimed[level]!).get(index);
   }
 }
 

@@ -123,7 +123,9 @@ export class Findings {
   /** The record at fault that comes first; where no record is, the file. */
   firstBad(firstSequence: number | undefined): Place | null {
     const faults = (Object.keys(CHECKS) as CheckName[]).flatMap((name) => this.#faults.get(name)?.first ?? []);
-    const [first] = faults.filter(({ place }) => place.index !== undefined).sort((a, b) => a.place.index! - b.place.index!);
+    const placed = faults.filter(({ place }) => place.index !== undefined).sort((a, b) => a.place.index! - b.place.index!);
+    // A changed record spoils its neighbours' proofs as well, so proofs name a record only where nothing else does.
+    const first = placed.find(({ place }) => place.file !== "proofs.json") ?? placed[0];
     const fault = first ?? faults.find(({ place }) => place.file !== undefined) ?? faults[0];
     return fault === undefined ? null : { file: fault.place.file ?? null, line: lineOf(fault.place), sequence: sequenceOf(fault.place, firstSequence) };
   }

@@ -206,7 +206,8 @@ export class Verification {
     this.#lastHash = eventHash.slice();
     this.eventRoot.add(eventHash);
     this.times.push(rows.times[row]!);
-    this.artifacts.mark(part(rows.pointers), REFERENCED, index);
+    const pointer = part(rows.pointers);
+    if (pointer.some((byte) => byte !== 0)) this.artifacts.mark(pointer, REFERENCED, index);
     this.eventsAndSegment.put(0, part(rows.rowDigests));
     this.eventsAndRecords.put(0, part(rows.lineDigests));
   }
