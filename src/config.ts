@@ -5,6 +5,8 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LineCounter, parseDocument, type Document } from "yaml";
 import { ConfigError } from "./core/errors.ts";
+import { parseVkey, SIGNATURE_TYPES } from "./core/note.ts";
+import { sha256 } from "./core/sha256.ts";
 import { ConfigFile, EVIDENCE_PROFILES, LOG_LEVELS, type KEY_ALGORITHMS, type SUBJECT_FIELDS } from "./core/schema/config.ts";
 import { checkSettings, didYouMean, formatPath, type SettingPath } from "./core/settings.ts";
 
@@ -84,6 +86,8 @@ export type Config = {
     /** Undefined: inside the data directory. */
     readonly checkpointDir?: string;
   };
+  /** Logs that are witnessed; undefined: none, and there is no witness. */
+  readonly witness?: { readonly name?: string; readonly logs: readonly { readonly origin: string; readonly vkey: string }[] };
   readonly limits: { readonly bodyBytesMax: number; readonly batchItemsMax: number; readonly queueMax: number; readonly evaluationMsMax: number };
   /** Settings of OPA's that were accepted and do nothing here, one line each. */
   readonly warnings: readonly string[];
@@ -283,6 +287,7 @@ function assemble(file: ConfigFile, source: Source, warnings: string[]): Config 
       ...given("logOrigin", own.evidence?.log_origin ?? undefined),
       ...given("checkpointDir", absolute(own.evidence?.checkpoint_dir, source)),
     },
+    ...given("witness", readWitness(file, source)),
     limits: readLimits(file),
     warnings,
   };
@@ -502,6 +507,21 @@ function readTrust(file: ConfigFile, source: Source): Config["trust"] {
   return {
     authorities: pinned(authorities, "authorities").map(({ entry, jwks }) => ({ issuer: entry.issuer, jwks, root: entry.root ?? false })),
     attesters: pinned(attesters, "attesters").map(({ entry, jwks }) => ({ issuer: entry.issuer, jwks })),
+  };
+}
+
+function readWitness(file: ConfigFile, source: Source): Config["witness"] {
+  const { name, logs = [] } = file.railgate?.witness ?? {};
+  if (logs.length === 0) return undefined;
+  const path: SettingPath = ["railgate", "witness", "logs"];
+  return {
+    ...given("name", name),
+    logs: logs.map(({ origin, vkey }, index) => {
+      const key = parseVkey(sha256, vkey);
+      if (key?.type !== SIGNATURE_TYPES.ed25519) throw fault(source, [...path, index, "vkey"], "is no Ed25519 verifier key, or was not copied whole");
+      if (logs.findIndex((other) => other.origin === origin && other.vkey === vkey) < index) throw fault(source, [...path, index], "appears twice");
+      return { origin, vkey };
+    }),
   };
 }
 

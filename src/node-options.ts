@@ -2,6 +2,8 @@
 import { readFileSync, statSync } from "node:fs";
 import type { Config, Jwks } from "./config.ts";
 import { BundleError, ConfigError } from "./core/errors.ts";
+import { parseVkey } from "./core/note.ts";
+import { sha256 } from "./core/sha256.ts";
 import { DEFAULT_BUNDLE, type BundleSource, type NodeOptions } from "./node.ts";
 
 /** @throws ConfigError for a setting that asks for what can't be done. */
@@ -19,6 +21,7 @@ export function nodeOptions(config: Config): NodeOptions {
     evidenceProfileId: config.evidence.profile,
     logOrigin: config.evidence.logOrigin,
     checkpointDir: config.evidence.checkpointDir,
+    ...(config.witness && { witness: { ...config.witness, logs: config.witness.logs.map(({ origin, vkey }) => ({ origin, key: parseVkey(sha256, vkey)! })) } }),
     evaluationMsMax: config.limits.evaluationMsMax,
     queueMax: config.limits.queueMax,
   };

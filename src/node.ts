@@ -1,22 +1,25 @@
 // A node: the parts of Railgate put together over one data directory, and the events that are its own.
-import { sign } from "node:crypto";
+import { sign, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { v7 as uuidv7 } from "uuid";
 import { BundleError, EvidenceUnavailableError, RailgateError } from "./core/errors.ts";
 import { digestOf, EMPTY_SET, eventTextOf, type EventDraft } from "./core/event.ts";
 import { canonicalJson } from "./core/json.ts";
+import { noteKey, SIGNATURE_TYPES } from "./core/note.ts";
 import type { PolicyDecision } from "./core/schema/decision.ts";
 import type { Context } from "./core/schema/input.ts";
 import type { EventType } from "./core/schema/event.ts";
+import { sha256 } from "./core/sha256.ts";
 import { checkpointFile, openCheckpoints } from "./evidence/checkpoints.ts";
 import type { LogData } from "./evidence/committer-messages.ts";
 import { KeyError, keyFile, loadKey, type KeyRole, type SigningKey } from "./evidence/keys.ts";
 import { DEFAULT_LEDGER_LIMITS, Ledger, type BatchFigures } from "./evidence/ledger.ts";
 import { DataDirLock } from "./evidence/lock.ts";
 import { TransparencyLog } from "./evidence/log.ts";
-import { rawPublicKey } from "./evidence/note-signing.ts";
+import { ed25519Sign, rawPublicKey } from "./evidence/note-signing.ts";
 import { StateView } from "./evidence/state.ts";
+import { Witness, type Fork, type WitnessedLog } from "./evidence/witness.ts";
 import { Gate, type ActivePolicy } from "./gate.ts";
 import { DEFAULT_LIMITS } from "./policy/evaluator.ts";
 import { loadBundle, type BundleKeys, type Policy } from "./policy/policy.ts";
@@ -57,6 +60,8 @@ export interface NodeOptions {
   readonly logOrigin?: string | undefined;
   /** Where signed checkpoints are kept outside the database. Default: `checkpoints` in the data directory. */
   readonly checkpointDir?: string | undefined;
+  /** Logs of others that this node cosigns; default: none. `name`: what it cosigns as, default `railgate.local/<node id>/witness`. */
+  readonly witness?: { readonly name?: string | undefined; readonly logs: readonly WitnessedLog[] } | undefined;
   /** Longest evaluation, in milliseconds (POL-03). */
   readonly evaluationMsMax?: number | undefined;
   /** Events that may wait to be recorded. */
@@ -97,6 +102,8 @@ export class RailgateNode implements AsyncDisposable {
   readonly store: StoreReader;
   /** The streams as transparency logs. */
   readonly log: TransparencyLog;
+  /** Of the logs that the options name. */
+  readonly witness: Witness | undefined;
   /** Names this node's logs, and so who vouches for its evidence. */
   readonly logOrigin: string;
   readonly #key: SigningKey;
@@ -109,7 +116,7 @@ export class RailgateNode implements AsyncDisposable {
   #deadlines: NodeJS.Timeout | undefined;
   #checkingDeadlines: Promise<void> = Promise.resolve();
 
-  private constructor(options: NodeOptions, lock: DataDirLock, store: StoreReader, trust: Trust, { nodeId, key, log, logKey }: Prepared) {
+  private constructor(options: NodeOptions, lock: DataDirLock, store: StoreReader, trust: Trust, { nodeId, key, log, logKey, witnessKey }: Prepared) {
     this.#options = options;
     this.#lock = lock;
     this.store = store;
@@ -135,6 +142,14 @@ export class RailgateNode implements AsyncDisposable {
     };
     this.#ledger.onCheckpointFailure = (message) => observe.checkpointFailed?.(message);
     this.log = new TransparencyLog({ reader: store.log, origin: log.origin, publicKey: logKey, checkpoint: () => this.#ledger.checkpoint() });
+    this.witness = options.witness && witnessKey && new Witness({
+      dir: join(options.dataDir, "witness"),
+      key: noteKey(sha256, options.witness.name ?? `railgate.local/${nodeId}/witness`, SIGNATURE_TYPES.cosignature, rawPublicKey(witnessKey)),
+      sign: ed25519Sign(witnessKey),
+      logs: options.witness.logs,
+      now: this.#now,
+      onFork: (fork) => void this.#recordFork(fork),
+    });
     this.gate = new Gate({
       ledger: this.#ledger,
       states,
@@ -261,6 +276,16 @@ export class RailgateNode implements AsyncDisposable {
     else await this.#recordActivation(this.#active.policy!);
   }
 
+  /** Another log was caught with two histories; where that is proven it goes on record, and the proof lies in the data directory. */
+  async #recordFork({ origin, vkey, evidence, first, second }: Fork): Promise<void> {
+    if (evidence === "unproven") return;
+    try {
+      await this.#record("node.equivocation", "accepted", { origin, vkey, evidence, checkpoints: [digestOf(first), digestOf(second)] });
+    } catch (error) {
+      this.#options.observe?.evidenceFailed?.((error as Error).message);
+    }
+  }
+
   /** The node itself notices when a re-attestation is overdue, and puts it on record; from then on `start` is refused. */
   #watchDeadlines(): void {
     let running = false;
@@ -322,6 +347,8 @@ interface Prepared {
   readonly log: LogData;
   /** The log's public key, 32 bytes. */
   readonly logKey: Uint8Array;
+  /** Where logs are witnessed: what cosigns them. */
+  readonly witnessKey: KeyObject | undefined;
 }
 
 /** Makes sure of database, keys, node id and checkpoints, writing what is missing. */
@@ -339,8 +366,9 @@ async function prepare(options: NodeOptions, nowMs: number): Promise<Prepared> {
       checkpointFile: checkpointFile(options.checkpointDir ?? join(options.dataDir, "checkpoints"), nodeId),
     };
     const logKey = rawPublicKey(privateKey);
+    const witness = options.witness && (await prepareKey(options.dataDir, "witness", reader, writer, nowMs));
     await openCheckpoints(log.checkpointFile, reader.log, logKey);
-    return { nodeId, key, log, logKey };
+    return { nodeId, key, log, logKey, witnessKey: witness?.privateKey };
   } catch (error) {
     if (error instanceof RailgateError) throw error;
     throw new EvidenceUnavailableError(`the data directory ${options.dataDir} cannot be used: ${(error as Error).message}`, { cause: error });

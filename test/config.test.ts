@@ -333,3 +333,13 @@ async function opaSays(file: string, cwd: string): Promise<string> {
     opa.kill();
   }
 }
+
+test("witnessed logs are named by origin and key", (t) => {
+  const vkey = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
+  const log = (key: string) => `{ origin: example.com/foo, vkey: ${JSON.stringify(key)} }`;
+  t.deepEqual(load(`railgate: { witness: { name: w, logs: [${log(vkey)}] } }`).witness, { name: "w", logs: [{ origin: "example.com/foo", vkey }] });
+  t.is(load("railgate: { witness: { logs: [] } }").witness, undefined);
+  refuses(t, { yaml: `railgate: { witness: { logs: [${log(vkey.replace("foo", "bar"))}] } }` }, "railgate.witness.logs[0].vkey", /verifier key/);
+  refuses(t, { yaml: `railgate: { witness: { logs: [${log(vkey)}, ${log(vkey)}] } }` }, "railgate.witness.logs[1]", /twice/);
+  refuses(t, { yaml: `railgate: { witness: { name: 'a b', logs: [${log(vkey)}] } }` }, "railgate.witness.name", /without space/);
+});

@@ -35,14 +35,20 @@ export interface Fork {
   readonly hashes: readonly string[];
 }
 
+/** A log, and a key that signs its checkpoints. */
+export interface WitnessedLog {
+  readonly origin: string;
+  readonly key: NoteKey;
+}
+
 export interface WitnessParts {
   /** Where its state lies. */
   readonly dir: string;
   /** Of type cosignature. */
   readonly key: NoteKey;
   readonly sign: Ed25519Sign;
-  /** The logs that it watches, by their keys; a key's name is its log's origin. */
-  readonly logs: readonly NoteKey[];
+  /** The logs that it watches; one with several keys stands here several times. */
+  readonly logs: readonly WitnessedLog[];
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Told once of each. */
@@ -84,7 +90,7 @@ export class Witness {
     const submission = parseSubmission(body);
     if (!submission) return { status: 400, text: "that is no add-checkpoint request\n" };
     const { checkpoint, note, old } = submission;
-    const keys = this.#parts.logs.filter(({ name }) => name === checkpoint.origin);
+    const keys = this.#parts.logs.filter(({ origin }) => origin === checkpoint.origin).map(({ key }) => key);
     if (keys.length === 0) return { status: 404, text: "no log of that origin is witnessed here\n" };
     const signed = await verifyNote(note, keys, ed25519Verify);
     if (!signed) return { status: 403, text: "the log's signature is missing or wrong\n" };
@@ -96,8 +102,8 @@ export class Witness {
 
   /** The latest checkpoint of a log that it cosigned, its own signature included. @param originHash SHA-256 of the origin, hex. */
   checkpoint(originHash: string): string | undefined {
-    const log = this.#parts.logs.find(({ name }) => hashOf(name) === originHash);
-    return log && this.#latestOf(log.name)?.note;
+    const log = this.#parts.logs.find(({ origin }) => hashOf(origin) === originHash);
+    return log && this.#latestOf(log.origin)?.note;
   }
 
   /** What it holds against a log. @param originHash SHA-256 of the origin, hex. */

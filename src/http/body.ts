@@ -35,7 +35,8 @@ function checkHeaders({ headers }: IncomingMessage): void {
   }
 }
 
-function readBytes(req: IncomingMessage, res: ServerResponse, bytesMax: number): Promise<Uint8Array> {
+/** The body as it came. @throws RequestError 413, and then nothing of it was kept. @throws ClientGoneError */
+export function readBytes(req: IncomingMessage, res: ServerResponse, bytesMax: number): Promise<Uint8Array> {
   const declared = Number(req.headers["content-length"] ?? 0);
   const tooLarge = () => new RequestError(413, [{ pointer: "", message: `larger than ${bytesMax} bytes` }]);
   if (declared > Math.max(bytesMax, DISCARDED_BYTES_MAX)) return Promise.reject(hangUp(res, tooLarge()));

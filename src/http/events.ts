@@ -1,18 +1,21 @@
 // `/v1/events`: the evidence, to list, to look up and to follow.
 import Type from "typebox";
+import { EvidenceUnavailableError } from "../core/errors.ts";
 import { eventTextOf } from "../core/event.ts";
 import { closed, nullable } from "../core/schema/base.ts";
 import { EVENT_TYPES, EvidenceEventSchema, Receipt } from "../core/schema/event.ts";
+import type { Inclusion, TransparencyLog } from "../evidence/log.ts";
 import type { EventQuery, StoreReader } from "../store/store.ts";
 import type { Followers } from "./follow.ts";
 import { HttpError } from "./problem.ts";
 import { choice, cursor, identifier, invalid, time, whole, type Query } from "./query.ts";
 import { route, type Exchange, type Reply, type Route } from "./route.ts";
+import { InclusionSchema } from "./streams.ts";
 import { tenantAsked } from "./tenant.ts";
 
 const LIMIT = { byDefault: 100, max: 1000 };
 
-const EventAnswer = closed({ event: EvidenceEventSchema, record: Receipt });
+const EventAnswer = closed({ event: EvidenceEventSchema, record: Receipt, inclusion: nullable(InclusionSchema) });
 const EventList = closed({ items: Type.Array(EvidenceEventSchema), next: nullable(Type.String()) });
 
 const FILTERS = {
@@ -41,7 +44,7 @@ const QUERY = {
 
 type EventsQuery = Query<typeof QUERY>;
 
-export function eventRoutes(store: StoreReader, followers: Followers): Route[] {
+export function eventRoutes(store: StoreReader, log: TransparencyLog, followers: Followers): Route[] {
   return [
     route({
       method: "GET",
@@ -61,16 +64,14 @@ export function eventRoutes(store: StoreReader, followers: Followers): Route[] {
       path: "/v1/events/:id",
       tag: "Events",
       summary: "Look up an event",
-      description: "The event, and the record: the compact JWS over its exact bytes.",
+      description:
+        "The event, the record (the compact JWS over its exact bytes), and what proves the record's place in its stream's log; `inclusion` is null while no checkpoint can be made.",
       query: {},
       params: { id: "The event's id." },
       shapes: { EventAnswer },
-      answers: { 200: { description: "The event and its record", content: { "application/json": "EventAnswer" } } },
+      answers: { 200: { description: "The event, its record, and its place in the log", content: { "application/json": "EventAnswer" } } },
       problems: ["event_unknown"],
-      handle: (exchange) => {
-        const { record } = find(store, exchange);
-        return { status: 200, body: `{"event":${eventTextOf(record)},"record":"${record}"}` };
-      },
+      handle: (exchange) => lookUp(store, log, exchange),
     }),
     route({
       method: "GET",
@@ -118,6 +119,23 @@ function filtersOf({ event_type, outcome, workload_id, correlation_id, since, un
 
 function wantsStream({ req }: Exchange<typeof QUERY>): boolean {
   return /(?:^|[\s,])text\/event-stream(?:$|[\s,;])/i.test(req.headers.accept ?? "");
+}
+
+async function lookUp(store: StoreReader, log: TransparencyLog, exchange: Exchange): Promise<Reply> {
+  const { record } = find(store, exchange);
+  const text = eventTextOf(record);
+  const { chain_id, sequence } = JSON.parse(text) as { chain_id: string; sequence: number };
+  return { status: 200, body: `{"event":${text},"record":"${record}","inclusion":${JSON.stringify(await inclusionOf(log, chain_id, sequence))}}` };
+}
+
+/** The event itself is told even while its place cannot be proven. */
+async function inclusionOf(log: TransparencyLog, chainId: string, sequence: number): Promise<Inclusion | null> {
+  try {
+    return await log.inclusion(chainId, sequence);
+  } catch (error) {
+    if (error instanceof EvidenceUnavailableError) return null;
+    throw error;
+  }
 }
 
 /** An event of another tenant is as unknown as one that never was. */

@@ -35,6 +35,8 @@ const TAGS: Readonly<Record<string, string>> = {
   Workloads: "What was admitted, and what became of it.",
   Meshes: "Which isolation rail a workload is on. It may move to a stricter one, and never to a weaker one.",
   Events: "The evidence: one signed event for every governed action.",
+  Log: "Each stream as a transparency log, for auditors and their tools.",
+  Witness: "Other logs' checkpoints, cosigned as long as they only grow.",
   Node: "What a node says of itself.",
 };
 
@@ -63,8 +65,8 @@ export function openApi(routes: readonly Route[], version: string): OpenApi {
   };
 }
 
-/** express' `:name` is OpenAPI's `{name}`. */
-const templateOf = (path: string): string => path.replaceAll(/:(\w+)/g, "{$1}");
+/** express' `:name` and `*name` are OpenAPI's `{name}`. */
+const templateOf = (path: string): string => path.replaceAll(/[:*](\w+)/g, "{$1}");
 
 function operation(route: Route): Operation {
   const parameters = [

@@ -14,6 +14,8 @@ export const PROBLEMS = {
   mesh_unknown: { status: 404, title: "No such mesh" },
   event_unknown: { status: 404, title: "No such event" },
   artifact_unknown: { status: 404, title: "The artifact is not here" },
+  stream_unknown: { status: 404, title: "No such stream" },
+  tile_unknown: { status: 404, title: "No such tile" },
   method_not_allowed: { status: 405, title: "This path does not take that method" },
   request_timeout: { status: 408, title: "The request took too long to arrive" },
   revision_conflict: { status: 412, title: "The mesh has moved on" },

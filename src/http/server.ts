@@ -21,6 +21,8 @@ import { meshRoutes } from "./meshes.ts";
 import { Metrics } from "./metrics.ts";
 import { documentRoutes } from "./node-documents.ts";
 import type { Route } from "./route.ts";
+import { streamRoutes } from "./streams.ts";
+import { witnessRoutes } from "./witness.ts";
 import { workloadRoutes } from "./workloads.ts";
 
 export interface ServeOptions {
@@ -84,6 +86,7 @@ function observer(log: Logger, metrics: Metrics): NodeObserver {
       metrics.evidenceFailed();
       log.error({ problem: message }, "evidence could not be recorded; nothing is admitted until it can");
     },
+    checkpointFailed: (message) => log.error({ problem: message }, "checkpoints could not be made; it is tried again"),
   };
 }
 
@@ -106,7 +109,9 @@ async function listen(config: Config, node: RailgateNode, log: Logger, metrics: 
     ...workloadRoutes(node.store, now),
     ...lifecycleRoutes(commands),
     ...meshRoutes(commands),
-    ...eventRoutes(node.store, followers),
+    ...eventRoutes(node.store, node.log, followers),
+    ...streamRoutes(node.log),
+    ...witnessRoutes(node.witness),
     ...documentRoutes({ node, metrics, strangers: doorkeeper.authenticates, routes: () => routes }),
   ];
   metrics.watch({

@@ -36,7 +36,7 @@ function inDir(work: (open: (logs: NoteKey[]) => Witness, dir: string, forks: Fo
   const { privateKey } = generateKeyPairSync("ed25519");
   const key = noteKey(sha256, "witness.example/w", SIGNATURE_TYPES.cosignature, rawPublicKey(privateKey));
   const forks: Fork[] = [];
-  const open = (logs: NoteKey[]) => new Witness({ dir, key, sign: ed25519Sign(privateKey), logs, now: () => 1_795_593_600_123, onFork: (fork) => forks.push(fork) });
+  const open = (logs: NoteKey[]) => new Witness({ dir, key, sign: ed25519Sign(privateKey), logs: logs.map((log) => ({ origin: ORIGIN, key: log })), now: () => 1_795_593_600_123, onFork: (fork) => forks.push(fork) });
   return work(open, dir, forks).finally(() => rmSync(dir, { recursive: true }));
 }
 

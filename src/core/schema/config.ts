@@ -208,6 +208,16 @@ const RAILGATE = section({
     })),
     checkpoint_dir: optional(text("Where signed checkpoints are kept beside the database, best on another disk (default `checkpoints` in `data_dir`)")),
   })),
+  witness: optional(section({
+    name: optional(Type.String({
+      pattern: "^[!-*,-~]{1,253}$", title: "The name it cosigns with (default `railgate.local/<node_id>/witness`)",
+      description: "1 to 253 printable characters without space and +",
+    })),
+    logs: optional(Type.Array(section({
+      origin: text("The log's origin, the first line of its checkpoints"),
+      vkey: text("A key that it signs them with", "a verifier key: name+id+key, as `GET /v1/streams` gives it"),
+    }), { description: "a list" })),
+  }, "Logs of others whose checkpoints this node cosigns as long as they only grow")),
   limits: optional(LIMITS),
 });
 
