@@ -23,7 +23,7 @@ import { Witness, type Fork, type WitnessedLog } from "./evidence/witness.ts";
 import { Gate, type ActivePolicy } from "./gate.ts";
 import { DEFAULT_LIMITS } from "./policy/evaluator.ts";
 import { loadBundle, type BundleKeys, type Policy } from "./policy/policy.ts";
-import { openSqliteReader, openSqliteWriter } from "./store/sqlite.ts";
+import { openSqliteReader, openSqliteWriter, storeFile } from "./store/sqlite.ts";
 import type { Blob, StoredEvent, StoreReader, StoreWriter } from "./store/store.ts";
 import { makeTrust, type Trust, type TrustConfig } from "./trust.ts";
 
@@ -91,9 +91,6 @@ const DEADLINES_AT_ONCE = 100;
 const THE_NODE = { tenantId: "default", actor: "node" };
 
 const CONNECTED: Context["partition"] = { state: "connected", since: null };
-
-/** Where a data directory keeps its database. */
-export const storeFile = (dataDir: string): string => join(dataDir, "railgate.db");
 
 export class RailgateNode implements AsyncDisposable {
   readonly gate: Gate;

@@ -109,7 +109,7 @@ async function database({ dataDir }: Config): Promise<Found> {
 const RESTORE = "keep a copy of the data directory as evidence, find out who changed it, and restore it from a backup";
 
 async function evidence({ dataDir }: Config, out: Output): Promise<Found[]> {
-  const { storeFile } = await import("../node.ts");
+  const { storeFile } = await import("../store/sqlite.ts");
   if (!existsSync(storeFile(dataDir))) return [ok("none yet")];
   const [{ openForReading }, { verifyStore }] = await Promise.all([import("./reading.ts"), import("./verify-streams.ts")]);
   using store = openForReading(dataDir);
@@ -131,7 +131,7 @@ function stateFindings(states: string[] | null): Found[] {
 
 /** What was signed of the database, and kept outside it, must still be true of it (evidence.md §4). */
 async function checkpoints({ dataDir, nodeId, evidence }: Config): Promise<Found> {
-  const { storeFile } = await import("../node.ts");
+  const { storeFile } = await import("../store/sqlite.ts");
   if (!existsSync(storeFile(dataDir))) return ok("none yet");
   const [{ openForReading }, { CheckpointFile, checkpointFile, checkStreams }] = await Promise.all([import("./reading.ts"), import("../evidence/checkpoints.ts")]);
   using store = openForReading(dataDir);

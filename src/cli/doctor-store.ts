@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { storeFile } from "../node.ts";
+import { storeFile } from "../store/sqlite.ts";
 
 /** Whether a process holds the directory. Only reads, so that it takes nothing from one that starts meanwhile. */
 export function isLocked(dataDir: string): boolean {

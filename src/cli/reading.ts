@@ -1,7 +1,7 @@
 // Opens a data directory's evidence for reading, whether or not a server is writing to it.
 import { existsSync } from "node:fs";
 import { CannotRunError } from "./command.ts";
-import { storeFile } from "../node.ts";
+import { storeFile } from "../store/sqlite.ts";
 import { openSqliteReader } from "../store/sqlite.ts";
 import type { StoreReader } from "../store/store.ts";
 

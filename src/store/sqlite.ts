@@ -1,4 +1,5 @@
 // The default store: one SQLite database in WAL mode, synchronous=FULL, so that a commit is on the disk when it returns.
+import { join } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { EMPTY_STREAM, type Head } from "../core/event.ts";
 import { ENTRY_BYTES_MAX, type TreeTail } from "../core/tiles.ts";
@@ -43,6 +44,9 @@ CREATE TABLE blobs (digest BLOB PRIMARY KEY, bytes BLOB NOT NULL);
 CREATE TABLE states (kind TEXT NOT NULL, tenant_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, due_ms INTEGER, PRIMARY KEY (kind, tenant_id, key)) WITHOUT ROWID;
 CREATE INDEX states_by_due ON states (kind, due_ms) WHERE due_ms IS NOT NULL;
 ${LOG_SCHEMA}`;
+
+/** Where a data directory keeps its database. */
+export const storeFile = (dataDir: string): string => join(dataDir, "railgate.db");
 
 /** Opens or creates the database for writing. Only the holder of the data directory's lock may. */
 export function openSqliteWriter(path: string): StoreWriter {
