@@ -1,0 +1,71 @@
+// The rules that the layout keeps: imports point one way, the core is pure, and every file says what it is for.
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import test from "ava";
+
+const ROOT = new URL("../", import.meta.url).pathname;
+const SRC = join(ROOT, "src");
+
+function filesUnder(dir: string): string[] {
+  return readdirSync(dir, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+    .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)));
+}
+
+const source = (file: string) => readFileSync(join(ROOT, file), "utf8");
+
+function imports(file: string): string[] {
+  return [...source(file).matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)].map(([, name]) => name!);
+}
+
+/** Layers, lowest first; a file may import from its own layer and from lower ones. */
+const LAYERS: [name: string, of: RegExp][] = [
+  ["core", /^src\/core\//],
+  ["store", /^src\/store\//],
+  ["policy, trust", /^src\/(?:policy\/|trust(?:-claims)?\.ts)/],
+  ["evidence", /^src\/evidence\//],
+  ["commands", /^src\/commands\//],
+  ["gate", /^src\/gate\.ts/],
+  ["node, config", /^src\/(?:node(?:-options)?|config)\.ts/],
+  ["library, HTTP", /^src\/(?:index\.ts|http\/)/],
+  ["command line", /^src\/cli\//],
+];
+
+function layerOf(file: string): number {
+  return LAYERS.findIndex(([, of]) => of.test(file));
+}
+
+test("imports point one way", (t) => {
+  const wrong: string[] = [];
+  for (const file of filesUnder(SRC)) {
+    t.not(layerOf(file), -1, `${file} is in no layer`);
+    for (const name of imports(file).filter((each) => each.startsWith("."))) {
+      const target = relative(ROOT, join(ROOT, file, "..", name));
+      if (target.startsWith("src/") && layerOf(target) > layerOf(file)) wrong.push(`${file} → ${target}`);
+    }
+  }
+  t.deepEqual(wrong, []);
+});
+
+test("the core is pure: no input or output, clock, randomness or environment", (t) => {
+  const allowed = new Set(["node:crypto"]);
+  for (const file of filesUnder(join(SRC, "core"))) {
+    for (const name of imports(file).filter((each) => each.startsWith("node:"))) t.true(allowed.has(name), `${file} imports ${name}`);
+    t.notRegex(source(file), /\bDate\.now\b|new Date\(\)|Math\.random|performance\.now|process\.|random(?:UUID|Bytes|FillSync)|console\./, file);
+  }
+});
+
+test("only the configuration reads the environment", (t) => {
+  const readers = filesUnder(SRC).filter((file) => source(file).includes("process.env"));
+  t.deepEqual(readers, ["src/config.ts"]);
+});
+
+test("every file says what it is for in its first line", (t) => {
+  for (const dir of ["src", "test", "scripts", "bench", "examples"]) {
+    for (const file of filesUnder(join(ROOT, dir))) t.regex(source(file).replace(/^#!.*\n/, ""), /^\/\/ \S.{15,}/, file);
+  }
+});
+
+test("exports are named", (t) => {
+  for (const file of filesUnder(SRC)) t.notRegex(source(file), /^export default/m, file);
+});
