@@ -57,8 +57,11 @@ attestation_not_for_kind(workload) := {
 
 # METADATA
 # title: TEE-03 for a measurement that is older than the one on record
-# description: An attestation given again proves nothing new. The catalogue has the words of TEE-03.
+# description: >-
+#   An attestation given again proves nothing new. One without a time, as one that could not be verified has none, is
+#   judged by what is wrong with it. The catalogue has the words of TEE-03.
 attestation_older(facts) := object.union(stale(facts.workload.envelope_kind), {"pointer": "/attestation"}) if {
+	is_number(facts.attestation.measured_at_ms)
 	facts.attestation.measured_at_ms < facts.workload.attestation.measured_at_ms
 }
 

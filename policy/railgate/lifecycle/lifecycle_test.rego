@@ -219,6 +219,8 @@ test_a_measurement_older_than_the_one_on_record_proves_nothing if {
 	on_record := object.union(tee, {"attestation": {"measured_at_ms": now_ms - 1000}})
 	standing(attest(on_record, token)) == [null, null, "passed"]
 	standing(attest(on_record, object.union(token, {"measured_at_ms": now_ms - 1001, "result": "fail"}))) == stale
+	unverified := {"status": "rejected", "error": "signature", "measured_at_ms": null, "result": null}
+	standing(attest(on_record, object.union(token, unverified))) == ["attestation_failed", "TEE-02", null]
 }
 
 test_what_has_no_platform_is_not_attested if {
