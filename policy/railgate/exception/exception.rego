@@ -9,8 +9,8 @@ package railgate.exception
 import data.railgate.lib
 
 # Kept here and not in settings: no operator may make a safety rule liftable. What has no known envelope or is not
-# classified cannot be judged by any rule at all, so ENV-01, ENV-02 and ENV-04 are among them.
-safety_rules := {"ENV-01", "ENV-02", "ENV-04", "TEE-02", "TEN-01"}
+# classified cannot be judged by any rule at all, so ENV-01, ENV-02 and ENV-04 are among them; POL-03 is no rule's verdict.
+safety_rules := {"ENV-01", "ENV-02", "ENV-04", "POL-03", "TEE-02", "TEN-01"}
 
 in_force := [exception |
 	some exception in input.facts.exceptions
@@ -19,6 +19,8 @@ in_force := [exception |
 
 holds(exception) if {
 	exception.status == "verified"
+	is_string(exception.digest)
+	is_string(exception.issuer)
 	exception.tenant_id == lib.workload.tenant_id
 	exception.workload_id == lib.workload.workload_id
 	is_number(exception.not_before_ms)

@@ -34,6 +34,8 @@ test_any_other_does_not if {
 		{"not_after_ms": null},
 		{"reason": " "},
 		{"reason": null},
+		{"digest": null},
+		{"issuer": null},
 	] {
 		in_force(change) == []
 	}
@@ -51,6 +53,7 @@ test_safety_rules_are_never_lifted if {
 		{"rule": "ENV-02"},
 		{"rule": "ENV-03", "params": {"required": "tee"}},
 		{"rule": "ENV-04"},
+		{"rule": "POL-03"},
 		{"rule": "TEE-02"},
 		{"rule": "TEN-01"},
 		{"rule": "TEE-01", "code": "attestation_incomplete", "params": {"missing": "report_ref, result"}},

@@ -97,11 +97,15 @@ faults contains "stale" if not lib.fresh("authority")
 
 verified if binding.status == "verified"
 
-subject_matches if binding.subject == lib.workload.workload_id
-
-subject_matches if binding.subject == lib.workload.tenant_id
-
-subject_matches if binding.subject == concat("/", [lib.workload.tenant_id, lib.workload.workload_id])
+# A binding is for the workload, for all of its tenant's, or for the workload by its full name.
+subject_matches if {
+	workload := lib.workload
+	binding.subject in [
+		workload.workload_id,
+		workload.tenant_id,
+		concat("/", [workload.tenant_id, workload.workload_id]),
+	]
+}
 
 scope_admits if settings.authority.scope in binding.scope
 

@@ -99,10 +99,9 @@ refusals contains lib.policy_denied("CTR-04", "privilege_excessive", profile_at(
 
 # Whether all is well, in few lookups; only where it is not is what is in excess looked for.
 privilege_bounded(container) if {
-	accepted := settings.container.privileges
-	container.privileged == accepted.privileged
-	container.allow_privilege_escalation == accepted.allow_privilege_escalation
-	container.run_as_non_root == accepted.run_as_non_root
+	every flag, accepted in settings.container.privileges {
+		container[flag] == accepted
+	}
 	container.host_namespaces == []
 	container.host_paths == []
 	capabilities_bounded(container.added_capabilities)

@@ -112,7 +112,7 @@ strays(dependency, residency) if {
 	not within(dependency, residency)
 }
 
-residency_faults["/workload/residency"] := "a profile that requires it" if {
+residency_faults["/workload/residency"] := "any placement" if {
 	not lib.has(lib.workload, "residency")
 	not residency_optional(lib.workload)
 }

@@ -55,7 +55,7 @@ test_a_dependency_elsewhere_is_refused if {
 }
 
 test_a_profile_that_needs_residency_is_refused_without if {
-	residency.refusals == {{"class": "jurisdiction_denied", "rule": "JUR-02", "code": "residency_violated", "pointer": "/workload/residency", "params": {"place": "a profile that requires it"}}} with input as fixture.without(fixture.with_set(fixture.container, {"/request/workload/governance_profile": "ncp"}), "/request/workload/residency")
+	residency.refusals == {{"class": "jurisdiction_denied", "rule": "JUR-02", "code": "residency_violated", "pointer": "/workload/residency", "params": {"place": "any placement"}}} with input as fixture.without(fixture.with_set(fixture.container, {"/request/workload/governance_profile": "ncp"}), "/request/workload/residency")
 	not residency.sound(data.railgate.lib.workload) with input as fixture.without(fixture.with_set(fixture.container, {"/request/workload/governance_profile": "ncp"}), "/request/workload/residency")
 }
 

@@ -56,7 +56,7 @@ policy_named if {
 }
 
 # METADATA
-# title: Tenants are not tenants_isolated(lib.workload)
+# title: Tenants are not isolated
 # description: "The caller acts for its own tenant; where isolation is required, neither the host nor the network is shared with another tenant."
 # custom:
 #   rule: TEN-01
