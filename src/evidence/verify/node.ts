@@ -1,15 +1,13 @@
 // `railgate/verify` in Node: the same verification over files and folders, with signatures checked on all cores.
-import { createHash, createPublicKey, hash, verify, type KeyObject } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { lstat, opendir, open } from "node:fs/promises";
-import { constants } from "node:fs";
+import { constants, createReadStream } from "node:fs";
+import { lstat, open, opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable, Transform } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { byUse, opener, type ExportInput, type VerifyOptions } from "./index.ts";
 import type { PinnedKeys } from "./keys.ts";
+import { NODE_PRIMITIVES } from "./node-primitives.ts";
 import { VerifierPool } from "./pool.ts";
-import type { Primitives } from "./primitives.ts";
 import type { VerifyReport } from "./report.ts";
 import { ArchiveError, checkedName, DEFAULT_ARCHIVE_LIMITS, readTar, type ArchiveEntry, type ArchiveLimits } from "./tar.ts";
 import { unpacked, type Gunzip } from "./unpack.ts";
@@ -19,35 +17,6 @@ export type { Check, CheckName, CheckStatus, ErasedArtifact, ExportSummary, Plac
 export { CHECKS } from "./report.ts";
 export type { ExportInput, VerifyOptions } from "./index.ts";
 export type { PinnedKeys };
-
-/** node:crypto's, several times as fast as WebCrypto's. */
-export const NODE_PRIMITIVES: Primitives = {
-  sha256: (data) => hash("sha256", data, "buffer"),
-  sha256Stream() {
-    const stream = createHash("sha256");
-    return { update: (data) => void stream.update(data), digest: () => stream.digest() };
-  },
-  verifyEd25519(publicKey, message, signature) {
-    try {
-      return verify(null, message, keyOf(publicKey), signature);
-    } catch {
-      return false;
-    }
-  },
-};
-
-const keys = new Map<string, KeyObject>();
-const KEYS_KEPT_MAX = 64;
-
-function keyOf(publicKey: Uint8Array): KeyObject {
-  const x = Buffer.from(publicKey).toString("base64url");
-  let key = keys.get(x);
-  if (key === undefined) {
-    if (keys.size >= KEYS_KEPT_MAX) keys.clear();
-    keys.set(x, (key = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" })));
-  }
-  return key;
-}
 
 /**
  * Verifies an export (spec evidence §6).

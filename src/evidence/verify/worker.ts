@@ -1,6 +1,6 @@
 // A thread of the verifier: checks the chunks it is sent.
 import { parentPort } from "node:worker_threads";
-import { NODE_PRIMITIVES } from "./node.ts";
+import { NODE_PRIMITIVES } from "./node-primitives.ts";
 import type { PoolReply, PoolRequest } from "./pool.ts";
 import { checkEvents, checkRecords } from "./rows.ts";
 

@@ -1,0 +1,32 @@
+// What the verifier needs of cryptography, by node:crypto.
+import { createHash, createPublicKey, hash, verify, type KeyObject } from "node:crypto";
+import type { Primitives } from "./primitives.ts";
+
+/** node:crypto's, several times as fast as WebCrypto's. */
+export const NODE_PRIMITIVES: Primitives = {
+  sha256: (data) => hash("sha256", data, "buffer"),
+  sha256Stream() {
+    const stream = createHash("sha256");
+    return { update: (data) => void stream.update(data), digest: () => stream.digest() };
+  },
+  verifyEd25519(publicKey, message, signature) {
+    try {
+      return verify(null, message, keyOf(publicKey), signature);
+    } catch {
+      return false;
+    }
+  },
+};
+
+const keys = new Map<string, KeyObject>();
+const KEYS_KEPT_MAX = 64;
+
+function keyOf(publicKey: Uint8Array): KeyObject {
+  const x = Buffer.from(publicKey).toString("base64url");
+  let key = keys.get(x);
+  if (key === undefined) {
+    if (keys.size >= KEYS_KEPT_MAX) keys.clear();
+    keys.set(x, (key = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" })));
+  }
+  return key;
+}
