@@ -26,6 +26,8 @@ export type CommitterRequest =
   | { readonly kind: "commit"; readonly epoch: number; readonly batch: number; readonly events: readonly UnsignedAppend[] }
   /** Checkpoints of all that is committed, now. */
   | { readonly kind: "checkpoint"; readonly request: number }
+  /** Can the database be written again? */
+  | { readonly kind: "probe" }
   | { readonly kind: "close" };
 
 export type CommitterReply =
@@ -39,4 +41,5 @@ export type CommitterReply =
       readonly commitMs: number;
     }
   | { readonly kind: "checkpointed"; /** Which of our requests it answers; absent: it was due. */ readonly request?: number; readonly streams: number; readonly failure?: string }
-  | { readonly kind: "failed"; readonly batch: number; /** Batches of an earlier epoch are refused from now on. */ readonly epoch: number; readonly message: string };
+  | { readonly kind: "failed"; readonly batch: number; /** Batches of an earlier epoch are refused from now on. */ readonly epoch: number; readonly message: string }
+  | { readonly kind: "probed"; readonly failure?: string };

@@ -18,6 +18,7 @@ const checkpointer = log && new Checkpointer(log, () => (store ??= openSqliteWri
 parentPort!.on("message", (request: CommitterRequest) => {
   if (request.kind === "close") return close();
   if (request.kind === "checkpoint") return answerCheckpoint(request.request);
+  if (request.kind === "probe") return parentPort!.postMessage(probe());
   const stale = request.epoch < epoch;
   parentPort!.postMessage(stale ? failed(request.batch, "an earlier batch failed") : commit(request.batch, request.events));
 });
@@ -35,6 +36,18 @@ function commit(batch: number, events: readonly UnsignedAppend[]): CommitterRepl
     epoch++;
     giveUpStore();
     return failed(batch, (error as Error).message);
+  }
+}
+
+/** A write that changes nothing: a full disk or a lock refuses it as it would refuse evidence. */
+function probe(): CommitterReply {
+  try {
+    store ??= openSqliteWriter(storePath);
+    store.putMeta("probed_at_ms", String(Date.now()));
+    return { kind: "probed" };
+  } catch (error) {
+    giveUpStore();
+    return { kind: "probed", failure: (error as Error).message };
   }
 }
 

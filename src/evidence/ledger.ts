@@ -44,6 +44,9 @@ export const DEFAULT_LEDGER_LIMITS: LedgerLimits = { queueMax: 20_000, batchMax:
 /** An event's canonical bytes: its record (base64url, header and signature added) must fit the 65,535 bytes of a log's entry. */
 const EVENT_BYTES_MAX = 48_000;
 
+/** How often a store that failed is tried again when nobody asks for anything. */
+const PROBE_MS = 1000;
+
 /** One batch is signed and synced while the next is decided; a third would only wait. */
 const BATCHES_IN_FLIGHT_MAX = 2;
 
@@ -74,6 +77,7 @@ export class Ledger {
   #pumpScheduled = false;
   #closed = false;
   #drained: (() => void) | undefined;
+  #probe: NodeJS.Timeout | undefined;
   #failure: string | undefined;
   #appended = 0;
   #committed = 0;
@@ -147,6 +151,7 @@ export class Ledger {
   /** Waits until everything appended is durable or refused, then stops the committer. */
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#probe);
     if (this.waiting > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
     const committer = this.#committer;
     if (!committer) return;
@@ -181,6 +186,7 @@ export class Ledger {
       return (this.#heads ??= this.#reader.heads());
     } catch (error) {
       this.#failure = (error as Error).message;
+      this.#scheduleProbe();
       throw new EvidenceUnavailableError(`the store cannot be read: ${this.#failure}`, { cause: error });
     }
   }
@@ -230,6 +236,7 @@ export class Ledger {
 
   #onReply(reply: CommitterReply): void {
     if (reply.kind === "checkpointed") return this.#onCheckpointed(reply);
+    if (reply.kind === "probed") return this.#onProbed(reply.failure);
     const batch = this.#inFlight.get(reply.batch);
     // A batch that was given up when the one before it failed; its callers have their answer.
     if (!batch) return;
@@ -245,6 +252,21 @@ export class Ledger {
     batch.forEach((waiting, i) => waiting.resolve({ eventText: waiting.event.text, ...stored[i]! }));
     this.onCommit(stored, { events: batch.length, signingMs: reply.signingMs, commitMs: reply.commitMs });
     this.#pump();
+  }
+
+  /** A node that is not ready gets no requests from a careful balancer, so it must find out by itself when it is ready again. */
+  #scheduleProbe(): void {
+    if (this.#closed || this.#probe) return;
+    this.#probe = setTimeout(() => {
+      this.#committer ??= this.#startCommitter();
+      this.#committer.postMessage({ kind: "probe" } satisfies CommitterRequest);
+    }, PROBE_MS).unref();
+  }
+
+  #onProbed(failure: string | undefined): void {
+    this.#probe = undefined;
+    this.#failure &&= failure;
+    if (this.#failure !== undefined) this.#scheduleProbe();
   }
 
   #onCheckpointed({ request, failure }: Extract<CommitterReply, { kind: "checkpointed" }>): void {
@@ -265,6 +287,7 @@ export class Ledger {
   #onDeath(committer: Worker, message: string): void {
     if (this.#committer !== committer) return;
     this.#committer = undefined;
+    this.#probe = void clearTimeout(this.#probe);
     this.#giveUpRequests(message);
     this.#fail(message);
   }
@@ -278,6 +301,7 @@ export class Ledger {
     this.#queue = [];
     this.#appended = this.#committed = 0;
     this.onReset();
+    this.#scheduleProbe();
     for (const waiting of lost) waiting.reject(new EvidenceUnavailableError(`evidence could not be recorded: ${message}`));
     this.#drained?.();
   }
