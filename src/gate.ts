@@ -3,7 +3,7 @@ import { admission } from "./commands/admission.ts";
 import { NO_TOKENS, type Caller, type Command, type SingleRefusal, type Situation, type Tokens, type Trace } from "./commands/command.ts";
 import { lifecycleCommand } from "./commands/lifecycle.ts";
 import { meshCommand } from "./commands/mesh.ts";
-import { EMPTY_SET, digestOf, type EventDraft } from "./core/event.ts";
+import { EMPTY_SET, digestOf, eventIdIn, type EventDraft } from "./core/event.ts";
 import { InvariantError } from "./core/invariant.ts";
 import { canonicalJson } from "./core/json.ts";
 import type { Mesh, MeshCommand, MeshDecision } from "./core/mesh.ts";
@@ -34,6 +34,10 @@ export class Evidenced {
     this.receipt = receipt.record;
     this.eventText = receipt.eventText;
     this.position = receipt.position;
+  }
+
+  get eventId(): string {
+    return eventIdIn(this.eventText);
   }
 
   get event(): EvidenceEvent {

@@ -45,3 +45,15 @@ export function linkEvent(draft: EventDraft, chain_id: string, head: Head): { te
 export function eventTextOf(record: string): string {
   return Buffer.from(record.slice(record.indexOf(".") + 1, record.lastIndexOf(".")), "base64url").toString("utf8");
 }
+
+const ID_MEMBER = '"id":"';
+const UUID_LENGTH = 36;
+
+/**
+ * The id in an event's canonical text, without parsing it: the event's own is the last member of that name, since those
+ * behind it hold texts alone, and no text can hold its quotes unescaped.
+ */
+export function eventIdIn(eventText: string): string {
+  const start = eventText.lastIndexOf(ID_MEMBER) + ID_MEMBER.length;
+  return eventText.slice(start, start + UUID_LENGTH);
+}

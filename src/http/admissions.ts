@@ -121,20 +121,11 @@ function readItem(item: unknown, requestId: string): AdmissionRequest | Problem 
 function notesOf(admission: Admission, request: AdmissionRequest, caller: Caller): object {
   const { outcome, refusals } = admission.decision;
   return {
-    decision_id: eventIdOf(admission.eventText),
+    decision_id: admission.eventId,
     tenant_id: caller.tenantId ?? request.workload.tenant_id,
     outcome,
     ...(refusals.length > 0 && { codes: refusals.map(({ code }) => code) }),
   };
-}
-
-const ID = '"id":"';
-const UUID_LENGTH = 36;
-
-/** In canonical JSON an event's own `id` is the last member of that name, and no text can hold its quotes unescaped. */
-function eventIdOf(eventText: string): string {
-  const start = eventText.lastIndexOf(ID) + ID.length;
-  return eventText.slice(start, start + UUID_LENGTH);
 }
 
 const ref = (component: string): object => ({ $ref: `#/components/schemas/${component}` });

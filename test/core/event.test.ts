@@ -1,0 +1,46 @@
+// Linking an event: whatever it says, its text is the canonical JSON of the whole, and its hash that of the whole without the hash.
+import { createHash } from "node:crypto";
+import test from "ava";
+import canonicalize from "canonicalize";
+import fc from "fast-check";
+import { digestOf, eventIdIn, linkEvent, type EventDraft } from "../../src/core/event.ts";
+import type { EvidenceEvent } from "../../src/core/schema/event.ts";
+
+const ID = "01a211d5-615d-77e9-9124-ae8a7d8a5a88";
+const DIGEST = digestOf("x");
+
+const drafts: fc.Arbitrary<EventDraft> = fc.record({
+  id: fc.constant(ID),
+  event_type: fc.constantFrom("workload.admit", "workload.refuse", "node.start"),
+  occurred_at: fc.constant("2026-01-02T03:04:05.678Z"),
+  tenant_id: fc.string(),
+  actor: fc.string({ unit: "grapheme" }),
+  correlation_id: fc.string(),
+  outcome: fc.constantFrom("accepted", "refused", "failed"),
+  evidence_profile_id: fc.string(),
+  evidence_pointer: fc.constant(`eosc://evidence/${DIGEST}`),
+  policy_snapshot_id: fc.constant(DIGEST),
+  authority_snapshot_id: fc.constant(DIGEST),
+  subject: fc.constantFrom('"id":"', "é", "plain"),
+  details: fc.dictionary(fc.oneof(fc.string(), fc.constantFrom("id", "event_type", "event_hash", "__proto__")), fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.constant({ id: "decoy" }))),
+});
+
+test("text and hash are what another RFC 8785 implementation computes", (t) => {
+  const seed = Date.now() >>> 0;
+  t.log(`seed ${seed}`);
+  fc.assert(
+    fc.property(drafts, fc.nat(), fc.boolean(), (draft, size, first) => {
+      const head = first ? { size: 0, hash: null } : { size, hash: DIGEST };
+      const linked = linkEvent(draft, "acme/node-1", head);
+      const whole = { ...draft, chain_id: "acme/node-1", sequence: head.size, prev_hash: head.hash, hash_profile_id: "ecs-hash-v1" };
+      const expected = `sha256:${createHash("sha256").update(canonicalize(whole)!).digest("hex")}`;
+      return (
+        linked.head.hash === expected && linked.head.size === head.size + 1 &&
+        linked.text === canonicalize({ ...whole, event_hash: expected }) &&
+        (JSON.parse(linked.text) as EvidenceEvent).event_hash === expected && eventIdIn(linked.text) === ID
+      );
+    }),
+    { seed, numRuns: 500 },
+  );
+  t.pass();
+});
