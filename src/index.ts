@@ -3,6 +3,7 @@ import { parseAdmissionRequest } from "./core/request.ts";
 import type { Decision } from "./core/schema/decision.ts";
 import type { EvidenceEvent } from "./core/schema/event.ts";
 import type { Caller, Trace } from "./gate.ts";
+import { MeshHandle, WorkloadHandle } from "./handles.ts";
 import { RailgateNode, type NodeOptions } from "./node.ts";
 
 export {
@@ -14,9 +15,13 @@ export {
   RequestError,
   StoreLockedError,
 } from "./core/errors.ts";
+export { RevisionError } from "./commands/mesh.ts";
 export type { Decision } from "./core/schema/decision.ts";
 export type { EvidenceEvent } from "./core/schema/event.ts";
-export type { AdmissionRequest } from "./core/schema/request.ts";
+export type { ElevationPolicy, Mesh, MeshPlacement, Rail } from "./core/schema/mesh.ts";
+export type { AdmissionRequest, AttestationRequest } from "./core/schema/request.ts";
+export type { Workload } from "./core/workload.ts";
+export type { CommandOptions, MeshHandle, MeshOptions, Proof, WorkloadHandle } from "./handles.ts";
 export type { NodeObserver, NodeOptions } from "./node.ts";
 
 export interface AdmissionAnswer {
@@ -50,6 +55,16 @@ export class Railgate implements AsyncDisposable {
   /** What would be decided now; nothing is recorded, so nothing is admitted. @throws RequestError */
   async dryRun(request: unknown): Promise<Decision> {
     return this.#node.gate.dryRun(parseAdmissionRequest(request), EMBEDDING_HOST);
+  }
+
+  /** A mesh, defined or not. @param tenantId whose it is. @throws RequestError 422 for what is no identifier. */
+  mesh(meshId: string, tenantId = "default"): MeshHandle {
+    return new MeshHandle(this.#node.gate, EMBEDDING_HOST, meshId, tenantId);
+  }
+
+  /** A workload, admitted or not. @param tenantId whose it is. @throws RequestError 422 for what is no identifier. */
+  workload(workloadId: string, tenantId = "default"): WorkloadHandle {
+    return new WorkloadHandle(this.#node.gate, EMBEDDING_HOST, workloadId, tenantId);
   }
 
   /** Public keys with which receipts verify. */

@@ -27,7 +27,7 @@ const LAYERS: [name: string, of: RegExp][] = [
   ["commands", /^src\/commands\//],
   ["gate", /^src\/gate\.ts/],
   ["node, config", /^src\/(?:node(?:-options)?|config)\.ts/],
-  ["library, HTTP", /^src\/(?:index\.ts|http\/)/],
+  ["library, HTTP", /^src\/(?:(?:index|handles)\.ts|http\/)/],
   ["command line", /^src\/cli\//],
 ];
 

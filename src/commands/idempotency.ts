@@ -21,10 +21,13 @@ export interface Retryable {
   readonly digest: string;
 }
 
+/** A command's event, as it is recorded. */
+export type Recorded = Pick<Receipt, "record" | "eventText" | "position">;
+
 /** How a command was answered: what the door made of its outcome, and the proof. */
 export interface Answered<K> {
   readonly kept: K;
-  readonly receipt: Receipt;
+  readonly receipt: Recorded;
 }
 
 /** Called once the command is decided; what it returns commits with the command's event. */

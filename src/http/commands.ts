@@ -1,5 +1,5 @@
 // What commands have in common over HTTP: whose they are, how a retry is told, and how what came of them is answered.
-import { KeyReusedError, type Answered, type Idempotency, type Keep } from "../commands/idempotency.ts";
+import { KeyReusedError, type Answered, type Idempotency, type Keep, type Recorded } from "../commands/idempotency.ts";
 import { RevisionError } from "../commands/mesh.ts";
 import { refusedError, type Refusal } from "../commands/refused.ts";
 import { RequestError, type RequestFault } from "../core/errors.ts";
@@ -7,7 +7,6 @@ import { digestOf } from "../core/event.ts";
 import { canonicalJson } from "../core/json.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { Workload } from "../core/workload.ts";
-import type { Receipt } from "../evidence/ledger.ts";
 import type { Trace } from "../gate.ts";
 import { readJson } from "./body.ts";
 import { etagOf } from "./conditions.ts";
@@ -114,7 +113,7 @@ export async function carryOut(
 }
 
 /** What a command is answered with. @throws RefusedError for a refusal. */
-export function commandReply(exchange: Exchange, tenantId: string, { kept, receipt }: Answered<Kept>, workloadText: (workload: Workload, receipt: Receipt) => string): Reply {
+export function commandReply(exchange: Exchange, tenantId: string, { kept, receipt }: Answered<Kept>, workloadText: (workload: Workload, receipt: Recorded) => string): Reply {
   const event = JSON.parse(receipt.eventText) as EvidenceEvent;
   exchange.notes = { decision_id: event.id, tenant_id: tenantId, outcome: event.outcome };
   if (kept.as === "refusal") throw refusedError(kept.refusal, { event, receipt: receipt.record });

@@ -1,5 +1,5 @@
 // `/v1/workloads/{id}/lifecycle` and `…/attestations`: what moves an admitted workload through its life.
-import type { Answered, Idempotency, Keep } from "../commands/idempotency.ts";
+import type { Answered, Idempotency, Keep, Recorded } from "../commands/idempotency.ts";
 import { refusalIn } from "../commands/refused.ts";
 import { parseAttestationBody, parseLifecycleBody } from "../core/request.ts";
 import { timeMs } from "../core/time.ts";
@@ -7,7 +7,6 @@ import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { AttestationRequest } from "../core/schema/request.ts";
 import type { AttestationBody } from "../core/schema/workload.ts";
 import type { LifecycleCommand, Workload } from "../core/workload.ts";
-import type { Receipt } from "../evidence/ledger.ts";
 import type { Gate, LifecycleOutcome } from "../gate.ts";
 import type { StoreReader } from "../store/store.ts";
 import { carryOut, COMMAND_HEADERS, COMMAND_PROBLEMS, COMMAND_QUERY, commandReply, readCommand, type Asked, type Kept } from "./commands.ts";
@@ -92,7 +91,7 @@ function keptOf({ decision, explanation, workload }: LifecycleOutcome): Kept {
 }
 
 /** As the command left it: no event that came after, whenever it is asked. */
-function workloadText(store: StoreReader, workload: Workload, { eventText, position }: Receipt): string {
+function workloadText(store: StoreReader, workload: Workload, { eventText, position }: Recorded): string {
   const { occurred_at } = JSON.parse(eventText) as EvidenceEvent;
   return `"workload":${JSON.stringify(workloadView(store, workload, timeMs(occurred_at)!, position))}`;
 }
