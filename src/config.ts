@@ -85,6 +85,8 @@ export type Config = {
     readonly logOrigin?: string;
     /** Undefined: inside the data directory. */
     readonly checkpointDir?: string;
+    /** Files by kind of artifact, which exports bring along. */
+    readonly artifacts: Readonly<Record<string, readonly string[]>>;
   };
   /** Logs that are witnessed; undefined: none, and there is no witness. */
   readonly witness?: { readonly name?: string; readonly logs: readonly { readonly origin: string; readonly vkey: string }[] };
@@ -286,6 +288,7 @@ function assemble(file: ConfigFile, source: Source, warnings: string[]): Config 
       profile: own.evidence?.profile ?? "ecs-evidence-admissible",
       ...given("logOrigin", own.evidence?.log_origin ?? undefined),
       ...given("checkpointDir", absolute(own.evidence?.checkpoint_dir, source)),
+      artifacts: Object.fromEntries(Object.entries(own.evidence?.artifacts ?? {}).map(([kind, files]) => [kind, files.map((file) => resolve(source.cwd, file))])),
     },
     ...given("witness", readWitness(file, source)),
     limits: readLimits(file),

@@ -18,6 +18,7 @@ export const PROBLEMS = {
   tile_unknown: { status: 404, title: "No such tile" },
   method_not_allowed: { status: 405, title: "This path does not take that method" },
   request_timeout: { status: 408, title: "The request took too long to arrive" },
+  export_incomplete: { status: 409, title: "The export would lack what its profile demands" },
   revision_conflict: { status: 412, title: "The mesh has moved on" },
   request_too_large: { status: 413, title: "The request is too large or too deep" },
   content_type_unsupported: { status: 415, title: "The request is not JSON" },
@@ -26,6 +27,7 @@ export const PROBLEMS = {
   headers_too_large: { status: 431, title: "The request's headers are too large" },
   evidence_unavailable: { status: 503, title: "Evidence could not be recorded" },
   not_ready: { status: 503, title: "This node would admit nothing now" },
+  exports_exhausted: { status: 503, title: "Too many exports are read or verified at once" },
   streams_exhausted: { status: 503, title: "Too many clients follow the events" },
   internal: { status: 503, title: "Something unexpected went wrong" },
 } as const satisfies { readonly [code: string]: { readonly status: number; readonly title: string } };

@@ -207,6 +207,10 @@ const RAILGATE = section({
       description: "1 to 253 printable characters without space and +",
     })),
     checkpoint_dir: optional(text("Where signed checkpoints are kept beside the database, best on another disk (default `checkpoints` in `data_dir`)")),
+    artifacts: optional(mapOf(
+      Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: "a list of files" }),
+      { title: "Files that exports bring along, by kind of artifact: what a profile demands and no decision brings (`key_custody`, `data_use_posture`, `dataset_manifest`, `model_provenance`)" },
+    )),
   })),
   witness: optional(section({
     name: optional(Type.String({
