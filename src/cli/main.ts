@@ -7,8 +7,11 @@ import { completionCommand } from "./completion.ts";
 import { decideCommand } from "./decide.ts";
 import { doctorCommand } from "./doctor.ts";
 import { eventsCommand } from "./events.ts";
+import { exportCommand } from "./export.ts";
 import { keysCommand } from "./keys.ts";
+import { replayCommand } from "./replay.ts";
 import { serveCommand } from "./serve.ts";
+import { verifyCommand } from "./verify.ts";
 
 const EXIT_CODES = `
 Exit codes: 0 done or admitted, 1 refused or failed verification, 2 used wrongly, 3 cannot run.
@@ -23,7 +26,7 @@ function program(): Command {
     .configureHelp({ showGlobalOptions: false })
     .showSuggestionAfterError()
     .addHelpText("after", EXIT_CODES);
-  for (const make of [serveCommand, decideCommand, eventsCommand, keysCommand, doctorCommand]) railgate.addCommand(make());
+  for (const make of [serveCommand, decideCommand, eventsCommand, exportCommand, verifyCommand, replayCommand, keysCommand, doctorCommand]) railgate.addCommand(make());
   railgate.addCommand(completionCommand(railgate));
   return withoutExit(railgate);
 }

@@ -12,6 +12,7 @@ import { makeDoorkeeper, type Whereabouts } from "./caller.ts";
 import { Door } from "./door.ts";
 import type { Kept } from "./commands.ts";
 import { eventRoutes } from "./events.ts";
+import { exportRoutes } from "./exports.ts";
 import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./follow.ts";
 import { securityHeaders } from "./headers.ts";
 import { bind, CLOSE_MS_MAX, makeServer, stop } from "./listener.ts";
@@ -111,6 +112,7 @@ async function listen(config: Config, node: RailgateNode, log: Logger, metrics: 
     ...meshRoutes(commands),
     ...eventRoutes(node.store, node.log, followers),
     ...streamRoutes(node.log),
+    ...exportRoutes({ source: node, artifacts: config.evidence.artifacts, evidenceProfileId: config.evidence.profile, bodyBytesMax: config.limits.bodyBytesMax }),
     ...witnessRoutes(node.witness),
     ...documentRoutes({ node, metrics, strangers: doorkeeper.authenticates, routes: () => routes }),
   ];
