@@ -7,9 +7,11 @@ import { InvalidArgumentError, type Command } from "commander";
 import { StoreLockedError } from "../core/errors.ts";
 import type { ExportRequest } from "../evidence/export.ts";
 import { CannotRunError, EXIT, newCommand, run, UsageError, type Context, type ExitCode } from "./command.ts";
+import { safe } from "./output.ts";
 
 type Options = { tenant: string; profile?: string; out: string; from?: number; to?: number; chain?: string };
 type Written = { export_id?: string; events?: number; from_sequence?: number; to_sequence?: number; manifest_digest?: string; path: string };
+type Refused = { code: string; message: string; missing: readonly string[] };
 
 export function exportCommand(): Command {
   return newCommand("export", "write a tenant's evidence as a folder, or as one file if the name ends in .tar.gz")
@@ -28,17 +30,35 @@ function sequence(text: string): number {
 }
 
 async function exportTo(context: Context, options: Options): Promise<ExitCode> {
-  const { config, out } = context;
-  const written = await here(context, options).catch(async (error: unknown) => {
-    if (!(error instanceof StoreLockedError)) throw error;
-    const { readHolder } = await import("../evidence/lock.ts");
-    const url = readHolder(config.dataDir)?.url;
-    if (url === undefined) throw error;
-    return byServer(url, options, config.evidence.profile);
-  });
+  const { out } = context;
+  const written = await make(context, options);
+  if ("missing" in written) {
+    if (out.json) out.value(written);
+    else {
+      out.line(out.colour.red("Refused: the export would be incomplete."));
+      for (const missing of written.missing) out.line(`  missing: ${safe(missing)}`);
+    }
+    return EXIT.refused;
+  }
   if (out.json) out.value(written);
   else out.line(`Exported ${written.events === undefined ? "" : `${written.events} events, ${written.from_sequence} to ${written.to_sequence}, `}to ${written.path}. Check it with: railgate verify ${written.path}`);
   return EXIT.done;
+}
+
+/** Here, if this process can have the data directory, else by the one that has it. */
+async function make(context: Context, options: Options): Promise<Written | Refused> {
+  const { dataDir, evidence } = context.config;
+  try {
+    return await here(context, options);
+  } catch (error) {
+    const { ExportIncompleteError } = await import("../evidence/export.ts");
+    if (error instanceof ExportIncompleteError) return { code: error.code, message: error.message, missing: error.missing };
+    if (!(error instanceof StoreLockedError)) throw error;
+    const { readHolder } = await import("../evidence/lock.ts");
+    const url = readHolder(dataDir)?.url;
+    if (url === undefined) throw error;
+    return byServer(url, options, evidence.profile);
+  }
 }
 
 async function here({ config }: Context, options: Options): Promise<Written> {
@@ -59,7 +79,7 @@ function requestOf({ tenant, profile, from, to, chain }: Options, profileDefault
 }
 
 /** Over HTTP an export comes as one file. */
-async function byServer(url: string, options: Options, profileDefault: string): Promise<Written> {
+async function byServer(url: string, options: Options, profileDefault: string): Promise<Written | Refused> {
   if (!isArchive(options.out)) throw new UsageError(`the server at ${url} holds the data directory and gives exports as one file; name one that ends in .tar.gz`);
   if (existsSync(options.out)) throw new CannotRunError(`${options.out} is there already`);
   const { tenantId, evidenceProfileId, fromSequence, toSequence, chainId } = requestOf(options, profileDefault);
@@ -68,7 +88,8 @@ async function byServer(url: string, options: Options, profileDefault: string): 
     throw new CannotRunError(`the server at ${url}, which holds the data directory, can't be asked (${cause.message})`, { cause });
   });
   if (!response.ok || !response.body) {
-    const problem = (await response.json().catch(() => ({}))) as { detail?: string };
+    const problem = (await response.json().catch(() => ({}))) as { code?: string; detail?: string };
+    if (problem.code === "export_incomplete") return { code: problem.code, message: problem.detail ?? "", missing: [problem.detail ?? ""] };
     throw new CannotRunError(`the server at ${url}, which holds the data directory, answered ${response.status}${problem.detail === undefined ? "" : `: ${problem.detail}`}`);
   }
   try {
