@@ -7,11 +7,8 @@ import { appendLeaf, EMPTY_FRONTIER, rootAt, rootOf, type Frontier } from "../co
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import { TREE_HASHER } from "../core/sha256.ts";
 import { nodesOfTiles } from "../core/tiles.ts";
-import { step as stepMesh, wireMesh, type Mesh, type MeshEvent } from "../core/mesh.ts";
-import { values } from "../core/tree.ts";
-import { stepWorkload, type Workload } from "../core/workload.ts";
-import { readMeshes } from "../evidence/state.ts";
 import type { StoredEvent, StoreReader } from "../store/store.ts";
+import { FoldedStates } from "./folded-states.ts";
 
 const PAGE = 500;
 const ROUNDS_MAX = 10;
@@ -36,10 +33,7 @@ type Walk = {
   readonly keys: Keys;
   readonly ends: Map<string, End>;
   readonly reports: Map<string, StreamReport>;
-  readonly workloads: Map<string, Workload | null>;
-  readonly meshes: Map<string, Mesh | null>;
-  /** Names of those whose events don't continue one another. */
-  readonly unfolded: Set<string>;
+  readonly folded: FoldedStates;
   position: number;
   events: number;
 };
@@ -49,13 +43,14 @@ type Walk = {
  * @param progress called now and then with how many events were read.
  */
 export function verifyStore(store: StoreReader, progress: (events: number) => void): StoreReport {
-  const walk: Walk = { store, keys: readKeys(store), ends: new Map(), reports: new Map(), workloads: new Map(), meshes: new Map(), unfolded: new Set(), position: 0, events: 0 };
+  using folded = new FoldedStates();
+  const walk: Walk = { store, keys: readKeys(store), ends: new Map(), reports: new Map(), folded, position: 0, events: 0 };
   let states: string[] | null = null;
   // A running server appends while we read; state and events are compared at a moment when there is nothing newer.
   for (let round = 0; round < ROUNDS_MAX && states === null; round++) {
     readOn(walk, progress);
     compareEnds(walk);
-    const differing = [...differingWorkloads(walk), ...differingMeshes(walk)];
+    const differing = folded.differing(store);
     if (store.events({ order: "asc", limit: 1, after: walk.position }).length === 0) states = differing;
   }
   compareTrees(walk);
@@ -88,7 +83,7 @@ function readEvent(walk: Walk, { position, record }: StoredEvent): void {
   report.events++;
   const problem = read.problem ?? placeProblem(event, end) ?? artifactProblem(walk, event, report);
   if (problem !== undefined) faulted(report, event.sequence, problem);
-  fold(walk, event);
+  walk.folded.fold(event);
 }
 
 function reportOf(walk: Walk, chain: string): StreamReport {
@@ -166,51 +161,3 @@ function compareTrees({ store, ends, reports }: Walk): void {
     if (!equalBytes(stored, rootOf(TREE_HASHER, tree))) faulted(report, size - 1, "the stored Merkle tree is not that of the records");
   }
 }
-
-/** Identifiers have no space. */
-const keyOf = (tenant: string, id: string) => `${tenant} ${id}`;
-const nameOf = (kind: string, key: string) => `${kind} ${key.split(" ").reverse().join(" of ")}`;
-
-function fold(walk: Walk, event: EvidenceEvent): void {
-  const { workload_id, mesh_id } = (event.details ?? {}) as { workload_id?: unknown; mesh_id?: unknown };
-  if (event.event_type.startsWith("mesh.") && typeof mesh_id === "string") foldOne(walk, "mesh", walk.meshes, mesh_id, event, (mesh) => stepMesh(mesh, event as MeshEvent));
-  else if (event.event_type.startsWith("workload.") && typeof workload_id === "string") {
-    foldOne(walk, "workload", walk.workloads, workload_id, event, (workload) => stepWorkload(workload, event));
-  }
-}
-
-function foldOne<T>(walk: Walk, kind: string, states: Map<string, T | null>, id: string, { tenant_id }: EvidenceEvent, step: (state: T | null) => T | null): void {
-  const key = keyOf(tenant_id, id);
-  try {
-    states.set(key, step(states.get(key) ?? null));
-  } catch {
-    walk.unfolded.add(nameOf(kind, key));
-  }
-}
-
-function differingWorkloads({ store, workloads, unfolded }: Walk): string[] {
-  const unseen = new Map([...workloads].filter(([, workload]) => workload !== null));
-  const differing = new Set([...unfolded].filter((name) => name.startsWith("workload ")));
-  for (let after: { tenant_id: string; key: string } | undefined, page; (page = store.states("workload", undefined, PAGE, after)).length > 0; after = page.at(-1)!) {
-    for (const { tenant_id, key: id, value } of page) {
-      const key = keyOf(tenant_id, id);
-      const folded = unseen.get(key);
-      unseen.delete(key);
-      if (folded === undefined || canonicalJson(JSON.parse(value)) !== canonicalJson(folded)) differing.add(nameOf("workload", key));
-    }
-  }
-  for (const key of unseen.keys()) differing.add(nameOf("workload", key));
-  return [...differing];
-}
-
-function differingMeshes({ store, meshes, unfolded, ends }: Walk): string[] {
-  const differing = new Set([...unfolded].filter((name) => name.startsWith("mesh ")));
-  const tenants = new Set([...ends.keys()].map((chain) => store.log.stream(chain)?.tenant_id).filter((tenant) => tenant !== undefined));
-  const stored = new Map([...tenants].flatMap((tenant) => [...readMeshes(store, tenant)].map(([id, mesh]) => [keyOf(tenant, id), mesh] as const)));
-  for (const key of new Set([...stored.keys(), ...meshes.keys()])) {
-    if (shapeOf(stored.get(key) ?? null) !== shapeOf(meshes.get(key) ?? null)) differing.add(nameOf("mesh", key));
-  }
-  return [...differing];
-}
-
-const shapeOf = (mesh: Mesh | null) => mesh && canonicalJson({ ...wireMesh(mesh), departed: [...values(mesh.departed)] });
