@@ -114,7 +114,8 @@ refusals contains lib.evidence_precondition_failed("TEE-02", "attestation_failed
 
 attestation_passed(_) if failures == set()
 
-failures contains ["/attestation/token", reason] if {
+# A report can only be rejected for its nonce.
+failures contains [location_of("nonce"), reason] if {
 	lib.attestation_given
 	not judged
 	reason := lib.error_of(lib.attestation)
