@@ -1,5 +1,5 @@
 // `railgate/verify` in Node: the same verification over files and folders, with signatures checked on all cores.
-import { constants, createReadStream } from "node:fs";
+import { closeSync, constants, createReadStream, fstatSync, openSync, readSync } from "node:fs";
 import { lstat, open, opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable, Transform } from "node:stream";
@@ -17,6 +17,8 @@ export type { Check, CheckName, CheckStatus, ErasedArtifact, ExportSummary, Plac
 export { CHECKS } from "./report.ts";
 export type { ExportInput, VerifyOptions } from "./index.ts";
 export type { PinnedKeys };
+
+const READ_BYTES = 64 * 1024;
 
 /**
  * Verifies an export (spec evidence §6).
@@ -98,13 +100,23 @@ async function namesIn(folder: string, limits: ArchiveLimits): Promise<string[] 
 async function* filesIn(folder: string, names: string[] | ArchiveError): AsyncGenerator<ArchiveEntry> {
   if (names instanceof ArchiveError) throw names;
   for (const name of names) {
-    const file = await open(join(folder, name), constants.O_RDONLY | constants.O_NOFOLLOW);
+    const fd = openSync(join(folder, name), constants.O_RDONLY | constants.O_NOFOLLOW);
     try {
-      const stat = await file.stat();
+      const stat = fstatSync(fd);
       if (!stat.isFile()) throw new ArchiveError(`${JSON.stringify(name)} is no plain file`);
-      yield { name, size: stat.size, body: file.createReadStream({ autoClose: false, highWaterMark: 256 * 1024 }) };
+      yield { name, size: stat.size, body: contentOf(fd) };
     } finally {
-      await file.close();
+      closeSync(fd);
     }
+  }
+}
+
+/** Most files are small, and reading those at once is several times as fast as any stream. */
+async function* contentOf(fd: number): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    const part = Buffer.allocUnsafe(READ_BYTES);
+    const length = readSync(fd, part);
+    if (length === 0) return;
+    yield part.subarray(0, length);
   }
 }

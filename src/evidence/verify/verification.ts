@@ -10,7 +10,7 @@ import { RangeInclusion, StreamingRoot } from "./merkle.ts";
 import type { Primitives } from "./primitives.ts";
 import { FILES, type FileName } from "./profiles.ts";
 import { Findings, type CheckName, type VerifyReport } from "./report.ts";
-import { checkEvents, checkRecords, rowDigest, type EventKeys, type EventRows, type LineChunk, type NotableEvent, type RecordRows, type RowFault } from "./rows.ts";
+import { checkEvents, checkRecords, fromBase64url, rowDigest, type EventKeys, type EventRows, type LineChunk, type NotableEvent, type RecordRows, type RowFault } from "./rows.ts";
 import { DIGEST_BYTES, DigestColumn, DigestSet, Paired, PRESENT, REFERENCED } from "./tables.ts";
 import { ArchiveError, type ArchiveEntry } from "./tar.ts";
 
@@ -253,7 +253,7 @@ export class Verification {
   async #proofs(body: AsyncIterable<Uint8Array>): Promise<void> {
     const { checkpoint, first, events } = this;
     if (checkpoint === undefined || first === undefined || events === 0 || first + events > checkpoint.size) return drain(body);
-    const inclusion = new RangeInclusion(this.primitives.sha256, strictBase64, first, first + events - 1, checkpoint.size);
+    const inclusion = new RangeInclusion(this.primitives.sha256, base64Hash, first, first + events - 1, checkpoint.size);
     const fault = (message: string, index: number): void => this.findings.fault("inclusion", message, { file: "proofs.json", index });
     await this.#stream("inclusion", "proofs.json", body, { proofs: "array" }, (path, json) => {
       if (path[0] !== "proofs") return void (path[0] === "tree_size" && (this.treeSize = parseJson(json)));
@@ -324,11 +324,10 @@ async function collect(body: AsyncIterable<Uint8Array>, size: number): Promise<U
   return whole;
 }
 
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+const HASH_LENGTH = 44;
 
-/** Standard base64, written in the one way that encodes its bytes. */
-export function strictBase64(text: string): Uint8Array | undefined {
-  if (!BASE64.test(text)) return undefined;
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  return btoa(String.fromCharCode(...bytes)) === text ? bytes : undefined;
+/** A hash in standard base64, written in the one way that encodes it (RFC 4648 §4). */
+function base64Hash(text: string): Uint8Array | undefined {
+  if (text.length !== HASH_LENGTH || !text.endsWith("=") || text.includes("-") || text.includes("_")) return undefined;
+  return fromBase64url(text.slice(0, -1).replaceAll("+", "-").replaceAll("/", "_"));
 }
