@@ -1,10 +1,20 @@
 // SHA-256 by node:crypto, and the Merkle hashing that rests on it: what runs in Node uses this, browsers bring their own.
 import { hash } from "node:crypto";
-import { treeHasher, type Sha256 } from "./merkle.ts";
+import { HASH_BYTES, treeHasher, type Sha256, type TreeHasher } from "./merkle.ts";
 
 export const sha256: Sha256 = (data) => hash("sha256", data, "buffer");
 
-export const TREE_HASHER = treeHasher(sha256);
+/** Where two hashes are put together to be hashed; a tree has as many nodes as leaves, so none gets memory of its own. */
+const NODE = new Uint8Array(1 + 2 * HASH_BYTES).fill(1, 0, 1);
+
+export const TREE_HASHER: TreeHasher = {
+  ...treeHasher(sha256),
+  node(left, right) {
+    NODE.set(left, 1);
+    NODE.set(right, 1 + HASH_BYTES);
+    return sha256(NODE);
+  },
+};
 
 /** The leaf of a record in its stream's log: its ASCII bytes behind a zero (spec evidence §4, RFC 6962 §2.1). */
 export function recordLeaf(record: string): Uint8Array {
