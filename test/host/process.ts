@@ -1,0 +1,39 @@
+// A server as a process of its own, to be killed as a machine dies: without notice.
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+const SCRIPT = new URL("./child.ts", import.meta.url).pathname;
+
+export interface Server {
+  readonly url: string;
+  /** Ends it with SIGKILL, and waits until it is gone. */
+  kill(): Promise<void>;
+  /** Ends it as an operator does. */
+  stop(): Promise<void>;
+}
+
+const running = new Set<ChildProcess>();
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+
+/** Serves the data directory `data` in `dir`. */
+export async function spawnServer(dir: string): Promise<Server> {
+  const env = { PATH: process.env["PATH"], HOME: process.env["HOME"], RAILGATE_DATA_DIR: join(dir, "data"), RAILGATE_LISTEN: "127.0.0.1:0", RAILGATE_LOG_LEVEL: "error" };
+  const child = spawn(process.execPath, [SCRIPT], { cwd: dir, env, stdio: ["ignore", "pipe", "pipe"] });
+  running.add(child);
+  const ended = once(child, "exit").then(() => running.delete(child));
+  const end = async (signal: NodeJS.Signals) => {
+    child.kill(signal);
+    await ended;
+  };
+  let errors = "";
+  child.stderr.on("data", (data) => (errors += data));
+  for await (const line of createInterface({ input: child.stdout })) {
+    const { url } = JSON.parse(line) as { url?: string };
+    if (url === undefined) continue;
+    child.stdout.resume();
+    return { url, kill: () => end("SIGKILL"), stop: () => end("SIGTERM") };
+  }
+  throw new Error(`the server ended: ${errors}`);
+}
