@@ -11,7 +11,7 @@ sound(workload) if {
 }
 
 # METADATA
-# title: The network is not tenants_isolated(lib.workload)
+# title: The network is not isolated
 # description: "Whatever the envelope, a network policy is named, denies by default and isolates tenants."
 # custom:
 #   rule: CTR-05
