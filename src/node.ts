@@ -10,12 +10,12 @@ import { canonicalJson } from "./core/json.ts";
 import { noteKey, SIGNATURE_TYPES } from "./core/note.ts";
 import type { PolicyDecision } from "./core/schema/decision.ts";
 import type { Context } from "./core/schema/input.ts";
-import type { EventType } from "./core/schema/event.ts";
+import type { EventType, EvidenceEvent } from "./core/schema/event.ts";
 import { sha256 } from "./core/sha256.ts";
 import { checkpointFile, openCheckpoints } from "./evidence/checkpoints.ts";
 import type { LogData } from "./evidence/committer-messages.ts";
-import { KeyError, keyFile, loadKey, type KeyRole, type SigningKey } from "./evidence/keys.ts";
-import { DEFAULT_LEDGER_LIMITS, Ledger, type BatchFigures } from "./evidence/ledger.ts";
+import { adoptKey, KeyError, keyFile, loadKey, makeNextKey, type KeyRole, type SigningKey } from "./evidence/keys.ts";
+import { DEFAULT_LEDGER_LIMITS, Ledger, type BatchFigures, type Entry } from "./evidence/ledger.ts";
 import { DataDirLock } from "./evidence/lock.ts";
 import { TransparencyLog } from "./evidence/log.ts";
 import { ed25519Sign, rawPublicKey } from "./evidence/note-signing.ts";
@@ -25,7 +25,7 @@ import { Gate, type ActivePolicy } from "./gate.ts";
 import { DEFAULT_LIMITS } from "./policy/evaluator.ts";
 import { loadBundle, type BundleKeys, type Policy } from "./policy/policy.ts";
 import { openSqliteReader, openSqliteWriter, storeFile } from "./store/sqlite.ts";
-import type { Blob, StoredEvent, StoreReader, StoreWriter } from "./store/store.ts";
+import type { Blob, KeyRow, StoredEvent, StoreReader, StoreWriter } from "./store/store.ts";
 import { makeTrust, type Trust, type TrustConfig } from "./trust.ts";
 
 /** Where a bundle comes from, and whose signature makes it acceptable. */
@@ -88,6 +88,11 @@ export const VERSION = (JSON.parse(readFileSync(new URL("../package.json", impor
 const DEADLINES_CHECKED_MS = 1000;
 const DEADLINES_AT_ONCE = 100;
 
+/** There is nothing of that name to erase. */
+export class ArtifactUnknownError extends RailgateError {
+  static override code = "artifact_unknown";
+}
+
 /** Whose events the node's own are (spec evidence §1). */
 const THE_NODE = { tenantId: "default", actor: "node" };
 
@@ -104,7 +109,7 @@ export class RailgateNode implements AsyncDisposable {
   readonly witness: Witness | undefined;
   /** Names this node's logs, and so who vouches for its evidence. */
   readonly logOrigin: string;
-  readonly #key: SigningKey;
+  #key: SigningKey;
   readonly #lock: DataDirLock;
   readonly #ledger: Ledger;
   readonly #options: NodeOptions;
@@ -113,6 +118,7 @@ export class RailgateNode implements AsyncDisposable {
   #policyProblem: string | undefined = "no policy was loaded yet";
   #deadlines: NodeJS.Timeout | undefined;
   #checkingDeadlines: Promise<void> = Promise.resolve();
+  #closed: Promise<void> | undefined;
 
   private constructor(options: NodeOptions, lock: DataDirLock, store: StoreReader, trust: Trust, { nodeId, key, log, logKey, witnessKey }: Prepared) {
     this.#options = options;
@@ -210,13 +216,62 @@ export class RailgateNode implements AsyncDisposable {
 
   /** Public keys, current and retired, with which this node's records verify. */
   jwks(): { keys: { readonly [member: string]: unknown }[] } {
-    return { keys: this.store.keys().filter(({ role }) => role === "event").map((key) => key.jwk) };
+    const keys = this.store.keys().filter(({ role }) => role === "event");
+    return { keys: keys.map(({ jwk, retired_at_ms: retired }) => ({ ...jwk, ...(retired !== null && { retired_at: new Date(retired).toISOString() }) })) };
   }
 
   /** Signs with the event key what no record can be: canonical JSON begins with a brace, a record's signing input never does. */
   sign(canonicalJson: Uint8Array): { readonly kid: string; readonly signature: Uint8Array } {
     if (canonicalJson[0] !== "{".charCodeAt(0)) throw new TypeError("only JSON objects are signed beside records");
     return { kid: this.#key.kid, signature: sign(null, canonicalJson, this.#key.privateKey) };
+  }
+
+  /**
+   * Signs with a new event key from now on. The last event that the old one signs in each stream is the rotation, which names
+   * the new one; events, retirement and new key are one commit. The old private key is gone afterwards.
+   * @param compromisedSince since when someone else may have signed with the old key (RFC 3339).
+   * @throws EvidenceUnavailableError EVI-01: nothing changed.
+   */
+  async rotateKey(options: { actor?: string; compromisedSince?: string | undefined } = {}): Promise<{ old_kid: string; new_kid: string; streams: number }> {
+    const { dataDir } = this.#options;
+    const [old, next, nowMs] = [this.#key, await makeNextKey(dataDir), this.#now()];
+    const known = this.store.keys().find(({ kid }) => kid === old.kid)!;
+    const rows: KeyRow[] = [{ ...known, retired_at_ms: nowMs }, { kid: next.kid, role: "event", jwk: next.publicJwk, created_at_ms: nowMs, retired_at_ms: null }];
+    const details = {
+      old_kid: old.kid, new_kid: next.kid, new_jwk: next.publicJwk, retired_at: new Date(nowMs).toISOString(),
+      ...(options.compromisedSince !== undefined && { compromised_at: options.compromisedSince }),
+    };
+    // From here to the append nothing is awaited, so that no stream is left out.
+    const chains = this.#ledger.chains();
+    const entries = chains.map((chain, i): Entry => {
+      const tenantId = chain.slice(0, -this.nodeId.length - 1);
+      const entry = this.#entry("key.rotate", "accepted", details, { tenantId, actor: options.actor ?? "node" }, undefined, nowMs);
+      return i < chains.length - 1 ? entry : { ...entry, keys: rows, signNextWith: { privateJwk: next.privateKey.export({ format: "jwk" }), kid: next.kid } };
+    });
+    await Promise.all(this.#ledger.append(entries));
+    this.#key = next;
+    adoptKey(dataDir, next.kid);
+    return { old_kid: old.kid, new_kid: next.kid, streams: chains.length };
+  }
+
+  /**
+   * Erases the artifact of an event, its input and decision, for good, and records on what basis. The event, its
+   * signature, the chain and every proof stand; the decision can no longer be replayed.
+   * @param basis why, e.g. "GDPR Art. 17, request 4711"; it becomes part of the evidence, so it names no person.
+   * @throws ArtifactUnknownError no such event of the tenant, or nothing of its own is left to erase.
+   * @throws EvidenceUnavailableError EVI-01: nothing was erased.
+   */
+  async eraseArtifact(eventId: string, tenantId: string, basis: string, actor: string): Promise<void> {
+    const stored = this.store.event(eventId);
+    const event = stored && (JSON.parse(eventTextOf(stored.record)) as EvidenceEvent);
+    const chain = `${tenantId}/${this.nodeId}`;
+    if (!event || event.chain_id !== chain || this.store.log.artifactAt(chain, event.sequence) === undefined) {
+      throw new ArtifactUnknownError(`the stream ${chain} has no event ${eventId} with an artifact of its own`);
+    }
+    if (basis.trim() === "") throw new TypeError("an erasure needs a basis");
+    const details = { action: "artifact_erased", artifact_digest: stored!.artifact_digest, event_id: eventId, sequence: event.sequence, basis };
+    const [receipt] = this.#ledger.append([{ ...this.#entry("chain.anchor", "accepted", details, { tenantId, actor }), erases: [event.sequence] }]);
+    await receipt;
   }
 
   /**
@@ -238,8 +293,12 @@ export class RailgateNode implements AsyncDisposable {
     this.#lock.listening(url);
   }
 
-  /** Waits for what was decided to become durable, then lets go of the data directory. */
-  async close(): Promise<void> {
+  /** Waits for what was decided to become durable, then lets go of the data directory. Closing it again does nothing more. */
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     clearInterval(this.#deadlines);
     await this.#checkingDeadlines;
     await this.#ledger.close();
@@ -312,11 +371,16 @@ export class RailgateNode implements AsyncDisposable {
     await this.#record("policy.activate", "accepted", { digest: policy.digest, revision: policy.revision, sequence: policy.sequence }, THE_NODE, policy);
   }
 
-  /** Records an event that is no decision; those of the node itself go to the stream `default/<node_id>`. Its artifact is the bundle, or its details. */
+  /** Records an event that is no decision; those of the node itself go to the stream `default/<node_id>`. */
   async #record(type: EventType, outcome: "accepted" | "refused", details: { [name: string]: unknown }, by = THE_NODE, bundle?: Policy): Promise<void> {
+    const [receipt] = this.#ledger.append([this.#entry(type, outcome, details, by, bundle)]);
+    await receipt;
+  }
+
+  /** Its artifact is the bundle, or its details. */
+  #entry(type: EventType, outcome: "accepted" | "refused", details: { [name: string]: unknown }, by: typeof THE_NODE, bundle?: Policy, nowMs = this.#now()): Entry {
     const artifact = canonicalJson(details);
     const artifactDigest = bundle?.digest ?? digestOf(artifact);
-    const nowMs = this.#now();
     const draft: EventDraft = {
       id: uuidv7(),
       event_type: type,
@@ -333,8 +397,7 @@ export class RailgateNode implements AsyncDisposable {
       details,
     };
     const blobs: Blob[] = bundle ? [{ digest: bundle.digest, bytes: bundle.bytes }] : [];
-    const [receipt] = this.#ledger.append([{ draft, artifact: bundle ? null : artifact, artifactDigest, workloadId: null, occurredAtMs: nowMs, blobs, states: [] }]);
-    await receipt;
+    return { draft, artifact: bundle ? null : artifact, artifactDigest, workloadId: null, occurredAtMs: nowMs, blobs, states: [] };
   }
 }
 
@@ -393,6 +456,8 @@ async function prepare(options: NodeOptions, nowMs: number): Promise<Prepared> {
 /** The private key that the database names for a role; a new one where it names none yet. */
 async function prepareKey(dataDir: string, role: KeyRole, reader: StoreReader, writer: StoreWriter, nowMs: number): Promise<SigningKey> {
   const [known] = reader.keys().filter((key) => key.role === role && key.retired_at_ms === null);
+  // A rotation that was recorded and whose end a crash prevented.
+  if (known && role === "event") adoptKey(dataDir, known.kid);
   const key = await loadKey(dataDir, role, known === undefined);
   if (known && known.kid !== key.kid) throw new KeyError(`the private key in ${keyFile(dataDir, role)} is not ${known.kid}, with which this node signs; restore that one from its backup`);
   if (!known) writer.putKey({ kid: key.kid, role, jwk: key.publicJwk, created_at_ms: nowMs, retired_at_ms: null });

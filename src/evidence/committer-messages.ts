@@ -19,8 +19,14 @@ export interface LogData {
   readonly checkpointFile: string;
 }
 
-/** An append whose record is not signed yet: `text` is the event's canonical bytes. */
-export type UnsignedAppend = Omit<Append, "record"> & { readonly text: string };
+/** A private key that signs records. */
+export interface RecordKey {
+  readonly privateJwk: webcrypto.JsonWebKey;
+  readonly kid: string;
+}
+
+/** An append whose record is not signed yet: `text` is the event's canonical bytes. `signNextWith` signs all that comes behind it. */
+export type UnsignedAppend = Omit<Append, "record"> & { readonly text: string; readonly signNextWith?: RecordKey | undefined };
 
 export type CommitterRequest =
   | { readonly kind: "commit"; readonly epoch: number; readonly batch: number; readonly events: readonly UnsignedAppend[] }

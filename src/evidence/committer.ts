@@ -4,11 +4,11 @@ import { parentPort, workerData } from "node:worker_threads";
 import { openSqliteWriter } from "../store/sqlite.ts";
 import type { StoreWriter } from "../store/store.ts";
 import { Checkpointer } from "./checkpointer.ts";
-import { recordSigner } from "./sign.ts";
-import type { CommitterData, CommitterReply, CommitterRequest, UnsignedAppend } from "./committer-messages.ts";
+import { recordSigner, type RecordSigner } from "./sign.ts";
+import type { CommitterData, CommitterReply, CommitterRequest, RecordKey, UnsignedAppend } from "./committer-messages.ts";
 
 const { storePath, privateJwk, kid, log } = workerData as CommitterData;
-const signRecord = recordSigner(createPrivateKey({ key: privateJwk, format: "jwk" }), kid);
+let signRecord = signerOf({ privateJwk, kid });
 
 let store: StoreWriter | undefined;
 /** Batches linked before the last failure stand on events that never were; they are refused unread. */
@@ -23,10 +23,19 @@ parentPort!.on("message", (request: CommitterRequest) => {
   parentPort!.postMessage(stale ? failed(request.batch, "an earlier batch failed") : commit(request.batch, request.events));
 });
 
+function signerOf(key: RecordKey): RecordSigner {
+  return recordSigner(createPrivateKey({ key: key.privateJwk, format: "jwk" }), key.kid);
+}
+
 function commit(batch: number, events: readonly UnsignedAppend[]): CommitterReply {
+  const signBefore = signRecord;
   try {
     const started = performance.now();
-    const records = events.map((event) => signRecord(event.text));
+    const records = events.map(({ text, signNextWith }) => {
+      const record = signRecord(text);
+      if (signNextWith) signRecord = signerOf(signNextWith);
+      return record;
+    });
     const signed = performance.now();
     store ??= openSqliteWriter(storePath);
     const firstPosition = store.append(events.map((event, i) => ({ ...event, record: records[i]! })));
@@ -34,6 +43,7 @@ function commit(batch: number, events: readonly UnsignedAppend[]): CommitterRepl
     return { kind: "committed", batch, records, firstPosition, signingMs: signed - started, commitMs: performance.now() - signed };
   } catch (error) {
     epoch++;
+    signRecord = signBefore;
     giveUpStore();
     return failed(batch, (error as Error).message);
   }

@@ -1,11 +1,11 @@
 // The node's signing keys, one for each role: made at first start, private file mode 0600, never logged (spec evidence §5).
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { calculateJwkThumbprint } from "jose";
 import { RailgateError } from "../core/errors.ts";
 import type { KeyRow } from "../store/store.ts";
-import { writeDurably } from "./files.ts";
+import { syncDir, writeDurably } from "./files.ts";
 
 /** The private key that the database names is not there; signing with another would break the stream's key history. */
 export class KeyError extends RailgateError {
@@ -35,6 +35,31 @@ export function eventKeyFile(dataDir: string): string {
 /** See {@link loadKey}. */
 export async function loadEventKey(dataDir: string, mayCreate: boolean): Promise<SigningKey> {
   return loadKey(dataDir, "event", mayCreate);
+}
+
+/** Where a new event key waits until the rotation that names it is on record. */
+export function nextKeyFile(dataDir: string, kid: string): string {
+  return join(dataDir, "keys", `event-${kid}.jwk`);
+}
+
+/** Makes a new event key, and writes it down beside the one in use. Nothing is signed with it before {@link adoptKey}. */
+export async function makeNextKey(dataDir: string): Promise<SigningKey> {
+  const key = await signingKey(generateKeyPairSync("ed25519").privateKey);
+  writeDurably(nextKeyFile(dataDir, key.kid), `${JSON.stringify(key.privateKey.export({ format: "jwk" }))}\n`, 0o600);
+  return key;
+}
+
+/**
+ * Puts the event key that the database names in its place, after a rotation that is on record: it takes over the file, and
+ * the private half of the one before it is gone. New keys that no rotation on record names are given up.
+ * @param kid the key in use, as the database has it.
+ */
+export function adoptKey(dataDir: string, kid: string): void {
+  const folder = join(dataDir, "keys");
+  if (!existsSync(folder)) return;
+  if (existsSync(nextKeyFile(dataDir, kid))) renameSync(nextKeyFile(dataDir, kid), eventKeyFile(dataDir));
+  for (const name of readdirSync(folder)) if (/^event-[\w-]+\.jwk$/.test(name)) rmSync(join(folder, name));
+  syncDir(folder);
 }
 
 /**

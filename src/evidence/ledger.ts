@@ -2,8 +2,8 @@
 import { Worker } from "node:worker_threads";
 import { EvidenceUnavailableError } from "../core/errors.ts";
 import { chainId, EMPTY_STREAM, linkEvent, type EventDraft, type Head } from "../core/event.ts";
-import type { Blob, StateWrite, StoreReader, StoredEvent } from "../store/store.ts";
-import type { CommitterData, CommitterReply, CommitterRequest, UnsignedAppend } from "./committer-messages.ts";
+import type { Blob, StateWrite, StoreReader, StoredEvent, KeyRow } from "../store/store.ts";
+import type { CommitterData, CommitterReply, CommitterRequest, RecordKey, UnsignedAppend } from "./committer-messages.ts";
 
 /** An event, with the artifact it points to and the state that changes with it. */
 export interface Entry {
@@ -15,6 +15,11 @@ export interface Entry {
   readonly occurredAtMs: number;
   readonly blobs: readonly Blob[];
   readonly states: readonly StateWrite[];
+  /** See {@link Append}. */
+  readonly keys?: readonly KeyRow[] | undefined;
+  readonly erases?: readonly number[] | undefined;
+  /** Signs all that is appended behind this entry, in every stream. */
+  readonly signNextWith?: RecordKey | undefined;
 }
 
 /** Proof that an event is signed and durable. */
@@ -61,7 +66,7 @@ interface Waiting {
 export class Ledger {
   readonly #reader: StoreReader;
   readonly #nodeId: string;
-  readonly #data: CommitterData;
+  #data: CommitterData;
   readonly #limits: LedgerLimits;
   #committer: Worker | undefined;
   /** Ends of all streams, those of events not yet durable included. Undefined: to be read from the store. */
@@ -133,6 +138,11 @@ export class Ledger {
     this.#schedulePump();
     this.#appended += linked.length;
     return linked.map((event) => new Promise<Receipt>((resolve, reject) => this.#queue.push({ event, group, resolve, reject })));
+  }
+
+  /** Streams that this node writes and that have an event, durable or not. @throws EvidenceUnavailableError */
+  chains(): string[] {
+    return [...this.#readHeads()].filter(([chain, { size }]) => size > 0 && chain.endsWith(`/${this.#nodeId}`)).map(([chain]) => chain);
   }
 
   /**
@@ -247,6 +257,7 @@ export class Ledger {
     }
     this.#inFlight.delete(reply.batch);
     this.#committed += batch.length;
+    for (const { event } of batch) if (event.signNextWith) this.#data = { ...this.#data, ...event.signNextWith };
     this.#failure = undefined;
     const stored = batch.map((_, i) => ({ position: reply.firstPosition + i, record: reply.records[i]! }));
     batch.forEach((waiting, i) => waiting.resolve({ eventText: waiting.event.text, ...stored[i]! }));
@@ -335,6 +346,9 @@ function toAppend(entry: Entry, chain_id: string, sequence: number, text: string
     artifact: entry.artifact,
     blobs: entry.blobs,
     states: entry.states,
+    keys: entry.keys,
+    erases: entry.erases,
+    signNextWith: entry.signNextWith,
     text,
   };
 }

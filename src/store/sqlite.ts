@@ -73,8 +73,9 @@ class SqliteWriter implements StoreWriter {
   constructor(path: string) {
     const db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
     try {
-      // Larger pages hold a whole record or artifact, so fewer of them overflow.
-      db.exec(`PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;
+      // Larger pages hold a whole record or artifact, so fewer of them overflow. What is erased must not be left over in a page,
+      // and pages are split as they fill, so free space is overwritten always and not only when something is erased.
+      db.exec(`PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA secure_delete = ON;
                PRAGMA wal_autocheckpoint = ${WAL_AUTOCHECKPOINT_PAGES};`);
       migrate(db);
       this.#insertEvent = db.prepare(
@@ -99,6 +100,7 @@ class SqliteWriter implements StoreWriter {
 
   append(batch: readonly Append[]): number {
     let first = 0;
+    const erases = batch.some((event) => event.erases);
     const heads = new Map<number, { size: number; hash: string }>();
     this.#transaction(() => {
       for (const event of batch) {
@@ -117,13 +119,21 @@ class SqliteWriter implements StoreWriter {
         if (event.artifact !== null) this.#insertArtifact.run(position, event.artifact);
         for (const blob of event.blobs) this.#putBlob.run(digestBytes(blob.digest), blob.bytes);
         for (const state of event.states) this.#writeState(state);
+        for (const key of event.keys ?? []) this.putKey(key);
+        for (const sequence of event.erases ?? []) this.#erase(stream.stream, sequence);
         this.#log.append(stream.stream, stream.tail, event.record);
         heads.set(stream.stream, { size: event.sequence + 1, hash: event.event_hash });
       }
       for (const [stream, head] of heads) this.#setHead.run(head.size, head.hash, stream);
     });
     this.#trimStreams();
+    // Old pages live on in the log of writes until it is folded into the database.
+    if (erases) this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     return first;
+  }
+
+  #erase(stream: number, sequence: number): void {
+    this.#db.prepare("DELETE FROM artifacts WHERE position = (SELECT position FROM events WHERE stream = ? AND sequence = ?)").run(stream, sequence);
   }
 
   tree(chainId: string): { size: number; root: Uint8Array } {

@@ -44,6 +44,10 @@ export interface Append extends EventRow {
   /** Artifacts that many events share, by content address; stored once. */
   readonly blobs: readonly Blob[];
   readonly states: readonly StateWrite[];
+  /** Keys that come into use or are retired with this event. */
+  readonly keys?: readonly KeyRow[] | undefined;
+  /** Sequences of earlier events of the stream whose own artifacts are gone with this one; MUST NOT be recoverable from the store's files. */
+  readonly erases?: readonly number[] | undefined;
 }
 
 export interface StoredEvent {

@@ -202,7 +202,10 @@ async function concludeRotations(v: Verification): Promise<void> {
   const ordered = keys.filter(({ role }) => role === "event").sort((a, b) => a.from - b.from);
   for (const [at, key] of ordered.entries()) {
     if (key.from < first + events) continue;
-    const said = rotations.some((event) => event?.details["new_kid"] === key.kid && event.kid === ordered[at - 1]?.kid && event.sequence === key.from - 1);
+    const before = ordered[at - 1];
+    const said = before?.to === key.from - 1 && (rotations.some((event) => event?.details["new_kid"] === key.kid && event.kid === before.kid && event.sequence === key.from - 1) ||
+      // The range may end with the rotation; that its record is signed by the key before is checked with all others.
+      v.notable.some((event) => event.event_type === "key.rotate" && event.details["new_kid"] === key.kid && first + event.index === key.from - 1));
     if (!said) findings.fault("keys", `${key.kid} came after the range, and no rotation on record says so`, { file: "keys.json" });
   }
 }
