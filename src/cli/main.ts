@@ -1,21 +1,30 @@
 #!/usr/bin/env node
 // The command line, `railgate`: which commands there are. Each loads what it needs when it is run, so that all start fast.
 import { readFileSync } from "node:fs";
+import { enableCompileCache } from "node:module";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { EXIT } from "./command.ts";
 import { completionCommand } from "./completion.ts";
 import { decideCommand } from "./decide.ts";
 import { doctorCommand } from "./doctor.ts";
+import { eraseCommand } from "./erase.ts";
 import { eventsCommand } from "./events.ts";
 import { exportCommand } from "./export.ts";
 import { keysCommand } from "./keys.ts";
+import { meshCommand } from "./mesh.ts";
 import { replayCommand } from "./replay.ts";
 import { serveCommand } from "./serve.ts";
 import { verifyCommand } from "./verify.ts";
+import { lifecycleCommand, workloadsCommand } from "./workloads.ts";
 
 const EXIT_CODES = `
 Exit codes: 0 done or admitted, 1 refused or failed verification, 2 used wrongly, 3 cannot run.
 Settings come from opa.yaml, then RAILGATE_… variables, then flags: docs/configuration.md lists them.`;
+
+// What a command loads is compiled once per version of it; the user's own folder, since whoever can write there decides what runs.
+enableCompileCache(join(homedir(), ".cache", "railgate", "compiled"));
 
 function program(): Command {
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
@@ -26,7 +35,9 @@ function program(): Command {
     .configureHelp({ showGlobalOptions: false })
     .showSuggestionAfterError()
     .addHelpText("after", EXIT_CODES);
-  for (const make of [serveCommand, decideCommand, eventsCommand, exportCommand, verifyCommand, replayCommand, keysCommand, doctorCommand]) railgate.addCommand(make());
+  for (const make of [
+    serveCommand, decideCommand, workloadsCommand, lifecycleCommand, meshCommand, eventsCommand, exportCommand, verifyCommand, replayCommand, keysCommand, eraseCommand, doctorCommand,
+  ]) railgate.addCommand(make());
   railgate.addCommand(completionCommand(railgate));
   return withoutExit(railgate);
 }
