@@ -1,5 +1,6 @@
 // Every way of tampering with an export that we could think of, alone: each is caught, and by the check whose business it is.
 import { createHmac, sign } from "node:crypto";
+import { readFileSync } from "node:fs";
 import test from "ava";
 import type { CheckName, VerifyReport } from "../../src/evidence/verify/report.ts";
 import { verifyExport } from "../../src/evidence/verify/node.ts";
@@ -320,4 +321,45 @@ test("what was not tampered with passes, in Node and in browsers", async (t) => 
       t.is(report.first_bad, null);
     }
   }
+});
+
+test("any byte of any file, changed, is caught", async (t) => {
+  let seed = 20_261;
+  const random = (below: number): number => (seed = (seed * 48_271) % 2_147_483_647) % below;
+  const names = [...files.keys()].sort();
+  for (let round = 0; round < 150; round++) {
+    const name = names[round % names.length]!;
+    const bytes = Buffer.from(files.get(name)!);
+    const at = random(bytes.length);
+    bytes[at]! ^= 1 << random(8);
+    const report = await verifyInBrowser(new Map(files).set(name, bytes));
+    t.false(report.ok, `${name}, byte ${at}`);
+    t.true(report.checks.some(({ status }) => status === "failed"), name);
+  }
+});
+
+test("any file cut off anywhere is caught", async (t) => {
+  for (const [name, content] of files) {
+    for (const length of [0, 1, content.length >> 1, content.length - 1]) {
+      t.false((await verifyInBrowser(new Map(files).set(name, content.subarray(0, length)))).ok, `${name}, ${length} bytes`);
+    }
+  }
+});
+
+test("what runs in browsers imports nothing of Node's, and nothing of the code that writes evidence", (t) => {
+  const seen = new Set<string>();
+  const walk = (file: URL): void => {
+    if (seen.has(file.href)) return;
+    seen.add(file.href);
+    for (const [, name] of readFileSync(file, "utf8").matchAll(/^(?:import|export)(?! type)[^"]*?from\s+"([^"]+)"/gm)) {
+      t.false(name!.startsWith("node:"), `${file.pathname} imports ${name}`);
+      if (name!.startsWith(".")) walk(new URL(name!, file));
+      else t.is(name, "@noble/hashes/sha2.js");
+    }
+  };
+  walk(new URL("../../src/evidence/verify/index.ts", import.meta.url));
+  const paths = [...seen].map((href) => href.split("/src/")[1]!);
+  t.true(paths.length > 10);
+  // The note and checkpoint formats are shared; hashing, trees, canonical JSON and tar are the verifier's own.
+  t.deepEqual(paths.filter((path) => !path.startsWith("evidence/verify/")).sort(), ["core/bytes.ts", "core/merkle.ts", "core/note.ts"]);
 });
