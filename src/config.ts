@@ -85,6 +85,8 @@ export type Config = {
     readonly logOrigin?: string;
     /** Undefined: inside the data directory. */
     readonly checkpointDir?: string;
+    /** Where the event key comes from; undefined: the node makes its own. `read` gives the key's text, and is no data, so that it is never written anywhere. */
+    readonly eventKey?: EventKeySource;
     /** Files by kind of artifact, which exports bring along. */
     readonly artifacts: Readonly<Record<string, readonly string[]>>;
   };
@@ -94,6 +96,9 @@ export type Config = {
   /** Settings of OPA's that were accepted and do nothing here, one line each. */
   readonly warnings: readonly string[];
 };
+
+/** Exactly one place; `name` says which, for messages. */
+export type EventKeySource = { readonly name: string } & ({ readonly directory: string } | { readonly read: () => string });
 
 export type Address = { readonly host: string; readonly port: number; readonly loopback: boolean };
 
@@ -122,7 +127,7 @@ const HEADER_TIMEOUT_S = 10;
 const LIMITS = { bodyBytesMax: 1024 * 1024, batchItemsMax: 1000, queueMax: 20_000, evaluationMsMax: 1000 };
 
 /** Where each setting that isn't in the file came from, and where in the file the others are. */
-type Source = { file: string | null; lineOf: (path: SettingPath) => number | undefined; origin: Map<string, string>; cwd: string };
+type Source = { env: Environment; file: string | null; lineOf: (path: SettingPath) => number | undefined; origin: Map<string, string>; cwd: string };
 
 /**
  * All settings, checked and frozen. Paths in it are absolute; like OPA's, they count from the working directory.
@@ -168,7 +173,7 @@ function findFile(env: Environment, flags: Flags, cwd: string): string | null {
 }
 
 function readSettings(file: string | null, env: Environment, cwd: string): { settings: Record<string, unknown>; source: Source } {
-  const source: Source = { file, lineOf: () => undefined, origin: new Map(), cwd };
+  const source: Source = { env, file, lineOf: () => undefined, origin: new Map(), cwd };
   if (file === null) return { settings: {}, source };
   const lines = new LineCounter();
   const document = parseDocument(substitute(readText(file, "--config-file"), env), { lineCounter: lines, prettyErrors: false, uniqueKeys: true, stringKeys: true });
@@ -288,6 +293,7 @@ function assemble(file: ConfigFile, source: Source, warnings: string[]): Config 
       profile: own.evidence?.profile ?? "ecs-evidence-admissible",
       ...given("logOrigin", own.evidence?.log_origin ?? undefined),
       ...given("checkpointDir", absolute(own.evidence?.checkpoint_dir, source)),
+      ...given("eventKey", readEventKey(own.evidence?.event_key, source)),
       artifacts: Object.fromEntries(Object.entries(own.evidence?.artifacts ?? {}).map(([kind, files]) => [kind, files.map((file) => resolve(source.cwd, file))])),
     },
     ...given("witness", readWitness(file, source)),
@@ -526,6 +532,20 @@ function readWitness(file: ConfigFile, source: Source): Config["witness"] {
       return { origin, vkey };
     }),
   };
+}
+
+type EventKeySettings = NonNullable<NonNullable<ConfigFile["railgate"]>["evidence"]>["event_key"];
+
+function readEventKey(settings: EventKeySettings, source: Source): EventKeySource | undefined {
+  const path: SettingPath = ["railgate", "evidence", "event_key"];
+  if (!settings) return undefined;
+  const { file, env, directory } = settings;
+  if ([file, env, directory].filter(Boolean).length !== 1) throw fault(source, path, "needs one of file, env, directory, and no more");
+  if (directory) return { name: `the folder ${resolve(source.cwd, directory)}`, directory: resolve(source.cwd, directory) };
+  if (file) return { name: `the file ${resolve(source.cwd, file)}`, read: () => readFileOf(file, [...path, "file"], source) };
+  const value = source.env[env!];
+  if (!value) throw fault(source, [...path, "env"], `the environment variable ${env} is not set`);
+  return { name: `the variable ${env}`, read: () => value };
 }
 
 /** Keys from a file or as they stand. Only local ones: nothing that decides may hang on a network. */

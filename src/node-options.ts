@@ -21,6 +21,7 @@ export function nodeOptions(config: Config): NodeOptions {
     evidenceProfileId: config.evidence.profile,
     logOrigin: config.evidence.logOrigin,
     checkpointDir: config.evidence.checkpointDir,
+    ...(config.evidence.eventKey && { eventKey: config.evidence.eventKey }),
     ...(config.witness && { witness: { ...config.witness, logs: config.witness.logs.map(({ origin, vkey }) => ({ origin, key: parseVkey(sha256, vkey)! })) } }),
     evaluationMsMax: config.limits.evaluationMsMax,
     queueMax: config.limits.queueMax,

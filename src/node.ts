@@ -14,7 +14,7 @@ import type { EventType, EvidenceEvent } from "./core/schema/event.ts";
 import { sha256 } from "./core/sha256.ts";
 import { checkpointFile, openCheckpoints } from "./evidence/checkpoints.ts";
 import type { LogData } from "./evidence/committer-messages.ts";
-import { adoptKey, KeyError, keyFile, loadKey, makeNextKey, type KeyRole, type SigningKey } from "./evidence/keys.ts";
+import { adoptKey, KeyError, keyFile, loadGivenKey, loadKey, makeNextKey, type KeyRole, type KeySource, type SigningKey } from "./evidence/keys.ts";
 import { DEFAULT_LEDGER_LIMITS, Ledger, type BatchFigures, type Entry } from "./evidence/ledger.ts";
 import { DataDirLock } from "./evidence/lock.ts";
 import { TransparencyLog } from "./evidence/log.ts";
@@ -59,6 +59,8 @@ export interface NodeOptions {
   readonly evidenceProfileId?: string | undefined;
   /** Names this node's logs: the origin of a stream's is `<logOrigin>/<chain_id>`. Default: `railgate.local/<node id>`. */
   readonly logOrigin?: string | undefined;
+  /** Default: the node makes its event key at first start, and keeps it in the data directory. */
+  readonly eventKey?: KeySource | undefined;
   /** Where signed checkpoints are kept outside the database. Default: `checkpoints` in the data directory. */
   readonly checkpointDir?: string | undefined;
   /** Logs of others that this node cosigns; default: none. `name`: what it cosigns as, default `railgate.local/<node id>/witness`. */
@@ -230,11 +232,13 @@ export class RailgateNode implements AsyncDisposable {
    * Signs with a new event key from now on. The last event that the old one signs in each stream is the rotation, which names
    * the new one; events, retirement and new key are one commit. The old private key is gone afterwards.
    * @param compromisedSince since when someone else may have signed with the old key (RFC 3339).
+   * @param to the thumbprint of the new key, where keys come from a folder; else a new one is made.
+   * @throws KeyError the new key is not there, or keys come from where none can be made.
    * @throws EvidenceUnavailableError EVI-01: nothing changed.
    */
-  async rotateKey(options: { actor?: string; compromisedSince?: string | undefined } = {}): Promise<{ old_kid: string; new_kid: string; streams: number }> {
-    const { dataDir } = this.#options;
-    const [old, next, nowMs] = [this.#key, await makeNextKey(dataDir), this.#now()];
+  async rotateKey(options: { actor?: string; compromisedSince?: string | undefined; to?: string | undefined } = {}): Promise<{ old_kid: string; new_kid: string; streams: number }> {
+    const { dataDir, eventKey } = this.#options;
+    const [old, next, nowMs] = [this.#key, await this.#nextKey(options.to), this.#now()];
     const known = this.store.keys().find(({ kid }) => kid === old.kid)!;
     const rows: KeyRow[] = [{ ...known, retired_at_ms: nowMs }, { kid: next.kid, role: "event", jwk: next.publicJwk, created_at_ms: nowMs, retired_at_ms: null }];
     const details = {
@@ -250,8 +254,17 @@ export class RailgateNode implements AsyncDisposable {
     });
     await Promise.all(this.#ledger.append(entries));
     this.#key = next;
-    adoptKey(dataDir, next.kid);
+    if (!eventKey) adoptKey(dataDir, next.kid);
     return { old_kid: old.kid, new_kid: next.kid, streams: chains.length };
+  }
+
+  async #nextKey(to: string | undefined): Promise<SigningKey> {
+    const { dataDir, eventKey } = this.#options;
+    if (!eventKey && to === undefined) return makeNextKey(dataDir);
+    if (!eventKey || !("directory" in eventKey)) throw new KeyError(eventKey ? `the event key comes from ${eventKey.name}, which holds one only; keys that are to be rotated come from a folder (railgate.evidence.event_key.directory)` : "this node makes its keys itself; none can be named");
+    if (to === undefined || to === this.#key.kid) throw new KeyError(`name the key in ${eventKey.name} that is to sign from now on`);
+    if (this.store.keys().some(({ kid }) => kid === to)) throw new KeyError(`${to} was in use before; a key that was retired never signs again`);
+    return loadGivenKey(eventKey, to);
   }
 
   /**
@@ -434,7 +447,7 @@ async function prepare(options: NodeOptions, nowMs: number): Promise<Prepared> {
   try {
     using writer = openSqliteWriter(storeFile(options.dataDir));
     using reader = openSqliteReader(storeFile(options.dataDir));
-    const key = await prepareKey(options.dataDir, "event", reader, writer, nowMs);
+    const key = await prepareKey(options.dataDir, "event", reader, writer, nowMs, options.eventKey);
     const { privateKey } = await prepareKey(options.dataDir, "log", reader, writer, nowMs);
     const nodeId = options.nodeId ?? reader.meta("node_id") ?? `node-${key.kid.replaceAll(/[^a-zA-Z0-9]/g, "").slice(0, 8).toLowerCase()}`;
     if (reader.meta("node_id") !== nodeId) writer.putMeta("node_id", nodeId);
@@ -454,12 +467,12 @@ async function prepare(options: NodeOptions, nowMs: number): Promise<Prepared> {
 }
 
 /** The private key that the database names for a role; a new one where it names none yet. */
-async function prepareKey(dataDir: string, role: KeyRole, reader: StoreReader, writer: StoreWriter, nowMs: number): Promise<SigningKey> {
+async function prepareKey(dataDir: string, role: KeyRole, reader: StoreReader, writer: StoreWriter, nowMs: number, source?: KeySource): Promise<SigningKey> {
   const [known] = reader.keys().filter((key) => key.role === role && key.retired_at_ms === null);
   // A rotation that was recorded and whose end a crash prevented.
-  if (known && role === "event") adoptKey(dataDir, known.kid);
-  const key = await loadKey(dataDir, role, known === undefined);
-  if (known && known.kid !== key.kid) throw new KeyError(`the private key in ${keyFile(dataDir, role)} is not ${known.kid}, with which this node signs; restore that one from its backup`);
+  if (known && role === "event" && !source) adoptKey(dataDir, known.kid);
+  const key = source ? await loadGivenKey(source, "directory" in source ? known?.kid : undefined) : await loadKey(dataDir, role, known === undefined);
+  if (known && known.kid !== key.kid) throw new KeyError(`the private key in ${source?.name ?? keyFile(dataDir, role)} is not ${known.kid}, with which this node signs; restore that one from its backup`);
   if (!known) writer.putKey({ kid: key.kid, role, jwk: key.publicJwk, created_at_ms: nowMs, retired_at_ms: null });
   return key;
 }

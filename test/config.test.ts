@@ -138,6 +138,8 @@ const MISTYPED: [yaml: string, setting: string, message: RegExp][] = [
   ["railgate: { upstream: {} }", "railgate.upstream.url", /is missing/],
   ["railgate: { upstream: { url: ftp://a } }", "railgate.upstream.url", /http or https/],
   ["railgate: { evidence: { profile: best } }", "railgate.evidence.profile", /must be one of ecs-evidence-baseline/],
+  ["railgate: { evidence: { event_key: { file: a, env: B } } }", "railgate.evidence.event_key", /needs one of file, env, directory/],
+  ["railgate: { evidence: { event_key: { env: NOT_SET } } }", "railgate.evidence.event_key.env", /NOT_SET is not set/],
   ["railgate: { evidence: { log_origin: a+b } }", "railgate.evidence.log_origin", /without space and \+/],
   ["railgate: { limits: { queue_max: 0 } }", "railgate.limits.queue_max", /must be a whole number from 1 to/],
   ["railgate: { limits: { queue_max: 1.5 } }", "railgate.limits.queue_max", /must be a whole number/],

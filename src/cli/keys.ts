@@ -7,22 +7,23 @@ export function keysCommand(): Command {
   const list = newCommand("list", "list the keys that sign or signed evidence, newest last").action((options: object) => run({ ...options }, listKeys));
   const rotate = newCommand("rotate", "sign with a new event key from now on; the old one says so, as the last thing it signs in every stream", ["dataDir", "nodeId"])
     .option("--compromised-since <time>", "the old key may be known to others since then (RFC 3339): nothing it signed from then on verifies")
+    .option("--to <kid>", "the thumbprint of the new key, where keys come from a folder")
     .action((options: RotateOptions) => run({ ...options }, (context) => rotateKey(context, options)));
   return new Command("keys").description("the keys that evidence is signed with").addCommand(list).addCommand(rotate);
 }
 
-type RotateOptions = { compromisedSince?: string };
+type RotateOptions = { compromisedSince?: string; to?: string };
 
 /** While a server runs, it alone signs; so it has to be stopped. */
-async function rotateKey({ config, out }: Context, { compromisedSince }: RotateOptions): Promise<ExitCode> {
+async function rotateKey({ config, out }: Context, { compromisedSince, to }: RotateOptions): Promise<ExitCode> {
   const { timeMs } = await import("../core/time.ts");
   const sinceMs = compromisedSince === undefined ? undefined : timeMs(compromisedSince);
   if (compromisedSince !== undefined && sinceMs === undefined) throw new UsageError(`--compromised-since: ${JSON.stringify(compromisedSince)} is no RFC 3339 time with zone, such as 2026-11-23T00:15:00Z`);
   const [{ RailgateNode }, { nodeOptions }] = await Promise.all([import("../node.ts"), import("../node-options.ts")]);
   await using node = await RailgateNode.open(nodeOptions(config));
-  const rotated = await node.rotateKey({ actor: "cli", compromisedSince: sinceMs === undefined ? undefined : new Date(sinceMs).toISOString() });
+  const rotated = await node.rotateKey({ actor: "cli", to, compromisedSince: sinceMs === undefined ? undefined : new Date(sinceMs).toISOString() });
   if (out.json) out.value(rotated);
-  else out.line(`${rotated.new_kid} signs from now on. ${rotated.old_kid} is retired, on record in ${rotated.streams} streams; its private half is gone. Back up the new one.`);
+  else out.line(`${rotated.new_kid} signs from now on. ${rotated.old_kid} is retired, on record in ${rotated.streams} streams. Back up the new one; with the old one nothing can be signed any more.`);
   return EXIT.done;
 }
 

@@ -19,6 +19,31 @@ export interface SigningKey {
   readonly publicJwk: { readonly [member: string]: unknown; readonly kid: string };
 }
 
+/** Where an event key comes from that the node does not make itself; `name` is for messages. */
+export type KeySource = { readonly name: string } & ({ readonly directory: string } | { readonly read: () => string });
+
+/**
+ * A private key that was given: from a folder the one with this thumbprint, or the only one where none is named.
+ * @throws KeyError, which never quotes the key.
+ */
+export async function loadGivenKey(source: KeySource, kid?: string): Promise<SigningKey> {
+  const keys = "read" in source ? [await signingKey(parsePrivateKey(source.read(), source.name))] : await keysInFolder(source.directory);
+  const fitting = kid === undefined ? keys : keys.filter((key) => key.kid === kid);
+  if (fitting.length === 1) return fitting[0]!;
+  if (kid !== undefined) throw new KeyError(`${source.name} does not hold the key ${kid}`);
+  throw new KeyError(`${source.name} holds ${keys.length} keys, and nothing says which is to be used first`);
+}
+
+async function keysInFolder(folder: string): Promise<SigningKey[]> {
+  let names: string[];
+  try {
+    names = readdirSync(folder).filter((name) => name.endsWith(".jwk")).sort();
+  } catch (cause) {
+    throw new KeyError(`the folder ${folder} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
+  }
+  return Promise.all(names.map((name) => signingKey(readPrivateKey(join(folder, name)))));
+}
+
 /** What a key signs: events, checkpoints of this node's log, or cosignatures of others'. */
 export type KeyRole = KeyRow["role"];
 
@@ -85,13 +110,23 @@ async function signingKey(privateKey: KeyObject): Promise<SigningKey> {
 }
 
 function readPrivateKey(file: string): KeyObject {
+  try {
+    return parsePrivateKey(readFileSync(file, "utf8"), file);
+  } catch (error) {
+    if (error instanceof KeyError) throw error;
+    throw new KeyError(`${file} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+}
+
+/** @param place where it comes from, for messages. */
+function parsePrivateKey(text: string, place: string): KeyObject {
   let key: KeyObject;
   try {
-    key = createPrivateKey({ key: JSON.parse(readFileSync(file, "utf8")), format: "jwk" });
+    key = text.trimStart().startsWith("-----BEGIN") ? createPrivateKey(text) : createPrivateKey({ key: JSON.parse(text), format: "jwk" });
   } catch {
     // The cause could quote the key, so it is not passed on.
-    throw new KeyError(`${file} holds no private key in JWK form`);
+    throw new KeyError(`${place} holds no private key in JWK form`);
   }
-  if (key.asymmetricKeyType !== "ed25519") throw new KeyError(`${file} holds a key that is not Ed25519`);
+  if (key.asymmetricKeyType !== "ed25519") throw new KeyError(`${place} holds a key that is not Ed25519`);
   return key;
 }

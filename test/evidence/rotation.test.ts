@@ -1,5 +1,6 @@
 // Keys that change and artifacts that go: what was signed before still verifies, nothing later does, and it is all on record.
-import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import test from "ava";
@@ -8,7 +9,7 @@ import { keyFile, makeNextKey, nextKeyFile } from "../../src/evidence/keys.ts";
 import { replay } from "../../src/evidence/replay.ts";
 import { verifyExport } from "../../src/evidence/verify/node.ts";
 import { RailgateNode } from "../../src/node.ts";
-import { admit, exportFiles, jws, keysOf, sha256, Tampering, withNode, type Files, type Json } from "./exports.ts";
+import { admit, exportFiles, jws, keysOf, makeAttacker, sha256, Tampering, withNode, type Files, type Json } from "./exports.ts";
 
 const checks = async (files: Files, jwks?: Json) => (await verifyExport(files, jwks && { jwks: jwks as never })).checks.filter(({ status }) => status !== "passed").map(({ name, detail }) => `${name}: ${detail}`);
 const keysIn = (files: Files): Json[] => (JSON.parse(files.get("keys.json")!.toString()) as Json)["keys"].filter((key: Json) => key["role"] === "event");
@@ -193,4 +194,40 @@ test("an artifact is erased on a basis that is on record; every proof still hold
       if (name.startsWith("railgate.db")) t.false(readFileSync(join(dir, "data", name)).includes('"workload_id":"w4711","tenant_id":"acme","tenant_tier"'), name);
     }
   });
+});
+
+test("keys that are given: from a file, from text, from a folder in which the next one lies already", async (t) => {
+  const given = (key: ReturnType<typeof makeAttacker>): string => JSON.stringify(key.key.export({ format: "jwk" }));
+  const [one, two] = [makeAttacker(), makeAttacker()];
+  await withNode(async (node, dir) => {
+    await admit(node, 1);
+    t.is(kids(await exportFiles(node))[0], one.jwk["kid"]);
+    t.deepEqual(readdirSync(join(dir, "data", "keys")), ["log.jwk"]);
+    await t.throwsAsync(node.rotateKey(), { code: "key_unavailable", message: /holds one only/ });
+  }, { eventKey: { name: "the variable KEY", read: () => given(one) } });
+  await withNode(async (node) => t.notThrows(() => node.jwks()), { eventKey: { name: "a file", read: () => one.key.export({ format: "pem", type: "pkcs8" }) as string } });
+
+  const folder = mkdtempSync(join(tmpdir(), "railgate-keys-"));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, "one.jwk"), given(one));
+  const eventKey = { name: "the folder", directory: folder };
+  await withNode(async (node, dir) => {
+    await admit(node, 1);
+    const [first, second] = [one.jwk["kid"] as string, two.jwk["kid"] as string];
+    await t.throwsAsync(node.rotateKey({ to: second }), { code: "key_unavailable", message: /does not hold/ });
+    writeFileSync(join(folder, "two.jwk"), given(two));
+    await t.throwsAsync(node.rotateKey(), { code: "key_unavailable" });
+    await node.rotateKey({ to: second });
+    await t.throwsAsync(node.rotateKey({ to: first }), { code: "key_unavailable", message: /never signs again/ });
+    await node.close();
+    await using again = await RailgateNode.open({ dataDir: join(dir, "data"), nodeId: "node-1", eventKey });
+    await admit(again, 1, "acme", 1);
+    const files = await exportFiles(again);
+    t.deepEqual(kids(files), [first, first, second]);
+    t.deepEqual(await checks(files, again.jwks()), []);
+    await again.close();
+    rmSync(join(folder, "two.jwk"));
+    const error = await t.throwsAsync(RailgateNode.open({ dataDir: join(dir, "data"), nodeId: "node-1", eventKey }), { code: "key_unavailable" });
+    t.false(error.message.includes(JSON.parse(given(one)).d));
+  }, { eventKey });
 });

@@ -207,6 +207,11 @@ const RAILGATE = section({
       description: "1 to 253 printable characters without space and +",
     })),
     checkpoint_dir: optional(text("Where signed checkpoints are kept beside the database, best on another disk (default `checkpoints` in `data_dir`)")),
+    event_key: optional(section({
+      file: optional(text("A file that holds it: a private Ed25519 key, as JWK or PKCS #8 PEM")),
+      env: optional(text("The environment variable that holds it, by name; the name must not begin with RAILGATE_", "the name of a variable")),
+      directory: optional(text("A folder of private JWKs, `*.jwk`: the one in use is found by its thumbprint; the next one must be there before `railgate keys rotate --to`")),
+    }, "The key that events are signed with, where the node shall not make one itself; one of `file`, `env`, `directory`")),
     artifacts: optional(mapOf(
       Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: "a list of files" }),
       { title: "Files that exports bring along, by kind of artifact: what a profile demands and no decision brings (`key_custody`, `data_use_posture`, `dataset_manifest`, `model_provenance`)" },
