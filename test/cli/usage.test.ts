@@ -107,7 +107,7 @@ test("a reader that has seen enough is no error", async (t) => {
 
 test("the reference names every command and option", async (t) => {
   const doc = readFileSync(new URL("../../docs/cli.md", import.meta.url), "utf8");
-  for (const command of ["serve", "decide", "events", "keys list", "doctor", "completion"]) {
+  for (const command of ["serve", "decide", "events", "keys list", "doctor", "completion", "workloads", "lifecycle", "mesh show", "mesh apply", "mesh place", "mesh elevate", "mesh remove"]) {
     t.true(doc.includes(`railgate ${command}`), command);
     const { stdout } = await railgate([...command.split(" "), "--help"]);
     for (const [option] of stdout.matchAll(/--[a-z-]+/g)) t.true(doc.includes(option), `${command} ${option}`);
