@@ -1,5 +1,5 @@
 // `npm run bench`: Railgate beside OPA on the same policy and input, measured in one run, told as ratios.
-// `npm run bench -- evaluation|http|footprint` for one part; `--seconds N` per measurement; `--json` for machines.
+// `npm run bench -- evaluation|http|footprint|mesh` for one part; `--seconds N` per measurement; `--json` for machines.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,6 +13,7 @@ import { DEFAULT_BUNDLE } from "../src/node.ts";
 import { loadBundle } from "../src/policy/policy.ts";
 import { ensureOpa } from "../scripts/opa.ts";
 import { load, type Measured } from "./load.ts";
+import { meshLoad } from "./mesh.ts";
 import { freePort, start, type Server } from "./server.ts";
 
 const CONNECTIONS = 32;
@@ -140,6 +141,21 @@ async function footprint(): Promise<Row[]> {
   ];
 }
 
+/** Commands that all change one mesh, signed and durable; OPA has nothing to set beside them. */
+async function mesh(): Promise<Row[]> {
+  const rows: Row[] = [];
+  await withServer(railgateServer(join(scratch, "mesh")), async (server) => {
+    const { commandsPerS, p50Ms, p99Ms, failed } = await meshLoad(server.url, { clients: CONNECTIONS, seconds });
+    if (failed > 0) throw new Error(`${failed} mesh commands failed`);
+    rows.push(
+      { what: `commands on one mesh, ${CONNECTIONS} clients`, unit: "1/s", railgate: commandsPerS },
+      { what: "mesh command p50", unit: "ms", railgate: p50Ms },
+      { what: "mesh command p99", unit: "ms", railgate: p99Ms },
+    );
+  });
+  return rows;
+}
+
 async function railgateServer(dataDir: string): Promise<Server> {
   const port = await freePort();
   const env = { RAILGATE_DATA_DIR: dataDir, RAILGATE_LISTEN: `127.0.0.1:${port}`, RAILGATE_LOG_LEVEL: "error" };
@@ -168,7 +184,7 @@ function show(rows: readonly Row[]): void {
   }
 }
 
-const parts = { evaluation, http, footprint };
+const parts = { evaluation, http, footprint, mesh };
 const wanted = positionals.length > 0 ? positionals : Object.keys(parts);
 const rows: Row[] = [];
 try {
