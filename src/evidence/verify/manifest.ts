@@ -133,10 +133,9 @@ function signedBytes(bytes: Uint8Array, signatures: Uint8Array | undefined): Uin
   const start = signatures.byteOffset - bytes.byteOffset - SIGNATURES_NAME.length;
   if (start > 0 && SIGNATURES_NAME.every((byte, at) => bytes[start + at] === byte)) {
     const end = signatures.byteOffset - bytes.byteOffset + signatures.length;
-    const rest = new Uint8Array(bytes.length - (end - start));
-    rest.set(bytes.subarray(0, start));
-    rest.set(bytes.subarray(end), start);
-    return [rest];
+    // In place, since a manifest can be large and nothing else is read from it any more.
+    bytes.copyWithin(start, end);
+    return [bytes.subarray(0, bytes.length - (end - start))];
   }
   if (bytes.length > CANONICALISED_BYTES_MAX) return [];
   const { signatures: _, ...rest } = parseJson(bytes) as Record<string, unknown>;
