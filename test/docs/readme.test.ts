@@ -37,11 +37,12 @@ test("the README's refused request is explained", async (t) => {
   t.regex(error.stdout, /\/workload\//);
 });
 
-test("both examples run against the built package", async (t) => {
+test("the examples run against the built package", async (t) => {
   await run("npm", ["run", "-s", "build"], { cwd: ROOT });
   const env = { ...process.env, RAILGATE_DATA_DIR: tempDir(t) };
   const node = (file: string) => run(process.execPath, [file], { cwd: ROOT, env });
   t.regex((await node("examples/embed.ts")).stdout, /: accepted, least rail level \w+\nevidence: .* #0, receipt of \d+ bytes/);
+  t.regex((await node("examples/mesh.ts")).stdout, /: shared → sandbox_isolated, evidence .*\nenclave: ERR_MESH_ELEVATION_DENIED.*\nfast: ERR_MESH_DEMOTION_FORBIDDEN/);
   t.regex((await node("examples/evaluate.ts")).stdout, /: refused\n(?: {2}[A-Z]+-\d\d at \S+\n)+/);
 });
 
