@@ -90,6 +90,20 @@ export const VERSION = (JSON.parse(readFileSync(new URL("../package.json", impor
 const DEADLINES_CHECKED_MS = 1000;
 const DEADLINES_AT_ONCE = 100;
 
+/** See {@link RailgateNode.rotateKey}. */
+export interface RotateOptions {
+  readonly actor?: string | undefined;
+  readonly compromisedSince?: string | undefined;
+  readonly to?: string | undefined;
+}
+
+export interface Rotated {
+  readonly old_kid: string;
+  readonly new_kid: string;
+  /** In how many streams it is on record. */
+  readonly streams: number;
+}
+
 /** There is nothing of that name to erase. */
 export class ArtifactUnknownError extends RailgateError {
   static override code = "artifact_unknown";
@@ -121,6 +135,7 @@ export class RailgateNode implements AsyncDisposable {
   #deadlines: NodeJS.Timeout | undefined;
   #checkingDeadlines: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
+  #rotating: Promise<void> = Promise.resolve();
 
   private constructor(options: NodeOptions, lock: DataDirLock, store: StoreReader, trust: Trust, { nodeId, key, log, logKey, witnessKey }: Prepared) {
     this.#options = options;
@@ -236,7 +251,14 @@ export class RailgateNode implements AsyncDisposable {
    * @throws KeyError the new key is not there, or keys come from where none can be made.
    * @throws EvidenceUnavailableError EVI-01: nothing changed.
    */
-  async rotateKey(options: { actor?: string; compromisedSince?: string | undefined; to?: string | undefined } = {}): Promise<{ old_kid: string; new_kid: string; streams: number }> {
+  rotateKey(options: RotateOptions = {}): Promise<Rotated> {
+    // One after the other: each retires the key that the one before it brought.
+    const rotated = this.#rotating.then(() => this.#rotate(options));
+    this.#rotating = rotated.then(() => {}, () => {});
+    return rotated;
+  }
+
+  async #rotate(options: RotateOptions): Promise<Rotated> {
     const { dataDir, eventKey } = this.#options;
     const [old, next, nowMs] = [this.#key, await this.#nextKey(options.to), this.#now()];
     const known = this.store.keys().find(({ kid }) => kid === old.kid)!;

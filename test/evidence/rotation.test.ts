@@ -112,6 +112,18 @@ test("decisions go on while the key changes, and every stream has one change", a
   });
 });
 
+test("rotations that are asked for at once happen one after the other", async (t) => {
+  await withNode(async (node) => {
+    await admit(node, 1);
+    const rotations = await Promise.all([node.rotateKey(), node.rotateKey(), node.rotateKey()]);
+    t.deepEqual(rotations.slice(1).map(({ old_kid }) => old_kid), rotations.slice(0, 2).map(({ new_kid }) => new_kid));
+    await admit(node, 1, "acme", 1);
+    const files = await exportFiles(node);
+    t.is(kids(files).at(-1), rotations[2]!.new_kid);
+    t.deepEqual(await checks(files, node.jwks()), []);
+  });
+});
+
 test("a crash between the commit of a rotation and its file: the next start finishes it", async (t) => {
   await withNode(async (node, dir) => {
     const data = join(dir, "data");
