@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import test from "ava";
 import { fromBase64 } from "../../src/core/bytes.ts";
+import { eventTextOf } from "../../src/core/event.ts";
 import { verifyConsistency, verifyInclusion } from "../../src/core/merkle-verify.ts";
 import { rootOfLeaves } from "../../src/core/merkle.ts";
 import { parseCheckpoint, parseNote, parseVkey, verifyNote, type Checkpoint } from "../../src/core/note.ts";
@@ -248,4 +249,33 @@ test("the file stays small, whatever is appended to it", (t) => {
   t.is(read.size, 20);
   t.true([...read.values()].every(({ size }) => size === 200));
   rmSync(dir, { recursive: true });
+});
+
+test("a node that was cloned and goes on twice is caught by a witness, which puts it on record", async (t) => {
+  await inDir(async (dir, open) => {
+    const first = await open();
+    await admit(first, 2);
+    const vkey = first.log.vkey(CHAIN);
+    await first.close();
+    cpSync(join(dir, "data"), join(dir, "clone"), { recursive: true });
+    await using one = await open();
+    await using other = await open({ dataDir: join(dir, "clone") });
+    await using witness = await open({ dataDir: join(dir, "witness"), nodeId: "w", witness: { logs: [{ origin: "railgate.local/n1/acme/n1", key: parseVkey(sha256, vkey)! }] } });
+    await admit(one, 1);
+    await admit(other, 2);
+    const submit = async (node: RailgateNode, from: number, size: number) => {
+      const { note } = await node.log.checkpoint(CHAIN, size);
+      return witness.witness!.addCheckpoint([`old ${from}`, ...node.log.consistencyProof(CHAIN, from, size), "", note].join("\n"));
+    };
+    t.is((await submit(one, 0, 3)).status, 200);
+    t.is((await submit(other, 3, 4)).status, 422);
+    let event: { event_type: string; details: { evidence: string; origin: string } } | undefined;
+    for (let tries = 0; !event && tries < 100; tries++) {
+      await wait(20);
+      const [found] = witness.store.events({ event_type: "node.equivocation", order: "desc", limit: 1 });
+      event = found && (JSON.parse(eventTextOf(found.record)) as typeof event);
+    }
+    t.like(event?.details, { evidence: "other_beginning", origin: "railgate.local/n1/acme/n1", vkey });
+    t.deepEqual(witness.store.keys().map(({ role }) => role).sort(), ["event", "log", "witness"]);
+  });
 });
