@@ -39,16 +39,16 @@ export const METHODS = {
   bundle_hash_method: "rfc6962-merkle-root-over-raw-event-hashes",
 } as const;
 
-/** Files of an export, other than `artifacts/`. Those that only signed exports have are marked. */
+/** Files of an export, other than `artifacts/`. Those without a bound are read as they stream by. */
 export const FILES = {
-  "manifest.json": { bytesMax: 1024 ** 3, signed: false },
-  "chain-segment.json": { bytesMax: Infinity, signed: false },
-  "events.jsonl": { bytesMax: Infinity, signed: false },
-  "records.jws": { bytesMax: Infinity, signed: true },
-  checkpoint: { bytesMax: 64 * 1024, signed: true },
-  "proofs.json": { bytesMax: Infinity, signed: true },
-  "keys.json": { bytesMax: 4 * 1024 * 1024, signed: true },
-  "verifier-inputs.json": { bytesMax: 1024 * 1024, signed: false },
+  "manifest.json": { bytesMax: 1024 ** 3 },
+  "chain-segment.json": { bytesMax: Infinity },
+  "events.jsonl": { bytesMax: Infinity },
+  "records.jws": { bytesMax: Infinity },
+  checkpoint: { bytesMax: 64 * 1024 },
+  "proofs.json": { bytesMax: Infinity },
+  "keys.json": { bytesMax: 4 * 1024 * 1024 },
+  "verifier-inputs.json": { bytesMax: 1024 * 1024 },
 } as const;
 export type FileName = keyof typeof FILES;
 

@@ -33,7 +33,8 @@ export interface VerificationOptions {
 /** Files that can only be checked once others are known. */
 const NEEDS: Partial<Record<FileName, readonly FileName[]>> = { "records.jws": ["keys.json"], "proofs.json": ["checkpoint", "events.jsonl"] };
 const ARTIFACT_BYTES_MAX = 1024 ** 3;
-const ERASURES_KEPT_MAX = 1_000_000;
+/** Of what is kept as objects: policies that are named, rotations, erasures. Beyond it nothing passes. */
+const KEPT_MAX = 1_000_000;
 const EXTRA_FILES_MAX = 1000;
 
 /** All that is known of an export when its last byte was read. */
@@ -194,13 +195,15 @@ export class Verification {
     this.unchained ??= rows.unchained;
     for (const snapshot of rows.snapshots) {
       const name = `${snapshot.member} ${snapshot.digest}`;
-      if (!this.snapshots.has(name) && this.snapshots.size < ERASURES_KEPT_MAX) this.snapshots.set(name, snapshot);
+      if (this.snapshots.has(name)) continue;
+      if (this.snapshots.size < KEPT_MAX) this.snapshots.set(name, snapshot);
+      else this.findings.fault("policies", `the events name more than ${KEPT_MAX} policies and authorities`, { file: "events.jsonl", index: snapshot.index });
     }
     for (const chain of rows.chains) {
       const last = this.chains.at(-1);
       if (this.chains.length < 2 && (last === undefined || last.chain_id !== chain.chain_id || last.tenant_id !== chain.tenant_id)) this.chains.push(chain);
     }
-    if (this.notable.length + rows.notable.length <= ERASURES_KEPT_MAX) this.notable.push(...rows.notable);
+    if (this.notable.length + rows.notable.length <= KEPT_MAX) this.notable.push(...rows.notable);
     for (let row = 0; row < rows.count; row++) this.#takeEvent(rows, row);
     this.#progress(this.events);
   }
