@@ -54,7 +54,7 @@ test("an export has the layout of the specification, and says what it must", asy
 test("the same range and checkpoint give the same bytes, whenever and however often", async (t) => {
   await withNode(async (node) => {
     await admit(node, 9);
-    const checkpoint = await node.log.checkpoint("acme/node-1");
+    const checkpoint = await node.log.checkpoint("acme/node-1", 9);
     const log = { stream: (chain: string) => node.log.stream(chain), checkpoint: async () => checkpoint, inclusionProof: (...args: [string, number, number]) => node.log.inclusionProof(...args) };
     const source = { store: node.store, nodeId: node.nodeId, logOrigin: node.logOrigin, sign: node.sign.bind(node), record: node.record.bind(node), log: log as never };
     const make = async () => {
