@@ -116,6 +116,8 @@ export interface GateParts {
 export interface GateObserver {
   evaluated(ms: number): void;
   decided(decision: PolicyDecision): void;
+  /** A lifecycle or mesh command; `code` null where it was accepted. */
+  commanded(law: string, code: string | null): void;
   /** The cause of a POL-01 or POL-03, which the caller is not told. */
   policyFailed(problem: string, eventId: string): void;
 }
@@ -215,6 +217,7 @@ export class Gate {
     const made = ({ decision, catalogue }: Decided<I, D>) => ({ decision, explanation: decision.error_code === null ? null : explainRefusal(decision.error_code, decision.params, catalogue) });
     const [decided] = await this.#run([command], caller, trace, alongside && ((decided, id) => alongside(made(decided), id)));
     const { decision, explanation } = made(decided!);
+    this.#parts.observe.commanded(command.entrypoint, decision.error_code);
     return new CommandAnswer(decision, explanation, decided!.receipt);
   }
 

@@ -40,6 +40,8 @@ export interface BundleSource {
 export interface NodeObserver {
   evaluated?(ms: number): void;
   decided?(decision: PolicyDecision): void;
+  /** A lifecycle or mesh command, by the entrypoint that judged it; `code` null where it was accepted. */
+  commanded?(law: string, code: string | null): void;
   /** The cause of a POL-01 or POL-03, which the caller is not told. */
   policyFailed?(problem: string, eventId: string): void;
   committed?(figures: BatchFigures): void;
@@ -183,6 +185,7 @@ export class RailgateNode implements AsyncDisposable {
       observe: {
         evaluated: (ms) => observe.evaluated?.(ms),
         decided: (decision) => observe.decided?.(decision),
+        commanded: (law, code) => observe.commanded?.(law, code),
         policyFailed: (problem, eventId) => observe.policyFailed?.(problem, eventId),
       },
     });

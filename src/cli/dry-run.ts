@@ -35,7 +35,7 @@ export async function dryRun(config: Config, request: AdmissionRequest, nowMs: n
     evidenceProfileId: config.evidence.profile,
     now: () => nowMs,
     newId: () => "",
-    observe: { evaluated: () => {}, decided: () => {}, policyFailed },
+    observe: { evaluated: () => {}, decided: () => {}, commanded: () => {}, policyFailed },
   });
   return gate.dryRun(request, { tenantId: null, actor: "cli" });
 }

@@ -20,6 +20,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #decisions = this.#counter("railgate_decisions_total", "Decisions made, by outcome.", ["outcome"]);
   readonly #refusals = this.#counter("railgate_refusals_total", "Refusals in decisions, by code; a decision may have several.", ["code"]);
+  readonly #commands = this.#counter("railgate_commands_total", "Lifecycle and mesh commands, by the law that judged them and the code of its refusal (none: accepted).", ["law", "code"]);
   readonly #policyFailures = this.#counter("railgate_policy_failures_total", "Decisions refused because no policy could make them (POL-01, POL-03).");
   readonly #evidenceFailures = this.#counter("railgate_evidence_failures_total", "Times that evidence could not be recorded (EVI-01).");
   readonly #evaluation = this.#histogram("railgate_evaluation_duration_seconds", "Evaluating the policy, for each decision.", EVALUATION_S);
@@ -60,6 +61,10 @@ export class Metrics {
   decided({ outcome, refusals }: PolicyDecision): void {
     this.#decisions.inc({ outcome });
     for (const { code } of refusals) this.#refusals.inc({ code });
+  }
+
+  commanded(law: string, code: string | null): void {
+    this.#commands.inc({ law: law.split("/")[1]!, code: code ?? "none" });
   }
 
   policyFailed(): void {

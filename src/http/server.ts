@@ -78,6 +78,7 @@ function observer(log: Logger, metrics: Metrics): NodeObserver {
   return {
     evaluated: (ms) => metrics.evaluated(ms),
     decided: (decision) => metrics.decided(decision),
+    commanded: (law, code) => metrics.commanded(law, code),
     committed: (figures) => metrics.committed(figures),
     policyFailed: (problem, eventId) => {
       metrics.policyFailed();

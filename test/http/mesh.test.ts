@@ -414,6 +414,14 @@ test("the list has a tenant's meshes, page by page", async (t) => {
   t.deepEqual((await served.call("GET", "/v1/meshes?tenant_id=nobody")).json, { items: [], next: null });
 });
 
+test("commands are counted by law and code", async (t) => {
+  const mesh = await defined();
+  await mesh.remove("nobody");
+  const { text } = await served.call("GET", "/metrics");
+  t.regex(text, /^railgate_commands_total\{law="mesh",code="none"\} [1-9]/m);
+  t.regex(text, /^railgate_commands_total\{law="mesh",code="ERR_MESH_UNKNOWN_WORKLOAD"\} [1-9]/m);
+});
+
 test("the description has every mesh path, with what the law may refuse", async (t) => {
   const { paths } = (await served.call("GET", "/openapi.json")).json;
   t.deepEqual(Object.keys(paths["/v1/meshes/{mesh_id}/placements/{workload_id}"]), ["delete"]);
