@@ -11,7 +11,7 @@ import type { Trace } from "../gate.ts";
 import { readJson } from "./body.ts";
 import { etagOf } from "./conditions.ts";
 import { HttpError, type ProblemCode } from "./problem.ts";
-import { identifier, isIdentifier, type Parameters, type Query } from "./query.ts";
+import { identifier, isIdentifier, type Parameters } from "./query.ts";
 import type { Exchange, Reply } from "./route.ts";
 import { tenantOf } from "./tenant.ts";
 
@@ -89,22 +89,23 @@ export function idempotencyKey({ headers }: Exchange["req"]): string | undefined
 
 /**
  * Carries out a command: at once, or, under an idempotency key, unless it was carried out before.
- * @param carryOut is given `keep`, which makes of the outcome the state to commit with the event.
+ * @param work is given `keep`, which makes of the outcome the state to commit with the event.
  * @throws HttpError 412 `revision_conflict`, 422 `idempotency_key_reused`
+ * @throws EvidenceUnavailableError EVI-01; nothing changed.
  */
 export async function carryOut(
   exchange: CommandExchange,
   { tenantId, body }: Asked<unknown>,
   retries: Idempotency<Kept>,
-  carryOut: (keep: Keep<Kept>) => Promise<Answered<Kept>>,
+  work: (keep: Keep<Kept>) => Promise<Answered<Kept>>,
 ): Promise<Answered<Kept>> {
   const { req, params, query } = exchange;
   const key = idempotencyKey(req);
   try {
-    if (key === undefined) return await carryOut(() => []);
+    if (key === undefined) return await work(() => []);
     const path = req.url!.split("?", 1)[0]!;
     const digest = digestOf(canonicalJson({ method: req.method, path, params: { ...params }, query: { ...query }, body }));
-    return await retries.once({ tenantId, key, digest }, carryOut);
+    return await retries.once({ tenantId, key, digest }, work);
   } catch (error) {
     if (error instanceof RevisionError) throw new HttpError("revision_conflict", error.message, error.revision === 0 ? {} : { ETag: etagOf(error.revision) });
     if (error instanceof KeyReusedError) throw new HttpError("idempotency_key_reused", error.message);
@@ -121,5 +122,3 @@ export function commandReply(exchange: Exchange, tenantId: string, { kept, recei
   const headers = "revision" in kept && kept.revision !== undefined ? { headers: { ETag: etagOf(kept.revision) } } : {};
   return { status: "status" in kept ? kept.status : 200, body: `{${members},"event":${receipt.eventText},"receipt":"${receipt.record}"}`, ...headers };
 }
-
-export type { Query };
