@@ -13,9 +13,13 @@ const JSON_TYPE = /^application\/(?:json|[a-z0-9!#$&^_.-]+\+json)[ \t]*(?:;[ \t]
  */
 const DISCARDED_BYTES_MAX = 16 * 1024 * 1024;
 
+/** A slow client may take this long to send a body that is read as a whole. */
+const BODY_MS_MAX = 30_000;
+const CHECK_EVERY_MS = 2000;
+
 /**
  * The body, parsed.
- * @throws HttpError 415 `content_type_unsupported`; 413 `request_too_large`, and then nothing of it was kept.
+ * @throws HttpError 415 `content_type_unsupported`; 408 `request_timeout`; 413 `request_too_large`, and then nothing of it was kept.
  * @throws RequestError 400, 413: see parseStrict.
  * @throws ClientGoneError
  */
@@ -44,9 +48,14 @@ export function readBytes(req: IncomingMessage, res: ServerResponse, bytesMax: n
     if (declared > bytesMax) return Promise.reject(hangUp(res, tooLarge()));
     res.writeContinue();
   }
-  return new Promise((resolve, reject) => {
+  const arriving = arrival();
+  const bytes = new Promise<Uint8Array>((resolve, reject) => {
     let chunks: Buffer[] = [];
     let length = 0;
+    arriving.giveUp = () => {
+      res.shouldKeepAlive = false;
+      reject(new HttpError("request_timeout", `The body took longer than ${BODY_MS_MAX / 1000} s to arrive.`));
+    };
     req.on("data", (chunk: Buffer) => {
       length += chunk.length;
       if (length <= bytesMax) chunks.push(chunk);
@@ -58,6 +67,32 @@ export function readBytes(req: IncomingMessage, res: ServerResponse, bytesMax: n
     // Comes after every request; making an error each time would cost more than reading the body.
     req.on("close", () => req.complete || reject(new ClientGoneError("the client went away")));
   });
+  return bytes.finally(() => arriving.end());
+}
+
+interface Arrival {
+  readonly sinceMs: number;
+  giveUp(): void;
+  end(): void;
+}
+
+const arrivals = new Set<Arrival>();
+let watch: NodeJS.Timeout | undefined;
+
+/** A body that has begun to arrive. All are watched by one timer, since one for each would cost more than reading most. */
+function arrival(): Arrival {
+  const arriving: Arrival = { sinceMs: performance.now(), giveUp: () => {}, end: () => arrivals.delete(arriving) };
+  arrivals.add(arriving);
+  watch ??= setInterval(giveUpLate, CHECK_EVERY_MS).unref();
+  return arriving;
+}
+
+function giveUpLate(): void {
+  const oldest = performance.now() - BODY_MS_MAX;
+  for (const arriving of arrivals) if (arriving.sinceMs < oldest) arriving.giveUp();
+  if (arrivals.size > 0) return;
+  clearInterval(watch);
+  watch = undefined;
 }
 
 /** What follows on this connection would be the rest of the body. */

@@ -26,6 +26,8 @@ export interface ExportParts {
 const AT_ONCE_MAX = 2;
 /** Of an archive that is sent in to be verified, packed and unpacked. */
 const ARCHIVE_BYTES_MAX = 8 * 1024 ** 3;
+/** A large archive may take its time, as long as it goes on arriving. */
+const IDLE_MS_MAX = 30_000;
 const UNPACKED_BYTES_MAX = 64 * 1024 ** 3;
 const ARCHIVE_TYPE = /^application\/(?:gzip|x-gzip|x-tar|tar\+gzip|octet-stream)\s*(?:;|$)/i;
 
@@ -122,6 +124,7 @@ async function verifyBody({ req }: Exchange): Promise<Reply> {
 
 async function* bounded(req: IncomingMessage): AsyncGenerator<Uint8Array> {
   let length = 0;
+  req.setTimeout(IDLE_MS_MAX, () => req.destroy());
   for await (const part of req as AsyncIterable<Buffer>) {
     length += part.length;
     if (length > ARCHIVE_BYTES_MAX) throw new RequestError(413, [{ pointer: "", message: `larger than ${ARCHIVE_BYTES_MAX} bytes` }]);

@@ -12,9 +12,8 @@ export class ListenError extends RailgateError {
   static override code: string = "listen_failed";
 }
 
-/** A slow client may take this long to send its headers, and its whole request. */
+/** A slow client may take this long to send its headers; how long a body may take depends on the route. */
 const HEADERS_MS_MAX = 10_000;
-const REQUEST_MS_MAX = 30_000;
 const KEEP_ALIVE_MS = 65_000;
 const HEADER_BYTES_MAX = 16 * 1024;
 const CHECK_EVERY_MS = 2000;
@@ -25,7 +24,7 @@ export const CLOSE_MS_MAX = 10_000;
 export function makeServer({ tls, authentication }: Config, listener: RequestListener): Server {
   const options: ServerOptions = {
     headersTimeout: HEADERS_MS_MAX,
-    requestTimeout: REQUEST_MS_MAX,
+    requestTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: CHECK_EVERY_MS,
     maxHeaderSize: HEADER_BYTES_MAX,
