@@ -2,15 +2,6 @@
 import { spawnSync } from "node:child_process";
 import { ensureOpa } from "./opa.ts";
 
-/** The six classes a refusal may have (docs/rules.md). */
-export const REFUSAL_CLASSES = [
-  "policy_denied",
-  "authority_missing_or_invalid",
-  "jurisdiction_denied",
-  "delegation_invalid",
-  "evidence_precondition_failed",
-  "dependency_unavailable_fail_closed",
-];
 
 /** A rule of the law, as its METADATA describes it. */
 export interface Rule {

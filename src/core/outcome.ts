@@ -17,7 +17,7 @@ export interface CatalogueEntry {
 /** code → its explanation; part of the policy bundle (`data.railgate.catalogue`). */
 export type Catalogue = { readonly [code: string]: CatalogueEntry };
 
-/** What the host itself refuses; explained here because no policy may be there to do it. */
+/** What the host itself refuses in the law's place; the words are those of the catalogue, here because no policy may be there to have them. */
 export const HOST_REFUSALS = {
   policy_unavailable: {
     rule: "POL-01",
@@ -32,13 +32,6 @@ export const HOST_REFUSALS = {
     title: "The policy could not decide",
     message: "Evaluating the policy failed, ran over its limit, or gave an answer that is not a decision.",
     solution: "Look for this decision's id in the node's log, replay its stored input with `opa eval`, and repair the policy.",
-  },
-  evidence_unavailable: {
-    rule: "EVI-01",
-    class: "dependency_unavailable_fail_closed",
-    title: "Evidence could not be recorded",
-    message: "The decision could not be made durable, so nothing was admitted.",
-    solution: "Make room on the node's disk or make its data directory writable, then ask again; the node recovers by itself.",
   },
 } as const satisfies { [code: string]: CatalogueEntry & { rule: string } };
 

@@ -1,4 +1,5 @@
 // What counts as a decision: one corrupted member at a time must not be recognised, least of all as an acceptance.
+import { readFileSync } from "node:fs";
 import test from "ava";
 import { explain, HOST_REFUSALS, hostRefusal, recognise, type Catalogue } from "../../src/core/outcome.ts";
 import type { PolicyDecision, Refusal } from "../../src/core/schema/decision.ts";
@@ -72,4 +73,12 @@ test("the host's own refusals are explained without a catalogue", (t) => {
     t.is(decision.refusals[0]!.title, HOST_REFUSALS[code].title);
   }
   t.is(hostRefusal("policy_error", { toString: 1 }).envelope.declared, null);
+});
+
+test("the host's words are the catalogue's", (t) => {
+  const written = JSON.parse(readFileSync(new URL("../../policy/railgate/catalogue/data.json", import.meta.url), "utf8"));
+  for (const [code, { rule, ...entry }] of Object.entries(HOST_REFUSALS)) {
+    t.like(written[code], entry);
+    t.true(written[code].rules.includes(rule));
+  }
 });

@@ -10,21 +10,21 @@ package railgate.refusal.host
 #   code: policy_unavailable
 #   class: dependency_unavailable_fail_closed
 #   short_name: policy_available
-#   message: "No verified policy is active, so nothing can be decided."
-#   solution: "Activate a bundle whose signature verifies with a configured key."
+#   message: "No policy is active on this node, or the signature or integrity of its bundle failed."
+#   solution: "Give the node a policy bundle signed by a key it trusts; `railgate doctor` says what is wrong with the present one."
 #   source: "If policy cannot be evaluated, governed actions MUST fail-closed with refusal evidence."
 said_by_host contains "POL-01"
 
 # METADATA
-# title: The policy could not be evaluated
+# title: The policy could not decide
 # description: "Evaluation ends within its limits and returns a decision the host recognises."
 # custom:
 #   rule: POL-03
 #   code: policy_error
 #   class: dependency_unavailable_fail_closed
 #   short_name: policy_evaluated
-#   message: "The policy failed, ran over its limit, or returned something unrecognised."
-#   solution: "Correct the policy; the evidence of this refusal names its digest."
+#   message: "Evaluating the policy failed, ran over its limit, or gave an answer that is not a decision."
+#   solution: "Look for this decision's id in the node's log, replay its stored input with `opa eval`, and repair the policy."
 #   source: "If policy cannot be evaluated, governed actions MUST fail-closed with refusal evidence."
 said_by_host contains "POL-03"
 
@@ -36,7 +36,7 @@ said_by_host contains "POL-03"
 #   code: evidence_unavailable
 #   class: dependency_unavailable_fail_closed
 #   short_name: evidence_recorded
-#   message: "The evidence of this decision could not be recorded, so nothing was admitted."
-#   solution: "Restore the evidence store (disk space, database connection) and ask again."
+#   message: "The decision could not be made durable, so nothing was admitted."
+#   solution: "Make room on the node's disk or make its data directory writable, then ask again; the node recovers by itself."
 #   source: "Admission decisions during partition MUST be locally enforceable and evidenced."
 said_by_host contains "EVI-01"
