@@ -25,7 +25,7 @@ import { Gate, type ActivePolicy } from "./gate.ts";
 import { DEFAULT_LIMITS } from "./policy/evaluator.ts";
 import { loadBundle, type BundleKeys, type Policy } from "./policy/policy.ts";
 import { openSqliteReader, openSqliteWriter, storeFile } from "./store/sqlite.ts";
-import type { Blob, KeyRow, StoredEvent, StoreReader, StoreWriter } from "./store/store.ts";
+import type { Blob, StateWrite, KeyRow, StoredEvent, StoreReader, StoreWriter } from "./store/store.ts";
 import { makeTrust, type Trust, type TrustConfig } from "./trust.ts";
 
 /** Where a bundle comes from, and whose signature makes it acceptable. */
@@ -402,10 +402,10 @@ export class RailgateNode implements AsyncDisposable {
     }
   }
 
-  /** Once per change of policy, not per start. */
+  /** Once per change of policy, not per start. Which one was activated last is kept as state: the event may lie a million events back. */
   async #recordActivation(policy: Policy): Promise<void> {
-    const [last] = this.store.events({ event_type: "policy.activate", order: "desc", limit: 1 });
-    if (last && (JSON.parse(eventTextOf(last.record)) as { policy_snapshot_id: string }).policy_snapshot_id === policy.digest) return;
+    const { kind, tenant_id, key, value } = activation(policy);
+    if (this.store.state(kind, tenant_id, key) === value) return;
     await this.#record("policy.activate", "accepted", { digest: policy.digest, revision: policy.revision, sequence: policy.sequence }, THE_NODE, policy);
   }
 
@@ -435,9 +435,12 @@ export class RailgateNode implements AsyncDisposable {
       details,
     };
     const blobs: Blob[] = bundle ? [{ digest: bundle.digest, bytes: bundle.bytes }] : [];
-    return { draft, artifact: bundle ? null : artifact, artifactDigest, workloadId: null, occurredAtMs: nowMs, blobs, states: [] };
+    return { draft, artifact: bundle ? null : artifact, artifactDigest, workloadId: null, occurredAtMs: nowMs, blobs, states: bundle ? [activation(bundle)] : [] };
   }
 }
+
+/** The state that commits with `policy.activate`. */
+const activation = ({ digest }: Policy): StateWrite => ({ kind: "policy", tenant_id: THE_NODE.tenantId, key: "active", value: JSON.stringify(digest) });
 
 /** What a data directory holds, once it is made sure of. */
 interface Prepared {

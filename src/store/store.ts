@@ -19,10 +19,11 @@ export interface EventRow {
 
 /**
  * A piece of state that changes in the same transaction as its evidence. `value` null deletes it. Workloads and meshes
- * are folds of the evidence; an `answer` is what a command was answered, kept for whoever asks again.
+ * are folds of the evidence; an `answer` is what a command was answered, kept for whoever asks again; `policy` has the
+ * digest of the one activated last.
  */
 export interface StateWrite {
-  readonly kind: "workload" | "mesh" | "answer";
+  readonly kind: "workload" | "mesh" | "answer" | "policy";
   readonly tenant_id: string;
   readonly key: string;
   /** JSON. */
