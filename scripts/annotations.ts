@@ -2,7 +2,6 @@
 import { spawnSync } from "node:child_process";
 import { ensureOpa } from "./opa.ts";
 
-
 /** A rule of the law, as its METADATA describes it. */
 export interface Rule {
   /** Its identifier, e.g. `CTR-01`. */

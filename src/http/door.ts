@@ -78,10 +78,13 @@ export class Door {
   #answer({ req, res, requestId }: Exchange, { status, body, type = JSON_TYPE, headers }: Reply): number {
     const head = headers === undefined ? [...this.#headers] : flatten({ ...this.#parts.headers, ...NOT_STORED, ...headers });
     head.push("X-Request-Id", requestId);
-    if (status !== NOT_MODIFIED) head.push("Content-Type", type, "Content-Length", String(typeof body === "string" ? Buffer.byteLength(body) : body.length));
+    const length = typeof body === "string" ? Buffer.byteLength(body) : body.length;
+    if (status !== NOT_MODIFIED) head.push("Content-Type", type, "Content-Length", String(length));
     if (this.#closing) res.shouldKeepAlive = false;
     res.writeHead(status, head);
     if (req.method === "HEAD") res.end();
+    // As many bytes as characters is ASCII, which needs no encoding.
+    else if (typeof body === "string") res.end(body, length === body.length ? "latin1" : "utf8");
     else res.end(body);
     return status;
   }
