@@ -4,6 +4,7 @@ import { sign, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { v7 as uuidv7 } from "uuid";
+import { forgetAnswer } from "./commands/idempotency.ts";
 import { BundleError, EvidenceUnavailableError, RailgateError } from "./core/errors.ts";
 import { digestOf, EMPTY_SET, eventTextOf, type EventDraft } from "./core/event.ts";
 import { canonicalJson } from "./core/json.ts";
@@ -308,7 +309,7 @@ export class RailgateNode implements AsyncDisposable {
     }
     if (basis.trim() === "") throw new TypeError("an erasure needs a basis");
     const details = { action: "artifact_erased", artifact_digest: stored!.artifact_digest, event_id: eventId, sequence: event.sequence, basis };
-    const [receipt] = this.#ledger.append([{ ...this.#entry("chain.anchor", "accepted", details, { tenantId, actor }), erases: [event.sequence] }]);
+    const [receipt] = this.#ledger.append([{ ...this.#entry("chain.anchor", "accepted", details, { tenantId, actor }), erases: [event.sequence], states: forgetAnswer(this.store, tenantId, eventId) }]);
     await receipt;
   }
 

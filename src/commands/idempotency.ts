@@ -43,6 +43,7 @@ interface Stored<K> {
 export const KEPT_MS = 24 * 60 * 60 * 1000;
 /** Expired answers that are deleted with each new one: more than one, so that they become fewer. */
 const DELETED_AT_ONCE = 4;
+const ANSWERS_READ = 1000;
 
 /** @typeParam K what is kept of an outcome; plain JSON. */
 export class Idempotency<K> {
@@ -101,6 +102,20 @@ export class Idempotency<K> {
       { kind: "answer", tenant_id: tenantId, key, value: JSON.stringify(stored), due_ms },
     ];
   }
+}
+
+/** What must go with an event's artifact when that is erased: the answer kept for a retry tells of the decision as well. */
+export function forgetAnswer(reader: StoreReader, tenantId: string, eventId: string): StateWrite[] {
+  const found: StateWrite[] = [];
+  let after: { tenant_id: string; key: string } | undefined;
+  do {
+    const page = reader.states("answer", tenantId, ANSWERS_READ, after);
+    for (const { key, value } of page) {
+      if ((JSON.parse(value) as Stored<unknown>).event_id === eventId) found.push({ kind: "answer", tenant_id: tenantId, key, value: null });
+    }
+    after = page.length < ANSWERS_READ ? undefined : page.at(-1);
+  } while (after);
+  return found;
 }
 
 function mustBeSame({ key, digest }: Retryable, before: string): void {

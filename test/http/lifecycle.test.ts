@@ -238,6 +238,15 @@ test.serial("the node itself notices a missed deadline; start is refused until a
   t.is((await missed()).length, 1);
 });
 
+test("what was admitted goes on when the admission's artifact was erased", async (t) => {
+  const { event } = (await admit(admissible("erased"))).json;
+  await served.node.eraseArtifact(event.id, "acme", "asked for by the person concerned", "test");
+  const { status, json } = await lifecycle("erased", "create");
+  t.is(status, 200);
+  t.is(json.workload.admission.decision, null);
+  t.like(await show("erased"), { state: "created", admission: { decision: null } });
+});
+
 test("containers are not attested", async (t) => {
   const { workload } = containerRequest();
   await admit(admissible("plain", workload.tenant_id));

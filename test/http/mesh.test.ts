@@ -404,6 +404,14 @@ test("admissions take a key as well", async (t) => {
   t.is((await served.call("GET", "/v1/events?tenant_id=keyed")).json.items.length, 1);
 });
 
+test("with an artifact goes the answer that was kept for a retry", async (t) => {
+  const body = admissible("w", "erasing");
+  const { event } = (await served.call("POST", "/v1/admissions", { body, ...keyed("a") })).json;
+  await served.call("POST", "/v1/admissions", { body: admissible("x", "erasing"), ...keyed("b") });
+  await served.node.eraseArtifact(event.id, "erasing", "asked for", "test");
+  t.deepEqual(served.node.store.states("answer", "erasing", 10).map(({ key }) => key), ["b"]);
+});
+
 test("the list has a tenant's meshes, page by page", async (t) => {
   for (const id of ["b", "10", "9", "a"]) await served.call("PUT", `/v1/meshes/${id}/topology`, { body: { rails: RAILS, tenant_id: "list" } });
   const first = (await served.call("GET", "/v1/meshes?tenant_id=list&limit=3")).json;
