@@ -1,32 +1,30 @@
 // A node: the parts of Railgate put together over one data directory, and the events that are its own.
-import { randomFillSync } from "node:crypto";
-import { sign, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { v7 as uuidv7 } from "uuid";
 import { forgetAnswer } from "./commands/idempotency.ts";
-import { BundleError, EvidenceUnavailableError, RailgateError } from "./core/errors.ts";
-import { digestOf, EMPTY_SET, eventTextOf, type EventDraft } from "./core/event.ts";
-import { canonicalJson } from "./core/json.ts";
+import { BundleError, RailgateError } from "./core/errors.ts";
+import { digestOf, eventTextOf } from "./core/event.ts";
 import { noteKey, SIGNATURE_TYPES } from "./core/note.ts";
 import type { PolicyDecision } from "./core/schema/decision.ts";
 import type { Context } from "./core/schema/input.ts";
 import type { EventType, EvidenceEvent } from "./core/schema/event.ts";
 import { sha256 } from "./core/sha256.ts";
-import { checkpointFile, openCheckpoints } from "./evidence/checkpoints.ts";
-import type { LogData } from "./evidence/committer-messages.ts";
-import { adoptKey, KeyError, keyFile, loadGivenKey, loadKey, makeNextKey, type KeyRole, type KeySource, type SigningKey } from "./evidence/keys.ts";
-import { DEFAULT_LEDGER_LIMITS, Ledger, type BatchFigures, type Entry } from "./evidence/ledger.ts";
+import { EventKey, type Rotated, type RotateOptions } from "./evidence/event-key.ts";
+import { makeIds } from "./evidence/ids.ts";
+import type { KeySource, SigningKey } from "./evidence/keys.ts";
+import { DEFAULT_LEDGER_LIMITS, Ledger, type BatchFigures } from "./evidence/ledger.ts";
 import { DataDirLock } from "./evidence/lock.ts";
 import { TransparencyLog } from "./evidence/log.ts";
 import { ed25519Sign, rawPublicKey } from "./evidence/note-signing.ts";
+import { prepare, type Prepared } from "./evidence/prepare.ts";
+import { Recorder } from "./evidence/recorder.ts";
 import { StateView } from "./evidence/state.ts";
 import { Witness, type Fork, type WitnessedLog } from "./evidence/witness.ts";
 import { Gate, type ActivePolicy } from "./gate.ts";
 import { DEFAULT_LIMITS } from "./policy/evaluator.ts";
 import { loadBundle, type BundleKeys, type Policy } from "./policy/policy.ts";
-import { openSqliteReader, openSqliteWriter, storeFile } from "./store/sqlite.ts";
-import type { Blob, StateWrite, KeyRow, StoredEvent, StoreReader, StoreWriter } from "./store/store.ts";
+import { openSqliteReader, storeFile } from "./store/sqlite.ts";
+import type { StoredEvent, StoreReader } from "./store/store.ts";
 import { makeTrust, type Trust, type TrustConfig } from "./trust.ts";
 
 /** Where a bundle comes from, and whose signature makes it acceptable. */
@@ -93,27 +91,10 @@ export const VERSION = (JSON.parse(readFileSync(new URL("../package.json", impor
 const DEADLINES_CHECKED_MS = 1000;
 const DEADLINES_AT_ONCE = 100;
 
-/** See {@link RailgateNode.rotateKey}. */
-export interface RotateOptions {
-  readonly actor?: string | undefined;
-  readonly compromisedSince?: string | undefined;
-  readonly to?: string | undefined;
-}
-
-export interface Rotated {
-  readonly old_kid: string;
-  readonly new_kid: string;
-  /** In how many streams it is on record. */
-  readonly streams: number;
-}
-
 /** There is nothing of that name to erase. */
 export class ArtifactUnknownError extends RailgateError {
   static override code = "artifact_unknown";
 }
-
-/** Whose events the node's own are (spec evidence §1). */
-const THE_NODE = { tenantId: "default", actor: "node" };
 
 const CONNECTED: Context["partition"] = { state: "connected", since: null };
 
@@ -128,7 +109,8 @@ export class RailgateNode implements AsyncDisposable {
   readonly witness: Witness | undefined;
   /** Names this node's logs, and so who vouches for its evidence. */
   readonly logOrigin: string;
-  #key: SigningKey;
+  readonly #eventKey: EventKey;
+  readonly #recorder: Recorder;
   readonly #lock: DataDirLock;
   readonly #ledger: Ledger;
   readonly #options: NodeOptions;
@@ -138,7 +120,6 @@ export class RailgateNode implements AsyncDisposable {
   #deadlines: NodeJS.Timeout | undefined;
   #checkingDeadlines: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
-  #rotating: Promise<void> = Promise.resolve();
 
   private constructor(options: NodeOptions, lock: DataDirLock, store: StoreReader, trust: Trust, { nodeId, key, log, logKey, witnessKey }: Prepared) {
     this.#options = options;
@@ -146,7 +127,6 @@ export class RailgateNode implements AsyncDisposable {
     this.store = store;
     this.nodeId = nodeId;
     this.logOrigin = log.origin;
-    this.#key = key;
     const observe = options.observe ?? {};
     const states = new StateView(store);
     this.#ledger = new Ledger(
@@ -165,6 +145,9 @@ export class RailgateNode implements AsyncDisposable {
       observe.evidenceFailed?.(this.#ledger.failure ?? "unknown");
     };
     this.#ledger.onCheckpointFailure = (message) => observe.checkpointFailed?.(message);
+    const newId = makeIds();
+    this.#recorder = new Recorder({ ledger: this.#ledger, store, evidenceProfileId: this.#evidenceProfileId, now: this.#now, newId, activePolicy: () => this.#active.policy });
+    this.#eventKey = new EventKey({ dataDir: options.dataDir, nodeId, source: options.eventKey, store, ledger: this.#ledger, recorder: this.#recorder, now: this.#now }, key);
     this.log = new TransparencyLog({ reader: store.log, origin: log.origin, publicKey: logKey, checkpoint: () => this.#ledger.checkpoint() });
     this.witness = options.witness && witnessKey && new Witness({
       dir: join(options.dataDir, "witness"),
@@ -182,7 +165,7 @@ export class RailgateNode implements AsyncDisposable {
       partition: options.partition ?? (() => CONNECTED),
       evidenceProfileId: this.#evidenceProfileId,
       now: this.#now,
-      newId: makeIds(),
+      newId,
       observe: {
         evaluated: (ms) => observe.evaluated?.(ms),
         decided: (decision) => observe.decided?.(decision),
@@ -243,54 +226,17 @@ export class RailgateNode implements AsyncDisposable {
 
   /** Signs with the event key what no record can be: canonical JSON begins with a brace, a record's signing input never does. */
   sign(canonicalJson: Uint8Array): { readonly kid: string; readonly signature: Uint8Array } {
-    if (canonicalJson[0] !== "{".charCodeAt(0)) throw new TypeError("only JSON objects are signed beside records");
-    return { kid: this.#key.kid, signature: sign(null, canonicalJson, this.#key.privateKey) };
+    return this.#eventKey.sign(canonicalJson);
   }
 
   /**
    * Signs with a new event key from now on. The last event that the old one signs in each stream is the rotation, which names
    * the new one; events, retirement and new key are one commit. The old private key is gone afterwards.
-   * @param compromisedSince since when someone else may have signed with the old key (RFC 3339).
-   * @param to the thumbprint of the new key, where keys come from a folder; else a new one is made.
    * @throws KeyError the new key is not there, or keys come from where none can be made.
    * @throws EvidenceUnavailableError EVI-01: nothing changed.
    */
   rotateKey(options: RotateOptions = {}): Promise<Rotated> {
-    // One after the other: each retires the key that the one before it brought.
-    const rotated = this.#rotating.then(() => this.#rotate(options));
-    this.#rotating = rotated.then(() => {}, () => {});
-    return rotated;
-  }
-
-  async #rotate(options: RotateOptions): Promise<Rotated> {
-    const { dataDir, eventKey } = this.#options;
-    const [old, next, nowMs] = [this.#key, await this.#nextKey(options.to), this.#now()];
-    const known = this.store.keys().find(({ kid }) => kid === old.kid)!;
-    const rows: KeyRow[] = [{ ...known, retired_at_ms: nowMs }, { kid: next.kid, role: "event", jwk: next.publicJwk, created_at_ms: nowMs, retired_at_ms: null }];
-    const details = {
-      old_kid: old.kid, new_kid: next.kid, new_jwk: next.publicJwk, retired_at: new Date(nowMs).toISOString(),
-      ...(options.compromisedSince !== undefined && { compromised_at: options.compromisedSince }),
-    };
-    // From here to the append nothing is awaited, so that no stream is left out.
-    const chains = this.#ledger.chains();
-    const entries = chains.map((chain, i): Entry => {
-      const tenantId = chain.slice(0, -this.nodeId.length - 1);
-      const entry = this.#entry("key.rotate", "accepted", details, { tenantId, actor: options.actor ?? "node" }, undefined, nowMs);
-      return i < chains.length - 1 ? entry : { ...entry, keys: rows, signNextWith: { privateJwk: next.privateKey.export({ format: "jwk" }), kid: next.kid } };
-    });
-    await Promise.all(this.#ledger.append(entries));
-    this.#key = next;
-    if (!eventKey) adoptKey(dataDir, next.kid);
-    return { old_kid: old.kid, new_kid: next.kid, streams: chains.length };
-  }
-
-  async #nextKey(to: string | undefined): Promise<SigningKey> {
-    const { dataDir, eventKey } = this.#options;
-    if (!eventKey && to === undefined) return makeNextKey(dataDir);
-    if (!eventKey || !("directory" in eventKey)) throw new KeyError(eventKey ? `the event key comes from ${eventKey.name}, which holds one only; keys that are to be rotated come from a folder (railgate.evidence.event_key.directory)` : "this node makes its keys itself; none can be named");
-    if (to === undefined || to === this.#key.kid) throw new KeyError(`name the key in ${eventKey.name} that is to sign from now on`);
-    if (this.store.keys().some(({ kid }) => kid === to)) throw new KeyError(`${to} was in use before; a key that was retired never signs again`);
-    return loadGivenKey(eventKey, to);
+    return this.#eventKey.rotate(options);
   }
 
   /**
@@ -309,7 +255,7 @@ export class RailgateNode implements AsyncDisposable {
     }
     if (basis.trim() === "") throw new TypeError("an erasure needs a basis");
     const details = { action: "artifact_erased", artifact_digest: stored!.artifact_digest, event_id: eventId, sequence: event.sequence, basis };
-    const [receipt] = this.#ledger.append([{ ...this.#entry("chain.anchor", "accepted", details, { tenantId, actor }), erases: [event.sequence], states: forgetAnswer(this.store, tenantId, eventId) }]);
+    const [receipt] = this.#ledger.append([{ ...this.#recorder.entry("chain.anchor", details, { tenantId, actor }), erases: [event.sequence], states: forgetAnswer(this.store, tenantId, eventId) }]);
     await receipt;
   }
 
@@ -318,7 +264,7 @@ export class RailgateNode implements AsyncDisposable {
    * @throws EvidenceUnavailableError EVI-01: it must not be done then.
    */
   async record(type: EventType, tenantId: string, actor: string, details: { [name: string]: unknown }): Promise<void> {
-    await this.#record(type, "accepted", details, { tenantId, actor });
+    await this.#recorder.record(type, details, { tenantId, actor });
   }
 
   /** Calls back in commit order with what became durable. @returns a function that ends it. */
@@ -367,16 +313,16 @@ export class RailgateNode implements AsyncDisposable {
       rejected = error instanceof BundleError ? error : new BundleError("archive", `the bundle cannot be read: ${(error as Error).message}`, { cause: error });
       this.#policyProblem = rejected.message;
     }
-    await this.#record("node.start", "accepted", { node_id: this.nodeId, version: VERSION, kid: key.kid });
-    if (rejected) await this.#record("policy.reject", "refused", { reason: rejected.reason, problem: rejected.message });
-    else await this.#recordActivation(this.#active.policy!);
+    await this.#recorder.record("node.start", { node_id: this.nodeId, version: VERSION, kid: key.kid });
+    if (rejected) await this.#recorder.recordRejection({ reason: rejected.reason, problem: rejected.message });
+    else await this.#recorder.recordActivation(this.#active.policy!);
   }
 
   /** Another log was caught with two histories; where that is proven it goes on record, and the proof lies in the data directory. */
   async #recordFork({ origin, vkey, evidence, first, second }: Fork): Promise<void> {
     if (evidence === "unproven") return;
     try {
-      await this.#record("node.equivocation", "accepted", { origin, vkey, evidence, checkpoints: [digestOf(first), digestOf(second)] });
+      await this.#recorder.record("node.equivocation", { origin, vkey, evidence, checkpoints: [digestOf(first), digestOf(second)] });
     } catch (error) {
       this.#options.observe?.evidenceFailed?.((error as Error).message);
     }
@@ -402,106 +348,4 @@ export class RailgateNode implements AsyncDisposable {
       this.#options.observe?.evidenceFailed?.((error as Error).message);
     }
   }
-
-  /** Once per change of policy, not per start. Which one was activated last is kept as state: the event may lie a million events back. */
-  async #recordActivation(policy: Policy): Promise<void> {
-    const { kind, tenant_id, key, value } = activation(policy);
-    if (this.store.state(kind, tenant_id, key) === value) return;
-    await this.#record("policy.activate", "accepted", { digest: policy.digest, revision: policy.revision, sequence: policy.sequence }, THE_NODE, policy);
-  }
-
-  /** Records an event that is no decision; those of the node itself go to the stream `default/<node_id>`. */
-  async #record(type: EventType, outcome: "accepted" | "refused", details: { [name: string]: unknown }, by = THE_NODE, bundle?: Policy): Promise<void> {
-    const [receipt] = this.#ledger.append([this.#entry(type, outcome, details, by, bundle)]);
-    await receipt;
-  }
-
-  /** Its artifact is the bundle, or its details. */
-  #entry(type: EventType, outcome: "accepted" | "refused", details: { [name: string]: unknown }, by: typeof THE_NODE, bundle?: Policy, nowMs = this.#now()): Entry {
-    const artifact = canonicalJson(details);
-    const artifactDigest = bundle?.digest ?? digestOf(artifact);
-    const draft: EventDraft = {
-      id: uuidv7(),
-      event_type: type,
-      occurred_at: new Date(nowMs).toISOString(),
-      tenant_id: by.tenantId,
-      actor: by.actor,
-      correlation_id: uuidv7(),
-      outcome,
-      evidence_profile_id: this.#evidenceProfileId,
-      evidence_pointer: `eosc://evidence/${artifactDigest}`,
-      policy_snapshot_id: this.#active.policy?.digest ?? digestOf(EMPTY_SET),
-      authority_snapshot_id: digestOf(EMPTY_SET),
-      ...(outcome === "refused" && { refusal_reason_class: "dependency_unavailable_fail_closed", refusal_reason_code: "policy_unavailable" }),
-      details,
-    };
-    const blobs: Blob[] = bundle ? [{ digest: bundle.digest, bytes: bundle.bytes }] : [];
-    return { draft, artifact: bundle ? null : artifact, artifactDigest, workloadId: null, occurredAtMs: nowMs, blobs, states: bundle ? [activation(bundle)] : [] };
-  }
-}
-
-/** The state that commits with `policy.activate`. */
-const activation = ({ digest }: Policy): StateWrite => ({ kind: "policy", tenant_id: THE_NODE.tenantId, key: "active", value: JSON.stringify(digest) });
-
-/** What a data directory holds, once it is made sure of. */
-interface Prepared {
-  readonly nodeId: string;
-  readonly key: SigningKey;
-  readonly log: LogData;
-  /** The log's public key, 32 bytes. */
-  readonly logKey: Uint8Array;
-  /** Where logs are witnessed: what cosigns them. */
-  readonly witnessKey: KeyObject | undefined;
-}
-
-const ENTROPY_IDS = 256;
-const ENTROPY_PER_ID = 16;
-
-/** UUIDs, version 7. Entropy is drawn for many at a time: a system call for each would cost more than the rest of it. */
-function makeIds(): () => string {
-  const pool = new Uint8Array(ENTROPY_IDS * ENTROPY_PER_ID);
-  let used = pool.length;
-  const random = (): Uint8Array => {
-    if (used === pool.length) {
-      randomFillSync(pool);
-      used = 0;
-    }
-    return pool.subarray(used, (used += ENTROPY_PER_ID));
-  };
-  return () => uuidv7({ random: random() });
-}
-
-/** Makes sure of database, keys, node id and checkpoints, writing what is missing. */
-async function prepare(options: NodeOptions, nowMs: number): Promise<Prepared> {
-  try {
-    using writer = openSqliteWriter(storeFile(options.dataDir));
-    using reader = openSqliteReader(storeFile(options.dataDir));
-    const key = await prepareKey(options.dataDir, "event", reader, writer, nowMs, options.eventKey);
-    const { privateKey } = await prepareKey(options.dataDir, "log", reader, writer, nowMs);
-    const nodeId = options.nodeId ?? reader.meta("node_id") ?? `node-${key.kid.replaceAll(/[^a-zA-Z0-9]/g, "").slice(0, 8).toLowerCase()}`;
-    if (reader.meta("node_id") !== nodeId) writer.putMeta("node_id", nodeId);
-    const log: LogData = {
-      privateJwk: privateKey.export({ format: "jwk" }),
-      origin: options.logOrigin ?? `railgate.local/${nodeId}`,
-      checkpointFile: checkpointFile(options.checkpointDir ?? join(options.dataDir, "checkpoints"), nodeId),
-    };
-    const logKey = rawPublicKey(privateKey);
-    const witness = options.witness && (await prepareKey(options.dataDir, "witness", reader, writer, nowMs));
-    await openCheckpoints(log.checkpointFile, reader.log, logKey);
-    return { nodeId, key, log, logKey, witnessKey: witness?.privateKey };
-  } catch (error) {
-    if (error instanceof RailgateError) throw error;
-    throw new EvidenceUnavailableError(`the data directory ${options.dataDir} cannot be used: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-/** The private key that the database names for a role; a new one where it names none yet. */
-async function prepareKey(dataDir: string, role: KeyRole, reader: StoreReader, writer: StoreWriter, nowMs: number, source?: KeySource): Promise<SigningKey> {
-  const [known] = reader.keys().filter((key) => key.role === role && key.retired_at_ms === null);
-  // A rotation that was recorded and whose end a crash prevented.
-  if (known && role === "event" && !source) adoptKey(dataDir, known.kid);
-  const key = source ? await loadGivenKey(source, "directory" in source ? known?.kid : undefined) : await loadKey(dataDir, role, known === undefined);
-  if (known && known.kid !== key.kid) throw new KeyError(`the private key in ${source?.name ?? keyFile(dataDir, role)} is not ${known.kid}, with which this node signs; restore that one from its backup`);
-  if (!known) writer.putKey({ kid: key.kid, role, jwk: key.publicJwk, created_at_ms: nowMs, retired_at_ms: null });
-  return key;
 }
