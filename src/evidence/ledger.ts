@@ -49,6 +49,9 @@ export const DEFAULT_LEDGER_LIMITS: LedgerLimits = { queueMax: 20_000, batchMax:
 /** An event's canonical bytes: its record (base64url, header and signature added) must fit the 65,535 bytes of a log's entry. */
 const EVENT_BYTES_MAX = 48_000;
 
+/** With the committer idle, this many are worth a commit: it signs and syncs them while others are still being decided. */
+const EAGER_BATCH = 8;
+
 /** How often a store that failed is tried again when nobody asks for anything. */
 const PROBE_MS = 1000;
 
@@ -135,9 +138,11 @@ export class Ledger {
     }
     const linked = this.#link(entries);
     const group = ++this.#lastGroup;
-    this.#schedulePump();
     this.#appended += linked.length;
-    return linked.map((event) => new Promise<Receipt>((resolve, reject) => this.#queue.push({ event, group, resolve, reject })));
+    const receipts = linked.map((event) => new Promise<Receipt>((resolve, reject) => this.#queue.push({ event, group, resolve, reject })));
+    if (this.#inFlight.size === 0 && this.#queue.length >= EAGER_BATCH) this.#pump();
+    else this.#schedulePump();
+    return receipts;
   }
 
   /** Streams that this node writes and that have an event, durable or not. @throws EvidenceUnavailableError */
