@@ -1,0 +1,73 @@
+// What an audit of many decisions costs: exporting, verifying and replaying them, each by the real command in a process of its own.
+// `node bench/audit.ts [decisions]`, default 100,000. Nothing is skipped: every signature, hash, proof and decision is checked.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseAdmissionRequest } from "../src/core/request.ts";
+import { RailgateNode } from "../src/node.ts";
+
+const AT_ONCE = 256;
+const SAMPLE_MS = 100;
+const MAIN = new URL("../src/cli/main.ts", import.meta.url).pathname;
+
+const decisions = Number(process.argv[2] ?? 100_000);
+const scratch = mkdtempSync(join(tmpdir(), "railgate-audit-"));
+const dataDir = join(scratch, "data");
+
+/** Different workloads, accepted and refused, all of one tenant. */
+async function decide(): Promise<void> {
+  const examples = ["container-low-risk.json", "several-refusals.json", "vm-confidential.json"].map((name) =>
+    JSON.parse(readFileSync(new URL(`../examples/requests/${name}`, import.meta.url), "utf8")),
+  );
+  await using node = await RailgateNode.open({ dataDir });
+  for (let made = 0; made < decisions; made += AT_ONCE) {
+    const requests = Array.from({ length: Math.min(AT_ONCE, decisions - made) }, (_, i) => {
+      const example = examples[(made + i) % 10 === 0 ? 1 : (made + i) % 10 === 1 ? 2 : 0];
+      return parseAdmissionRequest({ ...example, workload: { ...example.workload, tenant_id: "acme", workload_id: `workload-${(made + i) % 50_000}` } });
+    });
+    await node.gate.admitAll(requests, { tenantId: null, actor: "bench" });
+  }
+}
+
+async function measured(what: string, work: () => Promise<void | number>): Promise<void> {
+  const started = performance.now();
+  const peakMiB = await work();
+  const seconds = (performance.now() - started) / 1000;
+  const perCore = decisions / seconds / availableParallelism();
+  console.log(`${what.padEnd(10)} ${seconds.toFixed(1).padStart(8)} s  ${perCore.toFixed(0).padStart(7)} a second and core  ${peakMiB ? `${peakMiB.toFixed(0)} MiB at most` : ""}`);
+}
+
+/** Runs a command of ours. @returns its peak memory, MiB. */
+async function railgate(...args: string[]): Promise<number> {
+  const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, RAILGATE_DATA_DIR: dataDir }, stdio: ["ignore", "ignore", "pipe"] });
+  let peak = 0;
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-2000)));
+  const sampling = setInterval(() => (peak = Math.max(peak, peakOf(child.pid!))), SAMPLE_MS);
+  const [code] = (await once(child, "exit")) as [number];
+  clearInterval(sampling);
+  if (code !== 0) throw new Error(`railgate ${args.join(" ")} ended with ${code}: ${said}`);
+  return peak;
+}
+
+function peakOf(pid: number): number {
+  try {
+    return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
+  } catch {
+    return 0;
+  }
+}
+
+try {
+  const archive = join(scratch, "export.tar.gz");
+  console.log(`${decisions} decisions, ${availableParallelism()} cores`);
+  await measured("decide", decide);
+  await measured("export", () => railgate("export", "--tenant", "acme", "--out", archive));
+  console.log(`${"".padEnd(10)} ${(statSync(archive).size / decisions).toFixed(0).padStart(8)} bytes a decision, packed`);
+  await measured("verify", () => railgate("verify", archive));
+  await measured("replay", () => railgate("replay", archive));
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
