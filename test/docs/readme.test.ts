@@ -28,13 +28,18 @@ test("the README's request is accepted, with a receipt", async (t) => {
   await served.close();
 });
 
-test("the README's refused request is explained", async (t) => {
+test("the README's refused request is explained, and its evidence exported, verified and replayed", async (t) => {
   const [command] = /^npm run -s railgate -- decide .*$/m.exec(page("README.md"))!;
   const env = { ...process.env, RAILGATE_DATA_DIR: tempDir(t) };
   const error = (await t.throwsAsync(run("sh", ["-ec", command], { cwd: ROOT, env }))) as Error & { code: unknown; stdout: string };
   t.is(error.code, 1);
   t.regex(error.stdout, /refused/i);
   t.regex(error.stdout, /\/workload\//);
+
+  const [, audit] = /```sh\n(npm run -s railgate -- export .*?)```/s.exec(page("README.md"))!;
+  const { stdout } = await run("sh", ["-ec", audit!.replaceAll("acme.tar.gz", join(tempDir(t), "acme.tar.gz"))], { cwd: ROOT, env });
+  t.regex(stdout, /^Verified\.$/m);
+  t.regex(stdout, /^Every decision follows from its policy and input\.$/m);
 });
 
 test("the examples run against the built package", async (t) => {
