@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { forgetAnswer } from "./commands/idempotency.ts";
-import { BundleError, RailgateError } from "./core/errors.ts";
+import { RailgateError } from "./core/errors.ts";
 import { digestOf, eventTextOf } from "./core/event.ts";
 import { noteKey, SIGNATURE_TYPES } from "./core/note.ts";
 import type { PolicyDecision } from "./core/schema/decision.ts";
@@ -22,7 +22,8 @@ import { StateView } from "./evidence/state.ts";
 import { Witness, type Fork, type WitnessedLog } from "./evidence/witness.ts";
 import { Gate, type ActivePolicy } from "./gate.ts";
 import { DEFAULT_LIMITS } from "./policy/evaluator.ts";
-import { loadBundle, type BundleKeys, type Policy } from "./policy/policy.ts";
+import { choosePolicy } from "./policy/choose.ts";
+import type { BundleKeys, Policy } from "./policy/policy.ts";
 import { openSqliteReader, storeFile } from "./store/sqlite.ts";
 import type { StoredEvent, StoreReader } from "./store/store.ts";
 import { makeTrust, type Trust, type TrustConfig } from "./trust.ts";
@@ -43,6 +44,8 @@ export interface NodeObserver {
   commanded?(law: string, code: string | null): void;
   /** The cause of a POL-01 or POL-03, which the caller is not told. */
   policyFailed?(problem: string, eventId: string): void;
+  /** A bundle was offered and not taken: nothing is active, or what was active before stays. */
+  policyRejected?(problem: string): void;
   committed?(figures: BatchFigures): void;
   /** Decisions were lost to a store that could not be written; their callers were told EVI-01. */
   evidenceFailed?(message: string): void;
@@ -302,20 +305,18 @@ export class RailgateNode implements AsyncDisposable {
   }
 
   async #start(key: SigningKey): Promise<void> {
-    const source = this.#options.bundle ?? DEFAULT_BUNDLE;
+    const { bytes, keys, keyId, scope } = this.#options.bundle ?? DEFAULT_BUNDLE;
     const limits = { ...DEFAULT_LIMITS, ...(this.#options.evaluationMsMax !== undefined && { evaluationMsMax: this.#options.evaluationMsMax }) };
-    let rejected: BundleError | undefined;
-    try {
-      const policy = await loadBundle(source.bytes(), { keys: source.keys, limits, ...(source.keyId !== undefined && { keyId: source.keyId }), ...(source.scope !== undefined && { scope: source.scope }) });
-      this.#active = { policy, confirmedAtMs: null };
-      this.#policyProblem = undefined;
-    } catch (error) {
-      rejected = error instanceof BundleError ? error : new BundleError("archive", `the bundle cannot be read: ${(error as Error).message}`, { cause: error });
-      this.#policyProblem = rejected.message;
-    }
+    const options = { keys, limits, ...(keyId !== undefined && { keyId }), ...(scope !== undefined && { scope }) };
+    const { policy, rejected } = await choosePolicy(bytes, options, this.#recorder.lastActivated(), (digest) => this.store.artifact(digest));
+    this.#active = { policy, confirmedAtMs: null };
+    this.#policyProblem = policy ? undefined : rejected?.message;
     await this.#recorder.record("node.start", { node_id: this.nodeId, version: VERSION, kid: key.kid });
-    if (rejected) await this.#recorder.recordRejection({ reason: rejected.reason, problem: rejected.message });
-    else await this.#recorder.recordActivation(this.#active.policy!);
+    if (rejected) {
+      await this.#recorder.recordRejection({ reason: rejected.reason, problem: rejected.message });
+      this.#options.observe?.policyRejected?.(rejected.message);
+    }
+    if (policy) await this.#recorder.recordActivation(policy);
   }
 
   /** Another log was caught with two histories; where that is proven it goes on record, and the proof lies in the data directory. */

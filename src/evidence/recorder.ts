@@ -2,8 +2,9 @@
 import { digestOf, EMPTY_SET, type EventDraft } from "../core/event.ts";
 import { canonicalJson } from "../core/json.ts";
 import type { EventType } from "../core/schema/event.ts";
+import type { Activated } from "../policy/choose.ts";
 import type { Policy } from "../policy/policy.ts";
-import type { Blob, StateWrite, StoreReader } from "../store/store.ts";
+import type { Blob, StoreReader } from "../store/store.ts";
 import type { Entry, Ledger } from "./ledger.ts";
 
 /** Whose stream an event goes to, and who acted. */
@@ -14,6 +15,8 @@ export interface ActedBy {
 
 /** Whose events the node's own are (spec evidence §1). */
 const THE_NODE: ActedBy = { tenantId: "default", actor: "node" };
+
+const ACTIVATED = { kind: "policy", tenant_id: THE_NODE.tenantId, key: "active" } as const;
 
 export interface RecorderParts {
   readonly ledger: Ledger;
@@ -45,12 +48,19 @@ export class Recorder {
     await this.#append({ ...entry, draft: { ...entry.draft, ...refusal } });
   }
 
-  /** Once per change of policy, not per start. Which one was activated last is kept as state: the event may lie a million events back. */
+  /** The policy that was activated last. Kept as state: its event may lie a million events back. */
+  lastActivated(): Activated | undefined {
+    const { kind, tenant_id, key } = ACTIVATED;
+    const stored = this.#parts.store.state(kind, tenant_id, key);
+    return stored === undefined ? undefined : (JSON.parse(stored) as Activated);
+  }
+
+  /** Once per change of policy, not per start. */
   async recordActivation({ digest, revision, sequence, bytes }: Policy): Promise<void> {
-    const activation: StateWrite = { kind: "policy", tenant_id: THE_NODE.tenantId, key: "active", value: JSON.stringify(digest) };
-    if (this.#parts.store.state(activation.kind, activation.tenant_id, activation.key) === activation.value) return;
-    const entry = this.entry("policy.activate", { digest, revision, sequence }, THE_NODE, { digest, bytes });
-    await this.#append({ ...entry, states: [activation] });
+    if (this.lastActivated()?.digest === digest) return;
+    const activated: Activated = { digest, revision, sequence };
+    const entry = this.entry("policy.activate", { ...activated }, THE_NODE, { digest, bytes });
+    await this.#append({ ...entry, states: [{ ...ACTIVATED, value: JSON.stringify(activated) }] });
   }
 
   /** The event, not yet appended. Its artifact is the blob, or its details. */

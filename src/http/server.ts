@@ -88,6 +88,7 @@ function observer(log: Logger, metrics: Metrics): NodeObserver {
       metrics.evidenceFailed();
       log.error({ problem: message }, "evidence could not be recorded; nothing is admitted until it can");
     },
+    policyRejected: (problem) => log.error({ problem }, "the bundle was not taken"),
     checkpointFailed: (message) => log.error({ problem: message }, "checkpoints could not be made; it is tried again"),
   };
 }
