@@ -33,7 +33,7 @@ export async function buildBundleFiles(directory = "policy"): Promise<Map<string
     for (const pattern of LEFT_OUT) args.push("--ignore", pattern);
     const run = spawnSync(await ensureOpa(), args, { cwd: directory, encoding: "utf8" });
     if (run.status !== 0) throw new Error(`opa build: ${run.stderr}${run.stdout}`);
-    return withRevision(readBundleFiles(readFileSync(output)));
+    return withRevision(await readBundleFiles(readFileSync(output)));
   } finally {
     rmSync(work, { recursive: true });
   }
@@ -66,7 +66,7 @@ async function signOnce(files: Map<string, Uint8Array>): Promise<{ bundle: Uint8
 
 if (import.meta.main) {
   const files = await buildBundleFiles();
-  const committed = existsSync(BUNDLE) && existsSync(KEYS) ? readBundleFiles(readFileSync(BUNDLE)) : new Map<string, Uint8Array>();
+  const committed = existsSync(BUNDLE) && existsSync(KEYS) ? await readBundleFiles(readFileSync(BUNDLE)) : new Map<string, Uint8Array>();
   const changed = differing(files, committed);
   if (changed.length === 0) {
     console.log(`${BUNDLE} is current`);

@@ -55,6 +55,18 @@ test("the core is pure: no input or output, clock, randomness or environment", (
   }
 });
 
+test("what evaluates policy runs in browsers: nothing that it imports is Node's", (t) => {
+  const reached = new Set(["src/policy/index.ts"]);
+  for (const file of reached) {
+    for (const name of imports(file)) {
+      t.false(name.startsWith("node:"), `${file} imports ${name}`);
+      if (name.startsWith(".")) reached.add(relative(ROOT, join(ROOT, file, "..", name)));
+    }
+    t.notRegex(source(file), /\bBuffer\.|\bprocess\./, file);
+  }
+  t.true(reached.has("src/policy/evaluator.ts"));
+});
+
 test("only the configuration reads the environment", (t) => {
   const readers = filesUnder(SRC).filter((file) => source(file).includes("process.env"));
   t.deepEqual(readers, ["src/config.ts"]);

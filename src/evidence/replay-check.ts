@@ -41,7 +41,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** The WASM of a bundle. Its signature is not looked at: what decided is known by its digest, and a candidate may have none. @throws BundleError, EvaluationError */
 export async function loadForReplay(bundle: Uint8Array): Promise<Evaluator> {
-  const files = readBundleFiles(bundle);
+  const files = await readBundleFiles(bundle);
   const wasm = files.get("policy.wasm");
   if (!wasm) throw new EvaluationError("the bundle has no policy.wasm; build it with `opa build -t wasm`");
   const data = files.get("data.json");

@@ -1,6 +1,6 @@
-// The files of a bundle: reads the archive strictly, and hashes files as OPA does, so that its signatures can be checked.
-import { gunzipSync } from "node:zlib";
-import { digestOf } from "../core/event.ts";
+// The files of a bundle: reads the archive strictly, and hashes files as OPA does, so that its signatures can be checked. In browsers too.
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
 import { BundleError } from "../core/errors.ts";
 
 const UNPACKED_BYTES_MAX = 64 * 1024 * 1024;
@@ -15,8 +15,8 @@ const STRUCTURED = /(?:^|\/)(?:data\.json|\.manifest)$/;
  * @throws BundleError reason `archive`: not gzip or tar, larger than 64 MiB unpacked, names that are absolute beyond
  *   OPA's slash, climb or come twice, links and other special entries.
  */
-export function readBundleFiles(bytes: Uint8Array): Map<string, Uint8Array> {
-  const tar = unzip(bytes);
+export async function readBundleFiles(bytes: Uint8Array): Promise<Map<string, Uint8Array>> {
+  const tar = await unzip(bytes);
   const files = new Map<string, Uint8Array>();
   let at = 0;
   while (at + BLOCK <= tar.length && tar.subarray(at, at + BLOCK).some((byte) => byte !== 0)) {
@@ -30,13 +30,30 @@ export function readBundleFiles(bytes: Uint8Array): Map<string, Uint8Array> {
   return files;
 }
 
-function unzip(bytes: Uint8Array): Uint8Array {
+async function unzip(bytes: Uint8Array): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  const reader = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new DecompressionStream("gzip")).getReader();
   try {
-    return gunzipSync(bytes, { maxOutputLength: UNPACKED_BYTES_MAX });
+    for (let next; !(next = await reader.read()).done; parts.push(next.value)) {
+      length += next.value.length;
+      if (length > UNPACKED_BYTES_MAX) throw archive(`it unpacks to more than ${UNPACKED_BYTES_MAX} bytes`);
+    }
   } catch (error) {
-    const tooLarge = (error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE";
-    throw archive(tooLarge ? `it unpacks to more than ${UNPACKED_BYTES_MAX} bytes` : "it is not gzip", error);
+    await reader.cancel().catch(() => {});
+    throw error instanceof BundleError ? error : archive("it is not gzip", error);
   }
+  return joined(parts, length);
+}
+
+function joined(parts: readonly Uint8Array[], length: number): Uint8Array {
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 /** POSIX ustar; extended headers (pax, GNU) are special entries, which a bundle needs none of. */
@@ -44,7 +61,7 @@ function readHeader(header: Uint8Array): { name: string; size: number; type: str
   const text = (from: number, length: number) => {
     const field = header.subarray(from, from + length);
     const end = field.indexOf(0);
-    return Buffer.from(end < 0 ? field : field.subarray(0, end)).toString("utf8");
+    return new TextDecoder().decode(end < 0 ? field : field.subarray(0, end));
   };
   const octal = (from: number, length: number) => {
     const field = text(from, length).trim();
@@ -71,10 +88,15 @@ function archive(problem: string, cause?: unknown): BundleError {
   return new BundleError("archive", `the bundle cannot be read: ${problem}`, { cause });
 }
 
+const encoder = new TextEncoder();
+
+/** SHA-256, in hex. */
+export const sha256Hex = (bytes: Uint8Array): string => bytesToHex(sha256(bytes));
+
 /** SHA-256 of a bundle's file, in hex, as OPA's bundle signatures have it. @throws BundleError `archive` */
 export function hashBundleFile(name: string, content: Uint8Array): string {
   const hashed = STRUCTURED.test(name) ? byValue(name, content) : content;
-  return digestOf(hashed).slice("sha256:".length);
+  return sha256Hex(typeof hashed === "string" ? encoder.encode(hashed) : hashed);
 }
 
 function byValue(name: string, content: Uint8Array): string {
@@ -89,10 +111,20 @@ function byValue(name: string, content: Uint8Array): string {
 function goJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(goJson).join(",")}]`;
   if (typeof value === "object" && value !== null) {
-    const names = Object.keys(value).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    const names = Object.keys(value).sort(byCodePoint);
     return `{${names.map((name) => `${goString(name)}:${goJson((value as { [name: string]: unknown })[name])}`).join(",")}}`;
   }
   return typeof value === "string" ? goString(value) : JSON.stringify(value);
+}
+
+/** The order of Go's strings, which compares UTF-8; JavaScript's own compares UTF-16, which differs beyond U+FFFF. */
+function byCodePoint(a: string, b: string): number {
+  const [left, right] = [[...a], [...b]];
+  for (let i = 0; i < left.length && i < right.length; i++) {
+    const difference = left[i]!.codePointAt(0)! - right[i]!.codePointAt(0)!;
+    if (difference !== 0) return difference;
+  }
+  return left.length - right.length;
 }
 
 function goString(text: string): string {

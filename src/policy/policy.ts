@@ -1,9 +1,8 @@
 // A policy that may be used: a bundle whose signature and file set were verified before anything in it was looked at (spec law POL-01).
 import { compactVerify, decodeJwt, decodeProtectedHeader, importJWK, importSPKI, type CryptoKey, type JWK } from "jose";
-import { digestOf } from "../core/event.ts";
 import { BundleError } from "../core/errors.ts";
 import type { Catalogue } from "../core/outcome.ts";
-import { hashBundleFile, readBundleFiles } from "./bundle-files.ts";
+import { hashBundleFile, readBundleFiles, sha256Hex } from "./bundle-files.ts";
 import { DEFAULT_LIMITS, Evaluator, type EvaluationLimits } from "./evaluator.ts";
 
 /** Keys that may sign bundles: a JWKS, or the `keys` map of OPA's configuration (`{id: {key, algorithm}}`). */
@@ -48,7 +47,7 @@ const ALGORITHMS = ["ES256", "ES384", "ES512", "EdDSA", "PS256", "PS384", "PS512
  * @throws BundleError `policy_invalid`, with `reason` `archive`, `signature`, `files`, `manifest` or `wasm`.
  */
 export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promise<Policy> {
-  const files = readBundleFiles(bytes);
+  const files = await readBundleFiles(bytes);
   await verifySignature(files, options);
   const manifest = readManifest(files);
   const data = readJson(files, "data.json") as { railgate?: { catalogue?: Catalogue } };
@@ -62,7 +61,7 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
   }
   const encoder = new TextEncoder();
   return {
-    digest: digestOf(bytes),
+    digest: `sha256:${sha256Hex(bytes)}`,
     revision: manifest.revision,
     sequence: manifest.sequence,
     entrypoints: evaluator.entrypoints,

@@ -16,7 +16,7 @@ const CALLER = { tenantId: null, actor: "test" };
 
 /** The bundle that comes with Railgate, with other settings, and not signed. */
 async function candidate(change: (settings: Json) => void): Promise<Buffer> {
-  const files = readBundleFiles(DEFAULT_BUNDLE.bytes());
+  const files = await readBundleFiles(DEFAULT_BUNDLE.bytes());
   const data = JSON.parse(Buffer.from(files.get("data.json")!).toString()) as Json;
   change(data["railgate"].settings);
   files.set("data.json", Buffer.from(JSON.stringify(data)));

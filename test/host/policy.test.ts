@@ -11,7 +11,7 @@ import { isOlder } from "../../src/policy/choose.ts";
 import { signBundleFiles, writeBundleFiles } from "../../src/policy/sign.ts";
 import { emptyDir } from "../http/support.ts";
 
-const committed = readBundleFiles(readFileSync("bundles/railgate.tar.gz"));
+const committed = await readBundleFiles(readFileSync("bundles/railgate.tar.gz"));
 const request = parseAdmissionRequest(JSON.parse(readFileSync("examples/requests/container-low-risk.json", "utf8")));
 const { privateKey, publicKey } = await generateKeyPair("ES256");
 const jwk = await exportJWK(publicKey);

@@ -41,11 +41,11 @@ test("the same policies build the same bundle, byte for byte", async (t) => {
 });
 
 test("the committed bundle is what the policies build", async (t) => {
-  t.deepEqual(differing(await buildBundleFiles(), readBundleFiles(committed)), []);
+  t.deepEqual(differing(await buildBundleFiles(), await readBundleFiles(committed)), []);
 });
 
-test("it holds no tests, schemas or capabilities, and says what it is", (t) => {
-  const files = readBundleFiles(committed);
+test("it holds no tests, schemas or capabilities, and says what it is", async (t) => {
+  const files = await readBundleFiles(committed);
   for (const name of files.keys()) t.notRegex(name, /_test\.rego$|schema|capabilities/);
   const manifest = JSON.parse(new TextDecoder().decode(files.get(".manifest"))) as { revision: string; roots: string[]; metadata: { railgate: { sequence: number } } };
   t.regex(manifest.revision, /^\d+\.\d+\.\d+-[0-9a-f]{12}$/);
@@ -80,7 +80,7 @@ for (const command of ["build", "run"] as const) {
       ["a file taken away", (files) => files.delete("railgate/lib/lib.rego")],
     ];
     for (const [name, change] of changes) {
-      const files = new Map(readBundleFiles(committed));
+      const files = new Map(await readBundleFiles(committed));
       change(files);
       const tampered = writeBundleFiles(files);
       const { ok, output } = await verifiedByOpa(tampered, spki, key.kid, command);
@@ -93,7 +93,7 @@ for (const command of ["build", "run"] as const) {
 test("a signature for a scope holds for that scope only, in OPA too", async (t) => {
   const { privateKey, publicKey } = await generateKeyPair("ES256");
   const jwk = { ...(await exportJWK(publicKey)), kid: "release", alg: "ES256" };
-  const bundle = writeBundleFiles(await signBundleFiles(readBundleFiles(committed), { privateKey, algorithm: "ES256", keyId: "release", scope: "write" }));
+  const bundle = writeBundleFiles(await signBundleFiles(await readBundleFiles(committed), { privateKey, algorithm: "ES256", keyId: "release", scope: "write" }));
   const spki = await exportSPKI(publicKey);
   t.true((await verifiedByOpa(bundle, spki, "release", "build", ["--scope", "write"])).ok);
   t.false((await verifiedByOpa(bundle, spki, "release", "build", ["--scope", "read"])).ok);
@@ -101,9 +101,9 @@ test("a signature for a scope holds for that scope only, in OPA too", async (t) 
   await t.throwsAsync(loadBundle(bundle, { keys: { keys: [jwk] }, scope: "read" }), { code: "policy_invalid" });
 });
 
-test("names longer than ustar holds are refused, and those it can split are kept", (t) => {
+test("names longer than ustar holds are refused, and those it can split are kept", async (t) => {
   const long = `${"d".repeat(90)}/${"f".repeat(60)}`;
   const files = new Map([[long, Buffer.from("x")]]);
-  t.deepEqual([...readBundleFiles(writeBundleFiles(files)).keys()], [long]);
+  t.deepEqual([...(await readBundleFiles(writeBundleFiles(files))).keys()], [long]);
   t.throws(() => writeBundleFiles(new Map([["f".repeat(101), Buffer.from("x")]])), { code: "policy_invalid" });
 });

@@ -39,7 +39,7 @@ async function planOf(directory: string): Promise<string> {
   const bundle = join(directory, "plan.tar.gz");
   await opa("build", "-t", "plan", "-e", "p/x", "-o", bundle, join(directory, "p.rego"));
   const { readBundleFiles } = await import("../../src/policy/bundle-files.ts");
-  return new TextDecoder().decode(readBundleFiles(readFileSync(bundle)).get("plan.json"));
+  return new TextDecoder().decode((await readBundleFiles(readFileSync(bundle))).get("plan.json"));
 }
 
 /** The builtins that the module would ask its host for: `{name: id}`. */
@@ -47,7 +47,7 @@ async function wasmImports(directory: string): Promise<object> {
   const bundle = join(directory, "wasm.tar.gz");
   await opa("build", "-t", "wasm", "-e", "p/x", "-o", bundle, join(directory, "p.rego"));
   const { readBundleFiles } = await import("../../src/policy/bundle-files.ts");
-  const module = await WebAssembly.compile(readBundleFiles(readFileSync(bundle)).get("policy.wasm") as Uint8Array<ArrayBuffer>);
+  const module = await WebAssembly.compile((await readBundleFiles(readFileSync(bundle))).get("policy.wasm") as Uint8Array<ArrayBuffer>);
   const memory = new WebAssembly.Memory({ initial: 8 });
   const unused = () => 0;
   const env = { memory, opa_abort: unused, opa_println: unused, opa_builtin0: unused, opa_builtin1: unused, opa_builtin2: unused, opa_builtin3: unused, opa_builtin4: unused };

@@ -59,7 +59,7 @@ export async function compileLaw(paths: readonly string[] = ["policy"], entrypoi
     const bundle = join(directory, "bundle.tar.gz");
     const entrypointFlags = [ADMISSION, ...entrypoints].flatMap((entrypoint) => ["-e", entrypoint]);
     await opa("build", "-t", "wasm", ...entrypointFlags, "--capabilities", "policy/capabilities.json", "--ignore", "*_test.rego", "--ignore", "capabilities.json", "--ignore", "schemas", "-o", bundle, ...paths);
-    const files = readBundleFiles(readFileSync(bundle));
+    const files = await readBundleFiles(readFileSync(bundle));
     const policy = await loadPolicy(files.get("policy.wasm") as Uint8Array<ArrayBuffer>);
     policy.setData(JSON.parse(new TextDecoder().decode(files.get("data.json"))) as object);
     return (input, entrypoint = ADMISSION) => (policy.evaluate(input, entrypoint) as [{ result: unknown }])[0].result;
