@@ -96,10 +96,64 @@ found contains r if {
 
 found contains r if some r in data.railgate.extensions[_].refusals
 
-# Should a subject not be sound and none of its rules say why, nothing is accepted.
+# Should a subject not be sound and none of its rules say why, nothing is accepted, whatever exceptions lift.
 reported := found if {
 	count(found) > 0
-} else := {lib.dependency_unavailable_fail_closed("POL-03", "policy_error", "", {})}
+	not silent
+} else := found | {lib.dependency_unavailable_fail_closed("POL-03", "policy_error", "", {})}
+
+silent if {
+	not refusal.declaration.sound(lib.workload)
+	count(refusal.declaration.refusals) == 0
+}
+
+silent if {
+	not refusal.tenancy.sound(lib.workload)
+	count(refusal.tenancy.refusals) == 0
+}
+
+silent if {
+	not refusal.residency.sound(lib.workload)
+	count(refusal.residency.refusals) == 0
+}
+
+silent if {
+	not refusal.authority.sound(lib.workload)
+	count(refusal.authority.refusals) == 0
+}
+
+silent if {
+	not refusal.freshness.sound(lib.workload)
+	count(refusal.freshness.refusals) == 0
+}
+
+silent if {
+	not refusal.dependency.sound(lib.workload)
+	count(refusal.dependency.refusals) == 0
+}
+
+silent if {
+	not refusal.supply.sound(lib.kind, lib.declared)
+	count(refusal.supply.refusals) == 0
+}
+
+silent if {
+	lib.kind == "container"
+	not refusal.container.sound(lib.declared)
+	count(refusal.container.refusals) == 0
+}
+
+silent if {
+	lib.kind == "vm"
+	not refusal.vm.sound(lib.declared)
+	count(refusal.vm.refusals) == 0
+}
+
+silent if {
+	lib.kind in ["vm", "tee"]
+	not refusal.attestation.sound(lib.kind)
+	count(refusal.attestation.refusals) == 0
+}
 
 judged := {
 	"outcome": outcome,

@@ -173,3 +173,85 @@ test_there_is_a_decision_whatever_the_input if {
 test_there_is_a_decision_without_settings if {
 	admission.decision.outcome == "refused" with input as fixture.container with data.railgate.settings as {}
 }
+
+# A subject that is not sound while its rules say nothing is a defect of the law. It must refuse even where all that was
+# said is lifted: here CTR-05, by an exception.
+lifted_but_for(base, changes) := fixture.with_set(base, object.union(changes, {
+	"/request/workload/network/default_deny": false,
+	"/facts/exceptions": [object.union(exception, {
+		"rules": ["CTR-05"],
+		"workload_id": base.request.workload.workload_id,
+	})],
+}))
+
+rules_refusing(decision) := [r.rule | some r in decision.refusals]
+
+test_what_is_lifted_is_accepted if {
+	every base in [fixture.container, fixture.vm, fixture.tee] {
+		admission.decision.outcome == "accepted" with input as lifted_but_for(base, {})
+	}
+}
+
+test_silence_of_declaration_refuses if {
+	changed := lifted_but_for(fixture.container, {"/request/workload/risk": "x"})
+	rules_refusing(admission.decision) == ["POL-03"] with input as changed
+		with data.railgate.refusal.declaration.refusals as set()
+}
+
+test_silence_of_tenancy_refuses if {
+	changed := fixture.with_set(fixture.container, {
+		"/request/workload/network": {},
+		"/request/workload/envelope/container/read_only_root_filesystem": false,
+		"/facts/exceptions": [exception],
+	})
+	rules_refusing(admission.decision) == ["POL-03"] with input as changed
+		with data.railgate.refusal.tenancy.refusals as set()
+}
+
+test_silence_of_residency_refuses if {
+	changed := lifted_but_for(fixture.container, {"/request/placement/jurisdiction": "US"})
+	rules_refusing(admission.decision) == ["POL-03"] with input as changed
+		with data.railgate.refusal.residency.refusals as set()
+}
+
+test_silence_of_authority_refuses if {
+	changed := lifted_but_for(fixture.container, {"/facts/authority": {"status": "rejected"}})
+	rules_refusing(admission.decision) == ["POL-03"] with input as changed
+		with data.railgate.refusal.authority.refusals as set()
+}
+
+test_silence_of_freshness_refuses if {
+	changed := lifted_but_for(fixture.container, {"/context/policy/age_s": 1e9})
+	rules_refusing(admission.decision) == ["POL-03"] with input as changed
+		with data.railgate.refusal.freshness.refusals as set()
+}
+
+test_silence_of_dependency_refuses if {
+	changed := lifted_but_for(fixture.container, {"/request/workload/dependencies": []})
+	rules_refusing(admission.decision) == ["POL-03"] with input as changed
+		with data.railgate.refusal.dependency.refusals as set()
+}
+
+test_silence_of_supply_refuses if {
+	changed := lifted_but_for(fixture.container, {"/facts/artifacts": []})
+	rules_refusing(admission.decision) == ["POL-03"] with input as changed
+		with data.railgate.refusal.supply.refusals as set()
+}
+
+test_silence_of_container_refuses if {
+	changed := lifted_but_for(fixture.container, {"/request/workload/envelope/container/runtime": "x"})
+	rules_refusing(admission.decision) == ["POL-03"] with input as changed
+		with data.railgate.refusal.container.refusals as set()
+}
+
+test_silence_of_vm_refuses if {
+	changed := lifted_but_for(fixture.vm, {"/request/workload/envelope/vm/hypervisor/type": "x"})
+	rules_refusing(admission.decision) == ["POL-03"] with input as changed
+		with data.railgate.refusal.vm.refusals as set()
+}
+
+test_silence_of_attestation_refuses if {
+	changed := lifted_but_for(fixture.tee, {"/facts/reattestation": null})
+	rules_refusing(admission.decision) == ["POL-03"] with input as changed
+		with data.railgate.refusal.attestation.refusals as set()
+}
