@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The command line, `railgate`: which commands there are. Each loads what it needs when it is run, so that all start fast.
 import { readFileSync } from "node:fs";
-import { enableCompileCache } from "node:module";
+import module from "node:module";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
@@ -24,7 +24,7 @@ Exit codes: 0 done or admitted, 1 refused or failed verification, 2 used wrongly
 Settings come from opa.yaml, then RAILGATE_… variables, then flags: docs/configuration.md lists them.`;
 
 // What a command loads is compiled once per version of it; the user's own folder, since whoever can write there decides what runs.
-enableCompileCache(join(homedir(), ".cache", "railgate", "compiled"));
+module.enableCompileCache?.(join(homedir(), ".cache", "railgate", "compiled"));
 
 function program(): Command {
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
@@ -66,7 +66,13 @@ async function failUnforeseen(error: unknown): Promise<never> {
 
 process.on("uncaughtException", (error) => void failUnforeseen(error));
 
+/** What is called first of what older versions lack would otherwise say so, and nobody would know what it meant. */
+const NODE_MAJOR_MIN = 24;
+
 try {
+  if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
+    throw new Error(`this is Node.js ${process.versions.node}, and Railgate needs ${NODE_MAJOR_MIN} or newer; in a checkout, npm scripts bring their own`);
+  }
   await program().parseAsync();
 } catch (error) {
   if (!(error instanceof CommanderError)) await failUnforeseen(error);
