@@ -129,6 +129,8 @@ interface Decided<I, D> {
   readonly input: I;
   readonly inputText: string;
   readonly decision: D;
+  /** The decision in canonical form, as it is stored. */
+  readonly decisionText: string;
   /** Why the host refused in the law's place. */
   readonly problem: string | undefined;
 }
@@ -253,8 +255,10 @@ export class Gate {
     const started = performance.now();
     try {
       const recognised = command.recognise(policy.evaluateText(command.entrypoint, encoder.encode(inputText)), policy.catalogue);
-      if ("decision" in recognised) return { ...made, decision: recognised.decision, problem: undefined };
-      return { ...made, ...refusedByHost(command, "policy_error", `the policy's output is no decision: ${recognised.problem}`) };
+      if ("problem" in recognised) return { ...made, ...refusedByHost(command, "policy_error", `the policy's output is no decision: ${recognised.problem}`) };
+      const decisionText = canonicalOf(recognised.decision);
+      if (decisionText === undefined) return { ...made, ...refusedByHost(command, "policy_error", "the policy's output has a number or text that JSON cannot carry safely") };
+      return { ...made, decision: recognised.decision, decisionText, problem: undefined };
     } catch (error) {
       if (!(error instanceof EvaluationError)) throw error;
       return { ...made, ...refusedByHost(command, "policy_error", error.message) };
@@ -320,13 +324,23 @@ export class Gate {
   }
 }
 
-function refusedByHost<I, D extends Outcome>(command: Command<I, D>, code: HostRefusalCode, problem: string): { decision: D; problem: string } {
-  return { decision: command.failClosed(code), problem };
+function refusedByHost<I, D extends Outcome>(command: Command<I, D>, code: HostRefusalCode, problem: string): { decision: D; decisionText: string; problem: string } {
+  const decision = command.failClosed(code);
+  return { decision, decisionText: canonicalJson(decision), problem };
+}
+
+/** undefined for what does not round-trip (spec evidence §1): it could not be put on record. */
+function canonicalOf(decision: unknown): string | undefined {
+  try {
+    return canonicalJson(decision);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The artifact: exactly what was evaluated and what came out (spec evidence §1, docs/decisions/0001). */
-function artifactText(entrypoint: string, { decision, inputText, problem }: Decided<unknown, unknown>): string {
-  const members = [`"decision":${canonicalJson(decision)}`, `"entrypoint":"${entrypoint}"`, `"input":${inputText}`];
+function artifactText(entrypoint: string, { decisionText, inputText, problem }: Decided<unknown, unknown>): string {
+  const members = [`"decision":${decisionText}`, `"entrypoint":"${entrypoint}"`, `"input":${inputText}`];
   if (problem !== undefined) members.push(`"problem":${JSON.stringify(problem)}`);
   return `{${members.join(",")}}`;
 }

@@ -1,6 +1,7 @@
 // A mesh and a workload as a host that embeds the engine commands them: typed, validated as HTTP does it, refusals as errors.
 import Type from "typebox";
 import { refusalIn, refusedError } from "./commands/refused.ts";
+import { throughJson } from "./core/json.ts";
 import { wireMesh, type MeshCommand } from "./core/mesh.ts";
 import { parseElevationBody, parseLifecycleBody, parsePlacementBody, parser, parseTopologyBody } from "./core/request.ts";
 import { closed, Identifier, optional } from "./core/schema/base.ts";
@@ -56,14 +57,14 @@ export class MeshHandle {
 
   /** Defines the mesh, or reloads its topology. */
   async define(topology: { readonly rails: readonly Rail[] }, options: MeshOptions = {}): Promise<{ mesh: Mesh } & Proof> {
-    const { rails } = parseTopologyBody(topology);
+    const { rails } = parseTopologyBody(throughJson(topology));
     const { after, proof } = await this.#command({ command: "reload", mesh_id: this.meshId, rails }, options);
     return { mesh: wireMesh(after!), ...proof };
   }
 
   /** Places a workload on its first rail. @param policy stays with it, whatever moves. */
   async place(workloadId: string, railId: string, policy: ElevationPolicy, options: MeshOptions = {}): Promise<{ placement: MeshPlacement } & Proof> {
-    const { workload_id, rail_id, policy: given } = parsePlacementBody({ workload_id: workloadId, rail_id: railId, policy });
+    const { workload_id, rail_id, policy: given } = parsePlacementBody(throughJson({ workload_id: workloadId, rail_id: railId, policy }));
     const { after, proof } = await this.#command({ command: "place", mesh_id: this.meshId, workload_id, rail_id, policy: given }, options);
     return { placement: get(after!.placements, workload_id)!, ...proof };
   }
@@ -130,8 +131,8 @@ export class WorkloadHandle {
 
   /** Attests it again: a token that the host verifies, or a verifier's report. A nonce in it must be the trace id. */
   async attest(attestation: AttestationRequest, options: CommandOptions = {}): Promise<{ workload: Workload } & Proof> {
-    parseAttestation(attestation);
-    return this.#command({ command: "attest", workload_id: this.workloadId, attestation }, options);
+    const read = parseAttestation(throughJson(attestation));
+    return this.#command({ command: "attest", workload_id: this.workloadId, attestation: read }, options);
   }
 
   async #command(command: LifecycleCommand, { traceId }: CommandOptions): Promise<{ workload: Workload } & Proof> {

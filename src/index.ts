@@ -1,4 +1,5 @@
 // `railgate`: the engine as a library, for hosts that decide in their own process, connected or not.
+import { throughJson } from "./core/json.ts";
 import { parseAdmissionRequest } from "./core/request.ts";
 import type { Decision } from "./core/schema/decision.ts";
 import type { EvidenceEvent } from "./core/schema/event.ts";
@@ -42,19 +43,19 @@ export class Railgate implements AsyncDisposable {
 
   /**
    * Decides an admission request (spec request), accepted or refused.
-   * @param request parsed JSON; it is validated here.
+   * @param request any value; it is read as its JSON would be.
    * @returns when the decision is signed and durable.
    * @throws RequestError 422 with the pointers at fault; nothing was decided.
    * @throws EvidenceUnavailableError EVI-01; nothing was admitted.
    */
   async admit(request: unknown, trace: Trace = {}): Promise<AdmissionAnswer> {
-    const { decision, event, receipt } = await this.#node.gate.admit(parseAdmissionRequest(request), EMBEDDING_HOST, trace);
+    const { decision, event, receipt } = await this.#node.gate.admit(parseAdmissionRequest(throughJson(request)), EMBEDDING_HOST, trace);
     return { decision, event, receipt };
   }
 
   /** What would be decided now; nothing is recorded, so nothing is admitted. @throws RequestError */
   async dryRun(request: unknown): Promise<Decision> {
-    return this.#node.gate.dryRun(parseAdmissionRequest(request), EMBEDDING_HOST);
+    return this.#node.gate.dryRun(parseAdmissionRequest(throughJson(request)), EMBEDDING_HOST);
   }
 
   /** A mesh, defined or not. @param tenantId whose it is. @throws RequestError 422 for what is no identifier. */

@@ -56,6 +56,20 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
+/**
+ * A value as JSON carries it, read as strictly as a request, and no longer the caller's to change.
+ * @throws RequestError as `parseStrict`, and 400 for what JSON cannot carry at all.
+ */
+export function throughJson(value: unknown): unknown {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch (cause) {
+    throw new RequestError(400, [{ pointer: "", message: "not a value that JSON can carry" }], { cause });
+  }
+  return parseStrict(encoder.encode(text ?? ""));
+}
+
 type Scanned = { members: number; depth: number; surrogates: boolean };
 
 /** What can be told from the bytes alone; exact if they are JSON, and harmless if they are not. */

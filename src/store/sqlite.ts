@@ -127,9 +127,17 @@ class SqliteWriter implements StoreWriter {
       for (const [stream, head] of heads) this.#setHead.run(head.size, head.hash, stream);
     });
     this.#trimStreams();
-    // Old pages live on in the log of writes until it is folded into the database.
-    if (erases) this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    if (erases) this.#foldLog();
     return first;
+  }
+
+  /** Old pages live on in the log of writes until it is folded into the database. What committed stands, even if this fails; a later checkpoint folds it. */
+  #foldLog(): void {
+    try {
+      this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch {
+      // Said above.
+    }
   }
 
   #erase(stream: number, sequence: number): void {

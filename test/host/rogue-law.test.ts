@@ -10,19 +10,16 @@ import type { BundleSource } from "../../src/node.ts";
 import { start, verifiedEvents } from "../http/support.ts";
 import { differingStates, foldHistory } from "./history.ts";
 
-async function lawlessBundle(): Promise<BundleSource> {
+/** The law with texts replaced in files of it, built and signed. */
+async function changedBundle(changes: readonly [file: string, from: RegExp, to: string][]): Promise<BundleSource> {
   const directory = mkdtempSync(join(tmpdir(), "railgate-lawless-"));
   try {
     cpSync(new URL("../../policy/", import.meta.url).pathname, directory, { recursive: true, filter: (path) => !path.endsWith("_test.rego") });
-    const change = (file: string, from: RegExp, to: string) => {
+    for (const [file, from, to] of changes) {
       const path = join(directory, "railgate", file);
       const text = readFileSync(path, "utf8");
       if (!from.test(text)) throw new Error(`${file} has no ${from}`);
       writeFileSync(path, text.replace(from, to));
-    };
-    const accepting = { place: "MESH_001", elevate: "MESH_002", remove: "MESH_005", reload: "MESH_006" };
-    for (const [command, event] of Object.entries(accepting)) {
-      change("mesh/mesh.rego", new RegExp(`decision := ${command}_decision\\(.*\\) if input.request.command`), `decision := accepted("${event}") if input.request.command`);
     }
     const { privateKey, publicKey } = await generateKeyPair("ES256", { extractable: true });
     const signed = await signBundleFiles(await buildBundleFiles(directory), { privateKey, algorithm: "ES256", keyId: "k" });
@@ -32,6 +29,29 @@ async function lawlessBundle(): Promise<BundleSource> {
     rmSync(directory, { recursive: true });
   }
 }
+
+const ACCEPTING = { place: "MESH_001", elevate: "MESH_002", remove: "MESH_005", reload: "MESH_006" };
+
+const lawlessBundle = () =>
+  changedBundle(
+    Object.entries(ACCEPTING).map(([command, event]) => [
+      "mesh/mesh.rego", new RegExp(`decision := ${command}_decision\\(.*\\) if input.request.command`), `decision := accepted("${event}") if input.request.command`,
+    ]),
+  );
+
+test("POL-03: a refusal whose params cannot be put on record as they are is refused in the law's place, evidenced", async (t) => {
+  const bundle = await changedBundle([["refusal/container/container.rego", /params := \{"runtime": .*\}/, 'params := {"runtime": 9007199254740993}']]);
+  const served = await start({}, { bundle });
+  t.teardown(() => served.close());
+  const request = JSON.parse(readFileSync(new URL("../../examples/requests/container-low-risk.json", import.meta.url), "utf8"));
+  t.is((await served.call("POST", "/v1/admissions", { body: request })).json.decision.outcome, "accepted");
+  request.workload.envelope.container.runtime = "runc";
+  const { status, json } = await served.call("POST", "/v1/admissions", { body: request });
+  t.is(status, 200);
+  t.deepEqual(json.decision.refusals.map(({ rule, code }: { rule: string; code: string }) => [rule, code]), [["POL-03", "policy_error"]]);
+  t.is(json.event.event_type, "workload.refuse");
+  t.true(served.logs.some(({ problem }) => /JSON cannot carry safely/.test(problem ?? "")));
+});
 
 test("INV-MESH-*: where law and host disagree the command is refused, evidenced, and changes nothing", async (t) => {
   const served = await start({}, { bundle: await lawlessBundle() });
