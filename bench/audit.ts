@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseAdmissionRequest } from "../src/core/request.ts";
-import { RailgateNode } from "../src/node.ts";
+import { RailgateNode } from "../src/node/open.ts";
 
 const AT_ONCE = 256;
 const SAMPLE_MS = 100;
@@ -25,7 +25,10 @@ async function decide(): Promise<void> {
   for (let made = 0; made < decisions; made += AT_ONCE) {
     const requests = Array.from({ length: Math.min(AT_ONCE, decisions - made) }, (_, i) => {
       const example = examples[(made + i) % 10 === 0 ? 1 : (made + i) % 10 === 1 ? 2 : 0];
-      return parseAdmissionRequest({ ...example, workload: { ...example.workload, tenant_id: "acme", workload_id: `workload-${(made + i) % 50_000}` } });
+      return parseAdmissionRequest({
+        ...example,
+        workload: { ...example.workload, tenant_id: "acme", workload_id: `workload-${(made + i) % 50_000}` },
+      });
     });
     await node.gate.admitAll(requests, { tenantId: null, actor: "bench" });
   }
@@ -36,12 +39,17 @@ async function measured(what: string, work: () => Promise<void | number>): Promi
   const peakMiB = await work();
   const seconds = (performance.now() - started) / 1000;
   const perCore = decisions / seconds / availableParallelism();
-  console.log(`${what.padEnd(10)} ${seconds.toFixed(1).padStart(8)} s  ${perCore.toFixed(0).padStart(7)} a second and core  ${peakMiB ? `${peakMiB.toFixed(0)} MiB at most` : ""}`);
+  console.log(
+    `${what.padEnd(10)} ${seconds.toFixed(1).padStart(8)} s  ${perCore.toFixed(0).padStart(7)} a second and core  ${peakMiB ? `${peakMiB.toFixed(0)} MiB at most` : ""}`,
+  );
 }
 
 /** Runs a command of ours. @returns its peak memory, MiB. */
 async function railgate(...args: string[]): Promise<number> {
-  const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, RAILGATE_DATA_DIR: dataDir }, stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { ...process.env, RAILGATE_DATA_DIR: dataDir },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
   let peak = 0;
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-2000)));
@@ -65,7 +73,9 @@ try {
   console.log(`${decisions} decisions, ${availableParallelism()} cores`);
   await measured("decide", decide);
   await measured("export", () => railgate("export", "--tenant", "acme", "--out", archive));
-  console.log(`${"".padEnd(10)} ${(statSync(archive).size / decisions).toFixed(0).padStart(8)} bytes a decision, packed`);
+  console.log(
+    `${"".padEnd(10)} ${(statSync(archive).size / decisions).toFixed(0).padStart(8)} bytes a decision, packed`,
+  );
   await measured("verify", () => railgate("verify", archive));
   await measured("replay", () => railgate("replay", archive));
 } finally {

@@ -7,11 +7,11 @@ import { v7 as uuidv7 } from "uuid";
 import { chainId, digestOf, EMPTY_STREAM, linkEvent, type EventDraft, type Head } from "../src/core/event.ts";
 import { meshChanges, step, type Mesh } from "../src/core/mesh.ts";
 import { stepWorkload, type Workload } from "../src/core/workload.ts";
-import { verifyStore } from "../src/cli/verify-streams.ts";
-import { loadKey } from "../src/evidence/keys.ts";
-import { recordSigner } from "../src/evidence/sign.ts";
-import { RailgateNode } from "../src/node.ts";
-import { openSqliteReader, openSqliteWriter, storeFile } from "../src/store/sqlite.ts";
+import { verifyStore } from "../src/evidence/fsck/streams.ts";
+import { loadKey } from "../src/evidence/keys/keys.ts";
+import { recordSigner } from "../src/evidence/ledger/sign.ts";
+import { RailgateNode } from "../src/node/open.ts";
+import { openSqliteReader, openSqliteWriter, storeFile } from "../src/store/sqlite/sqlite.ts";
 import type { Append, StateWrite } from "../src/store/store.ts";
 
 const SMALL = 10_000;
@@ -21,7 +21,12 @@ const BATCH = 4096;
 /** Workloads that stay on their rail: one in so many. */
 const STAYS = 10;
 const ARTIFACT = "{}";
-const POLICY = { elevation_allowed: true, max_target_level: "hardware_isolated", preserve_latency_budget: false, latency_budget_us: 0 } as const;
+const POLICY = {
+  elevation_allowed: true,
+  max_target_level: "hardware_isolated",
+  preserve_latency_budget: false,
+  latency_budget_us: 0,
+} as const;
 const RAILS = [
   { rail_id: "fast", level: "shared", latency_overhead_us: 0, capacity: 1_000_000 },
   { rail_id: "hw", level: "hardware_isolated", latency_overhead_us: 9, capacity: 1_000_000 },
@@ -43,40 +48,108 @@ class History {
   *life(n: number, sign: (text: string) => string): Generator<Append> {
     const workload_id = `w-${n}`;
     this.#workload = null;
-    if (this.#mesh === null) yield this.#append(sign, "mesh.reload", null, { ...this.#mesh_(), topology: { rails: RAILS } });
+    if (this.#mesh === null)
+      yield this.#append(sign, "mesh.reload", null, { ...this.#mesh_(), topology: { rails: RAILS } });
     yield this.#append(sign, "workload.admit", workload_id, {
-      workload_id, envelope: { declared: "container", required: "container" }, least_level: "shared", obligations: [], reattestation_interval_s: null, valid_until: null, crp: false, governance_profile: "baseline", platform: null, attestation: null,
+      workload_id,
+      envelope: { declared: "container", required: "container" },
+      least_level: "shared",
+      obligations: [],
+      reattestation_interval_s: null,
+      valid_until: null,
+      crp: false,
+      governance_profile: "baseline",
+      platform: null,
+      attestation: null,
     });
-    yield this.#append(sign, "workload.envelope.create", workload_id, { workload_id, transition: "create", from_state: "admitted", to_state: "created", error_code: null });
-    yield this.#append(sign, "mesh.place", workload_id, { ...this.#mesh_(), workload_id, rail_id: "fast", policy: POLICY });
-    yield this.#append(sign, "mesh.elevate", workload_id, { ...this.#mesh_(), workload_id, from_rail_id: "fast", to_rail_id: "hw" });
-    if (n % STAYS !== 0) yield this.#append(sign, "mesh.remove", workload_id, { ...this.#mesh_(), workload_id, rail_id: "hw" });
+    yield this.#append(sign, "workload.envelope.create", workload_id, {
+      workload_id,
+      transition: "create",
+      from_state: "admitted",
+      to_state: "created",
+      error_code: null,
+    });
+    yield this.#append(sign, "mesh.place", workload_id, {
+      ...this.#mesh_(),
+      workload_id,
+      rail_id: "fast",
+      policy: POLICY,
+    });
+    yield this.#append(sign, "mesh.elevate", workload_id, {
+      ...this.#mesh_(),
+      workload_id,
+      from_rail_id: "fast",
+      to_rail_id: "hw",
+    });
+    if (n % STAYS !== 0)
+      yield this.#append(sign, "mesh.remove", workload_id, { ...this.#mesh_(), workload_id, rail_id: "hw" });
   }
 
-  #mesh_ = () => ({ mesh_id: "m", mesh_event: "MESH_001", error_code: null, revision: (this.#mesh?.revision ?? 0) + 1 });
+  #mesh_ = () => ({
+    mesh_id: "m",
+    mesh_event: "MESH_001",
+    error_code: null,
+    revision: (this.#mesh?.revision ?? 0) + 1,
+  });
 
-  #append(sign: (text: string) => string, event_type: EventDraft["event_type"], workload_id: string | null, details: EventDraft["details"] & object): Append {
+  #append(
+    sign: (text: string) => string,
+    event_type: EventDraft["event_type"],
+    workload_id: string | null,
+    details: EventDraft["details"] & object,
+  ): Append {
     const draft: EventDraft = {
-      id: uuidv7(), event_type, occurred_at: "2026-11-25T08:00:00.000Z", tenant_id: this.tenantId, actor: "bench", correlation_id: "bench", outcome: "accepted",
-      evidence_profile_id: "ecs-evidence-admissible", evidence_pointer: `eosc://evidence/${digestOf(ARTIFACT)}`, policy_snapshot_id: digestOf(""), authority_snapshot_id: digestOf("[]"), subject: workload_id ?? "m", details,
+      id: uuidv7(),
+      event_type,
+      occurred_at: "2026-11-25T08:00:00.000Z",
+      tenant_id: this.tenantId,
+      actor: "bench",
+      correlation_id: "bench",
+      outcome: "accepted",
+      evidence_profile_id: "ecs-evidence-admissible",
+      evidence_pointer: `eosc://evidence/${digestOf(ARTIFACT)}`,
+      policy_snapshot_id: digestOf(""),
+      authority_snapshot_id: digestOf("[]"),
+      subject: workload_id ?? "m",
+      details,
     };
     const { text, head } = linkEvent(draft, this.chain, this.#head);
     const sequence = this.#head.size;
     this.#head = head;
     return {
-      chain_id: this.chain, sequence, id: draft.id, event_type, outcome: "accepted", tenant_id: this.tenantId, workload_id, correlation_id: "bench", occurred_at_ms: Date.parse(draft.occurred_at),
-      event_hash: head.hash!, artifact_digest: digestOf(ARTIFACT), artifact: ARTIFACT, blobs: [], states: this.#fold(draft), record: sign(text),
+      chain_id: this.chain,
+      sequence,
+      id: draft.id,
+      event_type,
+      outcome: "accepted",
+      tenant_id: this.tenantId,
+      workload_id,
+      correlation_id: "bench",
+      occurred_at_ms: Date.parse(draft.occurred_at),
+      event_hash: head.hash!,
+      artifact_digest: digestOf(ARTIFACT),
+      artifact: ARTIFACT,
+      blobs: [],
+      states: this.#fold(draft),
+      record: sign(text),
     };
   }
 
   #fold(draft: EventDraft): StateWrite[] {
     if (draft.event_type.startsWith("workload.")) {
       this.#workload = stepWorkload(this.#workload, draft);
-      return [{ kind: "workload", tenant_id: this.tenantId, key: draft.subject!, value: JSON.stringify(this.#workload) }];
+      return [
+        { kind: "workload", tenant_id: this.tenantId, key: draft.subject!, value: JSON.stringify(this.#workload) },
+      ];
     }
     const before = this.#mesh;
     this.#mesh = step(before, draft);
-    return meshChanges(before, this.#mesh!, draft).map(({ part, key, value }) => ({ kind: "mesh", tenant_id: this.tenantId, key: `m ${part} ${key}`, value: value === null ? null : JSON.stringify(value) }));
+    return meshChanges(before, this.#mesh!, draft).map(({ part, key, value }) => ({
+      kind: "mesh",
+      tenant_id: this.tenantId,
+      key: `m ${part} ${key}`,
+      value: value === null ? null : JSON.stringify(value),
+    }));
   }
 }
 
@@ -105,15 +178,26 @@ async function measured(dataDir: string): Promise<Record<string, number>> {
   const opened = performance.now();
   const mesh = node.gate.meshes("t-0").get("m")!;
   const read = performance.now();
-  await node.gate.mesh({ command: "elevate", mesh_id: "m", workload_id: "nobody", target_rail_id: "hw" }, "t-0", { tenantId: null, actor: "bench" });
+  await node.gate.mesh({ command: "elevate", mesh_id: "m", workload_id: "nobody", target_rail_id: "hw" }, "t-0", {
+    tenantId: null,
+    actor: "bench",
+  });
   const answered = performance.now();
   await node.close();
-  return { "open the node, ms": opened - started, [`read a tenant's mesh, ms`]: read - opened, "first command, ms": answered - read, "revision of that mesh": mesh.revision };
+  return {
+    "open the node, ms": opened - started,
+    [`read a tenant's mesh, ms`]: read - opened,
+    "first command, ms": answered - read,
+    "revision of that mesh": mesh.revision,
+  };
 }
 
 /** In a process of its own, so that its memory is its own. */
 function doctor(dataDir: string): Record<string, number> {
-  const run = spawnSync(process.execPath, [import.meta.filename, "doctor", dataDir], { encoding: "utf8", maxBuffer: 2 ** 26 });
+  const run = spawnSync(process.execPath, [import.meta.filename, "doctor", dataDir], {
+    encoding: "utf8",
+    maxBuffer: 2 ** 26,
+  });
   if (run.status !== 0) throw new Error(run.stderr);
   return JSON.parse(run.stdout) as Record<string, number>;
 }
@@ -123,7 +207,13 @@ function runDoctor(dataDir: string): void {
   using store = openSqliteReader(storeFile(dataDir));
   const { streams, states } = verifyStore(store, () => {});
   const faults = streams.filter(({ fault }) => fault !== undefined).length + (states ?? ["not compared"]).length;
-  console.log(JSON.stringify({ "doctor, s": (performance.now() - started) / 1000, "doctor, MiB at most": process.resourceUsage().maxRSS / 1024, "doctor's findings": faults }));
+  console.log(
+    JSON.stringify({
+      "doctor, s": (performance.now() - started) / 1000,
+      "doctor, MiB at most": process.resourceUsage().maxRSS / 1024,
+      "doctor's findings": faults,
+    }),
+  );
 }
 
 const [first, dir] = process.argv.slice(2);
@@ -134,7 +224,8 @@ else {
     try {
       await write(dataDir, events);
       console.log(`\n${events} events`);
-      for (const [what, value] of Object.entries({ ...(await measured(dataDir)), ...doctor(dataDir) })) console.log(`  ${what.padEnd(28)} ${value.toFixed(value < 100 ? 1 : 0)}`);
+      for (const [what, value] of Object.entries({ ...(await measured(dataDir)), ...doctor(dataDir) }))
+        console.log(`  ${what.padEnd(28)} ${value.toFixed(value < 100 ? 1 : 0)}`);
     } finally {
       rmSync(dataDir, { recursive: true, force: true });
     }

@@ -31,7 +31,9 @@ function wrk({ url, body, connections, seconds }: Load): Measured {
   const dir = mkdtempSync(join(tmpdir(), "railgate-bench-"));
   try {
     const script = join(dir, "post.lua");
-    writeFileSync(script, `
+    writeFileSync(
+      script,
+      `
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.body = [==[${body}]==]
@@ -39,7 +41,8 @@ done = function(summary, latency, requests)
   local failed = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout
   io.write(string.format("RESULT %f %f %f %d\\n", summary.requests / (summary.duration / 1e6), latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, failed))
 end
-`);
+`,
+    );
     const run = spawnSync("wrk", ["-t1", `-c${connections}`, `-d${seconds}s`, "-s", script, url], { encoding: "utf8" });
     const result = /^RESULT (\S+) (\S+) (\S+) (\S+)$/m.exec(run.stdout);
     if (!result) throw new Error(`wrk failed: ${run.stderr}${run.stdout}`);
@@ -51,6 +54,19 @@ end
 }
 
 async function cannon({ url, body, connections, seconds }: Load): Promise<Measured> {
-  const result = await autocannon({ url, method: "POST", body, connections, duration: seconds, headers: { "content-type": "application/json" } });
-  return { tool: "autocannon", requestsPerS: result.requests.average, p50Ms: result.latency.p50, p99Ms: result.latency.p99, failed: result.non2xx + result.errors };
+  const result = await autocannon({
+    url,
+    method: "POST",
+    body,
+    connections,
+    duration: seconds,
+    headers: { "content-type": "application/json" },
+  });
+  return {
+    tool: "autocannon",
+    requestsPerS: result.requests.average,
+    p50Ms: result.latency.p50,
+    p99Ms: result.latency.p99,
+    failed: result.non2xx + result.errors,
+  };
 }

@@ -7,9 +7,9 @@ import { generateKeyPairSync } from "node:crypto";
 import { v7 as uuidv7 } from "uuid";
 import { recordLeaf, TREE_HASHER } from "../src/core/sha256.ts";
 import { TreeTail } from "../src/core/tiles.ts";
-import { checkpointSigner } from "../src/evidence/checkpoints.ts";
-import { TransparencyLog } from "../src/evidence/log.ts";
-import { openSqliteReader, openSqliteWriter } from "../src/store/sqlite.ts";
+import { checkpointSigner } from "../src/evidence/log/checkpoints.ts";
+import { TransparencyLog } from "../src/evidence/log/log.ts";
+import { openSqliteReader, openSqliteWriter } from "../src/store/sqlite/sqlite.ts";
 import type { Append, StoreWriter } from "../src/store/store.ts";
 
 const SMALL = 10_000;
@@ -34,8 +34,21 @@ interface Row {
 
 function batchOf(from: number, count: number, record: string): Append[] {
   return Array.from({ length: count }, (_, i) => ({
-    chain_id: CHAIN, sequence: from + i, id: uuidv7(), event_type: "workload.admit", outcome: "accepted", tenant_id: "acme", workload_id: null, correlation_id: String(from + i),
-    occurred_at_ms: 0, event_hash: "sha256:00", artifact_digest: `sha256:${"00".repeat(32)}`, record: `${from + i}.${record}`, artifact: null, blobs: [], states: [],
+    chain_id: CHAIN,
+    sequence: from + i,
+    id: uuidv7(),
+    event_type: "workload.admit",
+    outcome: "accepted",
+    tenant_id: "acme",
+    workload_id: null,
+    correlation_id: String(from + i),
+    occurred_at_ms: 0,
+    event_hash: "sha256:00",
+    artifact_digest: `sha256:${"00".repeat(32)}`,
+    record: `${from + i}.${record}`,
+    artifact: null,
+    blobs: [],
+    states: [],
   }));
 }
 
@@ -74,20 +87,31 @@ function measure(writer: StoreWriter, size: number): { [what: string]: [number, 
   appendTo(writer, size - WINDOW, 4096, FILLER);
   const append = appendTo(writer, size, BATCH, RECORD);
   using reader = openSqliteReader(path);
-  const log = new TransparencyLog({ reader: reader.log, origin: "bench", publicKey: new Uint8Array(32), checkpoint: () => Promise.resolve() });
+  const log = new TransparencyLog({
+    reader: reader.log,
+    origin: "bench",
+    publicKey: new Uint8Array(32),
+    checkpoint: () => Promise.resolve(),
+  });
   const tail = TreeTail.read(TREE_HASHER, (level, n) => reader.log.tile(CHAIN, level, n), size);
   const sign = checkpointSigner(generateKeyPairSync("ed25519").privateKey, "bench");
   treeAlone(TreeTail.empty(TREE_HASHER));
   return {
     [`append, in batches of ${BATCH}, synced`]: [append, "µs/event"],
     "of that: leaf hash and tree": [treeAlone(tail), "µs/event"],
-    "checkpoint: root and signature": [median(500, () => {
-      const { size: at, root } = writer.tree(CHAIN);
-      sign(CHAIN, at, root);
-    }), "µs"],
+    "checkpoint: root and signature": [
+      median(500, () => {
+        const { size: at, root } = writer.tree(CHAIN);
+        sign(CHAIN, at, root);
+      }),
+      "µs",
+    ],
     "inclusion proof": [median(300, (round) => log.inclusionProof(CHAIN, (round * 7919) % size, size)), "µs"],
     "consistency proof": [median(300, (round) => log.consistencyProof(CHAIN, 1 + ((round * 7919) % size), size)), "µs"],
-    "end of the stream, read at start": [median(20, () => TreeTail.read(TREE_HASHER, (level, n) => reader.log.tile(CHAIN, level, n), size)), "µs"],
+    "end of the stream, read at start": [
+      median(20, () => TreeTail.read(TREE_HASHER, (level, n) => reader.log.tile(CHAIN, level, n), size)),
+      "µs",
+    ],
   };
 }
 
@@ -101,11 +125,17 @@ try {
   const small = measure(writer, SMALL);
   const smallBytes = tileBytes() / SMALL;
   const large = measure(writer, LARGE);
-  const rows: Row[] = Object.entries(small).map(([what, [value, unit]]) => ({ what, unit, small: value, large: large[what]![0] }));
+  const rows: Row[] = Object.entries(small).map(([what, [value, unit]]) => ({
+    what,
+    unit,
+    small: value,
+    large: large[what]![0],
+  }));
   rows.push({ what: "stored by the log", unit: "bytes/event", small: smallBytes, large: tileBytes() / LARGE });
   writer.close();
   console.log(`${"".padEnd(40)} ${String(SMALL).padStart(10)} ${String(LARGE).padStart(10)}`);
-  for (const { what, unit, small: a, large: b } of rows) console.log(`${what.padEnd(40)} ${a.toFixed(2).padStart(10)} ${b.toFixed(2).padStart(10)}  ${unit}`);
+  for (const { what, unit, small: a, large: b } of rows)
+    console.log(`${what.padEnd(40)} ${a.toFixed(2).padStart(10)} ${b.toFixed(2).padStart(10)}  ${unit}`);
   console.log(`database: ${(statSync(path).size / 2 ** 20).toFixed(0)} MiB`);
 } finally {
   rmSync(scratch, { recursive: true });

@@ -8,8 +8,8 @@ import { parseArgs } from "node:util";
 import { digestOf } from "../src/core/event.ts";
 import { buildInput, NO_TRUST } from "../src/core/facts.ts";
 import { parseAdmissionRequest } from "../src/core/request.ts";
-import { ADMISSION } from "../src/commands/admission.ts";
-import { DEFAULT_BUNDLE } from "../src/node.ts";
+import { ADMISSION } from "../src/gate/commands/admission.ts";
+import { DEFAULT_BUNDLE } from "../src/node/open.ts";
 import { loadBundle } from "../src/policy/policy.ts";
 import { ensureOpa } from "../scripts/opa.ts";
 import { load, type Measured } from "./load.ts";
@@ -56,7 +56,8 @@ interface Row {
 async function evaluation(): Promise<Row[]> {
   const policy = await loadBundle(DEFAULT_BUNDLE.bytes(), { keys: DEFAULT_BUNDLE.keys });
   const decision = policy.evaluate(ADMISSION, input) as { outcome: string };
-  if (decision.outcome !== "accepted") throw new Error("the example is not accepted; measuring refusals would flatter nobody");
+  if (decision.outcome !== "accepted")
+    throw new Error("the example is not accepted; measuring refusals would flatter nobody");
   const bytes = new TextEncoder().encode(JSON.stringify(input));
   const evaluate = (from: () => void): { median: number; mean: number } => {
     for (let i = 0; i < 20_000; i++) from();
@@ -71,8 +72,20 @@ async function evaluation(): Promise<Row[]> {
   const fromText = evaluate(() => policy.evaluateText(ADMISSION, bytes));
   const opaUs = opaBenchUs();
   return [
-    { what: "evaluation, input as object, median", unit: "µs", railgate: fromObject.median, opa: opaUs, ratio: opaUs / fromObject.median },
-    { what: "evaluation, input as object, mean", unit: "µs", railgate: fromObject.mean, opa: opaUs, ratio: opaUs / fromObject.mean },
+    {
+      what: "evaluation, input as object, median",
+      unit: "µs",
+      railgate: fromObject.median,
+      opa: opaUs,
+      ratio: opaUs / fromObject.median,
+    },
+    {
+      what: "evaluation, input as object, mean",
+      unit: "µs",
+      railgate: fromObject.mean,
+      opa: opaUs,
+      ratio: opaUs / fromObject.mean,
+    },
     { what: "evaluation, input as JSON text, median", unit: "µs", railgate: fromText.median },
   ];
 }
@@ -81,7 +94,11 @@ async function evaluation(): Promise<Row[]> {
 function opaBenchUs(): number {
   const file = join(scratch, "input.json");
   writeFileSync(file, JSON.stringify(input));
-  const run = spawnSync(opa, ["bench", "-b", "policy", "-i", file, "--format", "json", "data.railgate.admission.decision"], { encoding: "utf8" });
+  const run = spawnSync(
+    opa,
+    ["bench", "-b", "policy", "-i", file, "--format", "json", "data.railgate.admission.decision"],
+    { encoding: "utf8" },
+  );
   if (run.status !== 0) throw new Error(`opa bench: ${run.stderr}`);
   const { N, T } = JSON.parse(run.stdout) as { N: number; T: number };
   return T / N / 1000;
@@ -102,15 +119,36 @@ async function http(): Promise<Row[]> {
     });
     await withServer(opaServer(), async (server) => {
       first.theirs = server.firstAnswerMs;
-      theirs.push(await load({ url: `${server.url}/v1/data/railgate/admission/decision`, body: opaBody, connections: CONNECTIONS, seconds }));
+      theirs.push(
+        await load({
+          url: `${server.url}/v1/data/railgate/admission/decision`,
+          body: opaBody,
+          connections: CONNECTIONS,
+          seconds,
+        }),
+      );
       rss.theirs = server.rssMiB();
     });
   }
-  for (const measured of [...ours, ...theirs]) if (measured.failed > 0) throw new Error(`${measured.failed} requests failed`);
-  const median = (of: Measured[], what: "requestsPerS" | "p50Ms" | "p99Ms") => of.map((m) => m[what]).sort((a, b) => a - b)[Math.floor(of.length / 2)]!;
-  const row = (what: string, unit: string, a: number, b: number, more: boolean): Row => ({ what, unit, railgate: a, opa: b, ratio: more ? a / b : b / a });
+  for (const measured of [...ours, ...theirs])
+    if (measured.failed > 0) throw new Error(`${measured.failed} requests failed`);
+  const median = (of: Measured[], what: "requestsPerS" | "p50Ms" | "p99Ms") =>
+    of.map((m) => m[what]).sort((a, b) => a - b)[Math.floor(of.length / 2)]!;
+  const row = (what: string, unit: string, a: number, b: number, more: boolean): Row => ({
+    what,
+    unit,
+    railgate: a,
+    opa: b,
+    ratio: more ? a / b : b / a,
+  });
   return [
-    row(`requests at ${CONNECTIONS} connections (${ours[0]!.tool})`, "1/s", median(ours, "requestsPerS"), median(theirs, "requestsPerS"), true),
+    row(
+      `requests at ${CONNECTIONS} connections (${ours[0]!.tool})`,
+      "1/s",
+      median(ours, "requestsPerS"),
+      median(theirs, "requestsPerS"),
+      true,
+    ),
     row("latency p50", "ms", median(ours, "p50Ms"), median(theirs, "p50Ms"), false),
     row("latency p99", "ms", median(ours, "p99Ms"), median(theirs, "p99Ms"), false),
     row("process start to first decision", "ms", first.ours, first.theirs, false),
@@ -159,13 +197,19 @@ async function mesh(): Promise<Row[]> {
 async function railgateServer(dataDir: string): Promise<Server> {
   const port = await freePort();
   const env = { RAILGATE_DATA_DIR: dataDir, RAILGATE_LISTEN: `127.0.0.1:${port}`, RAILGATE_LOG_LEVEL: "error" };
-  return start(process.execPath, ["src/cli/main.ts", "serve"], env, `http://127.0.0.1:${port}`, { path: "/v1/admissions", body });
+  return start(process.execPath, ["src/cli/main.ts", "serve"], env, `http://127.0.0.1:${port}`, {
+    path: "/v1/admissions",
+    body,
+  });
 }
 
 async function opaServer(): Promise<Server> {
   const port = await freePort();
   const args = ["run", "--server", "--addr", `127.0.0.1:${port}`, "--log-level", "error", "-b", "policy"];
-  return start(opa, args, {}, `http://127.0.0.1:${port}`, { path: "/v1/data/railgate/admission/decision", body: JSON.stringify({ input }) });
+  return start(opa, args, {}, `http://127.0.0.1:${port}`, {
+    path: "/v1/data/railgate/admission/decision",
+    body: JSON.stringify({ input }),
+  });
 }
 
 async function withServer(starting: Promise<Server>, work: (server: Server) => Promise<void>): Promise<void> {
@@ -180,7 +224,9 @@ async function withServer(starting: Promise<Server>, work: (server: Server) => P
 function show(rows: readonly Row[]): void {
   const figure = (value: number | undefined) => (value === undefined ? "" : value.toFixed(value < 100 ? 2 : 0));
   for (const { what, unit, railgate, opa: theirs, ratio } of rows) {
-    console.log(`${what.padEnd(46)} ${figure(railgate).padStart(9)} ${figure(theirs).padStart(9)} ${unit.padEnd(6)} ${ratio === undefined ? "" : `${ratio.toFixed(2)}×`}`);
+    console.log(
+      `${what.padEnd(46)} ${figure(railgate).padStart(9)} ${figure(theirs).padStart(9)} ${unit.padEnd(6)} ${ratio === undefined ? "" : `${ratio.toFixed(2)}×`}`,
+    );
   }
 }
 
@@ -188,7 +234,10 @@ const parts = { evaluation, http, footprint, mesh };
 const wanted = positionals.length > 0 ? positionals : Object.keys(parts);
 const rows: Row[] = [];
 try {
-  if (!flags.json) console.log(`${"".padEnd(46)} ${"railgate".padStart(9)} ${"opa".padStart(9)}        ratio (above 1: railgate is better)`);
+  if (!flags.json)
+    console.log(
+      `${"".padEnd(46)} ${"railgate".padStart(9)} ${"opa".padStart(9)}        ratio (above 1: railgate is better)`,
+    );
   for (const name of wanted) {
     const part = parts[name as keyof typeof parts];
     if (!part) throw new Error(`there is no part "${name}"; there are ${Object.keys(parts).join(", ")}`);

@@ -17,25 +17,35 @@ const RAILS = [
   { rail_id: "sandbox", level: "sandbox_isolated", latency_overhead_us: 50, capacity: 1000 },
   { rail_id: "enclave", level: "hardware_isolated", latency_overhead_us: 500, capacity: 1000 },
 ];
-const POLICY = { elevation_allowed: true, max_target_level: "hardware_isolated", preserve_latency_budget: true, latency_budget_us: 500 };
+const POLICY = {
+  elevation_allowed: true,
+  max_target_level: "hardware_isolated",
+  preserve_latency_budget: true,
+  latency_budget_us: 500,
+};
 
 /** Each client waits for its answer before it sends its next command; every command changes the same mesh. */
-export async function meshLoad(url: string, { clients, seconds }: { clients: number; seconds: number }): Promise<MeshMeasured> {
+export async function meshLoad(
+  url: string,
+  { clients, seconds }: { clients: number; seconds: number },
+): Promise<MeshMeasured> {
   const agent = new Agent({ keepAlive: true, maxSockets: clients });
   const tookMs: number[] = [];
   let failed = 0;
   await send(url, agent, ["PUT", `${MESH}/topology`, { rails: RAILS }]);
   const started = performance.now();
   const endMs = started + seconds * 1000;
-  await Promise.all(Array.from({ length: clients }, async (_, client) => {
-    for (let n = 0; performance.now() < endMs; n++) {
-      for (const command of life(`w-${client}-${n}`)) {
-        const sent = performance.now();
-        if ((await send(url, agent, command)) >= 300) failed++;
-        tookMs.push(performance.now() - sent);
+  await Promise.all(
+    Array.from({ length: clients }, async (_, client) => {
+      for (let n = 0; performance.now() < endMs; n++) {
+        for (const command of life(`w-${client}-${n}`)) {
+          const sent = performance.now();
+          if ((await send(url, agent, command)) >= 300) failed++;
+          tookMs.push(performance.now() - sent);
+        }
       }
-    }
-  }));
+    }),
+  );
   const elapsedMs = performance.now() - started;
   agent.destroy();
   tookMs.sort((a, b) => a - b);

@@ -23,7 +23,13 @@ export async function freePort(): Promise<number> {
 }
 
 /** Starts a command and asks until it answers 200. */
-export async function start(command: string, args: string[], env: NodeJS.ProcessEnv, url: string, ask: { path: string; body: string }): Promise<Server> {
+export async function start(
+  command: string,
+  args: string[],
+  env: NodeJS.ProcessEnv,
+  url: string,
+  ask: { path: string; body: string },
+): Promise<Server> {
   const started = performance.now();
   const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "ignore", "pipe"] });
   let said = "";

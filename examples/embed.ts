@@ -8,5 +8,6 @@ const request = JSON.parse(await readFile(new URL("requests/container-low-risk.j
 const { decision, event, receipt } = await gate.admit(request);
 
 console.log(`${request.workload.workload_id}: ${decision.outcome}, least rail level ${decision.rail.least_level}`);
-for (const refusal of decision.refusals) console.log(`  ${refusal.rule} at ${refusal.pointer}: ${refusal.message} ${refusal.solution}`);
+for (const refusal of decision.refusals)
+  console.log(`  ${refusal.rule} at ${refusal.pointer}: ${refusal.message} ${refusal.solution}`);
 console.log(`evidence: ${event.chain_id} #${event.sequence}, receipt of ${receipt.length} bytes`);

@@ -13,11 +13,18 @@ await mesh.define({
 });
 
 // It may rise as far as a sandbox, and never to where it costs more than 100 µs.
-const policy = { elevation_allowed: true, max_target_level: "sandbox_isolated", preserve_latency_budget: true, latency_budget_us: 100 } as const;
+const policy = {
+  elevation_allowed: true,
+  max_target_level: "sandbox_isolated",
+  preserve_latency_budget: true,
+  latency_budget_us: 100,
+} as const;
 const workload = `payments-${Date.now()}`;
 await mesh.place(workload, "fast", policy);
 const { placement, event } = await mesh.elevate(workload, "sandbox");
-console.log(`${workload}: ${placement.elevations[0]!.from_level} → ${placement.level}, evidence ${event.chain_id} #${event.sequence}`);
+console.log(
+  `${workload}: ${placement.elevations[0]!.from_level} → ${placement.level}, evidence ${event.chain_id} #${event.sequence}`,
+);
 
 for (const rail of ["enclave", "fast"]) {
   try {
@@ -29,4 +36,5 @@ for (const rail of ["enclave", "fast"]) {
 }
 
 await mesh.remove(workload);
-for (const [rail, { active_count, total_placed }] of Object.entries(mesh.show()!.rail_states)) console.log(`${rail}: ${active_count} active, ${total_placed} placed`);
+for (const [rail, { active_count, total_placed }] of Object.entries(mesh.show()!.rail_states))
+  console.log(`${rail}: ${active_count} active, ${total_placed} placed`);

@@ -23,7 +23,13 @@ export interface Rule {
 }
 
 interface Annotation {
-  annotations: { scope: string; title?: string; description?: string; entrypoint?: boolean; custom?: Record<string, unknown> };
+  annotations: {
+    scope: string;
+    title?: string;
+    description?: string;
+    entrypoint?: boolean;
+    custom?: Record<string, unknown>;
+  };
   location: { file: string; row: number };
   path: { value: string }[];
 }
@@ -37,10 +43,22 @@ export interface Annotations {
 
 /** Reads all annotations under `directory`. @throws Error with what OPA said. */
 export async function readAnnotations(directory = "policy"): Promise<Annotations> {
-  const run = spawnSync(await ensureOpa(), ["inspect", "--annotations", "--format", "json", directory], { encoding: "utf8", maxBuffer: 1 << 26 });
+  const run = spawnSync(await ensureOpa(), ["inspect", "--annotations", "--format", "json", directory], {
+    encoding: "utf8",
+    maxBuffer: 1 << 26,
+  });
   if (run.status !== 0) throw new Error(`opa inspect ${directory}: ${run.stderr}${run.stdout}`);
-  const found = ((JSON.parse(run.stdout) as { annotations?: Annotation[] }).annotations ?? []).filter(({ location }) => !location.file.endsWith("_test.rego"));
-  const entrypoints = found.filter(({ annotations }) => annotations.entrypoint).map(({ path }) => path.slice(1).map(({ value }) => value).join("/"));
+  const found = ((JSON.parse(run.stdout) as { annotations?: Annotation[] }).annotations ?? []).filter(
+    ({ location }) => !location.file.endsWith("_test.rego"),
+  );
+  const entrypoints = found
+    .filter(({ annotations }) => annotations.entrypoint)
+    .map(({ path }) =>
+      path
+        .slice(1)
+        .map(({ value }) => value)
+        .join("/"),
+    );
   const rules = found.filter(({ annotations }) => annotations.custom?.["code"] !== undefined).map(ruleOf);
   rules.sort((a, b) => (a.file === b.file ? a.row - b.row : a.file < b.file ? -1 : 1));
   return { rules, entrypoints: [...new Set(entrypoints)].sort() };
@@ -59,7 +77,10 @@ function ruleOf({ annotations, location, path }: Annotation): Rule {
     message: text(custom["message"]),
     solution: text(custom["solution"]),
     source: text(custom["source"]),
-    package: path.slice(1, -1).map(({ value }) => value).join("."),
+    package: path
+      .slice(1, -1)
+      .map(({ value }) => value)
+      .join("."),
     file: location.file,
     row: location.row,
   };
@@ -87,15 +108,34 @@ export function catalogueOf(rules: readonly Rule[]): Record<string, CatalogueEnt
   const entries = [...byCode].map(([code, sharing]): [string, CatalogueEntry] => {
     const extension = sharing.find((rule) => rule.package.startsWith(EXTENSIONS));
     if (extension && sharing.some((rule) => rule.package !== extension.package)) {
-      throw new Error(`${extension.file}:${extension.row}: the code ${code} of ${extension.rule} is taken; an extension needs codes of its own`);
+      throw new Error(
+        `${extension.file}:${extension.row}: the code ${code} of ${extension.rule} is taken; an extension needs codes of its own`,
+      );
     }
     const words = sharing.find((rule) => rule.package === HOST_PACKAGE) ?? sharing[0]!;
-    const differing = sharing.find((rule) => rule.class !== words.class || (words.package !== HOST_PACKAGE && (rule.message !== words.message || rule.solution !== words.solution)));
-    if (differing) throw new Error(`${differing.file}:${differing.row}: ${differing.rule} shares the code ${code} with ${words.rule}, so class, message and solution must be the same`);
+    const differing = sharing.find(
+      (rule) =>
+        rule.class !== words.class ||
+        (words.package !== HOST_PACKAGE && (rule.message !== words.message || rule.solution !== words.solution)),
+    );
+    if (differing)
+      throw new Error(
+        `${differing.file}:${differing.row}: ${differing.rule} shares the code ${code} with ${words.rule}, so class, message and solution must be the same`,
+      );
     const oneTitle = words.package === HOST_PACKAGE || sharing.every(({ title }) => title === words.title);
     const { class: refusalClass, message, solution, source } = words;
     const title = oneTitle ? words.title : titleOf(code);
-    return [code, { class: refusalClass, title, message, solution, source, rules: [...new Set(sharing.map(({ rule }) => rule))].sort() }];
+    return [
+      code,
+      {
+        class: refusalClass,
+        title,
+        message,
+        solution,
+        source,
+        rules: [...new Set(sharing.map(({ rule }) => rule))].sort(),
+      },
+    ];
   });
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
 }

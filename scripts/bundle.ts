@@ -28,7 +28,17 @@ export async function buildBundleFiles(directory = "policy"): Promise<Map<string
   const work = mkdtempSync(join(tmpdir(), "railgate-bundle-"));
   try {
     const output = join(work, "bundle.tar.gz");
-    const args = ["build", "--target", "wasm", "--capabilities", resolve("policy/capabilities.json"), "--output", output, "--bundle", "."];
+    const args = [
+      "build",
+      "--target",
+      "wasm",
+      "--capabilities",
+      resolve("policy/capabilities.json"),
+      "--output",
+      output,
+      "--bundle",
+      ".",
+    ];
     for (const entrypoint of entrypoints) args.push("--entrypoint", entrypoint);
     for (const pattern of LEFT_OUT) args.push("--ignore", pattern);
     const run = spawnSync(await ensureOpa(), args, { cwd: directory, encoding: "utf8" });
@@ -45,14 +55,25 @@ function withRevision(files: Map<string, Uint8Array>): Map<string, Uint8Array> {
   const hashes = [...files].map(([name, content]) => `${name} ${hashBundleFile(name, content)}\n`).sort();
   const revision = `${version}-${createHash("sha256").update(hashes.join("")).digest("hex").slice(0, REVISION_DIGITS)}`;
   const sorted = [...files].sort(([a], [b]) => (a < b ? -1 : 1));
-  return new Map(sorted.map(([name, content]) => [name, name === ".manifest" ? new TextEncoder().encode(`${JSON.stringify({ ...manifest, revision })}\n`) : content]));
+  return new Map(
+    sorted.map(([name, content]) => [
+      name,
+      name === ".manifest" ? new TextEncoder().encode(`${JSON.stringify({ ...manifest, revision })}\n`) : content,
+    ]),
+  );
 }
 
 /** Names of files that are not the same in both, the signature aside. */
 export function differing(a: ReadonlyMap<string, Uint8Array>, b: ReadonlyMap<string, Uint8Array>): string[] {
   const names = new Set([...a.keys(), ...b.keys()]);
   names.delete(SIGNATURES);
-  return [...names].filter((name) => Buffer.compare(a.get(name) ?? Buffer.alloc(0), b.get(name) ?? Buffer.alloc(0)) !== 0 || a.has(name) !== b.has(name)).sort();
+  return [...names]
+    .filter(
+      (name) =>
+        Buffer.compare(a.get(name) ?? Buffer.alloc(0), b.get(name) ?? Buffer.alloc(0)) !== 0 ||
+        a.has(name) !== b.has(name),
+    )
+    .sort();
 }
 
 /** Signs with a key made for this one bundle. Only its public half leaves this function. */
@@ -66,7 +87,10 @@ async function signOnce(files: Map<string, Uint8Array>): Promise<{ bundle: Uint8
 
 if (import.meta.main) {
   const files = await buildBundleFiles();
-  const committed = existsSync(BUNDLE) && existsSync(KEYS) ? await readBundleFiles(readFileSync(BUNDLE)) : new Map<string, Uint8Array>();
+  const committed =
+    existsSync(BUNDLE) && existsSync(KEYS)
+      ? await readBundleFiles(readFileSync(BUNDLE))
+      : new Map<string, Uint8Array>();
   const changed = differing(files, committed);
   if (changed.length === 0) {
     console.log(`${BUNDLE} is current`);

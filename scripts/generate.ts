@@ -31,7 +31,9 @@ const readJson = (path: string) => JSON.parse(readFileSync(path, "utf8")) as obj
 
 /** The generated files that differ from what they should be, or are missing. */
 export function outdated(files: Map<string, string>): string[] {
-  return [...files].filter(([path, content]) => !existsSync(path) || readFileSync(path, "utf8") !== content).map(([path]) => path);
+  return [...files]
+    .filter(([path, content]) => !existsSync(path) || readFileSync(path, "utf8") !== content)
+    .map(([path]) => path);
 }
 
 if (import.meta.main) {

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadConfig } from "../src/config.ts";
+import { loadConfig } from "../src/node/config/config.ts";
 import { serve, type Served } from "../src/http/server.ts";
 
 /** Sizes at which trees have other shapes: one tile that is not full, a full one, three levels of subtrees in the last. */
@@ -19,7 +19,9 @@ try {
   await run("go", ["build", "-o", auditor, "."], "test/interop");
   const node = await start("node", {});
   await grow(node, 1, 1);
-  const witness = await start("witness", { logs: (await streams(node)).map(({ vkey }) => ({ origin: vkey.slice(0, vkey.indexOf("+")), vkey })) });
+  const witness = await start("witness", {
+    logs: (await streams(node)).map(({ vkey }) => ({ origin: vkey.slice(0, vkey.indexOf("+")), vkey })),
+  });
   let made = 1;
   for (const count of GROWTH) {
     await grow(node, count, (made += count));
@@ -46,12 +48,21 @@ async function start(name: string, witness: object): Promise<Served> {
 
 /** Decides so many admissions for each tenant, and waits for a checkpoint over all that the first one then has. */
 async function grow({ url, node }: Served, count: number, size: number): Promise<void> {
-  const example = JSON.parse(readFileSync(new URL("../examples/requests/container-low-risk.json", import.meta.url), "utf8")) as { workload: object };
+  const example = JSON.parse(
+    readFileSync(new URL("../examples/requests/container-low-risk.json", import.meta.url), "utf8"),
+  ) as { workload: object };
   for (const tenant_id of TENANTS) {
-    const items = Array.from({ length: count }, (_, i) => ({ ...example, workload: { ...example.workload, tenant_id, workload_id: `w${size}-${i}` } }));
+    const items = Array.from({ length: count }, (_, i) => ({
+      ...example,
+      workload: { ...example.workload, tenant_id, workload_id: `w${size}-${i}` },
+    }));
     for (let at = 0; at < count; at += BATCH_MAX) {
       const body = JSON.stringify({ items: items.slice(at, at + BATCH_MAX) });
-      const answer = await fetch(`${url}/v1/admissions/batch`, { method: "POST", headers: { "content-type": "application/json" }, body });
+      const answer = await fetch(`${url}/v1/admissions/batch`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body,
+      });
       if (answer.status !== 200) throw new Error(`admissions: ${answer.status} ${await answer.text()}`);
     }
     await node.log.checkpoint(`${tenant_id}/node`, size);
@@ -65,9 +76,14 @@ async function streams({ url }: Served): Promise<{ vkey: string }[]> {
 
 /** Not synchronous, since what it asks is this process. */
 async function run(command: string, args: string[], cwd = "."): Promise<void> {
-  const child = spawn(command, args, { cwd: join(import.meta.dirname, "..", cwd), stdio: ["ignore", "inherit", "inherit"] });
+  const child = spawn(command, args, {
+    cwd: join(import.meta.dirname, "..", cwd),
+    stdio: ["ignore", "inherit", "inherit"],
+  });
   const status = await new Promise<number | string | null>((resolve, reject) => {
-    child.on("error", (error: NodeJS.ErrnoException) => reject(new Error(`${command} cannot be run (${error.code}); this check needs Go ≥ 1.26: https://go.dev/dl`)));
+    child.on("error", (error: NodeJS.ErrnoException) =>
+      reject(new Error(`${command} cannot be run (${error.code}); this check needs Go ≥ 1.26: https://go.dev/dl`)),
+    );
     child.on("close", (code, signal) => resolve(code ?? signal));
   });
   if (status !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${status}`);

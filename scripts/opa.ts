@@ -40,15 +40,19 @@ export async function ensureOpa(log: (line: string) => void = (line) => console.
     tried.push(`${install.name}: ${problem}`);
   }
   throw new Error(
-    [`The OPA command line ${OPA_VERSION} could not be had:`, ...tried.map((line) => `  ${line}`),
-      `Install it, put it on PATH or name it in $OPA, or install Go ≥ 1.26 so that it can be built.`].join("\n"),
+    [
+      `The OPA command line ${OPA_VERSION} could not be had:`,
+      ...tried.map((line) => `  ${line}`),
+      `Install it, put it on PATH or name it in $OPA, or install Go ≥ 1.26 so that it can be built.`,
+    ].join("\n"),
   );
 }
 
 function problemWith(path: string): string | undefined {
   const run = spawnSync(path, ["version"], { encoding: "utf8" });
   if (run.status !== 0) return `does not run (${run.error?.message ?? `exit ${run.status}`})`;
-  if (!run.stdout.includes(`Version: ${OPA_VERSION}\n`)) return `is ${/Version: (\S+)/.exec(run.stdout)?.[1]}, not ${OPA_VERSION}`;
+  if (!run.stdout.includes(`Version: ${OPA_VERSION}\n`))
+    return `is ${/Version: (\S+)/.exec(run.stdout)?.[1]}, not ${OPA_VERSION}`;
   if (!run.stdout.includes("WebAssembly: available")) return "was built without WebAssembly (-tags opa_wasm)";
   return undefined;
 }

@@ -63,6 +63,8 @@ function uncovered({ output }: Run): Run {
   } catch {
     return { ok: false, output };
   }
-  const lines = Object.entries(report.files).flatMap(([file, { not_covered }]) => (not_covered ?? []).map(({ start }) => `${file}:${start.row} is not covered`));
+  const lines = Object.entries(report.files).flatMap(([file, { not_covered }]) =>
+    (not_covered ?? []).map(({ start }) => `${file}:${start.row} is not covered`),
+  );
   return { ok: lines.length === 0 && report.coverage >= COVERAGE_PERCENT_MIN, output: lines.join("\n") };
 }

@@ -26,13 +26,17 @@ export function rulesDoc(rules: readonly Rule[], settings: object): string {
     const ordered = within.toSorted((a, b) => (a.rule < b.rule ? -1 : a.rule > b.rule ? 1 : a.row - b.row));
     return [`## ${heading}`, intro, ...ordered.map((rule) => ruleSection(rule, settings))];
   });
-  return [
-    "<!-- Every rule of the law. Written by `npm run generate` from the METADATA in policy/: change it there. -->",
-    "# Rules",
-    "Each rule refuses on its own, and every rule that refuses is reported. Settings are in `policy/railgate/settings/data.json`; how to change them is in [policy.md](policy.md).",
-    ...sections,
-    "",
-  ].join("\n\n").trimEnd() + "\n";
+  return (
+    [
+      "<!-- Every rule of the law. Written by `npm run generate` from the METADATA in policy/: change it there. -->",
+      "# Rules",
+      "Each rule refuses on its own, and every rule that refuses is reported. Settings are in `policy/railgate/settings/data.json`; how to change them is in [policy.md](policy.md).",
+      ...sections,
+      "",
+    ]
+      .join("\n\n")
+      .trimEnd() + "\n"
+  );
 }
 
 function ruleSection(rule: Rule, settings: object): string {
@@ -58,7 +62,11 @@ function settingsNamed(text: string): string[] {
 function settingLine(path: string, settings: object): string {
   let value: unknown = { settings };
   for (const member of path.split(".")) value = (value as Record<string, unknown> | undefined)?.[member];
-  if (value === undefined) throw new Error(`a rule's text names ${path}, which is not in policy/railgate/settings/data.json`);
-  const listed = typeof value === "object" && value !== null && Object.values(value).every((item) => item === true) ? Object.keys(value).join(", ") : JSON.stringify(value);
+  if (value === undefined)
+    throw new Error(`a rule's text names ${path}, which is not in policy/railgate/settings/data.json`);
+  const listed =
+    typeof value === "object" && value !== null && Object.values(value).every((item) => item === true)
+      ? Object.keys(value).join(", ")
+      : JSON.stringify(value);
   return listed.length > 160 || listed === "" ? `\`${path}\`` : `\`${path}\` = ${listed}`;
 }

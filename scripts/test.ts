@@ -19,7 +19,11 @@ async function typecheck(): Promise<Count> {
 async function ava(): Promise<Count> {
   const { status, output } = await run("ava", []);
   const count = (what: string) => Number(new RegExp(`^\\s*(\\d+) ${what}`, "m").exec(output)?.[1] ?? 0);
-  const failed = count("tests? failed") + count("uncaught exceptions?") + count("unhandled rejections?") + count("test files? (?:was|were) not run");
+  const failed =
+    count("tests? failed") +
+    count("uncaught exceptions?") +
+    count("unhandled rejections?") +
+    count("test files? (?:was|were) not run");
   // Its summary leaves out what passed when something failed.
   const passed = output.match(/^\s*✔ /gm)?.length ?? 0;
   return { passed, failed: status === 0 ? failed : Math.max(failed, 1) };

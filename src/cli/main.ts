@@ -5,19 +5,19 @@ import module from "node:module";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
-import { EXIT } from "./command.ts";
-import { completionCommand } from "./completion.ts";
-import { decideCommand } from "./decide.ts";
-import { doctorCommand } from "./doctor.ts";
-import { eraseCommand } from "./erase.ts";
-import { eventsCommand } from "./events.ts";
-import { exportCommand } from "./export.ts";
-import { keysCommand } from "./keys.ts";
-import { meshCommand } from "./mesh.ts";
-import { replayCommand } from "./replay.ts";
-import { serveCommand } from "./serve.ts";
-import { verifyCommand } from "./verify.ts";
-import { lifecycleCommand, workloadsCommand } from "./workloads.ts";
+import { EXIT } from "./io/command.ts";
+import { completionCommand } from "./commands/completion.ts";
+import { decideCommand } from "./commands/decide.ts";
+import { doctorCommand } from "./commands/doctor.ts";
+import { eraseCommand } from "./commands/erase.ts";
+import { eventsCommand } from "./commands/events.ts";
+import { exportCommand } from "./commands/export.ts";
+import { keysCommand } from "./commands/keys.ts";
+import { meshCommand } from "./commands/mesh.ts";
+import { replayCommand } from "./commands/replay.ts";
+import { serveCommand } from "./commands/serve.ts";
+import { verifyCommand } from "./commands/verify.ts";
+import { lifecycleCommand, workloadsCommand } from "./commands/workloads.ts";
 
 const EXIT_CODES = `
 Exit codes: 0 done or admitted, 1 refused or failed verification, 2 used wrongly, 3 cannot run.
@@ -27,7 +27,9 @@ Settings come from opa.yaml, then RAILGATE_… variables, then flags: docs/confi
 module.enableCompileCache?.(join(homedir(), ".cache", "railgate", "compiled"));
 
 function program(): Command {
-  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
   const railgate = new Command("railgate")
     .description("Decides whether a workload may run, in which envelope and on which rail, and proves every decision.")
     .version(version, "-V, --version", "say which version this is")
@@ -36,8 +38,20 @@ function program(): Command {
     .showSuggestionAfterError()
     .addHelpText("after", EXIT_CODES);
   for (const make of [
-    serveCommand, decideCommand, workloadsCommand, lifecycleCommand, meshCommand, eventsCommand, exportCommand, verifyCommand, replayCommand, keysCommand, eraseCommand, doctorCommand,
-  ]) railgate.addCommand(make());
+    serveCommand,
+    decideCommand,
+    workloadsCommand,
+    lifecycleCommand,
+    meshCommand,
+    eventsCommand,
+    exportCommand,
+    verifyCommand,
+    replayCommand,
+    keysCommand,
+    eraseCommand,
+    doctorCommand,
+  ])
+    railgate.addCommand(make());
   railgate.addCommand(completionCommand(railgate));
   return withoutExit(railgate);
 }
@@ -58,8 +72,10 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 
 /** Whatever nobody foresaw is one line too, and never an admission. */
 async function failUnforeseen(error: unknown): Promise<never> {
-  const { debugWanted } = await import("../config.ts");
-  process.stderr.write(`railgate: ${error instanceof Error ? error.message : String(error)} (RAILGATE_LOG_LEVEL=debug shows where)\n`);
+  const { debugWanted } = await import("../node/config/config.ts");
+  process.stderr.write(
+    `railgate: ${error instanceof Error ? error.message : String(error)} (RAILGATE_LOG_LEVEL=debug shows where)\n`,
+  );
   if (debugWanted() && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   process.exit(EXIT.cannotRun);
 }
@@ -71,7 +87,9 @@ const NODE_MAJOR_MIN = 24;
 
 try {
   if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
-    throw new Error(`this is Node.js ${process.versions.node}, and Railgate needs ${NODE_MAJOR_MIN} or newer; in a checkout, npm scripts bring their own`);
+    throw new Error(
+      `this is Node.js ${process.versions.node}, and Railgate needs ${NODE_MAJOR_MIN} or newer; in a checkout, npm scripts bring their own`,
+    );
   }
   await program().parseAsync();
 } catch (error) {

@@ -67,7 +67,18 @@ export class RefusedError extends RailgateError {
   /** The signed record, a compact JWS. */
   readonly receipt: string;
 
-  constructor(message: string, refused: { code: string; status: number; title: string; solution: string; pointer: string; event: EvidenceEvent; receipt: string }) {
+  constructor(
+    message: string,
+    refused: {
+      code: string;
+      status: number;
+      title: string;
+      solution: string;
+      pointer: string;
+      event: EvidenceEvent;
+      receipt: string;
+    },
+  ) {
     super(message);
     this.code = refused.code;
     this.status = refused.status;

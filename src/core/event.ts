@@ -35,8 +35,19 @@ export function chainId(tenantId: string, nodeId: string): string {
 export function linkEvent(draft: EventDraft, chain_id: string, head: Head): { text: string; head: Head } {
   const { actor, authority_snapshot_id, correlation_id, details, ...rest } = draft;
   // Members sort by name, so `event_hash` stands between these two halves, and each is serialised once.
-  const before = canonicalJson({ actor, authority_snapshot_id, chain_id, correlation_id, ...(details && { details }) }).slice(0, -1);
-  const after = canonicalJson({ ...rest, hash_profile_id: HASH_PROFILE, prev_hash: head.hash, sequence: head.size }).slice(1);
+  const before = canonicalJson({
+    actor,
+    authority_snapshot_id,
+    chain_id,
+    correlation_id,
+    ...(details && { details }),
+  }).slice(0, -1);
+  const after = canonicalJson({
+    ...rest,
+    hash_profile_id: HASH_PROFILE,
+    prev_hash: head.hash,
+    sequence: head.size,
+  }).slice(1);
   const eventHash = digestOf(`${before},${after}`);
   return { text: `${before},"event_hash":"${eventHash}",${after}`, head: { size: head.size + 1, hash: eventHash } };
 }

@@ -81,7 +81,9 @@ function artifacts({ workload: { envelope } }: AdmissionRequest): Artifact[] {
 }
 
 function envelopeKind(envelope: AdmissionRequest["workload"]["envelope"]): string | undefined {
-  return typeof envelope === "object" && Object.hasOwn(envelope, "kind") ? (envelope as EnvelopeWithProfile).kind : undefined;
+  return typeof envelope === "object" && Object.hasOwn(envelope, "kind")
+    ? (envelope as EnvelopeWithProfile).kind
+    : undefined;
 }
 
 function reattestation({ workload: { envelope } }: AdmissionRequest, nowMs: number): Facts["reattestation"] {
@@ -95,7 +97,10 @@ function reattestation({ workload: { envelope } }: AdmissionRequest, nowMs: numb
  * What a verifier's report says, or null where there is none. A nonce ties it to the request, so one that differs from
  * `expectedNonce` rejects it (TEE-02).
  */
-export function reportFact(attestation: AttestationRequest | undefined, expectedNonce: string | undefined): AttestationFact | null {
+export function reportFact(
+  attestation: AttestationRequest | undefined,
+  expectedNonce: string | undefined,
+): AttestationFact | null {
   if (attestation === undefined || "token" in attestation) return null;
   const { report_ref, platform_type, result, measured_at, nonce } = attestation;
   const matches = nonce === undefined || nonce === expectedNonce;

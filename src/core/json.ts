@@ -46,7 +46,8 @@ export function parseStrict(bytes: Uint8Array, limits: JsonLimits = {}): unknown
   return value;
 }
 
-const refused = (status: 400 | 413, message: string): RequestError => new RequestError(status, [{ pointer: "", message }]);
+const refused = (status: 400 | 413, message: string): RequestError =>
+  new RequestError(status, [{ pointer: "", message }]);
 
 function decode(bytes: Uint8Array): string {
   try {
@@ -151,7 +152,8 @@ function writeArray(items: unknown[], depth: number): string {
 
 function writeObject(value: Record<string, unknown>, depth: number): string {
   const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) throw new TypeError("no canonical JSON for a class instance");
+  if (prototype !== Object.prototype && prototype !== null)
+    throw new TypeError("no canonical JSON for a class instance");
   const names = sorted(Object.keys(value));
   let text = "{";
   for (let at = 0; at < names.length; at++) {

@@ -20,7 +20,11 @@ export interface ConsistencyClaim {
 }
 
 /** Whether the proof proves the claim (RFC 9162 §2.1.3.2). Never throws, whatever the proof. */
-export function verifyInclusion(hasher: TreeHasher, { leafHash, index, size, root }: InclusionClaim, proof: readonly Uint8Array[]): boolean {
+export function verifyInclusion(
+  hasher: TreeHasher,
+  { leafHash, index, size, root }: InclusionClaim,
+  proof: readonly Uint8Array[],
+): boolean {
   if (!areHashes([leafHash, root, ...proof]) || !isSize(size) || !isSize(index) || index >= size) return false;
   let place = index;
   let last = size - 1;
@@ -39,9 +43,17 @@ export function verifyInclusion(hasher: TreeHasher, { leafHash, index, size, roo
 }
 
 /** Whether the proof proves the claim (RFC 9162 §2.1.4.2; an empty tree is the beginning of any). Never throws. */
-export function verifyConsistency(hasher: TreeHasher, { from, to }: ConsistencyClaim, proof: readonly Uint8Array[]): boolean {
-  if (!areHashes([from.root, to.root, ...proof]) || !isSize(from.size) || !isSize(to.size) || from.size > to.size) return false;
-  if (from.size === 0) return proof.length === 0 && equalBytes(from.root, hasher.empty) && (to.size > 0 || equalBytes(to.root, hasher.empty));
+export function verifyConsistency(
+  hasher: TreeHasher,
+  { from, to }: ConsistencyClaim,
+  proof: readonly Uint8Array[],
+): boolean {
+  if (!areHashes([from.root, to.root, ...proof]) || !isSize(from.size) || !isSize(to.size) || from.size > to.size)
+    return false;
+  if (from.size === 0)
+    return (
+      proof.length === 0 && equalBytes(from.root, hasher.empty) && (to.size > 0 || equalBytes(to.root, hasher.empty))
+    );
   if (from.size === to.size) return proof.length === 0 && equalBytes(from.root, to.root);
   const roots = provenRoots(hasher, from, to.size, proof);
   return roots !== undefined && equalBytes(roots.from, from.root) && equalBytes(roots.to, to.root);
@@ -53,7 +65,10 @@ export function verifyConsistency(hasher: TreeHasher, { from, to }: ConsistencyC
  * the proof's hashes are bound by the larger root.
  */
 export function provenRoots(
-  hasher: TreeHasher, from: { readonly size: number; readonly root: Uint8Array }, toSize: number, proof: readonly Uint8Array[],
+  hasher: TreeHasher,
+  from: { readonly size: number; readonly root: Uint8Array },
+  toSize: number,
+  proof: readonly Uint8Array[],
 ): { from: Uint8Array; to: Uint8Array } | undefined {
   if (from.size === 0 || from.size >= toSize) return undefined;
   // A tree that is one perfect subtree is not in the proof, since the verifier has its root.
@@ -86,4 +101,5 @@ export function isPowerOfTwo(size: number): boolean {
 
 const half = (value: number): number => Math.floor(value / 2);
 const isSize = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
-const areHashes = (hashes: readonly Uint8Array[]): boolean => hashes.length <= PROOF_LENGTH_MAX + 3 && hashes.every((hash) => hash.length === HASH_BYTES);
+const areHashes = (hashes: readonly Uint8Array[]): boolean =>
+  hashes.length <= PROOF_LENGTH_MAX + 3 && hashes.every((hash) => hash.length === HASH_BYTES);

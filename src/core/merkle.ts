@@ -43,7 +43,12 @@ export const EMPTY_FRONTIER: Frontier = { size: 0, roots: [] };
  * Appends one leaf hash; amortised one node hash.
  * @param perfect called with each subtree that became whole with this leaf, smallest first: its level and hash.
  */
-export function appendLeaf(hasher: TreeHasher, frontier: Frontier, leaf: Uint8Array, perfect?: (level: number, hash: Uint8Array) => void): Frontier {
+export function appendLeaf(
+  hasher: TreeHasher,
+  frontier: Frontier,
+  leaf: Uint8Array,
+  perfect?: (level: number, hash: Uint8Array) => void,
+): Frontier {
   const roots = [...frontier.roots];
   let hash = leaf;
   // As many subtrees close as the size has ones at its end.
@@ -139,7 +144,9 @@ export function rootAt(hasher: TreeHasher, read: NodeReader, size: number): Uint
 
 /** MTH(D[begin:end]) where `begin` is where a split of the tree put it. */
 function rangeHash(hasher: TreeHasher, read: NodeReader, begin: number, end: number): Uint8Array {
-  return perfectSubtrees(begin, end).map(([level, index]) => read(level, index)).reduceRight((right, left) => hasher.node(left, right));
+  return perfectSubtrees(begin, end)
+    .map(([level, index]) => read(level, index))
+    .reduceRight((right, left) => hasher.node(left, right));
 }
 
 /** The perfect subtrees of [begin, end), left to right: level and index of each. */

@@ -4,7 +4,13 @@
 import { must } from "./invariant.ts";
 import { type Level, LEVELS, REFUSAL_CLASSES } from "./schema/base.ts";
 import type { RefusalClass } from "./schema/decision.ts";
-import type { ElevationPolicy, Mesh as WireMesh, MeshPlacement as Placement, Rail, RailState as RailCounters } from "./schema/mesh.ts";
+import type {
+  ElevationPolicy,
+  Mesh as WireMesh,
+  MeshPlacement as Placement,
+  Rail,
+  RailState as RailCounters,
+} from "./schema/mesh.ts";
 import { get, set, type Tree, treeOf, values, without } from "./tree.ts";
 
 /** One tenant's mesh. Immutable; a step shares all that it does not change. */
@@ -26,8 +32,19 @@ export interface Departed {
 /** What the law is asked, `input.request`. The rails of a reload are whatever the caller sent; the law judges them. */
 export type MeshCommand =
   | { readonly command: "reload"; readonly mesh_id: string; readonly rails: readonly unknown[] }
-  | { readonly command: "place"; readonly mesh_id: string; readonly workload_id: string; readonly rail_id: string; readonly policy: ElevationPolicy }
-  | { readonly command: "elevate"; readonly mesh_id: string; readonly workload_id: string; readonly target_rail_id: string }
+  | {
+      readonly command: "place";
+      readonly mesh_id: string;
+      readonly workload_id: string;
+      readonly rail_id: string;
+      readonly policy: ElevationPolicy;
+    }
+  | {
+      readonly command: "elevate";
+      readonly mesh_id: string;
+      readonly workload_id: string;
+      readonly target_rail_id: string;
+    }
   | { readonly command: "remove"; readonly mesh_id: string; readonly workload_id: string };
 
 /** What the workload's admission says of it; `meshAdmission` in workload.ts takes it from the live state. */
@@ -196,7 +213,12 @@ function occupiedRails(mesh: Mesh): ReloadFacts["occupied"] {
   const leastBudgets = leastPreservedBudgets(mesh);
   return [...values(mesh.rails)]
     .filter((rail) => rail.active_count > 0)
-    .map(({ rail_id, level, active_count }) => ({ rail_id, level, active_count, least_budget_us: leastBudgets.get(rail_id) ?? null }));
+    .map(({ rail_id, level, active_count }) => ({
+      rail_id,
+      level,
+      active_count,
+      least_budget_us: leastBudgets.get(rail_id) ?? null,
+    }));
 }
 
 function leastPreservedBudgets(mesh: Mesh): Map<string, number> {
@@ -220,14 +242,21 @@ export function recogniseMesh(output: unknown, command: MeshCommand["command"]):
     return decision.error_code === null && decision.mesh_event === ACCEPTED_EVENT[command] ? decision : undefined;
   }
   const explained =
-    typeof decision.error_code === "string" && typeof decision.rule === "string" && typeof decision.pointer === "string" &&
+    typeof decision.error_code === "string" &&
+    typeof decision.rule === "string" &&
+    typeof decision.pointer === "string" &&
     REFUSAL_CLASSES.includes(decision.class as RefusalClass) &&
     (decision.mesh_event === null || ["MESH_003", "MESH_004", "MESH_007"].includes(decision.mesh_event));
   return decision.outcome === "refused" && explained ? decision : undefined;
 }
 
 /** The `details` of the event that records a decision on a command; `mesh` is the state that was decided on. */
-export function meshDetails(mesh: Mesh | null, command: MeshCommand, decision: MeshDecision, traceId?: string): MeshDetails {
+export function meshDetails(
+  mesh: Mesh | null,
+  command: MeshCommand,
+  decision: MeshDecision,
+  traceId?: string,
+): MeshDetails {
   const accepted = decision.outcome === "accepted";
   return {
     mesh_id: command.mesh_id,
@@ -240,10 +269,13 @@ export function meshDetails(mesh: Mesh | null, command: MeshCommand, decision: M
 }
 
 function commandDetails(mesh: Mesh | null, command: MeshCommand, accepted: boolean) {
-  const railId = () => (mesh && get(mesh.placements, command.command === "reload" ? "" : command.workload_id)?.rail_id) ?? null;
+  const railId = () =>
+    (mesh && get(mesh.placements, command.command === "reload" ? "" : command.workload_id)?.rail_id) ?? null;
   switch (command.command) {
     case "reload":
-      return accepted ? { topology: { rails: [...values(treeOf(command.rails as readonly Rail[], (rail) => rail.rail_id))] } } : {};
+      return accepted
+        ? { topology: { rails: [...values(treeOf(command.rails as readonly Rail[], (rail) => rail.rail_id))] } }
+        : {};
     case "place":
       return { workload_id: command.workload_id, rail_id: command.rail_id, policy: command.policy };
     case "elevate":
@@ -264,9 +296,10 @@ export type MeshPart =
 export function meshChanges(before: Mesh | null, after: Mesh, event: MeshEvent): MeshPart[] {
   if (before === after) return [];
   const named = (event.details ?? {}) as Partial<PlaceDetails & ElevateDetails & RemoveDetails>;
-  const rails = event.event_type === MESH_EVENT_TYPES.reload
-    ? new Set([...values(before?.rails ?? null), ...values(after.rails)].map((rail) => rail.rail_id))
-    : new Set([named.rail_id, named.from_rail_id, named.to_rail_id].filter((id) => typeof id === "string"));
+  const rails =
+    event.event_type === MESH_EVENT_TYPES.reload
+      ? new Set([...values(before?.rails ?? null), ...values(after.rails)].map((rail) => rail.rail_id))
+      : new Set([named.rail_id, named.from_rail_id, named.to_rail_id].filter((id) => typeof id === "string"));
   const workloads = named.workload_id === undefined ? [] : [named.workload_id];
   return [
     { part: "mesh", key: "", value: { mesh_id: after.mesh_id, revision: after.revision } },
@@ -301,8 +334,16 @@ export function step(mesh: Mesh | null, event: MeshEvent): Mesh | null {
   if (event.outcome !== "accepted") return mesh;
   const details = (event.details ?? {}) as MeshDetails;
   must("INV-MESH-FAIL-CLOSED", typeof details.mesh_id === "string", "the event names no mesh");
-  must("INV-MESH-DETERMINISTIC-TOPOLOGY", mesh === null || mesh.mesh_id === details.mesh_id, "the event is another mesh's");
-  must("INV-MESH-DETERMINISTIC-TOPOLOGY", details.revision === (mesh?.revision ?? 0) + 1, "a command is missing or comes twice");
+  must(
+    "INV-MESH-DETERMINISTIC-TOPOLOGY",
+    mesh === null || mesh.mesh_id === details.mesh_id,
+    "the event is another mesh's",
+  );
+  must(
+    "INV-MESH-DETERMINISTIC-TOPOLOGY",
+    details.revision === (mesh?.revision ?? 0) + 1,
+    "a command is missing or comes twice",
+  );
   if (event.event_type === MESH_EVENT_TYPES.reload) return reload(mesh, details as ReloadDetails, details.mesh_id);
   must("INV-MESH-FAIL-CLOSED", mesh !== null, "the mesh was never defined");
   const next = { ...mesh, revision: mesh.revision + 1 };
@@ -325,25 +366,59 @@ function place(mesh: Mesh, details: PlaceDetails, at: string): Pick<Mesh, "rails
   must("INV-MESH-FAIL-CLOSED", get(mesh.placements, workload_id) === undefined, `${workload_id} is placed already`);
   const rail = railOf(mesh, details.rail_id);
   const departed = get(mesh.departed, workload_id);
-  must("INV-MESH-MONOTONIC-ELEVATION", !departed || rankOf(rail.level) >= rankOf(departed.level), `${workload_id} would come back weaker`);
+  must(
+    "INV-MESH-MONOTONIC-ELEVATION",
+    !departed || rankOf(rail.level) >= rankOf(departed.level),
+    `${workload_id} would come back weaker`,
+  );
   mustFit(policy, rail);
   const { rail_id, level } = rail;
   return {
     rails: set(mesh.rails, rail_id, counted(rail, "total_placed", +1)),
-    placements: set(mesh.placements, workload_id, { workload_id, rail_id, level, policy, placed_at: at, elevations: [] }),
+    placements: set(mesh.placements, workload_id, {
+      workload_id,
+      rail_id,
+      level,
+      policy,
+      placed_at: at,
+      elevations: [],
+    }),
     departed: departed ? without(mesh.departed, workload_id) : mesh.departed,
   };
 }
 
 function elevate(mesh: Mesh, details: ElevateDetails, at: string): Pick<Mesh, "rails" | "placements"> {
   const placement = placementOf(mesh, details.workload_id);
-  must("INV-MESH-DETERMINISTIC-TOPOLOGY", placement.rail_id === details.from_rail_id, `${placement.workload_id} is on another rail`);
+  must(
+    "INV-MESH-DETERMINISTIC-TOPOLOGY",
+    placement.rail_id === details.from_rail_id,
+    `${placement.workload_id} is on another rail`,
+  );
   const [from, to] = [railOf(mesh, placement.rail_id), railOf(mesh, details.to_rail_id)];
-  must("INV-MESH-MONOTONIC-ELEVATION", rankOf(to.level) > rankOf(placement.level), `${placement.workload_id} would not move up`);
+  must(
+    "INV-MESH-MONOTONIC-ELEVATION",
+    rankOf(to.level) > rankOf(placement.level),
+    `${placement.workload_id} would not move up`,
+  );
   mustFit(placement.policy, to);
-  const elevation = { from_rail_id: from.rail_id, from_level: placement.level, to_rail_id: to.rail_id, to_level: to.level, at };
-  const moved: Placement = { ...placement, rail_id: to.rail_id, level: to.level, elevations: [...placement.elevations, elevation] };
-  must("INV-MESH-POLICY-CONTINUITY", moved.policy === placement.policy, `${placement.workload_id} would lose its policy`);
+  const elevation = {
+    from_rail_id: from.rail_id,
+    from_level: placement.level,
+    to_rail_id: to.rail_id,
+    to_level: to.level,
+    at,
+  };
+  const moved: Placement = {
+    ...placement,
+    rail_id: to.rail_id,
+    level: to.level,
+    elevations: [...placement.elevations, elevation],
+  };
+  must(
+    "INV-MESH-POLICY-CONTINUITY",
+    moved.policy === placement.policy,
+    `${placement.workload_id} would lose its policy`,
+  );
   const left = set(mesh.rails, from.rail_id, counted(from, "total_elevated_out", -1));
   return {
     rails: set(left, to.rail_id, counted(to, "total_elevated_in", +1)),
@@ -363,10 +438,19 @@ function remove(mesh: Mesh, details: RemoveDetails): Pick<Mesh, "rails" | "place
 
 function reload(mesh: Mesh | null, details: ReloadDetails, meshId: string): Mesh {
   const offered = details.topology?.rails;
-  must("INV-MESH-FAIL-CLOSED", Array.isArray(offered) && offered.length > 0 && offered.every(isRail), "the topology is no list of rails");
+  must(
+    "INV-MESH-FAIL-CLOSED",
+    Array.isArray(offered) && offered.length > 0 && offered.every(isRail),
+    "the topology is no list of rails",
+  );
   const rails = treeOf(
     offered.map(({ rail_id, level, latency_overhead_us, capacity }) => ({
-      ...NOTHING_COUNTED, ...countersOf(mesh, rail_id), rail_id, level, latency_overhead_us, capacity,
+      ...NOTHING_COUNTED,
+      ...countersOf(mesh, rail_id),
+      rail_id,
+      level,
+      latency_overhead_us,
+      capacity,
     })),
     (rail) => rail.rail_id,
   );
@@ -374,10 +458,20 @@ function reload(mesh: Mesh | null, details: ReloadDetails, meshId: string): Mesh
   for (const rail of values(rails)) mustReconcile(rail);
   for (const { workload_id, rail_id, level, policy } of values(mesh?.placements ?? null)) {
     const rail = get(rails, rail_id);
-    must("INV-MESH-MONOTONIC-ELEVATION", rail !== undefined && rail.level === level, `the rail of ${workload_id} would be dropped or change its level`);
+    must(
+      "INV-MESH-MONOTONIC-ELEVATION",
+      rail !== undefined && rail.level === level,
+      `the rail of ${workload_id} would be dropped or change its level`,
+    );
     mustFit(policy, rail);
   }
-  return { mesh_id: meshId, revision: (mesh?.revision ?? 0) + 1, rails, placements: mesh?.placements ?? null, departed: mesh?.departed ?? null };
+  return {
+    mesh_id: meshId,
+    revision: (mesh?.revision ?? 0) + 1,
+    rails,
+    placements: mesh?.placements ?? null,
+    departed: mesh?.departed ?? null,
+  };
 }
 
 function countersOf(mesh: Mesh | null, railId: string): RailCounters | undefined {
@@ -387,7 +481,11 @@ function countersOf(mesh: Mesh | null, railId: string): RailCounters | undefined
   return { active_count, total_placed, total_elevated_in, total_elevated_out, total_removed };
 }
 
-function counted(rail: Rail & RailCounters, total: Exclude<keyof RailCounters, "active_count">, active: 1 | -1): Rail & RailCounters {
+function counted(
+  rail: Rail & RailCounters,
+  total: Exclude<keyof RailCounters, "active_count">,
+  active: 1 | -1,
+): Rail & RailCounters {
   const next = { ...rail, [total]: rail[total] + 1, active_count: rail.active_count + active };
   mustReconcile(next);
   return next;
@@ -397,7 +495,11 @@ function mustReconcile(rail: Rail & RailCounters): void {
   const { rail_id, active_count } = rail;
   const reconciled = rail.total_placed + rail.total_elevated_in - rail.total_elevated_out - rail.total_removed;
   must("INV-MESH-ATOMIC-TRANSITION", active_count === reconciled, `the counters of rail ${rail_id} do not reconcile`);
-  must("INV-MESH-ATOMIC-TRANSITION", active_count >= 0 && active_count <= rail.capacity, `rail ${rail_id} would be over its capacity`);
+  must(
+    "INV-MESH-ATOMIC-TRANSITION",
+    active_count >= 0 && active_count <= rail.capacity,
+    `rail ${rail_id} would be over its capacity`,
+  );
 }
 
 function mustFit(policy: ElevationPolicy, rail: Rail): void {
@@ -423,15 +525,21 @@ function rankOf(level: Level): number {
 
 function isRail(rail: Rail | null | undefined): boolean {
   return (
-    typeof rail?.rail_id === "string" && rail.rail_id !== "" && LEVELS.includes(rail.level) &&
-    isCount(rail.latency_overhead_us) && isCount(rail.capacity) && rail.capacity >= 1
+    typeof rail?.rail_id === "string" &&
+    rail.rail_id !== "" &&
+    LEVELS.includes(rail.level) &&
+    isCount(rail.latency_overhead_us) &&
+    isCount(rail.capacity) &&
+    rail.capacity >= 1
   );
 }
 
 function isPolicy(policy: ElevationPolicy | null | undefined): boolean {
   return (
-    typeof policy?.elevation_allowed === "boolean" && LEVELS.includes(policy.max_target_level) &&
-    typeof policy.preserve_latency_budget === "boolean" && isCount(policy.latency_budget_us)
+    typeof policy?.elevation_allowed === "boolean" &&
+    LEVELS.includes(policy.max_target_level) &&
+    typeof policy.preserve_latency_budget === "boolean" &&
+    isCount(policy.latency_budget_us)
   );
 }
 
@@ -449,15 +557,32 @@ export function wireMesh(mesh: Mesh): WireMesh {
     mesh_id: mesh.mesh_id,
     revision: mesh.revision,
     topology: {
-      rails: rails.map(({ rail_id, level, latency_overhead_us, capacity }) => ({ rail_id, level, latency_overhead_us, capacity })),
+      rails: rails.map(({ rail_id, level, latency_overhead_us, capacity }) => ({
+        rail_id,
+        level,
+        latency_overhead_us,
+        capacity,
+      })),
     },
-    rail_states: dictionary(rails, (rail) => rail.rail_id, (rail) => countersOf(mesh, rail.rail_id)!),
-    placements: dictionary(values(mesh.placements), (placement) => placement.workload_id, (placement) => placement),
+    rail_states: dictionary(
+      rails,
+      (rail) => rail.rail_id,
+      (rail) => countersOf(mesh, rail.rail_id)!,
+    ),
+    placements: dictionary(
+      values(mesh.placements),
+      (placement) => placement.workload_id,
+      (placement) => placement,
+    ),
   };
 }
 
 /** Without a prototype, so that a rail may be called `__proto__`. */
-function dictionary<T, V>(items: Iterable<T>, keyOf: (item: T) => string, valueOf: (item: T) => V): { [key: string]: V } {
+function dictionary<T, V>(
+  items: Iterable<T>,
+  keyOf: (item: T) => string,
+  valueOf: (item: T) => V,
+): { [key: string]: V } {
   const result: { [key: string]: V } = Object.create(null);
   for (const item of items) result[keyOf(item)] = valueOf(item);
   return result;

@@ -44,7 +44,11 @@ export interface VerifiedSignature {
 }
 
 /** Checks an Ed25519 signature; brought by the caller, since browsers do it asynchronously. */
-export type Ed25519Verify = (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array) => boolean | Promise<boolean>;
+export type Ed25519Verify = (
+  publicKey: Uint8Array,
+  message: Uint8Array,
+  signature: Uint8Array,
+) => boolean | Promise<boolean>;
 /** Makes one. */
 export type Ed25519Sign = (message: Uint8Array) => Uint8Array;
 
@@ -67,7 +71,8 @@ export function isKeyName(name: string): boolean {
 
 /** A key by its name, type and public half; its id is the first four bytes of SHA-256(name, newline, type, key). @throws RangeError */
 export function noteKey(sha256: Sha256, name: string, type: SignatureType, publicKey: Uint8Array): NoteKey {
-  if (!isKeyName(name)) throw new RangeError(`${JSON.stringify(name)} is no name for a key: it must have no spaces and no +`);
+  if (!isKeyName(name))
+    throw new RangeError(`${JSON.stringify(name)} is no name for a key: it must have no spaces and no +`);
   if (publicKey.length !== PUBLIC_KEY_BYTES) throw new RangeError("the key is no Ed25519 public key");
   const id = sha256(concatBytes(utf8.encode(`${name}\n`), Uint8Array.of(type), publicKey)).subarray(0, KEY_ID_BYTES);
   return { name, keyId: toHex(id), type, publicKey };
@@ -83,7 +88,8 @@ export function parseVkey(sha256: Sha256, vkey: string): NoteKey | undefined {
   const parts = /^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+=*)$/u.exec(vkey);
   const material = fromBase64(parts?.[3] ?? "");
   const type = Object.values(SIGNATURE_TYPES).find((known) => known === material?.[0]);
-  if (!parts || !material || type === undefined || material.length !== 1 + PUBLIC_KEY_BYTES || !isKeyName(parts[1]!)) return undefined;
+  if (!parts || !material || type === undefined || material.length !== 1 + PUBLIC_KEY_BYTES || !isKeyName(parts[1]!))
+    return undefined;
   const key = noteKey(sha256, parts[1]!, type, material.slice(1));
   return key.keyId === parts[2] ? key : undefined;
 }
@@ -135,24 +141,41 @@ function cosignedMessage(text: string, timestampS: number | bigint): Uint8Array 
  * The signatures by known keys. Unknown ones are ignored; one of a known key that fails makes the whole note worthless.
  * @returns undefined where one fails, or there is none.
  */
-export async function verifyNote(note: Note, keys: readonly NoteKey[], verify: Ed25519Verify): Promise<VerifiedSignature[] | undefined> {
+export async function verifyNote(
+  note: Note,
+  keys: readonly NoteKey[],
+  verify: Ed25519Verify,
+): Promise<VerifiedSignature[] | undefined> {
   const verified: VerifiedSignature[] = [];
   for (const signature of note.signatures) {
     const key = keys.find(({ name, keyId }) => name === signature.name && keyId === signature.keyId);
     if (!key) continue;
-    const good = key.type === SIGNATURE_TYPES.ed25519 ? await verifyPlain(note.text, key, signature, verify) : await verifyCosignature(note.text, key, signature, verify);
+    const good =
+      key.type === SIGNATURE_TYPES.ed25519
+        ? await verifyPlain(note.text, key, signature, verify)
+        : await verifyCosignature(note.text, key, signature, verify);
     if (!good) return undefined;
     if (!verified.some((other) => other.key === key)) verified.push(good);
   }
   return verified.length > 0 ? verified : undefined;
 }
 
-async function verifyPlain(text: string, key: NoteKey, { signature }: NoteSignature, verify: Ed25519Verify): Promise<VerifiedSignature | undefined> {
+async function verifyPlain(
+  text: string,
+  key: NoteKey,
+  { signature }: NoteSignature,
+  verify: Ed25519Verify,
+): Promise<VerifiedSignature | undefined> {
   if (signature.length !== SIGNATURE_BYTES) return undefined;
   return (await verify(key.publicKey, utf8.encode(text), signature)) ? { key } : undefined;
 }
 
-async function verifyCosignature(text: string, key: NoteKey, { signature }: NoteSignature, verify: Ed25519Verify): Promise<VerifiedSignature | undefined> {
+async function verifyCosignature(
+  text: string,
+  key: NoteKey,
+  { signature }: NoteSignature,
+  verify: Ed25519Verify,
+): Promise<VerifiedSignature | undefined> {
   if (signature.length !== TIMESTAMP_BYTES + SIGNATURE_BYTES) return undefined;
   const timestamp = new DataView(signature.buffer, signature.byteOffset, TIMESTAMP_BYTES).getBigUint64(0);
   if (timestamp > BigInt(Number.MAX_SAFE_INTEGER)) return undefined;
@@ -164,7 +187,8 @@ async function verifyCosignature(text: string, key: NoteKey, { signature }: Note
 export function formatCheckpoint({ origin, size, root, extensions }: Checkpoint): string {
   const text = `${[origin, size, toBase64(root), ...extensions].join("\n")}\n`;
   const read = parseCheckpoint(text);
-  if (read?.origin !== origin || read.size !== size || !equalBytes(read.root, root)) throw new RangeError("that is no checkpoint");
+  if (read?.origin !== origin || read.size !== size || !equalBytes(read.root, root))
+    throw new RangeError("that is no checkpoint");
   return text;
 }
 

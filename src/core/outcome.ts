@@ -24,14 +24,16 @@ export const HOST_REFUSALS = {
     class: "dependency_unavailable_fail_closed",
     title: "No policy is active",
     message: "No policy is active on this node, or the signature or integrity of its bundle failed.",
-    solution: "Give the node a policy bundle signed by a key it trusts; `railgate doctor` says what is wrong with the present one.",
+    solution:
+      "Give the node a policy bundle signed by a key it trusts; `railgate doctor` says what is wrong with the present one.",
   },
   policy_error: {
     rule: "POL-03",
     class: "dependency_unavailable_fail_closed",
     title: "The policy could not decide",
     message: "Evaluating the policy failed, ran over its limit, or gave an answer that is not a decision.",
-    solution: "Look for this decision's id in the node's log, replay its stored input with `opa eval`, and repair the policy.",
+    solution:
+      "Look for this decision's id in the node's log, replay its stored input with `opa eval`, and repair the policy.",
   },
 } as const satisfies { [code: string]: CatalogueEntry & { rule: string } };
 
@@ -60,8 +62,10 @@ export function recognise(output: unknown, catalogue: Catalogue): { decision: Po
   }
   const { outcome, envelope, refusals, rail } = output;
   if ((outcome === "accepted") !== (refusals.length === 0)) return { problem: "it contradicts its refusals" };
-  if (envelope.required === null || rail.least_level === null) return { problem: "it leaves out the required envelope or rail level" };
-  if (outcome === "accepted" && !(ENVELOPE_KINDS as readonly unknown[]).includes(envelope.declared)) return { problem: "it accepts an unknown envelope" };
+  if (envelope.required === null || rail.least_level === null)
+    return { problem: "it leaves out the required envelope or rail level" };
+  if (outcome === "accepted" && !(ENVELOPE_KINDS as readonly unknown[]).includes(envelope.declared))
+    return { problem: "it accepts an unknown envelope" };
   const unexplained = refusals.find((refusal) => !Object.hasOwn(catalogue, refusal.code));
   if (unexplained) return { problem: `its catalogue has no code ${unexplained.code}` };
   return { decision: output };
@@ -75,12 +79,19 @@ export interface Explanation {
 
 /** The decision with each refusal's title, message and solution from the catalogue. */
 export function explain(decision: PolicyDecision, catalogue: Catalogue): Decision {
-  const refusals = decision.refusals.map((refusal) => ({ ...refusal, ...explainRefusal(refusal.code, refusal.params, catalogue) }));
+  const refusals = decision.refusals.map((refusal) => ({
+    ...refusal,
+    ...explainRefusal(refusal.code, refusal.params, catalogue),
+  }));
   return { ...decision, refusals };
 }
 
 /** What a refusal code means, `{param}`s filled in. */
-export function explainRefusal(code: string, params: { readonly [name: string]: unknown }, catalogue: Catalogue): Explanation {
+export function explainRefusal(
+  code: string,
+  params: { readonly [name: string]: unknown },
+  catalogue: Catalogue,
+): Explanation {
   const { title, message, solution } = entryOf(code, catalogue);
   const fill = (text: string) => text.replace(/\{(\w+)\}/g, (_, name: string) => shown(params[name]));
   return { title, message: fill(message), solution: fill(solution) };
@@ -88,7 +99,14 @@ export function explainRefusal(code: string, params: { readonly [name: string]: 
 
 function entryOf(code: string, catalogue: Catalogue): CatalogueEntry {
   if (Object.hasOwn(catalogue, code)) return catalogue[code]!;
-  return HOST_REFUSALS[code as keyof typeof HOST_REFUSALS] ?? { class: "policy_denied", title: code, message: code, solution: "" };
+  return (
+    HOST_REFUSALS[code as keyof typeof HOST_REFUSALS] ?? {
+      class: "policy_denied",
+      title: code,
+      message: code,
+      solution: "",
+    }
+  );
 }
 
 function shown(param: unknown): string {

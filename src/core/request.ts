@@ -35,7 +35,8 @@ const parseTopology = parser(TopologyBodySchema);
  */
 export function parseTopologyBody(value: unknown): TopologyBody {
   const body = parseTopology(value);
-  if (Buffer.byteLength(JSON.stringify(body.rails)) > TOPOLOGY_BYTES_MAX) throw new RequestError(413, [{ pointer: "/rails", message: `larger than ${TOPOLOGY_BYTES_MAX} bytes` }]);
+  if (Buffer.byteLength(JSON.stringify(body.rails)) > TOPOLOGY_BYTES_MAX)
+    throw new RequestError(413, [{ pointer: "/rails", message: `larger than ${TOPOLOGY_BYTES_MAX} bytes` }]);
   return body;
 }
 

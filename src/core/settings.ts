@@ -5,7 +5,7 @@ import { nearest } from "./nearest.ts";
 
 export type SettingPath = readonly (string | number)[];
 export type SettingFault = { path: SettingPath; message: string };
-export type CheckedSettings = { faults: SettingFault[]; /** Accepted, without effect. */ unused: SettingFault[] };
+export type CheckedSettings = { faults: SettingFault[] /** Accepted, without effect. */; unused: SettingFault[] };
 
 /** What of a JSON Schema is looked at here; `x-unsupported` and `x-unused` are Railgate's own annotations. */
 type SettingSchema = {
@@ -31,35 +31,50 @@ export function checkSettings(schema: TSchema, value: unknown): CheckedSettings 
 }
 
 function check(schema: SettingSchema, value: unknown, path: SettingPath, into: CheckedSettings): void {
-  if (schema["x-unsupported"] !== undefined) return isNothing(value) ? undefined : void into.faults.push({ path, message: `not supported by Railgate, remove it: ${schema["x-unsupported"]}` });
+  if (schema["x-unsupported"] !== undefined)
+    return isNothing(value)
+      ? undefined
+      : void into.faults.push({ path, message: `not supported by Railgate, remove it: ${schema["x-unsupported"]}` });
   if (schema["x-unused"] !== undefined) return void into.unused.push({ path, message: schema["x-unused"] });
   const chosen = schema.anyOf?.find((option) => option.type === typeName(value)) ?? schema;
-  const wrong = () => into.faults.push({ path, message: `must be ${chosen.description ?? schema.description ?? chosen.type}` });
+  const wrong = () =>
+    into.faults.push({ path, message: `must be ${chosen.description ?? schema.description ?? chosen.type}` });
   const children = chosen.properties ?? chosen.patternProperties ?? chosen.items;
-  if (children === undefined || chosen.anyOf !== undefined) return Check(chosen as TSchema, value) ? undefined : void wrong();
+  if (children === undefined || chosen.anyOf !== undefined)
+    return Check(chosen as TSchema, value) ? undefined : void wrong();
   if (typeName(value) !== chosen.type) return void wrong();
-  if (chosen.items !== undefined) return (value as unknown[]).forEach((item, index) => check(chosen.items!, item, [...path, index], into));
+  if (chosen.items !== undefined)
+    return (value as unknown[]).forEach((item, index) => check(chosen.items!, item, [...path, index], into));
   checkMembers(chosen, value as Record<string, unknown>, path, into);
 }
 
-function checkMembers(schema: SettingSchema, value: Record<string, unknown>, path: SettingPath, into: CheckedSettings): void {
+function checkMembers(
+  schema: SettingSchema,
+  value: Record<string, unknown>,
+  path: SettingPath,
+  into: CheckedSettings,
+): void {
   const [any] = Object.values(schema.patternProperties ?? {});
   const known = schema.properties ?? {};
   for (const [name, member] of Object.entries(value)) {
     if (member === null) continue;
     const memberSchema = Object.hasOwn(known, name) ? known[name] : any;
     if (memberSchema !== undefined) check(memberSchema, member, [...path, name], into);
-    else into.faults.push({ path: [...path, name], message: `unknown setting${didYouMean(name, supportedNames(known))}` });
+    else
+      into.faults.push({ path: [...path, name], message: `unknown setting${didYouMean(name, supportedNames(known))}` });
   }
   for (const name of schema.required ?? []) {
-    if (!Object.hasOwn(value, name) || value[name] === null) into.faults.push({ path: [...path, name], message: "is missing" });
+    if (!Object.hasOwn(value, name) || value[name] === null)
+      into.faults.push({ path: [...path, name], message: "is missing" });
   }
 }
 
-const supportedNames = (known: Record<string, SettingSchema>) => Object.keys(known).filter((name) => known[name]!["x-unsupported"] === undefined);
+const supportedNames = (known: Record<string, SettingSchema>) =>
+  Object.keys(known).filter((name) => known[name]!["x-unsupported"] === undefined);
 
 /** Written down, yet the same as leaving it out. */
-const isNothing = (value: unknown) => value === false || value === "" || (typeName(value) === "object" && Object.keys(value as object).length === 0);
+const isNothing = (value: unknown) =>
+  value === false || value === "" || (typeName(value) === "object" && Object.keys(value as object).length === 0);
 
 /** `, did you mean "x"?` or nothing. */
 export function didYouMean(word: string, known: readonly string[]): string {
@@ -91,11 +106,13 @@ export function* settingsOf(schema: TSchema): Generator<{ path: string; schema: 
 }
 
 function* walk(schema: SettingSchema, path: string): Generator<{ path: string; schema: TSchema }> {
-  const options = schema.anyOf?.filter((option) => option.patternProperties !== undefined && option.properties === undefined) ?? [];
+  const options =
+    schema.anyOf?.filter((option) => option.patternProperties !== undefined && option.properties === undefined) ?? [];
   const shape = options[0] ?? schema;
   if (path !== "") yield { path, schema: schema as TSchema };
   if (schema.anyOf !== undefined && options.length === 0) return;
-  for (const [name, member] of Object.entries(shape.properties ?? {})) yield* walk(member, path === "" ? name : `${path}.${name}`);
+  for (const [name, member] of Object.entries(shape.properties ?? {}))
+    yield* walk(member, path === "" ? name : `${path}.${name}`);
   for (const member of Object.values(shape.patternProperties ?? {})) {
     if (member.properties !== undefined) yield* walk(member, `${path}.<name>`);
   }

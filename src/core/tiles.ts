@@ -1,6 +1,15 @@
 // A Merkle tree cut into tiles of 256 hashes (https://c2sp.org/tlog-tiles): paths, widths, entry bundles, and appending.
 import { concatBytes } from "./bytes.ts";
-import { appendLeaf, EMPTY_FRONTIER, HASH_BYTES, readFrontier, rootOf, type Frontier, type NodeReader, type TreeHasher } from "./merkle.ts";
+import {
+  appendLeaf,
+  EMPTY_FRONTIER,
+  HASH_BYTES,
+  readFrontier,
+  rootOf,
+  type Frontier,
+  type NodeReader,
+  type TreeHasher,
+} from "./merkle.ts";
 
 /** Hashes in a full tile; a tile spans this many of the level below. */
 export const TILE_WIDTH = 256;
@@ -48,10 +57,13 @@ export function tileWidthAt(level: number, n: number, size: number): number {
 
 /** Entries, each behind its length as two bytes, big-endian. @throws RangeError when one is too long. */
 export function entryBundle(entries: readonly Uint8Array[]): Uint8Array {
-  return concatBytes(...entries.flatMap((entry) => {
-    if (entry.length > ENTRY_BYTES_MAX) throw new RangeError(`an entry of ${entry.length} bytes has no place in a bundle`);
-    return [Uint8Array.of(entry.length >> 8, entry.length & 0xff), entry];
-  }));
+  return concatBytes(
+    ...entries.flatMap((entry) => {
+      if (entry.length > ENTRY_BYTES_MAX)
+        throw new RangeError(`an entry of ${entry.length} bytes has no place in a bundle`);
+      return [Uint8Array.of(entry.length >> 8, entry.length & 0xff), entry];
+    }),
+  );
 }
 
 /** The entries of a bundle; undefined where it is none. */
@@ -116,7 +128,8 @@ export class TreeTail {
   /** The end of a tree whose tiles can be read. */
   static read(hasher: TreeHasher, tile: TileReader, size: number): TreeTail {
     const width = size % TILE_WIDTH;
-    const partial = width === 0 ? new Uint8Array(0) : tile(0, Math.floor(size / TILE_WIDTH)).subarray(0, width * HASH_BYTES);
+    const partial =
+      width === 0 ? new Uint8Array(0) : tile(0, Math.floor(size / TILE_WIDTH)).subarray(0, width * HASH_BYTES);
     return new TreeTail(hasher, readFrontier(nodesOfTiles(hasher, tile), size), partial);
   }
 

@@ -90,7 +90,12 @@ function raiseRight<V>(key: string, value: V, left: Tree<V>, right: Node<V>): No
   if (inner === null || inner.size < SINGLE_ROTATION_RATIO * sizeOf(right.right)) {
     return node(right.key, right.value, node(key, value, left, inner), right.right);
   }
-  return node(inner.key, inner.value, node(key, value, left, inner.left), node(right.key, right.value, inner.right, right.right));
+  return node(
+    inner.key,
+    inner.value,
+    node(key, value, left, inner.left),
+    node(right.key, right.value, inner.right, right.right),
+  );
 }
 
 function raiseLeft<V>(key: string, value: V, left: Node<V>, right: Tree<V>): Node<V> {
@@ -98,7 +103,12 @@ function raiseLeft<V>(key: string, value: V, left: Node<V>, right: Tree<V>): Nod
   if (inner === null || inner.size < SINGLE_ROTATION_RATIO * sizeOf(left.left)) {
     return node(left.key, left.value, left.left, node(key, value, inner, right));
   }
-  return node(inner.key, inner.value, node(left.key, left.value, left.left, inner.left), node(key, value, inner.right, right));
+  return node(
+    inner.key,
+    inner.value,
+    node(left.key, left.value, left.left, inner.left),
+    node(key, value, inner.right, right),
+  );
 }
 
 /** Of two maps of which all keys of the left are lower. */

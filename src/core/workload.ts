@@ -3,7 +3,15 @@
 // No rule is here. `stepWorkload` asserts that an event continues the state that it was decided on.
 import { must } from "./invariant.ts";
 import type { MeshAdmission } from "./mesh.ts";
-import { ENVELOPE_KINDS, type EnvelopeKind, type Level, LEVELS, REFUSAL_CLASSES, WORKLOAD_STATES, type WorkloadState } from "./schema/base.ts";
+import {
+  ENVELOPE_KINDS,
+  type EnvelopeKind,
+  type Level,
+  LEVELS,
+  REFUSAL_CLASSES,
+  WORKLOAD_STATES,
+  type WorkloadState,
+} from "./schema/base.ts";
 import type { Obligation, RefusalClass } from "./schema/decision.ts";
 import type { AttestationFact } from "./schema/input.ts";
 import type { AttestationRequest } from "./schema/request.ts";
@@ -167,7 +175,11 @@ export function meshAdmission(workload: Workload | null): MeshAdmission | null {
  * @param attestation what was found out about an attestation; only where the command brings one. The deadline that
  *   follows it is the workload's interval from now, in whole seconds.
  */
-export function lifecycleFacts(workload: Workload | null, nowMs: number, attestation: AttestationFact | null = null): LifecycleFacts {
+export function lifecycleFacts(
+  workload: Workload | null,
+  nowMs: number,
+  attestation: AttestationFact | null = null,
+): LifecycleFacts {
   const interval_s = workload?.reattestation?.interval_s;
   const follows = attestation !== null && interval_s !== undefined;
   return {
@@ -178,7 +190,14 @@ export function lifecycleFacts(workload: Workload | null, nowMs: number, attesta
   };
 }
 
-function workloadFact({ state, envelope_kind, platform, admission, attestation, reattestation }: Workload): LifecycleWorkload {
+function workloadFact({
+  state,
+  envelope_kind,
+  platform,
+  admission,
+  attestation,
+  reattestation,
+}: Workload): LifecycleWorkload {
   return {
     state,
     envelope_kind,
@@ -202,13 +221,19 @@ function knownMs(time: string): number {
 }
 
 /** The law's answer, if it is one; undefined is refused by the caller as POL-03. */
-export function recogniseLifecycle(output: unknown, command: LifecycleCommand["command"]): LifecycleDecision | undefined {
+export function recogniseLifecycle(
+  output: unknown,
+  command: LifecycleCommand["command"],
+): LifecycleDecision | undefined {
   if (typeof output !== "object" || output === null) return undefined;
   const decision = output as LifecycleDecision;
-  if (typeof decision.params !== "object" || decision.params === null || !Array.isArray(decision.obligations)) return undefined;
+  if (typeof decision.params !== "object" || decision.params === null || !Array.isArray(decision.obligations))
+    return undefined;
   if (decision.outcome === "accepted") return leadsOn(decision, command) ? decision : undefined;
   const explained =
-    typeof decision.error_code === "string" && typeof decision.rule === "string" && typeof decision.pointer === "string" &&
+    typeof decision.error_code === "string" &&
+    typeof decision.rule === "string" &&
+    typeof decision.pointer === "string" &&
     REFUSAL_CLASSES.includes(decision.class as RefusalClass);
   const stays = decision.to_state === null && ["failed", "missed", null].includes(decision.standing);
   return decision.outcome === "refused" && explained && stays ? decision : undefined;
@@ -258,7 +283,13 @@ export function reattestDetails(
 }
 
 /** What an event says of an attestation: no token, nothing personal. */
-export function attestationDetails({ form, report_ref, platform_type, result, measured_at_ms }: AttestationFact): AttestationDetails {
+export function attestationDetails({
+  form,
+  report_ref,
+  platform_type,
+  result,
+  measured_at_ms,
+}: AttestationFact): AttestationDetails {
   const measured_at = measured_at_ms === null ? null : new Date(measured_at_ms).toISOString();
   return { form, report_ref, platform_type, result, measured_at };
 }
@@ -280,7 +311,11 @@ export function stepWorkload(current: Workload | null, event: WorkloadEvent): Wo
 /** A live workload's admission is replaced; its state stays and its least level never falls. A destroyed one begins anew. */
 function admit(current: Workload | null, event: WorkloadEvent, details: AdmitDetails): Workload {
   const { workload_id, envelope, least_level } = details;
-  must("INV-LIFECYCLE-FAIL-CLOSED", typeof workload_id === "string" && workload_id !== "", "the event names no workload");
+  must(
+    "INV-LIFECYCLE-FAIL-CLOSED",
+    typeof workload_id === "string" && workload_id !== "",
+    "the event names no workload",
+  );
   must("INV-LIFECYCLE-FAIL-CLOSED", isOneOf(ENVELOPE_KINDS, envelope?.declared), "the event names no known envelope");
   must("INV-LIFECYCLE-FAIL-CLOSED", isOneOf(LEVELS, least_level), "the event names no known rail level");
   mustBeThe(current, event.tenant_id, workload_id);
@@ -308,7 +343,9 @@ function admit(current: Workload | null, event: WorkloadEvent, details: AdmitDet
 
 function firstDeadline({ reattestation_interval_s, obligations }: AdmitDetails): Deadline | null {
   const by = deadlineIn(obligations);
-  return reattestation_interval_s === null || by === undefined ? null : { interval_s: reattestation_interval_s, by, missed: false };
+  return reattestation_interval_s === null || by === undefined
+    ? null
+    : { interval_s: reattestation_interval_s, by, missed: false };
 }
 
 function deadlineIn(obligations: readonly Obligation[]): string | undefined {
@@ -319,7 +356,11 @@ function move(current: Workload | null, details: TransitionDetails): Workload {
   must("INV-LIFECYCLE-FAIL-CLOSED", current !== null, "the workload was never admitted");
   mustBeThe(current, current.tenant_id, details.workload_id);
   must("INV-LIFECYCLE-FINAL", current.state !== "destroyed", `${current.workload_id} is destroyed`);
-  must("INV-LIFECYCLE-CONTINUITY", current.state === details.from_state, `${current.workload_id} is ${current.state}, not ${details.from_state}`);
+  must(
+    "INV-LIFECYCLE-CONTINUITY",
+    current.state === details.from_state,
+    `${current.workload_id} is ${current.state}, not ${details.from_state}`,
+  );
   must("INV-LIFECYCLE-FAIL-CLOSED", isOneOf(WORKLOAD_STATES, details.to_state), "the event names no known state");
   if (details.to_state !== "destroyed") return { ...current, state: details.to_state };
   return { ...current, state: "destroyed", obligations: [], reattestation: null };
@@ -339,15 +380,28 @@ function reattest(current: Workload | null, details: ReattestDetails): Workload 
       must("INV-LIFECYCLE-FAIL-CLOSED", attestation !== null, "the event has no attestation");
       return { ...current, attestation: { ...(current.attestation ?? attestation), standing: "failed" } };
     case "passed":
-      must("INV-LIFECYCLE-FAIL-CLOSED", attestation !== null && attestation.result === "pass", "the attestation did not pass");
-      return { ...current, attestation: { ...attestation, standing: "passed" }, obligations: details.obligations, ...nextDeadline(current, next_by) };
+      must(
+        "INV-LIFECYCLE-FAIL-CLOSED",
+        attestation !== null && attestation.result === "pass",
+        "the attestation did not pass",
+      );
+      return {
+        ...current,
+        attestation: { ...attestation, standing: "passed" },
+        obligations: details.obligations,
+        ...nextDeadline(current, next_by),
+      };
     default:
       return must("INV-LIFECYCLE-FAIL-CLOSED", false, "the event knows another standing") as never;
   }
 }
 
 function nextDeadline({ reattestation }: Workload, by: string | null): { reattestation: Deadline | null } {
-  must("INV-LIFECYCLE-CONTINUITY", (reattestation === null) === (by === null), "the next deadline is missing or for nothing");
+  must(
+    "INV-LIFECYCLE-CONTINUITY",
+    (reattestation === null) === (by === null),
+    "the next deadline is missing or for nothing",
+  );
   return { reattestation: reattestation && { interval_s: reattestation.interval_s, by: by!, missed: false } };
 }
 

@@ -1,9 +1,9 @@
 // The application: every route mounted on express, and what is at no route.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import express, { type Express, type RequestHandler } from "express";
-import type { Door } from "./door.ts";
-import { HttpError } from "./problem.ts";
-import type { Route } from "./route.ts";
+import type { Door } from "./call/door.ts";
+import { HttpError } from "./call/problem.ts";
+import type { Route } from "./call/route.ts";
 
 /** Where calls that found no route are counted: paths are the callers', and must not fill the metrics. */
 const NOWHERE = { path: "unknown", method: "GET", tag: "", summary: "", answers: {} } as const;
@@ -17,7 +17,8 @@ export function makeApp(door: Door, routes: readonly Route[]): Express {
   app.enable("strict routing");
   app.enable("case sensitive routing");
   for (const route of routes) app[verbOf(route)](route.path, door.serve(route) as RequestHandler);
-  for (const [path, group] of Map.groupBy(routes, (route) => route.path)) app.all(path, door.serve(otherMethod(path, group)) as RequestHandler);
+  for (const [path, group] of Map.groupBy(routes, (route) => route.path))
+    app.all(path, door.serve(otherMethod(path, group)) as RequestHandler);
   app.use(door.serve(fails(() => new HttpError("not_found", "GET /docs lists what there is."))) as RequestHandler);
   // Only a path that cannot be decoded comes here: routes answer for themselves.
   app.use((_: unknown, req: IncomingMessage, res: ServerResponse, _next: unknown) => {

@@ -1,11 +1,17 @@
 // The listener: TLS, limits on what a connection may do, and what is answered to what is not HTTP.
 import { readFileSync } from "node:fs";
-import { createServer as createHttpServer, STATUS_CODES, type RequestListener, type Server, type ServerOptions } from "node:http";
+import {
+  createServer as createHttpServer,
+  STATUS_CODES,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+} from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { Socket } from "node:net";
-import type { Config } from "../config.ts";
+import type { Config } from "../node/config/config.ts";
 import { ConfigError, RailgateError } from "../core/errors.ts";
-import { PROBLEM_TYPE, PROBLEMS, type ProblemCode } from "./problem.ts";
+import { PROBLEM_TYPE, PROBLEMS, type ProblemCode } from "./call/problem.ts";
 
 /** The address cannot be listened on. */
 export class ListenError extends RailgateError {
@@ -30,7 +36,9 @@ export function makeServer({ tls, authentication }: Config, listener: RequestLis
     maxHeaderSize: HEADER_BYTES_MAX,
     noDelay: true,
   };
-  const server = tls ? createHttpsServer({ ...options, ...certificates(tls, authentication?.mtls !== undefined) }, listener) : createHttpServer(options, listener);
+  const server = tls
+    ? createHttpsServer({ ...options, ...certificates(tls, authentication?.mtls !== undefined) }, listener)
+    : createHttpServer(options, listener);
   // The go-ahead to send a body comes from whoever reads it, so that one who may not send it need not.
   server.on("checkContinue", listener);
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuseUnparsed(error, socket));
@@ -42,11 +50,21 @@ function certificates({ cert, key, clientCa }: NonNullable<Config["tls"]>, reque
     try {
       return readFileSync(path);
     } catch (cause) {
-      throw new ConfigError(`railgate.tls.${setting}`, `can't read ${path} (${(cause as NodeJS.ErrnoException).code})`, { cause });
+      throw new ConfigError(
+        `railgate.tls.${setting}`,
+        `can't read ${path} (${(cause as NodeJS.ErrnoException).code})`,
+        { cause },
+      );
     }
   };
   // Whether a certificate is needed is decided per route: health and keys are for everyone.
-  return { cert: read("cert", cert), key: read("key", key), ...(clientCa !== undefined && { ca: read("client_ca", clientCa) }), requestCert, rejectUnauthorized: false };
+  return {
+    cert: read("cert", cert),
+    key: read("key", key),
+    ...(clientCa !== undefined && { ca: read("client_ca", clientCa) }),
+    requestCert,
+    rejectUnauthorized: false,
+  };
 }
 
 const PARSER_PROBLEMS: Readonly<Record<string, ProblemCode>> = {
@@ -61,13 +79,16 @@ function refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void {
   const code = PARSER_PROBLEMS[error.code ?? ""] ?? "request_malformed";
   const { status, title } = PROBLEMS[code];
   const body = JSON.stringify({ type: `urn:railgate:problem:${code}`, title, status, code });
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`);
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+  );
 }
 
 /** @throws ListenError */
 export function bind(server: Server, { host, port }: Config["listen"]): Promise<void> {
   return new Promise((resolve, reject) => {
-    const onError = (error: NodeJS.ErrnoException) => reject(new ListenError(listenMessage(error, host, port), { cause: error }));
+    const onError = (error: NodeJS.ErrnoException) =>
+      reject(new ListenError(listenMessage(error, host, port), { cause: error }));
     server.once("error", onError);
     server.listen({ host, port }, () => {
       server.off("error", onError);
@@ -77,7 +98,8 @@ export function bind(server: Server, { host, port }: Config["listen"]): Promise<
 }
 
 function listenMessage({ code, message }: NodeJS.ErrnoException, host: string, port: number): string {
-  if (code === "EADDRINUSE") return `${host} port ${port} is in use; stop what listens there, or choose another with RAILGATE_LISTEN or --listen`;
+  if (code === "EADDRINUSE")
+    return `${host} port ${port} is in use; stop what listens there, or choose another with RAILGATE_LISTEN or --listen`;
   if (code === "EADDRNOTAVAIL") return `${host} is no address of this machine`;
   if (code === "EACCES") return `port ${port} takes more rights than this process has; choose one above 1023`;
   return `cannot listen on ${host} port ${port}: ${message}`;

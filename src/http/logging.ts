@@ -1,6 +1,6 @@
 // Logs: one JSON line per call and per thing an operator must know. They are never evidence, and hold no secrets.
 import pino, { type DestinationStream, type Logger } from "pino";
-import type { LogLevel } from "../config.ts";
+import type { LogLevel } from "../node/config/config.ts";
 
 /** Lines are written together once this many bytes wait, or a moment has passed. */
 const BUFFER_BYTES = 32 * 1024;
@@ -9,7 +9,15 @@ const WAITING_BYTES_MAX = 4 * 1024 * 1024;
 const FLUSH_EVERY_MS = 250;
 
 /** Headers and bodies are never logged; should someone ever try, these do not come out. */
-const SECRETS = ["authorization", "cookie", "token", "headers.authorization", "headers.cookie", "req.headers.authorization", "req.headers.cookie"];
+const SECRETS = [
+  "authorization",
+  "cookie",
+  "token",
+  "headers.authorization",
+  "headers.cookie",
+  "req.headers.authorization",
+  "req.headers.cookie",
+];
 
 export interface Logging {
   readonly log: Logger;
@@ -20,7 +28,16 @@ export interface Logging {
 /** @param stream where lines go; default: standard output. */
 export function makeLogging(level: LogLevel, stream?: DestinationStream): Logging {
   const buffered = stream === undefined ? standardOutput() : undefined;
-  const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, redact: SECRETS, formatters: { level: (label) => ({ level: label }) } }, buffered ?? stream!);
+  const log = pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      redact: SECRETS,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    buffered ?? stream!,
+  );
   const flushing = setInterval(() => buffered?.flush(), FLUSH_EVERY_MS).unref();
   return {
     log,
@@ -37,7 +54,13 @@ export function makeLogging(level: LogLevel, stream?: DestinationStream): Loggin
 }
 
 function standardOutput() {
-  const output = pino.destination({ fd: 1, sync: false, minLength: BUFFER_BYTES, maxWrite: 2 * BUFFER_BYTES, maxLength: WAITING_BYTES_MAX });
+  const output = pino.destination({
+    fd: 1,
+    sync: false,
+    minLength: BUFFER_BYTES,
+    maxWrite: 2 * BUFFER_BYTES,
+    maxLength: WAITING_BYTES_MAX,
+  });
   // A full disk under the log must not end the process: writing is tried again with what comes next.
   output.on("error", () => {});
   return output;

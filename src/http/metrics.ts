@@ -1,7 +1,7 @@
 // What operators measure, in Prometheus' text format.
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { PolicyDecision } from "../core/schema/decision.ts";
-import type { BatchFigures } from "../evidence/ledger.ts";
+import type { BatchFigures } from "../evidence/ledger/ledger.ts";
 
 /** What is asked at the time of a scrape. */
 export interface Gauges {
@@ -19,13 +19,39 @@ const MS_PER_S = 1000;
 export class Metrics {
   readonly #registry = new Registry();
   readonly #decisions = this.#counter("railgate_decisions_total", "Decisions made, by outcome.", ["outcome"]);
-  readonly #refusals = this.#counter("railgate_refusals_total", "Refusals in decisions, by code; a decision may have several.", ["code"]);
-  readonly #commands = this.#counter("railgate_commands_total", "Lifecycle and mesh commands, by the law that judged them and the code of its refusal (none: accepted).", ["law", "code"]);
-  readonly #policyFailures = this.#counter("railgate_policy_failures_total", "Decisions refused because no policy could make them (POL-01, POL-03).");
-  readonly #evidenceFailures = this.#counter("railgate_evidence_failures_total", "Times that evidence could not be recorded (EVI-01).");
-  readonly #evaluation = this.#histogram("railgate_evaluation_duration_seconds", "Evaluating the policy, for each decision.", EVALUATION_S);
-  readonly #signing = this.#histogram("railgate_signing_duration_seconds", "Signing, for each batch of events.", DURATION_S);
-  readonly #commit = this.#histogram("railgate_commit_duration_seconds", "Making a batch of events durable.", DURATION_S);
+  readonly #refusals = this.#counter(
+    "railgate_refusals_total",
+    "Refusals in decisions, by code; a decision may have several.",
+    ["code"],
+  );
+  readonly #commands = this.#counter(
+    "railgate_commands_total",
+    "Lifecycle and mesh commands, by the law that judged them and the code of its refusal (none: accepted).",
+    ["law", "code"],
+  );
+  readonly #policyFailures = this.#counter(
+    "railgate_policy_failures_total",
+    "Decisions refused because no policy could make them (POL-01, POL-03).",
+  );
+  readonly #evidenceFailures = this.#counter(
+    "railgate_evidence_failures_total",
+    "Times that evidence could not be recorded (EVI-01).",
+  );
+  readonly #evaluation = this.#histogram(
+    "railgate_evaluation_duration_seconds",
+    "Evaluating the policy, for each decision.",
+    EVALUATION_S,
+  );
+  readonly #signing = this.#histogram(
+    "railgate_signing_duration_seconds",
+    "Signing, for each batch of events.",
+    DURATION_S,
+  );
+  readonly #commit = this.#histogram(
+    "railgate_commit_duration_seconds",
+    "Making a batch of events durable.",
+    DURATION_S,
+  );
   readonly #batch = this.#histogram("railgate_batch_events", "Events in each batch.", BATCH_EVENTS);
   readonly #http = new Histogram({
     name: "railgate_http_request_duration_seconds",

@@ -2,29 +2,29 @@
 import type { RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { DestinationStream, Logger } from "pino";
-import type { Config } from "../config.ts";
-import { nodeOptions } from "../node-options.ts";
-import { RailgateNode, VERSION, type BundleSource, type NodeObserver } from "../node.ts";
-import { Idempotency } from "../commands/idempotency.ts";
-import { admissionRoutes } from "./admissions.ts";
+import type { Config } from "../node/config/config.ts";
+import { nodeOptions } from "../node/config/options.ts";
+import { RailgateNode, VERSION, type BundleSource, type NodeObserver } from "../node/open.ts";
+import { Idempotency } from "../gate/retries.ts";
+import { admissionRoutes } from "./routes/admissions.ts";
 import { makeApp } from "./app.ts";
-import { makeDoorkeeper, type Whereabouts } from "./caller.ts";
-import { Door } from "./door.ts";
-import type { Kept } from "./commands.ts";
-import { eventRoutes } from "./events.ts";
-import { exportRoutes } from "./exports.ts";
-import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./follow.ts";
-import { securityHeaders } from "./headers.ts";
+import { makeDoorkeeper, type Whereabouts } from "./call/caller.ts";
+import { Door } from "./call/door.ts";
+import type { Kept } from "./call/commands.ts";
+import { eventRoutes } from "./routes/events.ts";
+import { exportRoutes } from "./routes/exports.ts";
+import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./routes/follow.ts";
+import { securityHeaders } from "./call/headers.ts";
 import { bind, CLOSE_MS_MAX, makeServer, stop } from "./listener.ts";
-import { lifecycleRoutes } from "./lifecycle.ts";
+import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { makeLogging } from "./logging.ts";
-import { meshRoutes } from "./meshes.ts";
+import { meshRoutes } from "./routes/meshes.ts";
 import { Metrics } from "./metrics.ts";
-import { documentRoutes } from "./node-documents.ts";
-import type { Route } from "./route.ts";
-import { streamRoutes } from "./streams.ts";
-import { witnessRoutes } from "./witness.ts";
-import { workloadRoutes } from "./workloads.ts";
+import { documentRoutes } from "./routes/documents.ts";
+import type { Route } from "./call/route.ts";
+import { streamRoutes } from "./routes/streams.ts";
+import { witnessRoutes } from "./routes/witness.ts";
+import { workloadRoutes } from "./routes/workloads.ts";
 
 export interface ServeOptions {
   /** In place of the bundle that the settings name. */
@@ -59,11 +59,19 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
   const settings = nodeOptions(config);
   const { log, close: closeLog } = makeLogging(config.logLevel, options.logTo);
   const metrics = new Metrics();
-  const node = await RailgateNode.open({ ...settings, bundle: options.bundle ?? settings.bundle, now: options.now, observe: observer(log, metrics) });
+  const node = await RailgateNode.open({
+    ...settings,
+    bundle: options.bundle ?? settings.bundle,
+    now: options.now,
+    observe: observer(log, metrics),
+  });
   try {
     const served = await listen(config, node, log, metrics, options);
     for (const warning of [...config.warnings, ...unbuilt(config)]) log.warn({}, warning);
-    log.info({ url: served.url, node_id: node.nodeId, version: VERSION, policy: node.policy?.digest, problem: node.problem }, "listening");
+    log.info(
+      { url: served.url, node_id: node.nodeId, version: VERSION, policy: node.policy?.digest, problem: node.problem },
+      "listening",
+    );
     served.closed.finally(closeLog).catch(() => {});
     return served;
   } catch (error) {
@@ -95,18 +103,31 @@ function observer(log: Logger, metrics: Metrics): NodeObserver {
 
 /** Settings that are good, and that nothing acts on yet. */
 function unbuilt({ upstream, decisionLogs, status }: Config): string[] {
-  const named = [upstream && "railgate.upstream", decisionLogs && "decision_logs", status && "status"].filter((name) => name !== undefined);
+  const named = [upstream && "railgate.upstream", decisionLogs && "decision_logs", status && "status"].filter(
+    (name) => name !== undefined,
+  );
   return named.map((name) => `${name} has no effect yet: nothing is sent to other servers`);
 }
 
-async function listen(config: Config, node: RailgateNode, log: Logger, metrics: Metrics, options: ServeOptions): Promise<Served> {
+async function listen(
+  config: Config,
+  node: RailgateNode,
+  log: Logger,
+  metrics: Metrics,
+  options: ServeOptions,
+): Promise<Served> {
   const headers = securityHeaders(config.tls !== undefined);
   const here = { port: config.listen.port, tls: config.tls !== undefined };
   const doorkeeper = makeDoorkeeper(config, here);
   const followers = new Followers(node.store, headers, { ...FOLLOW_LIMITS, ...options.follow });
   const door = new Door({ doorkeeper, log, metrics, headers });
   const now = options.now ?? Date.now;
-  const commands = { gate: node.gate, store: node.store, retries: new Idempotency<Kept>(node.store, now), bodyBytesMax: config.limits.bodyBytesMax };
+  const commands = {
+    gate: node.gate,
+    store: node.store,
+    retries: new Idempotency<Kept>(node.store, now),
+    bodyBytesMax: config.limits.bodyBytesMax,
+  };
   const routes: Route[] = [
     ...admissionRoutes(node.gate, config.limits, commands.retries),
     ...workloadRoutes(node.store, now),
@@ -114,7 +135,12 @@ async function listen(config: Config, node: RailgateNode, log: Logger, metrics: 
     ...meshRoutes(commands),
     ...eventRoutes(node.store, node.log, followers),
     ...streamRoutes(node.log),
-    ...exportRoutes({ source: node, artifacts: config.evidence.artifacts, evidenceProfileId: config.evidence.profile, bodyBytesMax: config.limits.bodyBytesMax }),
+    ...exportRoutes({
+      source: node,
+      artifacts: config.evidence.artifacts,
+      evidenceProfileId: config.evidence.profile,
+      bodyBytesMax: config.limits.bodyBytesMax,
+    }),
     ...witnessRoutes(node.witness),
     ...documentRoutes({ node, metrics, strangers: doorkeeper.authenticates, routes: () => routes }),
   ];
@@ -161,7 +187,9 @@ function closable(url: string, node: RailgateNode, signals: boolean, log: Logger
       log.info({}, "closing");
       // What is still under way may be on other threads, which alone do not keep a process from ending.
       const underWay = setInterval(() => {}, CLOSE_MS_MAX);
-      end().finally(() => clearInterval(underWay)).then(resolve, reject);
+      end()
+        .finally(() => clearInterval(underWay))
+        .then(resolve, reject);
     }
     return closed;
   };

@@ -33,7 +33,10 @@ export async function readBundleFiles(bytes: Uint8Array): Promise<Map<string, Ui
 async function unzip(bytes: Uint8Array): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let length = 0;
-  const reader = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new DecompressionStream("gzip")).getReader();
+  const reader = new Blob([bytes as Uint8Array<ArrayBuffer>])
+    .stream()
+    .pipeThrough(new DecompressionStream("gzip"))
+    .getReader();
   try {
     for (let next; !(next = await reader.read()).done; parts.push(next.value)) {
       length += next.value.length;
@@ -71,7 +74,11 @@ function readHeader(header: Uint8Array): { name: string; size: number; type: str
   const sum = header.reduce((total, byte, i) => total + (i >= 148 && i < 156 ? 0x20 : byte), 0);
   if (octal(148, 8) !== sum) throw archive("it is not a tar archive");
   const prefix = text(257, 5) === "ustar" ? text(345, 155) : "";
-  return { name: prefix === "" ? text(0, 100) : `${prefix}/${text(0, 100)}`, size: octal(124, 12), type: String.fromCharCode(header[156]!) };
+  return {
+    name: prefix === "" ? text(0, 100) : `${prefix}/${text(0, 100)}`,
+    size: octal(124, 12),
+    type: String.fromCharCode(header[156]!),
+  };
 }
 
 function addFile(files: Map<string, Uint8Array>, tarName: string, content: Uint8Array): void {

@@ -46,7 +46,8 @@ export class Evaluator {
       const module = await WebAssembly.compile(wasm as Uint8Array<ArrayBuffer>);
       // Without these the SDK would write to the console and go on.
       for (const name of ["opa_wasm_abi_version", "opa_wasm_abi_minor_version"]) {
-        if (!WebAssembly.Module.exports(module).some((exported) => exported.name === name)) throw new Error(`it does not export ${name}`);
+        if (!WebAssembly.Module.exports(module).some((exported) => exported.name === name))
+          throw new Error(`it does not export ${name}`);
       }
       const evaluator = new Evaluator(module, data, limits);
       evaluator.#warmUp();
@@ -75,7 +76,9 @@ export class Evaluator {
     if (this.#memoryMiB() > MEMORY_KEPT_MIB) this.#instance = undefined;
     const took = performance.now() - started;
     if (took > this.#limits.evaluationMsMax) {
-      throw new EvaluationError(`evaluating ${entrypoint} took ${Math.round(took)} ms, over the limit of ${this.#limits.evaluationMsMax} ms`);
+      throw new EvaluationError(
+        `evaluating ${entrypoint} took ${Math.round(took)} ms, over the limit of ${this.#limits.evaluationMsMax} ms`,
+      );
     }
     return results[0]?.result;
   }

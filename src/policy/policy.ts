@@ -6,7 +6,9 @@ import { hashBundleFile, readBundleFiles, sha256Hex } from "./bundle-files.ts";
 import { DEFAULT_LIMITS, Evaluator, type EvaluationLimits } from "./evaluator.ts";
 
 /** Keys that may sign bundles: a JWKS, or the `keys` map of OPA's configuration (`{id: {key, algorithm}}`). */
-export type BundleKeys = { readonly keys: readonly JWK[] } | { readonly [keyId: string]: { readonly key: string; readonly algorithm?: string } };
+export type BundleKeys =
+  | { readonly keys: readonly JWK[] }
+  | { readonly [keyId: string]: { readonly key: string; readonly algorithm?: string } };
 
 export interface LoadOptions {
   readonly keys: BundleKeys;
@@ -80,7 +82,10 @@ async function verifySignature(files: Map<string, Uint8Array>, options: LoadOpti
   }
   const payload = await verifyToken(signatures[0], options);
   if (options.scope !== undefined && payload.scope !== options.scope) {
-    throw new BundleError("signature", `the bundle is signed for scope ${JSON.stringify(payload.scope ?? "")}, not ${JSON.stringify(options.scope)}`);
+    throw new BundleError(
+      "signature",
+      `the bundle is signed for scope ${JSON.stringify(payload.scope ?? "")}, not ${JSON.stringify(options.scope)}`,
+    );
   }
   if (!Array.isArray(payload.files)) throw new BundleError("signature", "the bundle's signature lists no files");
   const expected = new Map((payload.files as { name: string; hash: string }[]).map((file) => [file.name, file]));
@@ -105,38 +110,60 @@ async function verifyToken(token: string, { keys, keyId }: LoadOptions): Promise
     return JSON.parse(new TextDecoder().decode(payload)) as { files?: unknown; scope?: unknown };
   } catch (error) {
     if (error instanceof BundleError) throw error;
-    throw new BundleError("signature", `the bundle's signature does not verify: ${(error as Error).message}`, { cause: error });
+    throw new BundleError("signature", `the bundle's signature does not verify: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }
 
-async function verificationKey(keys: BundleKeys, wanted: string | undefined, alg: string | undefined): Promise<{ key: CryptoKey; algorithms: string[] }> {
-  const unknown = new BundleError("signature", `the bundle is signed by key ${JSON.stringify(wanted ?? "")}, which is not trusted here`);
+async function verificationKey(
+  keys: BundleKeys,
+  wanted: string | undefined,
+  alg: string | undefined,
+): Promise<{ key: CryptoKey; algorithms: string[] }> {
+  const unknown = new BundleError(
+    "signature",
+    `the bundle is signed by key ${JSON.stringify(wanted ?? "")}, which is not trusted here`,
+  );
   if (alg === undefined || !ALGORITHMS.includes(alg)) {
-    throw new BundleError("signature", `the bundle is signed with ${JSON.stringify(alg ?? "")}; use one of ${ALGORITHMS.join(", ")}`);
+    throw new BundleError(
+      "signature",
+      `the bundle is signed with ${JSON.stringify(alg ?? "")}; use one of ${ALGORITHMS.join(", ")}`,
+    );
   }
   if (Array.isArray((keys as { keys?: unknown }).keys)) {
     const jwk = (keys as { keys: readonly JWK[] }).keys.find((candidate) => candidate.kid === wanted);
     if (!jwk) throw unknown;
     return { key: (await importJWK(jwk, jwk.alg ?? alg)) as CryptoKey, algorithms: [jwk.alg ?? alg] };
   }
-  const entry = wanted !== undefined && Object.hasOwn(keys, wanted) ? (keys as { [id: string]: { key: string; algorithm?: string } })[wanted] : undefined;
+  const entry =
+    wanted !== undefined && Object.hasOwn(keys, wanted)
+      ? (keys as { [id: string]: { key: string; algorithm?: string } })[wanted]
+      : undefined;
   if (!entry) throw unknown;
   const algorithm = entry.algorithm ?? "RS256";
   return { key: await importSPKI(entry.key, algorithm), algorithms: [algorithm] };
 }
 
 function readManifest(files: Map<string, Uint8Array>): { revision: string; sequence: number | null } {
-  const manifest = readJson(files, ".manifest") as { revision?: unknown; metadata?: { railgate?: { sequence?: unknown } } };
+  const manifest = readJson(files, ".manifest") as {
+    revision?: unknown;
+    metadata?: { railgate?: { sequence?: unknown } };
+  };
   const sequence = manifest.metadata?.railgate?.sequence;
   if (sequence !== undefined && !Number.isSafeInteger(sequence)) {
     throw new BundleError("manifest", "metadata.railgate.sequence in the bundle's manifest must be an integer");
   }
-  return { revision: typeof manifest.revision === "string" ? manifest.revision : "", sequence: (sequence as number | undefined) ?? null };
+  return {
+    revision: typeof manifest.revision === "string" ? manifest.revision : "",
+    sequence: (sequence as number | undefined) ?? null,
+  };
 }
 
 function readJson(files: Map<string, Uint8Array>, name: string): object {
   const content = files.get(name);
-  if (!content) throw new BundleError(name === ".signatures.json" ? "signature" : "manifest", `the bundle has no ${name}`);
+  if (!content)
+    throw new BundleError(name === ".signatures.json" ? "signature" : "manifest", `the bundle has no ${name}`);
   try {
     const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content));
     if (typeof value === "object" && value !== null) return value;

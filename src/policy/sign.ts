@@ -23,7 +23,10 @@ export interface BundleSigner {
  * The files with a signature over all of them; one that was there is replaced.
  * Format: OPA documentation, "Bundle signature format".
  */
-export async function signBundleFiles(files: ReadonlyMap<string, Uint8Array>, signer: BundleSigner): Promise<Map<string, Uint8Array>> {
+export async function signBundleFiles(
+  files: ReadonlyMap<string, Uint8Array>,
+  signer: BundleSigner,
+): Promise<Map<string, Uint8Array>> {
   const unsigned = [...files].filter(([name]) => name !== SIGNATURES);
   const payload = {
     files: unsigned.map(([name, content]) => ({ name, hash: hashBundleFile(name, content), algorithm: "SHA-256" })),
@@ -33,7 +36,10 @@ export async function signBundleFiles(files: ReadonlyMap<string, Uint8Array>, si
   const token = await new CompactSign(new TextEncoder().encode(JSON.stringify(payload)))
     .setProtectedHeader({ alg: signer.algorithm, kid: signer.keyId, typ: "JWT" })
     .sign(signer.privateKey);
-  return new Map([...unsigned, [SIGNATURES, new TextEncoder().encode(`${JSON.stringify({ signatures: [token] }, null, 2)}\n`)]]);
+  return new Map([
+    ...unsigned,
+    [SIGNATURES, new TextEncoder().encode(`${JSON.stringify({ signatures: [token] }, null, 2)}\n`)],
+  ]);
 }
 
 /**
@@ -42,7 +48,11 @@ export async function signBundleFiles(files: ReadonlyMap<string, Uint8Array>, si
  */
 export function writeBundleFiles(files: ReadonlyMap<string, Uint8Array>): Uint8Array {
   const entries = [...files].sort(([a], [b]) => (a < b ? -1 : 1));
-  const blocks = entries.flatMap(([name, content]) => [tarHeader(`/${name}`, content.length), content, new Uint8Array(-content.length & (BLOCK - 1))]);
+  const blocks = entries.flatMap(([name, content]) => [
+    tarHeader(`/${name}`, content.length),
+    content,
+    new Uint8Array(-content.length & (BLOCK - 1)),
+  ]);
   const archive = gzipSync(Buffer.concat([...blocks, new Uint8Array(2 * BLOCK)]), { level: 9 });
   // RFC 1952 §2.3.1: "unknown" in place of the operating system it was made on.
   archive[9] = 255;
@@ -71,7 +81,8 @@ function splitPath(path: string): [prefix: string, name: string] {
   if (Buffer.byteLength(path) <= NAME_BYTES_MAX) return ["", path];
   for (let cut = path.indexOf("/", 1); cut > 0; cut = path.indexOf("/", cut + 1)) {
     const [prefix, name] = [path.slice(0, cut), path.slice(cut + 1)];
-    if (Buffer.byteLength(prefix) <= PREFIX_BYTES_MAX && Buffer.byteLength(name) <= NAME_BYTES_MAX) return [prefix, name];
+    if (Buffer.byteLength(prefix) <= PREFIX_BYTES_MAX && Buffer.byteLength(name) <= NAME_BYTES_MAX)
+      return [prefix, name];
   }
   throw new BundleError("archive", `the bundle cannot be written: ${path} is too long a name`);
 }

@@ -121,8 +121,12 @@ export interface StoreReader extends Disposable {
   /** Exact bytes by content address; `eventId` where the artifact belongs to that event alone. */
   artifact(digest: string, eventId?: string): Uint8Array | undefined;
   state(kind: StateWrite["kind"], tenantId: string, key: string): string | undefined;
-  states(kind: StateWrite["kind"], tenantId: string | undefined, limit: number, after?: { tenant_id: string; key: string }):
-    { tenant_id: string; key: string; value: string }[];
+  states(
+    kind: StateWrite["kind"],
+    tenantId: string | undefined,
+    limit: number,
+    after?: { tenant_id: string; key: string },
+  ): { tenant_id: string; key: string; value: string }[];
   /** State that is due at `nowMs`, the longest due first. */
   due(kind: StateWrite["kind"], nowMs: number, limit: number): { tenant_id: string; key: string }[];
   keys(): KeyRow[];

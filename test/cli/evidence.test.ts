@@ -3,18 +3,27 @@ import { once } from "node:events";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
-import { RailgateNode } from "../../src/node.ts";
+import { RailgateNode } from "../../src/node/open.ts";
 import { emptyDir, railgate, railgateOnTerminal, says, start } from "./railgate.ts";
 import { admissible, insufficient } from "./requests.ts";
 
-type Event = { id: string; event_type: string; outcome: string; occurred_at: string; subject?: string; correlation_id: string; sequence: number };
+type Event = {
+  id: string;
+  event_type: string;
+  outcome: string;
+  occurred_at: string;
+  subject?: string;
+  correlation_id: string;
+  sequence: number;
+};
 const CALLER = { tenantId: null, actor: "test" };
 
 /** A node with two tenants' decisions in it. */
 async function recordedNode(): Promise<string> {
   const cwd = emptyDir();
   await using node = await RailgateNode.open({ dataDir: join(cwd, "data") });
-  for (const request of [admissible("one"), insufficient(), { ...admissible("two"), correlation_id: "c-1" }]) await node.gate.admit(request as never, CALLER);
+  for (const request of [admissible("one"), insufficient(), { ...admissible("two"), correlation_id: "c-1" }])
+    await node.gate.admit(request as never, CALLER);
   const other = admissible("three");
   other.workload["tenant_id"] = "zeta";
   await node.gate.admit(other as never, CALLER);
@@ -26,7 +35,10 @@ const shared = recordedNode();
 async function events(args: string[]): Promise<Event[]> {
   const { code, stdout, stderr } = await railgate(["events", "--json", ...args], { cwd: await shared });
   if (code !== 0) throw new Error(stderr);
-  return stdout.split("\n").filter(Boolean).map((line) => JSON.parse(line) as Event);
+  return stdout
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Event);
 }
 
 test("newest first, unless told otherwise", async (t) => {
@@ -39,7 +51,8 @@ test("newest first, unless told otherwise", async (t) => {
 
 test("filters narrow it down, and combine", async (t) => {
   const all = await events([]);
-  const is = async (args: string[], wanted: (event: Event) => boolean) => t.deepEqual(await events(args), all.filter(wanted), args.join(" "));
+  const is = async (args: string[], wanted: (event: Event) => boolean) =>
+    t.deepEqual(await events(args), all.filter(wanted), args.join(" "));
   await is(["--tenant", "acme"], ({ subject }) => subject !== undefined && subject !== "three");
   await is(["--type", "workload.refuse"], ({ event_type }) => event_type === "workload.refuse");
   await is(["--outcome", "refused"], ({ outcome }) => outcome === "refused");
@@ -62,8 +75,16 @@ test("a person gets a table", async (t) => {
 });
 
 test("nothing found is said beside the output, and no failure", async (t) => {
-  t.deepEqual(await railgate(["events", "--tenant", "nobody"], { cwd: await shared }), { code: 0, stdout: "", stderr: "No events match.\n" });
-  t.deepEqual(await railgate(["events", "--tenant", "nobody", "--json"], { cwd: await shared }), { code: 0, stdout: "", stderr: "" });
+  t.deepEqual(await railgate(["events", "--tenant", "nobody"], { cwd: await shared }), {
+    code: 0,
+    stdout: "",
+    stderr: "No events match.\n",
+  });
+  t.deepEqual(await railgate(["events", "--tenant", "nobody", "--json"], { cwd: await shared }), {
+    code: 0,
+    stdout: "",
+    stderr: "",
+  });
 });
 
 test("--follow goes on with what is recorded by another process, until interrupted", async (t) => {
@@ -99,7 +120,9 @@ test("keys are listed by their public halves", async (t) => {
   const json = await railgate(["keys", "list", "--json"], { cwd });
   const [key] = JSON.parse(json.stdout) as [{ kid: string; jwk: object }];
   t.deepEqual(Object.keys(key.jwk).sort(), ["alg", "crv", "kid", "kty", "use", "x"]);
-  const secrets = readdirSync(join(cwd, "data/keys")).map((file) => (JSON.parse(readFileSync(join(cwd, "data/keys", file), "utf8")) as { d: string }).d);
+  const secrets = readdirSync(join(cwd, "data/keys")).map(
+    (file) => (JSON.parse(readFileSync(join(cwd, "data/keys", file), "utf8")) as { d: string }).d,
+  );
   t.is(secrets.length, 2);
   for (const secret of secrets) t.false((stdout + json.stdout).includes(secret));
 });

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
-import { RailgateNode } from "../../src/node.ts";
+import { RailgateNode } from "../../src/node/open.ts";
 import { emptyDir, railgate, says, start } from "./railgate.ts";
 import { admissible, insufficient } from "./requests.ts";
 
@@ -12,7 +12,8 @@ const TENANT = "acme";
 async function withDecisions(): Promise<string> {
   const cwd = emptyDir();
   await using node = await RailgateNode.open({ dataDir: join(cwd, "data") });
-  for (const request of [admissible("one"), insufficient(), admissible("two")]) await node.gate.admit(request as never, { tenantId: null, actor: "test" });
+  for (const request of [admissible("one"), insufficient(), admissible("two")])
+    await node.gate.admit(request as never, { tenantId: null, actor: "test" });
   return cwd;
 }
 
@@ -21,10 +22,32 @@ test("a folder and an archive, made and verified, with pinned keys and without",
   const folder = await railgate(["export", "--tenant", TENANT, "--out", "folder"], { cwd });
   t.deepEqual([folder.code, folder.stderr], [0, ""]);
   t.regex(folder.stdout, /^Exported 3 events, 0 to 2, to folder\./);
-  const archive = await railgate(["export", "--tenant", TENANT, "--profile", "ecs-evidence-baseline", "--from", "1", "--to", "2", "--out", "part.tar.gz", "--json"], { cwd });
+  const archive = await railgate(
+    [
+      "export",
+      "--tenant",
+      TENANT,
+      "--profile",
+      "ecs-evidence-baseline",
+      "--from",
+      "1",
+      "--to",
+      "2",
+      "--out",
+      "part.tar.gz",
+      "--json",
+    ],
+    { cwd },
+  );
   t.like(JSON.parse(archive.stdout), { events: 2, from_sequence: 1, to_sequence: 2, path: "part.tar.gz" });
-  const keys = JSON.parse((await railgate(["keys", "list", "--json"], { cwd })).stdout) as { jwk: object; role: string }[];
-  writeFileSync(join(cwd, "jwks.json"), JSON.stringify({ keys: keys.filter(({ role }) => role === "event").map(({ jwk }) => jwk) }));
+  const keys = JSON.parse((await railgate(["keys", "list", "--json"], { cwd })).stdout) as {
+    jwk: object;
+    role: string;
+  }[];
+  writeFileSync(
+    join(cwd, "jwks.json"),
+    JSON.stringify({ keys: keys.filter(({ role }) => role === "event").map(({ jwk }) => jwk) }),
+  );
   for (const path of ["folder", "part.tar.gz"]) {
     const plain = await railgate(["verify", path], { cwd });
     t.is(plain.code, 0, plain.stdout);
@@ -49,7 +72,10 @@ test("a tampered export exits 1, and the first bad record is named by file, line
   writeFileSync(file, lines.join("\n"));
   const plain = await railgate(["verify", "folder"], { cwd });
   t.is(plain.code, 1);
-  t.regex(plain.stdout, /^event_hashes {8}FAILED {2}events\.jsonl, line 2, sequence 1: event_hash is not the hash of the event$/m);
+  t.regex(
+    plain.stdout,
+    /^event_hashes {8}FAILED {2}events\.jsonl, line 2, sequence 1: event_hash is not the hash of the event$/m,
+  );
   t.regex(plain.stdout, /^First bad: events\.jsonl, line 2, sequence 1\nNot verified\.$/m);
   const json = await railgate(["verify", "folder", "--json"], { cwd });
   t.is(json.code, 1);
@@ -58,7 +84,9 @@ test("a tampered export exits 1, and the first bad record is named by file, line
 
 test("what cannot be exported or read says why, with its exit code", async (t) => {
   const cwd = await withDecisions();
-  const incomplete = await railgate(["export", "--tenant", TENANT, "--profile", "ecs-evidence-ncp", "--out", "x"], { cwd });
+  const incomplete = await railgate(["export", "--tenant", TENANT, "--profile", "ecs-evidence-ncp", "--out", "x"], {
+    cwd,
+  });
   t.is(incomplete.code, 1);
   t.regex(incomplete.stdout, /^ {2}missing: .*key_custody/m);
   t.is((await railgate(["export", "--tenant", "nobody", "--out", "x"], { cwd })).code, 3);
@@ -78,7 +106,14 @@ test("while a server holds the data directory, it makes the export", async (t) =
     t.deepEqual([made.code, made.stderr], [0, ""]);
     t.is((await railgate(["verify", "served.tar.gz"], { cwd })).code, 0);
     t.is((await railgate(["export", "--tenant", TENANT, "--out", "folder"], { cwd })).code, 2);
-    t.is((await railgate(["export", "--tenant", TENANT, "--profile", "ecs-evidence-ncp", "--out", "other.tar.gz"], { cwd })).code, 1);
+    t.is(
+      (
+        await railgate(["export", "--tenant", TENANT, "--profile", "ecs-evidence-ncp", "--out", "other.tar.gz"], {
+          cwd,
+        })
+      ).code,
+      1,
+    );
   } finally {
     server.kill("SIGTERM");
     await once(server, "close");
@@ -90,9 +125,21 @@ test("keys are rotated and artifacts erased on record, and exports verify all th
   const rotated = await railgate(["keys", "rotate", "--json"], { cwd });
   t.is(rotated.code, 0, rotated.stderr);
   const { old_kid, new_kid } = JSON.parse(rotated.stdout) as Record<string, string>;
-  const keys = JSON.parse((await railgate(["keys", "list", "--json"], { cwd })).stdout) as { kid: string; role: string; retired_at: string | null }[];
-  t.deepEqual(keys.filter(({ role }) => role === "event").map(({ kid, retired_at }) => [kid, retired_at === null]), [[old_kid, false], [new_kid, true]]);
-  const [event] = (await railgate(["events", "--json", "--type", "workload.admit", "--limit", "1"], { cwd })).stdout.split("\n");
+  const keys = JSON.parse((await railgate(["keys", "list", "--json"], { cwd })).stdout) as {
+    kid: string;
+    role: string;
+    retired_at: string | null;
+  }[];
+  t.deepEqual(
+    keys.filter(({ role }) => role === "event").map(({ kid, retired_at }) => [kid, retired_at === null]),
+    [
+      [old_kid, false],
+      [new_kid, true],
+    ],
+  );
+  const [event] = (
+    await railgate(["events", "--json", "--type", "workload.admit", "--limit", "1"], { cwd })
+  ).stdout.split("\n");
   const { id } = JSON.parse(event!) as { id: string };
   t.is((await railgate(["erase", id, "--tenant", TENANT], { cwd })).code, 2);
   t.is((await railgate(["erase", id, "--tenant", TENANT, "--basis", "request 7"], { cwd })).code, 0);

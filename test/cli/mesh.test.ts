@@ -4,7 +4,7 @@ import { join } from "node:path";
 import test from "ava";
 import { treeOf } from "../../src/core/tree.ts";
 import type { Mesh } from "../../src/core/mesh.ts";
-import { meshLines } from "../../src/cli/mesh-view.ts";
+import { meshLines } from "../../src/cli/io/mesh-view.ts";
 import { admissible, start as startServer } from "../http/support.ts";
 import { emptyDir, railgate, type Ran } from "./railgate.ts";
 
@@ -36,14 +36,27 @@ test("a mesh is applied, used and shown, with no server", async (t) => {
   t.is((await run("mesh", "place", "edge", "pay", "fast", "--budget", "400")).code, 0);
   const elevated = await run("mesh", "elevate", "edge", "pay", "hw", "--json", "--trace-id", "tr-1");
   t.is(elevated.code, 0);
-  t.like(lastLine(elevated), { placement: { rail_id: "hw", policy: { preserve_latency_budget: true, latency_budget_us: 400 } }, event: { event_type: "mesh.elevate", actor: "cli", details: { trace_id: "tr-1" } } });
+  t.like(lastLine(elevated), {
+    placement: { rail_id: "hw", policy: { preserve_latency_budget: true, latency_budget_us: 400 } },
+    event: { event_type: "mesh.elevate", actor: "cli", details: { trace_id: "tr-1" } },
+  });
   const refused = await run("mesh", "elevate", "edge", "pay", "fast");
   t.is(refused.code, 1);
   t.regex(refused.stdout, /^Refused .*ERR_MESH_DEMOTION_FORBIDDEN\n {2}What .*\n {2}Cure /);
-  t.like(lastLine(await run("mesh", "elevate", "edge", "pay", "fast", "--json")), { code: "ERR_MESH_DEMOTION_FORBIDDEN", mesh_event: "MESH_007", status: 409 });
+  t.like(lastLine(await run("mesh", "elevate", "edge", "pay", "fast", "--json")), {
+    code: "ERR_MESH_DEMOTION_FORBIDDEN",
+    mesh_event: "MESH_007",
+    status: 409,
+  });
   const shown = await run("mesh", "show", "edge");
-  t.regex(shown.stdout, /hardware_isolated\n {2}hw +█+ +1\/1 +400 µs {2}full\n +pay +budget 400 µs, 0 left · stays · from fast\n\nshared\n {2}fast +░+ +0\/4/);
-  t.like(lastLine(await run("mesh", "show", "edge", "--json")), { revision: 3, placements: { pay: { rail_id: "hw" } } });
+  t.regex(
+    shown.stdout,
+    /hardware_isolated\n {2}hw +█+ +1\/1 +400 µs {2}full\n +pay +budget 400 µs, 0 left · stays · from fast\n\nshared\n {2}fast +░+ +0\/4/,
+  );
+  t.like(lastLine(await run("mesh", "show", "edge", "--json")), {
+    revision: 3,
+    placements: { pay: { rail_id: "hw" } },
+  });
   t.regex((await run("mesh", "show")).stdout, /edge +3 +2 +1/);
   t.is((await run("mesh", "remove", "edge", "pay")).code, 0);
   t.is((await run("mesh", "remove", "edge", "pay")).code, 1);
@@ -54,7 +67,9 @@ test("a mesh is applied, used and shown, with no server", async (t) => {
 
 test("a topology that is none is refused with its place", async (t) => {
   const cwd = emptyDir();
-  const refused = await railgate(["mesh", "apply", "edge", topology(cwd, [{ ...RAILS[0], capacity: 0 }]), "--yes"], { cwd });
+  const refused = await railgate(["mesh", "apply", "edge", topology(cwd, [{ ...RAILS[0], capacity: 0 }]), "--yes"], {
+    cwd,
+  });
   t.is(refused.code, 1);
   t.regex(refused.stdout, /ERR_MESH_INVALID_TOPOLOGY[\s\S]*Where {2}\/rails\/0\/capacity/);
 });
@@ -85,13 +100,36 @@ test("beside a server the same commands are carried out by it", async (t) => {
 const PLAIN = { bold: String, dim: String, red: String, green: String, yellow: String };
 
 test("a mesh fits a narrow terminal, and very full rails are cut short", (t) => {
-  const policy = { elevation_allowed: true, max_target_level: "hardware_isolated", preserve_latency_budget: false, latency_budget_us: 0 } as const;
-  const placements = Array.from({ length: 30 }, (_, n) => ({ workload_id: `a-workload-with-a-long-name-${n}`, rail_id: "rail-of-a-long-name", level: "shared" as const, policy, placed_at: "", elevations: [] }));
+  const policy = {
+    elevation_allowed: true,
+    max_target_level: "hardware_isolated",
+    preserve_latency_budget: false,
+    latency_budget_us: 0,
+  } as const;
+  const placements = Array.from({ length: 30 }, (_, n) => ({
+    workload_id: `a-workload-with-a-long-name-${n}`,
+    rail_id: "rail-of-a-long-name",
+    level: "shared" as const,
+    policy,
+    placed_at: "",
+    elevations: [],
+  }));
   const counted = { active_count: 30, total_placed: 30, total_elevated_in: 0, total_elevated_out: 0, total_removed: 0 };
   const mesh: Mesh = {
     mesh_id: "edge",
     revision: 31,
-    rails: treeOf([{ rail_id: "rail-of-a-long-name", level: "shared", latency_overhead_us: 5, capacity: 9007199254740991, ...counted }], ({ rail_id }) => rail_id),
+    rails: treeOf(
+      [
+        {
+          rail_id: "rail-of-a-long-name",
+          level: "shared",
+          latency_overhead_us: 5,
+          capacity: 9007199254740991,
+          ...counted,
+        },
+      ],
+      ({ rail_id }) => rail_id,
+    ),
     placements: treeOf(placements, ({ workload_id }) => workload_id),
     departed: null,
   };

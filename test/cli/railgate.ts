@@ -16,7 +16,10 @@ export const emptyDir = (): string => mkdtempSync(join(tmpdir(), "railgate-cli-"
 /** Only what a process needs, so that nothing of the surroundings decides. */
 const BARE = { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "", TERM: "xterm" };
 
-export function start(args: readonly string[], { cwd = emptyDir(), env = {} }: Given = {}): ChildProcessWithoutNullStreams {
+export function start(
+  args: readonly string[],
+  { cwd = emptyDir(), env = {} }: Given = {},
+): ChildProcessWithoutNullStreams {
   return spawn(process.execPath, [MAIN, ...args], { cwd, env: { ...BARE, ...env } });
 }
 
@@ -32,9 +35,17 @@ export async function railgate(args: readonly string[], given: Given = {}): Prom
 }
 
 /** The same on a terminal so wide: output as a person sees it, standard error with it. */
-export async function railgateOnTerminal(args: readonly string[], { cwd = emptyDir(), env = {} }: Given = {}, columns = 120): Promise<Ran> {
+export async function railgateOnTerminal(
+  args: readonly string[],
+  { cwd = emptyDir(), env = {} }: Given = {},
+  columns = 120,
+): Promise<Ran> {
   const words = [process.execPath, MAIN, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
-  const child = spawn("script", ["-qec", `stty cols ${columns}; ${words}`, "/dev/null"], { cwd, env: { ...BARE, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn("script", ["-qec", `stty cols ${columns}; ${words}`, "/dev/null"], {
+    cwd,
+    env: { ...BARE, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let stdout = "";
   child.stdout.on("data", (data: Buffer) => (stdout += data.toString()));
   const [code] = (await once(child, "close")) as [number | null];
@@ -42,7 +53,11 @@ export async function railgateOnTerminal(args: readonly string[], { cwd = emptyD
 }
 
 /** Waits until a stream has said something that matches, and lets it go on. */
-export function says(child: ChildProcessWithoutNullStreams, pattern: RegExp, stream: "stdout" | "stderr" = "stdout"): Promise<string> {
+export function says(
+  child: ChildProcessWithoutNullStreams,
+  pattern: RegExp,
+  stream: "stdout" | "stderr" = "stdout",
+): Promise<string> {
   let said = "";
   return new Promise((resolve, reject) => {
     const onData = (data: Buffer) => {

@@ -16,7 +16,9 @@ test("help says what there is, on standard output", async (t) => {
 });
 
 test("the version is the package's", async (t) => {
-  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
   t.deepEqual(await railgate(["--version"]), { code: 0, stdout: `${version}\n`, stderr: "" });
 });
 
@@ -35,8 +37,14 @@ const MISTAKES: [args: string[], says: RegExp][] = [
   [["decide"], /^railgate: missing required argument 'request'/],
   [["decide", "a", "b"], /^railgate: too many arguments/],
   [["events", "--limt", "1"], /^railgate: unknown option '--limt'\n\(Did you mean --limit\?\)/],
-  [["events", "--limit", "0"], /^railgate: option '--limit <n>' argument '0' is invalid\. It must be a whole number, 1 or more/],
-  [["events", "--outcome", "maybe"], /^railgate: option '--outcome <outcome>' argument 'maybe' is invalid\. Allowed choices are accepted, refused, failed/],
+  [
+    ["events", "--limit", "0"],
+    /^railgate: option '--limit <n>' argument '0' is invalid\. It must be a whole number, 1 or more/,
+  ],
+  [
+    ["events", "--outcome", "maybe"],
+    /^railgate: option '--outcome <outcome>' argument 'maybe' is invalid\. Allowed choices are accepted, refused, failed/,
+  ],
   [["events", "--since", "yesterday"], /^railgate: --since: "yesterday" is neither an RFC 3339 time/],
   [["completion", "csh"], /^railgate: command-argument value 'csh' is invalid/],
   [["decide", "nowhere.json"], /^railgate: there is no file nowhere\.json\n$/],
@@ -45,7 +53,10 @@ const MISTAKES: [args: string[], says: RegExp][] = [
   [["decide", "--dry-run", "--at", "noon", "x.json"], /^railgate: --at: "noon" is no RFC 3339 time/],
   [["doctor", "-c", "nowhere.yaml"], /^railgate: --config-file: there is no file nowhere\.yaml\n$/],
   [["serve", "--listen", "here"], /^railgate: --listen: "here" is not "host:port"/],
-  [["serve", "--listen", "0.0.0.0:0"], /^railgate: --listen: 0\.0\.0\.0 can be reached by others; set railgate\.tls\.cert/],
+  [
+    ["serve", "--listen", "0.0.0.0:0"],
+    /^railgate: --listen: 0\.0\.0\.0 can be reached by others; set railgate\.tls\.cert/,
+  ],
 ];
 for (const [args, says] of MISTAKES) {
   test(`used wrongly: railgate ${args.join(" ")}`, async (t) => {
@@ -75,7 +86,10 @@ test("without evidence there is nothing to list", async (t) => {
   for (const args of [["events"], ["keys", "list"]]) {
     const { code, stderr } = await railgate(args);
     t.is(code, 3);
-    t.regex(stderr, /^railgate: \/.*\/data holds no evidence yet; name the data directory with --data-dir or RAILGATE_DATA_DIR\n$/);
+    t.regex(
+      stderr,
+      /^railgate: \/.*\/data holds no evidence yet; name the data directory with --data-dir or RAILGATE_DATA_DIR\n$/,
+    );
   }
 });
 
@@ -95,8 +109,14 @@ test("bash completes commands, then options, then choices", async (t) => {
 });
 
 test("zsh and fish get scripts of their own", async (t) => {
-  t.regex((await railgate(["completion", "zsh"])).stdout, /^#compdef railgate\n[\s\S]*bashcompinit[\s\S]*complete .* railgate/);
-  t.regex((await railgate(["completion", "fish"])).stdout, /complete -c railgate -n '__fish_seen_subcommand_from keys; and __fish_seen_subcommand_from list' -l json/);
+  t.regex(
+    (await railgate(["completion", "zsh"])).stdout,
+    /^#compdef railgate\n[\s\S]*bashcompinit[\s\S]*complete .* railgate/,
+  );
+  t.regex(
+    (await railgate(["completion", "fish"])).stdout,
+    /complete -c railgate -n '__fish_seen_subcommand_from keys; and __fish_seen_subcommand_from list' -l json/,
+  );
   t.like(JSON.parse((await railgate(["completion", "fish", "--json"])).stdout), { shell: "fish" });
 });
 
@@ -107,7 +127,21 @@ test("a reader that has seen enough is no error", async (t) => {
 
 test("the reference names every command and option", async (t) => {
   const doc = readFileSync(new URL("../../docs/cli.md", import.meta.url), "utf8");
-  for (const command of ["serve", "decide", "events", "keys list", "doctor", "completion", "workloads", "lifecycle", "mesh show", "mesh apply", "mesh place", "mesh elevate", "mesh remove"]) {
+  for (const command of [
+    "serve",
+    "decide",
+    "events",
+    "keys list",
+    "doctor",
+    "completion",
+    "workloads",
+    "lifecycle",
+    "mesh show",
+    "mesh apply",
+    "mesh place",
+    "mesh elevate",
+    "mesh remove",
+  ]) {
     t.true(doc.includes(`railgate ${command}`), command);
     const { stdout } = await railgate([...command.split(" "), "--help"]);
     for (const [option] of stdout.matchAll(/--[a-z-]+/g)) t.true(doc.includes(option), `${command} ${option}`);

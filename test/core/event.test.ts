@@ -22,7 +22,10 @@ const drafts: fc.Arbitrary<EventDraft> = fc.record({
   policy_snapshot_id: fc.constant(DIGEST),
   authority_snapshot_id: fc.constant(DIGEST),
   subject: fc.constantFrom('"id":"', "é", "plain"),
-  details: fc.dictionary(fc.oneof(fc.string(), fc.constantFrom("id", "event_type", "event_hash", "__proto__")), fc.oneof(fc.string(), fc.maxSafeInteger(), fc.boolean(), fc.array(fc.integer()), fc.constant({ id: "decoy" }))),
+  details: fc.dictionary(
+    fc.oneof(fc.string(), fc.constantFrom("id", "event_type", "event_hash", "__proto__")),
+    fc.oneof(fc.string(), fc.maxSafeInteger(), fc.boolean(), fc.array(fc.integer()), fc.constant({ id: "decoy" })),
+  ),
 });
 
 test("text and hash are what another RFC 8785 implementation computes", (t) => {
@@ -32,12 +35,20 @@ test("text and hash are what another RFC 8785 implementation computes", (t) => {
     fc.property(drafts, fc.nat(), fc.boolean(), (draft, size, first) => {
       const head = first ? { size: 0, hash: null } : { size, hash: DIGEST };
       const linked = linkEvent(draft, "acme/node-1", head);
-      const whole = { ...draft, chain_id: "acme/node-1", sequence: head.size, prev_hash: head.hash, hash_profile_id: "ecs-hash-v1" };
+      const whole = {
+        ...draft,
+        chain_id: "acme/node-1",
+        sequence: head.size,
+        prev_hash: head.hash,
+        hash_profile_id: "ecs-hash-v1",
+      };
       const expected = `sha256:${createHash("sha256").update(canonicalize(whole)!).digest("hex")}`;
       return (
-        linked.head.hash === expected && linked.head.size === head.size + 1 &&
+        linked.head.hash === expected &&
+        linked.head.size === head.size + 1 &&
         linked.text === canonicalize({ ...whole, event_hash: expected }) &&
-        (JSON.parse(linked.text) as EvidenceEvent).event_hash === expected && eventIdIn(linked.text) === ID
+        (JSON.parse(linked.text) as EvidenceEvent).event_hash === expected &&
+        eventIdIn(linked.text) === ID
       );
     }),
     { seed, numRuns: 500 },

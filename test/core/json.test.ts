@@ -22,7 +22,17 @@ function verdict(text: string | Uint8Array): string {
 }
 
 test("what is well formed is parsed as JSON.parse does", (t) => {
-  for (const text of ["null", " [ ] ", "{}", '"\\ud83d\\ude00"', '{"a":{"a":[{"a":1}]}}', "-9007199254740991", "1e-400", '":{[\\""', "0.1"]) {
+  for (const text of [
+    "null",
+    " [ ] ",
+    "{}",
+    '"\\ud83d\\ude00"',
+    '{"a":{"a":[{"a":1}]}}',
+    "-9007199254740991",
+    "1e-400",
+    '":{[\\""',
+    "0.1",
+  ]) {
     t.deepEqual(parseStrict(bytesOf(text)), JSON.parse(text));
   }
 });
@@ -81,7 +91,9 @@ test("large hostile documents are explained too", (t) => {
 });
 
 test("__proto__ is an own key and pollutes nothing", (t) => {
-  const value = parseStrict(bytesOf('{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}}}')) as object;
+  const value = parseStrict(
+    bytesOf('{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}}}'),
+  ) as object;
   t.deepEqual(Object.keys(value), ["__proto__", "constructor"]);
   t.is((value as { admin?: boolean }).admin, undefined);
   t.is(({} as { admin?: boolean }).admin, undefined);
@@ -99,7 +111,10 @@ test("any document gets the verdict of the reference parser", (t) => {
 });
 
 test("any document with flipped bytes gets the verdict of the reference parser", (t) => {
-  const flips = fc.array(fc.record({ at: fc.nat(), to: fc.integer({ min: 0, max: 255 }) }), { minLength: 1, maxLength: 3 });
+  const flips = fc.array(fc.record({ at: fc.nat(), to: fc.integer({ min: 0, max: 255 }) }), {
+    minLength: 1,
+    maxLength: 3,
+  });
   fc.assert(
     fc.property(rawJson, flips, (text, changes) => {
       const bytes = bytesOf(text);
@@ -116,7 +131,9 @@ test("any document with flipped bytes gets the verdict of the reference parser",
 test("canonical JSON is that of the package canonicalize, and reads back as the same value", (t) => {
   fc.assert(
     fc.property(fc.jsonValue(), (value) => {
-      const sound = JSON.stringify(value, (_, v: unknown) => (typeof v === "number" && Math.abs(v) > 2 ** 53 - 1 ? 0 : v));
+      const sound = JSON.stringify(value, (_, v: unknown) =>
+        typeof v === "number" && Math.abs(v) > 2 ** 53 - 1 ? 0 : v,
+      );
       const safe = JSON.parse(sound) as unknown;
       if (!isWellFormed(safe)) return;
       t.is(canonicalJson(safe), canonicalize(safe)!);
@@ -137,7 +154,17 @@ test("canonical JSON sorts by UTF-16 code unit, many names too", (t) => {
 test("canonical JSON refuses what would not read back", (t) => {
   const cycle: unknown[] = [];
   cycle.push(cycle);
-  const hostile = [undefined, NaN, Infinity, 2 ** 53, "\ud800", { "\udc00": 1 }, { a: undefined }, [undefined], new Array(1)];
+  const hostile = [
+    undefined,
+    NaN,
+    Infinity,
+    2 ** 53,
+    "\ud800",
+    { "\udc00": 1 },
+    { a: undefined },
+    [undefined],
+    new Array(1),
+  ];
   for (const value of [...hostile, () => 1, Symbol("s"), 1n, new Date(0), new Map(), cycle, { toJSON: () => 1 }]) {
     t.throws(() => canonicalJson(value), { instanceOf: TypeError, message: /^no canonical JSON/ });
   }
@@ -160,9 +187,40 @@ function decode(bytes: Uint8Array): string | undefined {
 // --- JSON texts, some of them at fault -------------------------------------------------------------------------------
 
 const rawString = fc
-  .array(fc.constantFrom("a", "b", "é", "😀", "\\n", '\\"', "\\\\", "\\u0061", "\\ud83d\\ude00", "\\ud800", "\\udfff", ":", "{", "[", ","), { maxLength: 3 })
+  .array(
+    fc.constantFrom(
+      "a",
+      "b",
+      "é",
+      "😀",
+      "\\n",
+      '\\"',
+      "\\\\",
+      "\\u0061",
+      "\\ud83d\\ude00",
+      "\\ud800",
+      "\\udfff",
+      ":",
+      "{",
+      "[",
+      ",",
+    ),
+    { maxLength: 3 },
+  )
   .map((parts) => `"${parts.join("")}"`);
-const rawNumber = fc.constantFrom("0", "-0", "1", "1.5", "1e3", "1e308", "1e309", "9007199254740991", "9007199254740992", "-9007199254740993", "1e-9");
+const rawNumber = fc.constantFrom(
+  "0",
+  "-0",
+  "1",
+  "1.5",
+  "1e3",
+  "1e308",
+  "1e309",
+  "9007199254740991",
+  "9007199254740992",
+  "-9007199254740993",
+  "1e-9",
+);
 const space = fc.constantFrom("", " ", "\n", "\t");
 
 const { value: rawJson } = fc.letrec<{ value: string }>((tie) => {
@@ -175,7 +233,9 @@ const { value: rawJson } = fc.letrec<{ value: string }>((tie) => {
       fc.constantFrom("true", "false", "null"),
       members.map((items) => `{${items.map(([name, gap, value]) => `${name}${gap}:${value}`).join(",")}}`),
       fc.array(tie("value"), { maxLength: 4 }).map((items) => `[${items.join(" , ")}]`),
-      fc.tuple(fc.constantFrom(30, 63, 64, 65), tie("value")).map(([deep, value]) => "[".repeat(deep) + value + "]".repeat(deep)),
+      fc
+        .tuple(fc.constantFrom(30, 63, 64, 65), tie("value"))
+        .map(([deep, value]) => "[".repeat(deep) + value + "]".repeat(deep)),
     ),
   };
 });
@@ -235,7 +295,7 @@ function referenceVerdict(text: string): string {
     if (text[at] === "-") at++;
     if (text[at] === "0") at++;
     else digits();
-    if (text[at] === ".") (at++, digits());
+    if (text[at] === ".") at++, digits();
     if (text[at] === "e" || text[at] === "E") {
       at++;
       if (text[at] === "+" || text[at] === "-") at++;

@@ -5,7 +5,17 @@ import fc from "fast-check";
 import { concatBytes, fromHex, toHex } from "../../src/core/bytes.ts";
 import { isPowerOfTwo, provenRoots, verifyConsistency, verifyInclusion } from "../../src/core/merkle-verify.ts";
 import {
-  appendLeaf, consistencyProof, EMPTY_FRONTIER, inclusionProof, readFrontier, rootAt, rootOf, rootOfDigests, rootOfLeaves, treeHasher, type NodeReader,
+  appendLeaf,
+  consistencyProof,
+  EMPTY_FRONTIER,
+  inclusionProof,
+  readFrontier,
+  rootAt,
+  rootOf,
+  rootOfDigests,
+  rootOfLeaves,
+  treeHasher,
+  type NodeReader,
 } from "../../src/core/merkle.ts";
 
 const sha256 = (data: Uint8Array): Uint8Array => hash("sha256", data, "buffer");
@@ -40,7 +50,9 @@ function path(m: number, begin: number, end: number): Uint8Array[] {
   if (n === 1) return [];
   let k = 1;
   while (k * 2 < n) k *= 2;
-  return m < k ? [...path(m, begin, begin + k), mth(begin + k, end)] : [...path(m - k, begin + k, end), mth(begin, begin + k)];
+  return m < k
+    ? [...path(m, begin, begin + k), mth(begin + k, end)]
+    : [...path(m - k, begin + k, end), mth(begin, begin + k)];
 }
 
 /** RFC 6962 §2.1.2. */
@@ -49,7 +61,9 @@ function subproof(m: number, begin: number, end: number, whole: boolean): Uint8A
   if (m === n) return whole ? [] : [mth(begin, end)];
   let k = 1;
   while (k * 2 < n) k *= 2;
-  return m <= k ? [...subproof(m, begin, begin + k, whole), mth(begin + k, end)] : [...subproof(m - k, begin + k, end, false), mth(begin, begin + k)];
+  return m <= k
+    ? [...subproof(m, begin, begin + k, whole), mth(begin + k, end)]
+    : [...subproof(m - k, begin + k, end, false), mth(begin, begin + k)];
 }
 
 const read: NodeReader = (level, index) => mth(index * 2 ** level, (index + 1) * 2 ** level);
@@ -61,13 +75,22 @@ const same = (a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean => Bu
 function* flipped(hashes: readonly Uint8Array[]): Generator<Uint8Array[]> {
   for (let bit = 0; bit < hashes.length * 256; bit++) {
     const copy = hashes.map((hash) => Uint8Array.from(hash));
-    copy[Math.floor(bit / 256)]![Math.floor((bit % 256) / 8)]! ^= 1 << bit % 8;
+    copy[Math.floor(bit / 256)]![Math.floor((bit % 256) / 8)]! ^= 1 << (bit % 8);
     yield copy;
   }
 }
 
 /** The leaves and roots that certificate-transparency implementations share. */
-const VECTOR_LEAVES = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"].map((hex) => fromHex(hex)!);
+const VECTOR_LEAVES = [
+  "",
+  "00",
+  "10",
+  "2021",
+  "3031",
+  "40414243",
+  "5051525354555657",
+  "606162636465666768696a6b6c6d6e6f",
+].map((hex) => fromHex(hex)!);
 const VECTOR_ROOTS = [
   "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
   "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -81,8 +104,10 @@ const VECTOR_ROOTS = [
 ];
 
 test("the reference vectors", (t) => {
-  for (const [size, root] of VECTOR_ROOTS.entries()) t.is(toHex(rootOfLeaves(hasher, VECTOR_LEAVES.slice(0, size))), root);
-  const node: NodeReader = (level, index) => rootOfLeaves(hasher, VECTOR_LEAVES.slice(index * 2 ** level, (index + 1) * 2 ** level));
+  for (const [size, root] of VECTOR_ROOTS.entries())
+    t.is(toHex(rootOfLeaves(hasher, VECTOR_LEAVES.slice(0, size))), root);
+  const node: NodeReader = (level, index) =>
+    rootOfLeaves(hasher, VECTOR_LEAVES.slice(index * 2 ** level, (index + 1) * 2 ** level));
   t.deepEqual(hexes(inclusionProof(hasher, node, 0, 1)), []);
   t.deepEqual(hexes(inclusionProof(hasher, node, 0, 8)), [
     "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
@@ -121,7 +146,8 @@ test("subtrees are told once, when they are whole", (t) => {
     const perfect: [number, string][] = [];
     frontier = appendLeaf(hasher, frontier, leafHash(size), (level, hash) => perfect.push([level, toHex(hash)]));
     const wanted: [number, string][] = [];
-    for (let level = 1; (size + 1) % 2 ** level === 0; level++) wanted.push([level, toHex(mth(size + 1 - 2 ** level, size + 1))]);
+    for (let level = 1; (size + 1) % 2 ** level === 0; level++)
+      wanted.push([level, toHex(mth(size + 1 - 2 ** level, size + 1))]);
     t.deepEqual(perfect, wanted);
   }
 });
@@ -147,7 +173,14 @@ test(`consistency of every two sizes up to ${SIZE_MAX}`, (t) => {
     for (let from = 0; from <= to; from++) {
       const proof = consistencyProof(hasher, read, from, to);
       if (!same(proof, from === 0 ? [] : subproof(from, 0, to, true))) different++;
-      if (!verifyConsistency(hasher, { from: { size: from, root: mth(0, from) }, to: { size: to, root: mth(0, to) } }, proof)) refused++;
+      if (
+        !verifyConsistency(
+          hasher,
+          { from: { size: from, root: mth(0, from) }, to: { size: to, root: mth(0, to) } },
+          proof,
+        )
+      )
+        refused++;
     }
   }
   t.is(different, 0);
@@ -163,10 +196,17 @@ test("every bit of an inclusion proof counts, and so do its length and the index
       for (const [leaf, root, ...rest] of flipped([claim.leafHash, claim.root, ...proof])) {
         if (verifyInclusion(hasher, { ...claim, leafHash: leaf!, root: root! }, rest)) accepted++;
       }
-      for (const wrong of [proof.slice(1), proof.slice(0, -1), [...proof, leafHash(0)], [leafHash(0), ...proof], [...proof].reverse()]) {
+      for (const wrong of [
+        proof.slice(1),
+        proof.slice(0, -1),
+        [...proof, leafHash(0)],
+        [leafHash(0), ...proof],
+        [...proof].reverse(),
+      ]) {
         if (!same(wrong, proof) && verifyInclusion(hasher, claim, wrong)) accepted++;
       }
-      for (let other = -1; other <= size + 1; other++) if (other !== index && verifyInclusion(hasher, { ...claim, index: other }, proof)) accepted++;
+      for (let other = -1; other <= size + 1; other++)
+        if (other !== index && verifyInclusion(hasher, { ...claim, index: other }, proof)) accepted++;
     }
   }
   t.is(accepted, 0);
@@ -203,27 +243,43 @@ test("sizes and hashes of no form are refused, not thrown", (t) => {
   t.throws(() => consistencyProof(hasher, read, 5, 4), { instanceOf: RangeError });
   t.throws(() => inclusionProof(hasher, read, 4, 4), { instanceOf: RangeError });
   t.false(verifyInclusion(hasher, { leafHash: leafHash(0).subarray(1), index: 0, size: 1, root: leafHash(0) }, []));
-  t.false(verifyConsistency(hasher, { from: { size: 1, root: leafHash(0) }, to: { size: 4, root } }, Array.from({ length: 1000 }, () => root)));
+  t.false(
+    verifyConsistency(
+      hasher,
+      { from: { size: 1, root: leafHash(0) }, to: { size: 4, root } },
+      Array.from({ length: 1000 }, () => root),
+    ),
+  );
 });
 
 test("random trees: proofs hold, a flipped bit does not, and proofs bind the root that they start from", (t) => {
   const sizes = fc.tuple(fc.integer({ min: 1, max: SIZE_MAX }), fc.integer({ min: 0, max: SIZE_MAX * 1000 }), fc.nat());
-  t.notThrows(() => fc.assert(
-    fc.property(sizes, ([size, number, bit]) => {
-      const index = number % size;
-      const proof = inclusionProof(hasher, read, index, size);
-      const claim = { leafHash: leafHash(index), index, size, root: mth(0, size) };
-      const broken = [...proof, claim.root].map((hash) => Uint8Array.from(hash));
-      const at = bit % (broken.length * 256);
-      broken[Math.floor(at / 256)]![Math.floor((at % 256) / 8)]! ^= 1 << at % 8;
-      const root = broken.pop()!;
-      const from = index + 1;
-      const roots = provenRoots(hasher, { size: from, root: mth(0, from) }, size, consistencyProof(hasher, read, from, size));
-      return verifyInclusion(hasher, claim, proof) && !verifyInclusion(hasher, { ...claim, root }, broken) &&
-        (from === size || (toHex(roots!.from) === toHex(mth(0, from)) && toHex(roots!.to) === toHex(mth(0, size))));
-    }),
-    { seed, numRuns: 2000 },
-  ));
+  t.notThrows(() =>
+    fc.assert(
+      fc.property(sizes, ([size, number, bit]) => {
+        const index = number % size;
+        const proof = inclusionProof(hasher, read, index, size);
+        const claim = { leafHash: leafHash(index), index, size, root: mth(0, size) };
+        const broken = [...proof, claim.root].map((hash) => Uint8Array.from(hash));
+        const at = bit % (broken.length * 256);
+        broken[Math.floor(at / 256)]![Math.floor((at % 256) / 8)]! ^= 1 << (at % 8);
+        const root = broken.pop()!;
+        const from = index + 1;
+        const roots = provenRoots(
+          hasher,
+          { size: from, root: mth(0, from) },
+          size,
+          consistencyProof(hasher, read, from, size),
+        );
+        return (
+          verifyInclusion(hasher, claim, proof) &&
+          !verifyInclusion(hasher, { ...claim, root }, broken) &&
+          (from === size || (toHex(roots!.from) === toHex(mth(0, from)) && toHex(roots!.to) === toHex(mth(0, size))))
+        );
+      }),
+      { seed, numRuns: 2000 },
+    ),
+  );
 });
 
 test("a tree larger than 2^32 proves with whole numbers", (t) => {
@@ -234,7 +290,9 @@ test("a tree larger than 2^32 proves with whole numbers", (t) => {
   for (const size of [2 ** 32 + 1, 2 ** 40 - 1, 2 ** 53 - 1, 2 ** 48 + 2 ** 47 + 5]) {
     const root = rootAt(hasher, alike, size);
     for (const index of [0, 1, 2 ** 31 + 1, size - 2, size - 1]) {
-      t.true(verifyInclusion(hasher, { leafHash: level[0]!, index, size, root }, inclusionProof(hasher, alike, index, size)));
+      t.true(
+        verifyInclusion(hasher, { leafHash: level[0]!, index, size, root }, inclusionProof(hasher, alike, index, size)),
+      );
       const from = { size: index + 1, root: rootAt(hasher, alike, index + 1) };
       t.true(verifyConsistency(hasher, { from, to: { size, root } }, consistencyProof(hasher, alike, index + 1, size)));
     }
@@ -247,7 +305,16 @@ test("powers of two", (t) => {
 
 test("the root over event hashes is over their 32 bytes", (t) => {
   const digests = ["a", "b", "c"].map((text) => `sha256:${hash("sha256", text)}`);
-  t.is(rootOfDigests(hasher, digests), `sha256:${toHex(rootOfLeaves(hasher, digests.map((digest) => Buffer.from(digest.slice(7), "hex"))))}`);
+  t.is(
+    rootOfDigests(hasher, digests),
+    `sha256:${toHex(
+      rootOfLeaves(
+        hasher,
+        digests.map((digest) => Buffer.from(digest.slice(7), "hex")),
+      ),
+    )}`,
+  );
   t.is(rootOfDigests(hasher, []), `sha256:${VECTOR_ROOTS[0]}`);
-  for (const wrong of ["sha256:00", digests[0]!.slice(7), digests[0]!.toUpperCase()]) t.throws(() => rootOfDigests(hasher, [wrong]), { instanceOf: RangeError });
+  for (const wrong of ["sha256:00", digests[0]!.slice(7), digests[0]!.toUpperCase()])
+    t.throws(() => rootOfDigests(hasher, [wrong]), { instanceOf: RangeError });
 });

@@ -2,16 +2,48 @@
 import test from "ava";
 import fc from "fast-check";
 import { InvariantError } from "../../src/core/invariant.ts";
-import { type Mesh, meshChanges, meshDetails, meshFacts, meshOf, type MeshCommand, type MeshDecision, type MeshEvent, MESH_EVENT_TYPES, type MeshPart, recogniseMesh, step, wireMesh } from "../../src/core/mesh.ts";
+import {
+  type Mesh,
+  meshChanges,
+  meshDetails,
+  meshFacts,
+  meshOf,
+  type MeshCommand,
+  type MeshDecision,
+  type MeshEvent,
+  MESH_EVENT_TYPES,
+  type MeshPart,
+  recogniseMesh,
+  step,
+  wireMesh,
+} from "../../src/core/mesh.ts";
 import { get, set, sizeOf, type Tree, values, without } from "../../src/core/tree.ts";
 import { NARROW } from "../mesh/worlds.ts";
 import { apply, type Model, moves, UNDEFINED_MESH, verdict } from "../mesh/model.ts";
 
 const AT = "2026-01-01T00:00:00.000Z";
-const policy = { elevation_allowed: true, max_target_level: "hardware_isolated", preserve_latency_budget: false, latency_budget_us: 0 } as const;
-const rail = (rail_id: string, level = "shared", capacity = 100_000) => ({ rail_id, level, latency_overhead_us: 0, capacity });
+const policy = {
+  elevation_allowed: true,
+  max_target_level: "hardware_isolated",
+  preserve_latency_budget: false,
+  latency_budget_us: 0,
+} as const;
+const rail = (rail_id: string, level = "shared", capacity = 100_000) => ({
+  rail_id,
+  level,
+  latency_overhead_us: 0,
+  capacity,
+});
 const ACCEPTED = { place: "MESH_001", elevate: "MESH_002", remove: "MESH_005", reload: "MESH_006" };
-const accepted = (command: MeshCommand): MeshDecision => ({ outcome: "accepted", error_code: null, mesh_event: ACCEPTED[command.command], class: null, rule: null, pointer: null, params: {} });
+const accepted = (command: MeshCommand): MeshDecision => ({
+  outcome: "accepted",
+  error_code: null,
+  mesh_event: ACCEPTED[command.command],
+  class: null,
+  rule: null,
+  pointer: null,
+  params: {},
+});
 
 const eventOf = (mesh: Mesh | null, command: MeshCommand): MeshEvent => ({
   event_type: MESH_EVENT_TYPES[command.command],
@@ -22,8 +54,19 @@ const eventOf = (mesh: Mesh | null, command: MeshCommand): MeshEvent => ({
 
 const run = (mesh: Mesh | null, command: MeshCommand): Mesh => step(mesh, eventOf(mesh, command))!;
 const reload = (rails: readonly unknown[]): MeshCommand => ({ command: "reload", mesh_id: "m", rails });
-const place = (workload_id: string, rail_id: string): MeshCommand => ({ command: "place", mesh_id: "m", workload_id, rail_id, policy });
-const elevate = (workload_id: string, target_rail_id: string): MeshCommand => ({ command: "elevate", mesh_id: "m", workload_id, target_rail_id });
+const place = (workload_id: string, rail_id: string): MeshCommand => ({
+  command: "place",
+  mesh_id: "m",
+  workload_id,
+  rail_id,
+  policy,
+});
+const elevate = (workload_id: string, target_rail_id: string): MeshCommand => ({
+  command: "elevate",
+  mesh_id: "m",
+  workload_id,
+  target_rail_id,
+});
 const remove = (workload_id: string): MeshCommand => ({ command: "remove", mesh_id: "m", workload_id });
 
 /** Commands that the contract accepts, each with the state before it. */
@@ -56,7 +99,11 @@ test("a life in the mesh, as clients see it", (t) => {
     },
     placements: {
       w: {
-        workload_id: "w", rail_id: "h", level: "hardware_isolated", policy, placed_at: AT,
+        workload_id: "w",
+        rail_id: "h",
+        level: "hardware_isolated",
+        policy,
+        placed_at: AT,
         elevations: [
           { from_rail_id: "a", from_level: "shared", to_rail_id: "s", to_level: "sandbox_isolated", at: AT },
           { from_rail_id: "s", from_level: "sandbox_isolated", to_rail_id: "h", to_level: "hardware_isolated", at: AT },
@@ -67,7 +114,11 @@ test("a life in the mesh, as clients see it", (t) => {
 });
 
 test("INV-MESH-MONOTONIC-ELEVATION: a reload launders no demotion", (t) => {
-  const strict = [reload([rail("a"), rail("h", "hardware_isolated")]), place("w", "h"), remove("w")].reduce<Mesh | null>(run, null);
+  const strict = [
+    reload([rail("a"), rail("h", "hardware_isolated")]),
+    place("w", "h"),
+    remove("w"),
+  ].reduce<Mesh | null>(run, null);
   const turned = [reload([rail("a")]), reload([rail("a"), rail("h", "shared")])].reduce(run, strict!);
   const command = place("w", "h");
   t.is((meshFacts(turned, command, null) as { departed_level: string }).departed_level, "hardware_isolated");
@@ -75,7 +126,13 @@ test("INV-MESH-MONOTONIC-ELEVATION: a reload launders no demotion", (t) => {
 });
 
 test("a dropped rail that is defined again starts from zero; one that stays keeps counting", (t) => {
-  const used = [reload([rail("a"), rail("b")]), place("v", "a"), remove("v"), place("w", "b"), remove("w")].reduce<Mesh | null>(run, null)!;
+  const used = [
+    reload([rail("a"), rail("b")]),
+    place("v", "a"),
+    remove("v"),
+    place("w", "b"),
+    remove("w"),
+  ].reduce<Mesh | null>(run, null)!;
   const again = [reload([rail("a")]), reload([rail("a"), rail("b")])].reduce(run, used);
   t.is(wireMesh(again).rail_states["a"]!.total_placed, 1);
   t.is(wireMesh(again).rail_states["b"]!.total_placed, 0);
@@ -83,10 +140,19 @@ test("a dropped rail that is defined again starts from zero; one that stays keep
 
 test("rails and workloads are sorted by code unit, whatever they are called", (t) => {
   const names = ["__proto__", "constructor", "Z", "a", "10", "9"];
-  const mesh = [reload(names.map((name) => rail(name))), ...names.map((name) => place(name, "__proto__"))].reduce<Mesh | null>(run, null)!;
+  const mesh = [
+    reload(names.map((name) => rail(name))),
+    ...names.map((name) => place(name, "__proto__")),
+  ].reduce<Mesh | null>(run, null)!;
   const wire = wireMesh(mesh);
-  t.deepEqual(wire.topology.rails.map(({ rail_id }) => rail_id), [...names].sort());
-  t.deepEqual([...values(mesh.placements)].map(({ workload_id }) => workload_id), [...names].sort());
+  t.deepEqual(
+    wire.topology.rails.map(({ rail_id }) => rail_id),
+    [...names].sort(),
+  );
+  t.deepEqual(
+    [...values(mesh.placements)].map(({ workload_id }) => workload_id),
+    [...names].sort(),
+  );
   t.is(wire.rail_states["__proto__"]!.active_count, names.length);
   t.deepEqual(Object.keys(wire.placements).sort(), [...names].sort());
   t.is(({} as { active_count?: number }).active_count, undefined);
@@ -110,12 +176,37 @@ test("an event that breaks an invariant leaves the state that it was given", (t)
 
 test("an acceptance is recognised only with the event of its command, a refusal only when it says why", (t) => {
   const yes = accepted(place("w", "a"));
-  const no = { ...yes, outcome: "refused", error_code: "ERR_MESH_RAIL_AT_CAPACITY", mesh_event: null, class: "policy_denied", rule: "PLACE-06", pointer: "/rail_id" };
+  const no = {
+    ...yes,
+    outcome: "refused",
+    error_code: "ERR_MESH_RAIL_AT_CAPACITY",
+    mesh_event: null,
+    class: "policy_denied",
+    rule: "PLACE-06",
+    pointer: "/rail_id",
+  };
   t.is(recogniseMesh(yes, "place"), yes);
   t.is(recogniseMesh(no, "place") as unknown, no);
   t.is(recogniseMesh(yes, "elevate"), undefined);
-  for (const wrong of [undefined, null, "accepted", [], {}, { ...yes, outcome: "allowed" }, { ...yes, error_code: "ERR" }, { ...yes, params: null }]) t.is(recogniseMesh(wrong, "place"), undefined);
-  for (const wrong of [{ error_code: null }, { class: "whim" }, { rule: null }, { pointer: null }, { mesh_event: "MESH_001" }]) t.is(recogniseMesh({ ...no, ...wrong }, "place"), undefined);
+  for (const wrong of [
+    undefined,
+    null,
+    "accepted",
+    [],
+    {},
+    { ...yes, outcome: "allowed" },
+    { ...yes, error_code: "ERR" },
+    { ...yes, params: null },
+  ])
+    t.is(recogniseMesh(wrong, "place"), undefined);
+  for (const wrong of [
+    { error_code: null },
+    { class: "whim" },
+    { rule: null },
+    { pointer: null },
+    { mesh_event: "MESH_001" },
+  ])
+    t.is(recogniseMesh({ ...no, ...wrong }, "place"), undefined);
 });
 
 test("INV-MESH-DETERMINISTIC-TOPOLOGY: the same commands give the same state, and the stored parts the same mesh", (t) => {
@@ -159,7 +250,10 @@ test("a sorted map is what an object of its entries is, and what it was before a
         t.true(isBalanced(tree));
       }
       t.is(sizeOf(tree), model.size);
-      t.deepEqual([...values(tree)], [...model].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value));
+      t.deepEqual(
+        [...values(tree)],
+        [...model].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value),
+      );
       for (const [key, value] of model) t.is(get(tree, key), value);
     }),
     { numRuns: 300, verbose: true },
@@ -169,12 +263,20 @@ test("a sorted map is what an object of its entries is, and what it was before a
 function isBalanced(tree: Tree<unknown>): boolean {
   if (tree === null) return true;
   const [left, right] = [sizeOf(tree.left), sizeOf(tree.right)];
-  return (left + right <= 1 || (left <= 3 * right && right <= 3 * left)) && tree.size === left + right + 1 && isBalanced(tree.left) && isBalanced(tree.right);
+  return (
+    (left + right <= 1 || (left <= 3 * right && right <= 3 * left)) &&
+    tree.size === left + right + 1 &&
+    isBalanced(tree.left) &&
+    isBalanced(tree.right)
+  );
 }
 
 test("a step makes new what it touches, and shares the rest however large the mesh is", (t) => {
   const names = Array.from({ length: 10_000 }, (_, index) => `w${index}`);
-  const mesh = [reload([rail("a"), rail("b", "sandbox_isolated")]), ...names.map((name) => place(name, "a"))].reduce<Mesh | null>(run, null)!;
+  const mesh = [
+    reload([rail("a"), rail("b", "sandbox_isolated")]),
+    ...names.map((name) => place(name, "a")),
+  ].reduce<Mesh | null>(run, null)!;
   for (const command of [place("new", "a"), elevate("w5000", "b"), remove("w5000")]) {
     const shared = nodesOf(mesh.placements);
     const fresh = [...nodesOf(run(mesh, command).placements)].filter((node) => !shared.has(node));

@@ -12,7 +12,13 @@ const catalogue: Catalogue = {
     solution: "Declare {required}.",
   },
 };
-const refusal: Refusal = { code: "envelope_insufficient", class: "policy_denied", rule: "ENV-03", pointer: "/workload/envelope/kind", params: { declared: "vm", required: "tee", list: [1] } };
+const refusal: Refusal = {
+  code: "envelope_insufficient",
+  class: "policy_denied",
+  rule: "ENV-03",
+  pointer: "/workload/envelope/kind",
+  params: { declared: "vm", required: "tee", list: [1] },
+};
 const accepted: PolicyDecision = {
   outcome: "accepted",
   envelope: { declared: "vm", required: "vm", triggers: [{ trigger: "risk", requires: "vm", because: "high" }] },
@@ -28,9 +34,9 @@ test("a decision is recognised, accepted or refused", (t) => {
 });
 
 const corruptions: { [what: string]: unknown } = {
-  "undefined": undefined,
-  "null": null,
-  "true": true,
+  undefined: undefined,
+  null: null,
+  true: true,
   "a list": [accepted],
   "an unknown outcome": { ...accepted, outcome: "allow" },
   "an outcome of another type": { ...accepted, outcome: true },
@@ -44,7 +50,10 @@ const corruptions: { [what: string]: unknown } = {
   "no required envelope": { ...accepted, envelope: { ...accepted.envelope, required: null } },
   "an unknown required envelope": { ...accepted, envelope: { ...accepted.envelope, required: "enclave" } },
   "accepted without a declared envelope": { ...accepted, envelope: { ...accepted.envelope, declared: null } },
-  "accepted with an unknown declared envelope": { ...accepted, envelope: { ...accepted.envelope, declared: "enclave" } },
+  "accepted with an unknown declared envelope": {
+    ...accepted,
+    envelope: { ...accepted.envelope, declared: "enclave" },
+  },
   "no rail": { ...accepted, rail: undefined },
   "an unknown rail level": { ...accepted, rail: { least_level: "none" } },
   "a null rail level": { ...accepted, rail: { least_level: null } },
@@ -76,7 +85,9 @@ test("the host's own refusals are explained without a catalogue", (t) => {
 });
 
 test("the host's words are the catalogue's", (t) => {
-  const written = JSON.parse(readFileSync(new URL("../../policy/railgate/catalogue/data.json", import.meta.url), "utf8"));
+  const written = JSON.parse(
+    readFileSync(new URL("../../policy/railgate/catalogue/data.json", import.meta.url), "utf8"),
+  );
   for (const [code, { rule, ...entry }] of Object.entries(HOST_REFUSALS)) {
     t.like(written[code], entry);
     t.true(written[code].rules.includes(rule));

@@ -22,7 +22,10 @@ type Tree = { [name: string]: Tree } & Tree[];
 
 /** The request with the member at a pointer set, or removed where the value is undefined. */
 function changed(request: object, pointer: string, value: unknown): unknown {
-  const names = pointer.split("/").slice(1).map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"));
+  const names = pointer
+    .split("/")
+    .slice(1)
+    .map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"));
   const last = names.pop()!;
   const parent = names.reduce((node, name) => node[name] as Tree, request as Tree) as Record<string, unknown>;
   if (value === undefined) delete parent[last];
@@ -30,10 +33,19 @@ function changed(request: object, pointer: string, value: unknown): unknown {
   return request;
 }
 
-function refuses(t: ExecutionContext, value: unknown, pointers: string[], message?: RegExp, parse: (value: unknown) => unknown = parseAdmissionRequest) {
+function refuses(
+  t: ExecutionContext,
+  value: unknown,
+  pointers: string[],
+  message?: RegExp,
+  parse: (value: unknown) => unknown = parseAdmissionRequest,
+) {
   const error = t.throws(() => parse(value), { instanceOf: RequestError, code: "request_invalid" });
   t.is(error.status, 422);
-  t.deepEqual(error.errors.map(({ pointer }) => pointer), pointers);
+  t.deepEqual(
+    error.errors.map(({ pointer }) => pointer),
+    pointers,
+  );
   if (message !== undefined) t.regex(error.message, message);
 }
 
@@ -47,7 +59,7 @@ test("every member but the two ids may be absent", (t) => {
   for (const make of [containerRequest, vmRequest, teeRequest]) {
     for (const pointer of pointersOf(make())) {
       const request = changed(make(), pointer, undefined);
-      const { kind } = (make().workload.envelope as { kind: string });
+      const { kind } = make().workload.envelope as { kind: string };
       const required = ["/workload", "/workload/workload_id", "/workload/tenant_id", `/workload/envelope/${kind}`];
       if (/\/\d+$/.test(pointer)) continue;
       if (required.includes(pointer)) refuses(t, request, [pointer], /required, but missing/);
@@ -57,7 +69,9 @@ test("every member but the two ids may be absent", (t) => {
 });
 
 test("null passes for four members only", (t) => {
-  const nullable = ["writable_justification", "seccomp", "apparmor", "selinux"].map((name) => `/workload/envelope/container/${name}`);
+  const nullable = ["writable_justification", "seccomp", "apparmor", "selinux"].map(
+    (name) => `/workload/envelope/container/${name}`,
+  );
   for (const pointer of pointersOf(containerRequest())) {
     const request = changed(containerRequest(), pointer, null);
     if (nullable.includes(pointer)) accepts(t, request);
@@ -78,40 +92,102 @@ test("what the law judges may be any string", (t) => {
 });
 
 test("a declared kind carries the object of its name and no other", (t) => {
-  refuses(t, changed(bareRequest(), "/workload/envelope", { kind: "vm" }), ["/workload/envelope/vm"], /required, but missing/);
-  refuses(t, changed(bareRequest(), "/workload/envelope", { kind: "vm", container: {} }), ["/workload/envelope/vm", "/workload/envelope/container"]);
+  refuses(
+    t,
+    changed(bareRequest(), "/workload/envelope", { kind: "vm" }),
+    ["/workload/envelope/vm"],
+    /required, but missing/,
+  );
+  refuses(t, changed(bareRequest(), "/workload/envelope", { kind: "vm", container: {} }), [
+    "/workload/envelope/vm",
+    "/workload/envelope/container",
+  ]);
   refuses(t, changed(vmRequest(), "/workload/envelope/tee", {}), ["/workload/envelope/tee"], /unknown field/);
-  refuses(t, changed(bareRequest(), "/workload/envelope", { kind: 7, vm: {} }), ["/workload/envelope/kind"], /must be a string/);
+  refuses(
+    t,
+    changed(bareRequest(), "/workload/envelope", { kind: 7, vm: {} }),
+    ["/workload/envelope/kind"],
+    /must be a string/,
+  );
   refuses(t, changed(bareRequest(), "/workload/envelope", { vm: { drivers: {} } }), ["/workload/envelope/vm/drivers"]);
 });
 
 test("unknown fields are named, wherever they are, with what was meant", (t) => {
-  refuses(t, changed(containerRequest(), "/workload/clasification", "x"), ["/workload/clasification"], /did you mean `classification`\?/);
+  refuses(
+    t,
+    changed(containerRequest(), "/workload/clasification", "x"),
+    ["/workload/clasification"],
+    /did you mean `classification`\?/,
+  );
   refuses(t, { ...bareRequest(), "a/b~c": 1 }, ["/a~1b~0c"], /unknown field/);
-  for (const parent of ["", "/workload", "/workload/crp", "/workload/network", "/workload/dependencies/0", "/placement", "/workload/envelope",
-    "/workload/envelope/container", "/workload/envelope/container/images/0", "/workload/envelope/container/images/0/provenance"]) {
+  for (const parent of [
+    "",
+    "/workload",
+    "/workload/crp",
+    "/workload/network",
+    "/workload/dependencies/0",
+    "/placement",
+    "/workload/envelope",
+    "/workload/envelope/container",
+    "/workload/envelope/container/images/0",
+    "/workload/envelope/container/images/0/provenance",
+  ]) {
     refuses(t, changed(containerRequest(), `${parent}/zzz`, 1), [`${parent}/zzz`], /unknown field/);
   }
 });
 
 test("all faults are reported at once, each place once", (t) => {
   const request = { workload: { workload_id: "a b", risk: null, crp: { tier: 1.5 } }, extra: 1, placement: [] };
-  refuses(t, request, ["/workload/tenant_id", "/workload/workload_id", "/workload/risk", "/workload/crp/tier", "/extra", "/placement"], /\(and 5 more\)/);
+  refuses(
+    t,
+    request,
+    ["/workload/tenant_id", "/workload/workload_id", "/workload/risk", "/workload/crp/tier", "/extra", "/placement"],
+    /\(and 5 more\)/,
+  );
 });
 
 test("identifiers", (t) => {
-  for (const good of ["a", "...", ".a", "..a", "A-Z._:/@9", "__proto__", "x".repeat(253)]) accepts(t, changed(bareRequest(), "/workload/workload_id", good));
-  for (const bad of ["", ".", "..", "a b", "é", "a\u200b", "a\n", "\u202ea", "x".repeat(254), "а" /* Cyrillic */, "a%"]) {
+  for (const good of ["a", "...", ".a", "..a", "A-Z._:/@9", "__proto__", "x".repeat(253)])
+    accepts(t, changed(bareRequest(), "/workload/workload_id", good));
+  for (const bad of [
+    "",
+    ".",
+    "..",
+    "a b",
+    "é",
+    "a\u200b",
+    "a\n",
+    "\u202ea",
+    "x".repeat(254),
+    "а" /* Cyrillic */,
+    "a%",
+  ]) {
     refuses(t, changed(bareRequest(), "/workload/workload_id", bad), ["/workload/workload_id"], /1 to 253 letters/);
   }
 });
 
 test("times, durations, jurisdictions and results", (t) => {
   const cases: [pointer: string, good: string[], bad: string[]][] = [
-    ["/attestation/measured_at", ["2026-11-23T00:15:00Z", "2024-02-29T23:59:59.123456+05:30"],
-      ["2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-11-23T00:15:00", "2026-11-23", "2026-11-23T24:00:00Z", "2026-11-23T00:15:60Z", "yesterday", ""]],
+    [
+      "/attestation/measured_at",
+      ["2026-11-23T00:15:00Z", "2024-02-29T23:59:59.123456+05:30"],
+      [
+        "2026-13-01T00:00:00Z",
+        "2026-02-29T00:00:00Z",
+        "2026-11-23T00:15:00",
+        "2026-11-23",
+        "2026-11-23T24:00:00Z",
+        "2026-11-23T00:15:60Z",
+        "yesterday",
+        "",
+      ],
+    ],
     ["/attestation/result", ["pass", "fail"], ["PASS", "maybe", ""]],
-    ["/workload/envelope/tee/reattestation_interval", ["PT15M", "P1D", "PT0S", "P1DT1H", "PT0.5S", "P2W"], ["15m", "P", "PT", "P1DT", "-PT1M", "PT1", "P1W1D", ""]],
+    [
+      "/workload/envelope/tee/reattestation_interval",
+      ["PT15M", "P1D", "PT0S", "P1DT1H", "PT0.5S", "P2W"],
+      ["15m", "P", "PT", "P1DT", "-PT1M", "PT1", "P1W1D", ""],
+    ],
     ["/placement/jurisdiction", ["DE", "EU", "EEA"], ["de", "DEU", "Germany", "D", ""]],
     ["/workload/residency/0", ["EEA"], ["eu"]],
   ];
@@ -132,13 +208,17 @@ test("attestation is a token or a report, not both", (t) => {
 test("lists and tokens are bounded", (t) => {
   refuses(t, { ...bareRequest(), exceptions: Array(17).fill("x") }, ["/exceptions"], /no more than 16/);
   refuses(t, { ...bareRequest(), authority: "x".repeat(64 * 1024 + 1) }, ["/authority"], /no longer than 65536/);
-  refuses(t, changed(teeRequest(), "/workload/envelope/tee/images", Array(257).fill({})), ["/workload/envelope/tee/images"]);
+  refuses(t, changed(teeRequest(), "/workload/envelope/tee/images", Array(257).fill({})), [
+    "/workload/envelope/tee/images",
+  ]);
 });
 
 test("prototypes are neither read nor written", (t) => {
   const hostile = JSON.parse('{"__proto__":{"workload":{"workload_id":"a","tenant_id":"b"}}}') as unknown;
   refuses(t, hostile, ["/workload", "/__proto__"]);
-  const names = JSON.parse('{"workload":{"workload_id":"__proto__","tenant_id":"constructor","toString":1,"__proto__":{}}}') as unknown;
+  const names = JSON.parse(
+    '{"workload":{"workload_id":"__proto__","tenant_id":"constructor","toString":1,"__proto__":{}}}',
+  ) as unknown;
   refuses(t, names, ["/workload/toString", "/workload/__proto__"]);
   t.is(({} as { workload?: unknown }).workload, undefined);
 });
@@ -165,12 +245,35 @@ test("whatever the validator refuses has a place, and nothing else has", (t) => 
 });
 
 test("bodies of commands", (t) => {
-  const policy = { elevation_allowed: true, max_target_level: "hardware_isolated", preserve_latency_budget: true, latency_budget_us: 5 };
+  const policy = {
+    elevation_allowed: true,
+    max_target_level: "hardware_isolated",
+    preserve_latency_budget: true,
+    latency_budget_us: 5,
+  };
   const placement = { workload_id: "w", rail_id: "r", policy, tenant_id: "t", trace_id: "x" };
   t.is(parsePlacementBody(placement), placement as never);
-  refuses(t, { ...placement, policy: { ...policy, max_target_level: "fort" } }, ["/policy/max_target_level"], undefined, parsePlacementBody);
-  refuses(t, { ...placement, policy: { ...policy, latency_budget_us: -1 } }, ["/policy/latency_budget_us"], undefined, parsePlacementBody);
-  refuses(t, { ...placement, policy: {} }, Object.keys(policy).map((name) => `/policy/${name}`), undefined, parsePlacementBody);
+  refuses(
+    t,
+    { ...placement, policy: { ...policy, max_target_level: "fort" } },
+    ["/policy/max_target_level"],
+    undefined,
+    parsePlacementBody,
+  );
+  refuses(
+    t,
+    { ...placement, policy: { ...policy, latency_budget_us: -1 } },
+    ["/policy/latency_budget_us"],
+    undefined,
+    parsePlacementBody,
+  );
+  refuses(
+    t,
+    { ...placement, policy: {} },
+    Object.keys(policy).map((name) => `/policy/${name}`),
+    undefined,
+    parsePlacementBody,
+  );
   t.notThrows(() => parseTopologyBody({ rails: [{ anything: 1 }, null] }));
   refuses(t, { rails: {} }, ["/rails"], undefined, parseTopologyBody);
   refuses(t, {}, ["/target_rail_id"], undefined, parseElevationBody);

@@ -49,7 +49,13 @@ function request(envelope: AdmissionRequest["workload"]["envelope"]): AdmissionR
       network: { policy_id: "np-payments", default_deny: true, tenant_isolated: true },
       dependencies: [
         { dependency_id: "runsc", kind: "runtime", available: true, local: true },
-        { dependency_id: "registry.example", kind: "image_registry", available: true, local: false, jurisdiction: "DE" },
+        {
+          dependency_id: "registry.example",
+          kind: "image_registry",
+          available: true,
+          local: false,
+          jurisdiction: "DE",
+        },
       ],
     },
     placement: { node_id: "node-7", jurisdiction: "DE", tenancy: "shared", tenants_on_host: ["acme"] },

@@ -22,13 +22,22 @@ test("paths are written as people write them", (t) => {
   t.is(formatPath([]), "");
 });
 
-const schema = Type.Object({
-  name: Type.Optional(Type.String({ description: "a text" })),
-  list: Type.Optional(Type.Array(Type.Object({ n: Type.Integer({ description: "a whole number" }) }, { additionalProperties: false }), { description: "a list" })),
-  either: Type.Optional(Type.Union([Type.String({ minLength: 1 }), Type.Array(Type.String())], { description: "a text or a list" })),
-  gone: Type.Optional(Type.Unsafe<undefined>({ "x-unsupported": "it is gone" })),
-  idle: Type.Optional(Type.Unknown({ "x-unused": "it rests" })),
-}, { additionalProperties: false, description: "a mapping" });
+const schema = Type.Object(
+  {
+    name: Type.Optional(Type.String({ description: "a text" })),
+    list: Type.Optional(
+      Type.Array(Type.Object({ n: Type.Integer({ description: "a whole number" }) }, { additionalProperties: false }), {
+        description: "a list",
+      }),
+    ),
+    either: Type.Optional(
+      Type.Union([Type.String({ minLength: 1 }), Type.Array(Type.String())], { description: "a text or a list" }),
+    ),
+    gone: Type.Optional(Type.Unsafe<undefined>({ "x-unsupported": "it is gone" })),
+    idle: Type.Optional(Type.Unknown({ "x-unused": "it rests" })),
+  },
+  { additionalProperties: false, description: "a mapping" },
+);
 
 test("every fault is named, in the order of the file", (t) => {
   const value = { nmae: "x", list: [{ n: 1 }, { n: 1.5 }, {}, 3], either: "", gone: { a: 1 }, idle: 5, name: null };
@@ -51,5 +60,8 @@ test("what is unsupported may stand there as long as it says nothing", (t) => {
 });
 
 test("a schema lists its settings", (t) => {
-  t.deepEqual([...settingsOf(schema)].map(({ path }) => path), ["name", "list", "list[]", "list[].n", "either", "gone", "idle"]);
+  t.deepEqual(
+    [...settingsOf(schema)].map(({ path }) => path),
+    ["name", "list", "list[]", "list[].n", "either", "gone", "idle"],
+  );
 });

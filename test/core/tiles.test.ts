@@ -2,9 +2,26 @@
 import { hash } from "node:crypto";
 import test from "ava";
 import { toHex } from "../../src/core/bytes.ts";
-import { appendLeaf, consistencyProof, EMPTY_FRONTIER, inclusionProof, rootAt, rootOf, treeHasher } from "../../src/core/merkle.ts";
+import {
+  appendLeaf,
+  consistencyProof,
+  EMPTY_FRONTIER,
+  inclusionProof,
+  rootAt,
+  rootOf,
+  treeHasher,
+} from "../../src/core/merkle.ts";
 import { verifyConsistency, verifyInclusion } from "../../src/core/merkle-verify.ts";
-import { entryBundle, nodesOfTiles, parseEntryBundle, parseTilePath, tilePath, tileWidthAt, TreeTail, type TileReader } from "../../src/core/tiles.ts";
+import {
+  entryBundle,
+  nodesOfTiles,
+  parseEntryBundle,
+  parseTilePath,
+  tilePath,
+  tileWidthAt,
+  TreeTail,
+  type TileReader,
+} from "../../src/core/tiles.ts";
 
 const hasher = treeHasher((data) => hash("sha256", data, "buffer"));
 
@@ -24,15 +41,34 @@ test("addresses: the specification's examples, there and back", (t) => {
 
 test("an address has one spelling", (t) => {
   for (const path of [
-    "tile/0/0", "tile/0/0000", "tile/00/000", "tile/64/000", "tile/-1/000", "tile/0/x000/001", "tile/0/001/002", "tile/0/x001", "tile/0/000.p/0",
-    "tile/0/000.p/256", "tile/0/000.p/01", "tile/0/000.p/", "tile/data/000", "tile/0/000/", "/tile/0/000", "tile/0/X001/002", "tile/0/+01",
+    "tile/0/0",
+    "tile/0/0000",
+    "tile/00/000",
+    "tile/64/000",
+    "tile/-1/000",
+    "tile/0/x000/001",
+    "tile/0/001/002",
+    "tile/0/x001",
+    "tile/0/000.p/0",
+    "tile/0/000.p/256",
+    "tile/0/000.p/01",
+    "tile/0/000.p/",
+    "tile/data/000",
+    "tile/0/000/",
+    "/tile/0/000",
+    "tile/0/X001/002",
+    "tile/0/+01",
     "tile/entries/x999/x999/x999/x999/x999/999",
-  ]) t.is(parseTilePath(path), undefined, path);
+  ])
+    t.is(parseTilePath(path), undefined, path);
 });
 
 test("widths: a tree of 70,000 and one of 256, as the specification has them", (t) => {
   t.deepEqual([tileWidthAt(0, 272, 70_000), tileWidthAt(0, 273, 70_000), tileWidthAt(0, 274, 70_000)], [256, 112, 0]);
-  t.deepEqual([tileWidthAt(1, 0, 70_000), tileWidthAt(1, 1, 70_000), tileWidthAt(2, 0, 70_000), tileWidthAt(3, 0, 70_000)], [256, 17, 1, 0]);
+  t.deepEqual(
+    [tileWidthAt(1, 0, 70_000), tileWidthAt(1, 1, 70_000), tileWidthAt(2, 0, 70_000), tileWidthAt(3, 0, 70_000)],
+    [256, 17, 1, 0],
+  );
   t.deepEqual([tileWidthAt(0, 0, 256), tileWidthAt(1, 0, 256)], [256, 1]);
 });
 
@@ -64,7 +100,15 @@ test("a tree of 70,000 grows into the tiles that it should have, and reads back 
     t.is(toHex(tail.root), toHex(roots.get(i + 1)!));
   }
   t.is([...tiles.keys()].filter((name) => name.startsWith("0/")).length, 273);
-  t.deepEqual([tiles.get("1/0")!.length / 32, tiles.get("1/1")!.length / 32, tiles.get("2/0")!.length / 32, tail.partial.length / 32], [256, 17, 1, 112]);
+  t.deepEqual(
+    [
+      tiles.get("1/0")!.length / 32,
+      tiles.get("1/1")!.length / 32,
+      tiles.get("2/0")!.length / 32,
+      tail.partial.length / 32,
+    ],
+    [256, 17, 1, 112],
+  );
 
   const read: TileReader = (level, n) => tiles.get(`${level}/${n}`) ?? tail.partial;
   const node = nodesOfTiles(hasher, read);
@@ -72,8 +116,20 @@ test("a tree of 70,000 grows into the tiles that it should have, and reads back 
     t.is(toHex(rootAt(hasher, node, at)), toHex(root));
     t.is(toHex(TreeTail.read(hasher, read, at).root), toHex(root));
     const index = Math.floor(at / 2);
-    t.true(verifyInclusion(hasher, { leafHash: leafOf(index), index, size: at, root }, inclusionProof(hasher, node, index, at)));
-    t.true(verifyConsistency(hasher, { from: { size: at, root }, to: { size, root: tail.root } }, consistencyProof(hasher, node, at, size)));
+    t.true(
+      verifyInclusion(
+        hasher,
+        { leafHash: leafOf(index), index, size: at, root },
+        inclusionProof(hasher, node, index, at),
+      ),
+    );
+    t.true(
+      verifyConsistency(
+        hasher,
+        { from: { size: at, root }, to: { size, root: tail.root } },
+        consistencyProof(hasher, node, at, size),
+      ),
+    );
   }
   const reopened = TreeTail.read(hasher, read, size);
   t.deepEqual([reopened.size, toHex(reopened.partial)], [size, toHex(tail.partial)]);

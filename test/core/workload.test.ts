@@ -6,7 +6,17 @@ import { LEVELS } from "../../src/core/schema/base.ts";
 import type { AttestationFact } from "../../src/core/schema/input.ts";
 import { timeMs } from "../../src/core/time.ts";
 import {
-  type AdmitDetails, lifecycleFacts, type LifecycleCommand, type LifecycleDecision, meshAdmission, reattestDetails, recogniseLifecycle, stepWorkload, transitionDetails, type Workload, type WorkloadEvent,
+  type AdmitDetails,
+  lifecycleFacts,
+  type LifecycleCommand,
+  type LifecycleDecision,
+  meshAdmission,
+  reattestDetails,
+  recogniseLifecycle,
+  stepWorkload,
+  transitionDetails,
+  type Workload,
+  type WorkloadEvent,
 } from "../../src/core/workload.ts";
 import { buildLaw, context } from "../mesh/law.ts";
 
@@ -28,12 +38,29 @@ const admission = (over: Partial<AdmitDetails> = {}): AdmitDetails => ({
 });
 
 const event = (event_type: string, details: object, over: Partial<WorkloadEvent> = {}): WorkloadEvent => ({
-  id: "e", event_type, occurred_at: at(START), tenant_id: "acme", outcome: "accepted", policy_snapshot_id: "sha256:0", details: details as AdmitDetails, ...over,
+  id: "e",
+  event_type,
+  occurred_at: at(START),
+  tenant_id: "acme",
+  outcome: "accepted",
+  policy_snapshot_id: "sha256:0",
+  details: details as AdmitDetails,
+  ...over,
 });
 
-const admit = (current: Workload | null, over: Partial<AdmitDetails> = {}) => stepWorkload(current, event("workload.admit", admission(over)))!;
+const admit = (current: Workload | null, over: Partial<AdmitDetails> = {}) =>
+  stepWorkload(current, event("workload.admit", admission(over)))!;
 const move = (current: Workload, transition: string, to_state: string) =>
-  stepWorkload(current, event(`workload.envelope.${transition}`, { workload_id: "w", transition, from_state: current.state, to_state, error_code: null }))!;
+  stepWorkload(
+    current,
+    event(`workload.envelope.${transition}`, {
+      workload_id: "w",
+      transition,
+      from_state: current.state,
+      to_state,
+      error_code: null,
+    }),
+  )!;
 
 test("an admission begins a life", (t) => {
   t.deepEqual(admit(null), {
@@ -43,9 +70,23 @@ test("an admission begins a life", (t) => {
     envelope_kind: "tee",
     platform: "intel-tdx",
     least_level: "hardware_isolated",
-    admission: { event_id: "e", at: at(START), policy_snapshot_id: "sha256:0", valid_until: null, crp: false, governance_profile: "baseline" },
+    admission: {
+      event_id: "e",
+      at: at(START),
+      policy_snapshot_id: "sha256:0",
+      valid_until: null,
+      crp: false,
+      governance_profile: "baseline",
+    },
     obligations: [{ obligation: "reattest", by: "2026-01-01T00:15:00Z" }],
-    attestation: { form: "token", report_ref: "r", platform_type: "intel-tdx", result: "pass", measured_at: at(START), standing: "passed" },
+    attestation: {
+      form: "token",
+      report_ref: "r",
+      platform_type: "intel-tdx",
+      result: "pass",
+      measured_at: at(START),
+      standing: "passed",
+    },
     reattestation: { interval_s: 900, by: "2026-01-01T00:15:00Z", missed: false },
   });
 });
@@ -69,7 +110,16 @@ test("a destroyed workload is admitted anew", (t) => {
 test("events that continue no state are refused with the invariant that they would break", (t) => {
   const created = move(admit(null), "create", "created");
   const destroyed = move(created, "destroy", "destroyed");
-  const reattested = (details: object) => event("workload.attestation", { workload_id: "w", attestation: null, standing: null, obligations: [], next_by: null, error_code: null, ...details });
+  const reattested = (details: object) =>
+    event("workload.attestation", {
+      workload_id: "w",
+      attestation: null,
+      standing: null,
+      obligations: [],
+      next_by: null,
+      error_code: null,
+      ...details,
+    });
   const passed = { form: "token", report_ref: "r", platform_type: "intel-tdx", result: "pass", measured_at: null };
   const cases: [Workload | null, WorkloadEvent, string][] = [
     [null, event("workload.admit", admission({ workload_id: "" })), "FAIL-CLOSED"],
@@ -77,14 +127,34 @@ test("events that continue no state are refused with the invariant that they wou
     [null, event("workload.admit", admission({ least_level: null })), "FAIL-CLOSED"],
     [created, event("workload.admit", admission(), { tenant_id: "other" }), "CONTINUITY"],
     [created, event("workload.admit", admission({ workload_id: "v" })), "CONTINUITY"],
-    [null, event("workload.envelope.create", { workload_id: "w", from_state: null, to_state: "created" }), "FAIL-CLOSED"],
-    [created, event("workload.envelope.create", { workload_id: "w", from_state: "admitted", to_state: "created" }), "CONTINUITY"],
-    [created, event("workload.envelope.start", { workload_id: "w", from_state: "created", to_state: "flying" }), "FAIL-CLOSED"],
-    [destroyed, event("workload.envelope.start", { workload_id: "w", from_state: "destroyed", to_state: "running" }), "FINAL"],
+    [
+      null,
+      event("workload.envelope.create", { workload_id: "w", from_state: null, to_state: "created" }),
+      "FAIL-CLOSED",
+    ],
+    [
+      created,
+      event("workload.envelope.create", { workload_id: "w", from_state: "admitted", to_state: "created" }),
+      "CONTINUITY",
+    ],
+    [
+      created,
+      event("workload.envelope.start", { workload_id: "w", from_state: "created", to_state: "flying" }),
+      "FAIL-CLOSED",
+    ],
+    [
+      destroyed,
+      event("workload.envelope.start", { workload_id: "w", from_state: "destroyed", to_state: "running" }),
+      "FINAL",
+    ],
     [null, reattested({ standing: "passed" }), "FAIL-CLOSED"],
     [destroyed, reattested({ standing: "passed", attestation: passed }), "FINAL"],
     [created, reattested({ standing: "passed", next_by: "2026-01-01T00:30:00Z" }), "FAIL-CLOSED"],
-    [created, reattested({ standing: "passed", attestation: { ...passed, result: "fail" }, next_by: "2026-01-01T00:30:00Z" }), "FAIL-CLOSED"],
+    [
+      created,
+      reattested({ standing: "passed", attestation: { ...passed, result: "fail" }, next_by: "2026-01-01T00:30:00Z" }),
+      "FAIL-CLOSED",
+    ],
     [created, reattested({ standing: "passed", attestation: passed }), "CONTINUITY"],
     [created, reattested({ standing: "missed", next_by: "2026-01-01T00:16:00Z" }), "CONTINUITY"],
     [created, reattested({ standing: "failed" }), "FAIL-CLOSED"],
@@ -97,12 +167,41 @@ test("events that continue no state are refused with the invariant that they wou
 });
 
 test("an answer is recognised only when it leads on as its command must, or says why not", (t) => {
-  const yes: LifecycleDecision = { outcome: "accepted", error_code: null, class: null, rule: null, pointer: null, params: {}, to_state: "created", standing: null, obligations: [] };
-  const no = { ...yes, outcome: "refused", error_code: "workload_unknown", class: "policy_denied", rule: "LIFE-01", pointer: "/workload_id", to_state: null };
+  const yes: LifecycleDecision = {
+    outcome: "accepted",
+    error_code: null,
+    class: null,
+    rule: null,
+    pointer: null,
+    params: {},
+    to_state: "created",
+    standing: null,
+    obligations: [],
+  };
+  const no = {
+    ...yes,
+    outcome: "refused",
+    error_code: "workload_unknown",
+    class: "policy_denied",
+    rule: "LIFE-01",
+    pointer: "/workload_id",
+    to_state: null,
+  };
   t.is(recogniseLifecycle(yes, "transition"), yes);
   t.is(recogniseLifecycle(no, "transition") as unknown, no);
-  for (const wrong of [undefined, null, {}, { ...yes, to_state: null }, { ...yes, standing: "passed" }, { ...yes, error_code: "x" }, { ...yes, outcome: "odd" }, { ...yes, obligations: null }]) t.is(recogniseLifecycle(wrong, "transition"), undefined);
-  for (const wrong of [{ class: "whim" }, { to_state: "created" }, { standing: "passed" }, { error_code: null }]) t.is(recogniseLifecycle({ ...no, ...wrong }, "transition"), undefined);
+  for (const wrong of [
+    undefined,
+    null,
+    {},
+    { ...yes, to_state: null },
+    { ...yes, standing: "passed" },
+    { ...yes, error_code: "x" },
+    { ...yes, outcome: "odd" },
+    { ...yes, obligations: null },
+  ])
+    t.is(recogniseLifecycle(wrong, "transition"), undefined);
+  for (const wrong of [{ class: "whim" }, { to_state: "created" }, { standing: "passed" }, { error_code: null }])
+    t.is(recogniseLifecycle({ ...no, ...wrong }, "transition"), undefined);
   t.is(recogniseLifecycle(yes, "attest"), undefined);
   t.is(recogniseLifecycle({ ...yes, to_state: null }, "attest"), undefined);
 });
@@ -112,38 +211,81 @@ interface Step {
   readonly act: "admit" | "weaken" | "create" | "start" | "stop" | "destroy" | "pass" | "fail" | "forge" | "tick";
 }
 
-const lives = fc.array(fc.record({
-  waitMs: fc.constantFrom(0, 1000, 600_000, 1_000_000),
-  act: fc.constantFrom<Step["act"][]>("admit", "weaken", "create", "create", "start", "start", "start", "stop", "stop", "destroy", "pass", "pass", "fail", "forge", "tick"),
-}), { maxLength: 40 });
+const lives = fc.array(
+  fc.record({
+    waitMs: fc.constantFrom(0, 1000, 600_000, 1_000_000),
+    act: fc.constantFrom<Step["act"][]>(
+      "admit",
+      "weaken",
+      "create",
+      "create",
+      "start",
+      "start",
+      "start",
+      "stop",
+      "stop",
+      "destroy",
+      "pass",
+      "pass",
+      "fail",
+      "forge",
+      "tick",
+    ),
+  }),
+  { maxLength: 40 },
+);
 
 const attestation = (nowMs: number, act: Step["act"]): AttestationFact => ({
-  form: "token", status: act === "forge" ? "rejected" : "verified", error: act === "forge" ? "signature" : null, issuer: "i", report_ref: "r",
-  platform_type: "intel-tdx", result: act === "fail" ? "fail" : "pass", measured_at_ms: nowMs, debuggable: false,
+  form: "token",
+  status: act === "forge" ? "rejected" : "verified",
+  error: act === "forge" ? "signature" : null,
+  issuer: "i",
+  report_ref: "r",
+  platform_type: "intel-tdx",
+  result: act === "fail" ? "fail" : "pass",
+  measured_at_ms: nowMs,
+  debuggable: false,
 });
 
 function commandOf(act: Step["act"]): LifecycleCommand {
   if (act === "tick") return { command: "deadline", workload_id: "w" };
-  if (act === "pass" || act === "fail" || act === "forge") return { command: "attest", workload_id: "w", attestation: { token: "t" } };
+  if (act === "pass" || act === "fail" || act === "forge")
+    return { command: "attest", workload_id: "w", attestation: { token: "t" } };
   return { command: "transition", workload_id: "w", transition: act as "create" };
 }
 
 /** What the host does for one step: facts, decision, details, fold. */
-function next(law: (input: unknown) => unknown, current: Workload | null, act: Step["act"], nowMs: number): { event: WorkloadEvent; after: Workload | null } {
+function next(
+  law: (input: unknown) => unknown,
+  current: Workload | null,
+  act: Step["act"],
+  nowMs: number,
+): { event: WorkloadEvent; after: Workload | null } {
   const over = { occurred_at: at(nowMs) };
   const obligations = [{ obligation: "reattest", by: at(nowMs + 900_000) }];
   const measured = { ...admission().attestation!, measured_at: at(nowMs) };
   if (act === "admit" || act === "weaken") {
-    const made = event("workload.admit", admission({ obligations, attestation: measured, least_level: act === "admit" ? "hardware_isolated" : "shared" }), over);
+    const made = event(
+      "workload.admit",
+      admission({ obligations, attestation: measured, least_level: act === "admit" ? "hardware_isolated" : "shared" }),
+      over,
+    );
     return { event: made, after: stepWorkload(current, made) };
   }
   const command = commandOf(act);
   const facts = lifecycleFacts(current, nowMs, command.command === "attest" ? attestation(nowMs, act) : null);
   const decision = recogniseLifecycle(law({ request: command, facts, context: context() }), command.command);
   if (decision === undefined) throw new Error("the law's answer is none");
-  const made = command.command === "transition"
-    ? event(`workload.envelope.${command.transition}`, transitionDetails(current, command, decision), { ...over, outcome: decision.outcome })
-    : event("workload.attestation", reattestDetails(current, facts, command, decision), { ...over, outcome: decision.outcome });
+  const made =
+    command.command === "transition"
+      ? event(`workload.envelope.${command.transition}`, transitionDetails(current, command, decision), {
+          ...over,
+          outcome: decision.outcome,
+        })
+      : event("workload.attestation", reattestDetails(current, facts, command, decision), {
+          ...over,
+          outcome: decision.outcome,
+        });
   return { event: made, after: stepWorkload(current, made) };
 }
 
@@ -168,14 +310,34 @@ test("along random lives law and fold agree, and a replay of the events gives th
 });
 
 /** What must hold of every step of a life, whoever decided it. */
-function checkLife(t: { true(value: boolean, message?: string): void }, before: Workload | null, after: Workload | null, act: Step["act"], nowMs: number): void {
+function checkLife(
+  t: { true(value: boolean, message?: string): void },
+  before: Workload | null,
+  after: Workload | null,
+  act: Step["act"],
+  nowMs: number,
+): void {
   const live = before !== null && before.state !== "destroyed" ? before : null;
-  if (live && after) t.true(LEVELS.indexOf(after.least_level) >= LEVELS.indexOf(live.least_level), "the least level fell");
-  if (before?.state === "destroyed" && act !== "admit" && act !== "weaken") t.true(after === before, "a destroyed workload lives");
+  if (live && after)
+    t.true(LEVELS.indexOf(after.least_level) >= LEVELS.indexOf(live.least_level), "the least level fell");
+  if (before?.state === "destroyed" && act !== "admit" && act !== "weaken")
+    t.true(after === before, "a destroyed workload lives");
   const started = after?.state === "running" && before?.state !== "running";
-  if (started) t.true(act === "start" && before!.attestation!.standing === "passed" && !before!.reattestation!.missed && nowMs <= timeMs(before!.reattestation!.by)!, "it started without a current attestation");
+  if (started)
+    t.true(
+      act === "start" &&
+        before!.attestation!.standing === "passed" &&
+        !before!.reattestation!.missed &&
+        nowMs <= timeMs(before!.reattestation!.by)!,
+      "it started without a current attestation",
+    );
   if (act === "forge") t.true(after === before, "a forged token changed something");
   if (act === "fail" && live) t.true(after!.attestation!.standing === "failed", "a failed attestation is forgotten");
-  if (act === "pass" && live) t.true(after!.attestation!.standing === "passed" && !after!.reattestation!.missed, "a passed attestation does not count");
-  if (act === "tick" && live && nowMs > timeMs(live.reattestation!.by)!) t.true(after!.reattestation!.missed, "a missed deadline is forgotten");
+  if (act === "pass" && live)
+    t.true(
+      after!.attestation!.standing === "passed" && !after!.reattestation!.missed,
+      "a passed attestation does not count",
+    );
+  if (act === "tick" && live && nowMs > timeMs(live.reattestation!.by)!)
+    t.true(after!.reattestation!.missed, "a missed deadline is forgotten");
 }

@@ -19,7 +19,14 @@ for (const name of ["docs/mesh.md", "docs/lifecycle.md"]) {
     const commands = blocks.flatMap((text) => [...text.matchAll(/(curl .*?) # (\d{3})(?: (\w+))?\n/gs)]);
     t.true(commands.length >= 5);
     for (const [, command, status, code] of commands) {
-      const { stdout } = await run("sh", ["-ec", command!.replace("http://127.0.0.1:8181", served.url).replace("curl -s", "curl -s -w '\\n%{http_code}'")], { cwd: ROOT });
+      const { stdout } = await run(
+        "sh",
+        [
+          "-ec",
+          command!.replace("http://127.0.0.1:8181", served.url).replace("curl -s", "curl -s -w '\\n%{http_code}'"),
+        ],
+        { cwd: ROOT },
+      );
       const [body, got] = [stdout.slice(0, stdout.lastIndexOf("\n")), stdout.slice(stdout.lastIndexOf("\n") + 1)];
       t.is(got, status!, `${command}\n${stdout}`);
       t.is(JSON.parse(body).code, code, command);
@@ -32,7 +39,12 @@ for (const name of ["docs/mesh.md", "docs/lifecycle.md"]) {
       const file = join(ROOT, name, "..", target!);
       t.true(existsSync(file), target);
       if (heading === undefined) continue;
-      const headings = [...readFileSync(file, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, text]) => text!.toLowerCase().replaceAll(/[^\p{L}\p{N} -]/gu, "").replaceAll(" ", "-"));
+      const headings = [...readFileSync(file, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, text]) =>
+        text!
+          .toLowerCase()
+          .replaceAll(/[^\p{L}\p{N} -]/gu, "")
+          .replaceAll(" ", "-"),
+      );
       t.true(headings.includes(heading), `${target}#${heading}`);
     }
   });
@@ -42,7 +54,15 @@ test("every code of the law's commands is explained, and every invariant named",
   const [mesh, lifecycle] = [page("docs/mesh.md"), page("docs/lifecycle.md")];
   const catalogue = Object.keys(JSON.parse(page("policy/railgate/catalogue/data.json")));
   for (const code of catalogue.filter((each) => each.startsWith("ERR_MESH_"))) t.true(mesh.includes(code), code);
-  for (const code of ["workload_unknown", "lifecycle_transition_invalid", "admission_expired", "attestation_failed", "attestation_stale", "attestation_incomplete"]) t.true(lifecycle.includes(code), code);
+  for (const code of [
+    "workload_unknown",
+    "lifecycle_transition_invalid",
+    "admission_expired",
+    "attestation_failed",
+    "attestation_stale",
+    "attestation_incomplete",
+  ])
+    t.true(lifecycle.includes(code), code);
   for (const id of MESH_INVARIANTS) t.true(mesh.includes(id), id);
   t.is(LIFECYCLE_INVARIANTS.length, 3);
 });

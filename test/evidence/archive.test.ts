@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { gunzipSync, gzipSync } from "node:zlib";
 import test from "ava";
-import { tarGz } from "../../src/evidence/export-files.ts";
+import { tarGz } from "../../src/evidence/export/files.ts";
 import type { VerifyReport } from "../../src/evidence/verify/index.ts";
 import { verifyExport as verifyInBrowser } from "../../src/evidence/verify/index.ts";
 import { verifyExport } from "../../src/evidence/verify/node.ts";
@@ -26,20 +26,47 @@ test.before(async () => {
 async function packed(given: Files): Promise<Buffer> {
   const parts: Buffer[] = [];
   const entries = async function* () {
-    for (const [name, content] of [...given].sort(([a], [b]) => (a < b ? -1 : 1))) yield { name, size: content.length, open: () => [content] };
+    for (const [name, content] of [...given].sort(([a], [b]) => (a < b ? -1 : 1)))
+      yield { name, size: content.length, open: () => [content] };
   };
   for await (const part of tarGz(entries)) parts.push(part as Buffer);
   return Buffer.concat(parts);
 }
 
 /** One entry of a tar, with whatever a header can say. */
-function entry(name: string, { type = "0", content = Buffer.alloc(0), link = "", size = content.length }: { type?: string; content?: Buffer; link?: string; size?: number } = {}): Buffer {
+function entry(
+  name: string,
+  {
+    type = "0",
+    content = Buffer.alloc(0),
+    link = "",
+    size = content.length,
+  }: { type?: string; content?: Buffer; link?: string; size?: number } = {},
+): Buffer {
   const block = Buffer.alloc(512);
   block.write(name, 0, "latin1");
-  block.write("0000644\0" + "0000000\0" + "0000000\0" + size.toString(8).padStart(11, "0") + "\0" + "00000000000\0" + "        " + type, 100, "latin1");
+  block.write(
+    "0000644\0" +
+      "0000000\0" +
+      "0000000\0" +
+      size.toString(8).padStart(11, "0") +
+      "\0" +
+      "00000000000\0" +
+      "        " +
+      type,
+    100,
+    "latin1",
+  );
   block.write(link, 157, "latin1");
   block.write("ustar\0" + "00", 257, "latin1");
-  block.write(`${block.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+  block.write(
+    `${block
+      .reduce((sum, byte) => sum + byte, 0)
+      .toString(8)
+      .padStart(6, "0")}\0 `,
+    148,
+    "latin1",
+  );
   return Buffer.concat([block, content, Buffer.alloc((512 - (content.length % 512)) % 512)]);
 }
 
@@ -47,7 +74,8 @@ const archive = ({ checks }: VerifyReport) => checks.find(({ name }) => name ===
 
 const HOSTILE: Record<string, () => Buffer> = {
   "a path that climbs": () => Buffer.concat([entry("../evil", { content: Buffer.from("x") }), tar]),
-  "a path that climbs from within": () => Buffer.concat([entry("artifacts/../../evil", { content: Buffer.from("x") }), tar]),
+  "a path that climbs from within": () =>
+    Buffer.concat([entry("artifacts/../../evil", { content: Buffer.from("x") }), tar]),
   "an absolute path": () => Buffer.concat([entry("/etc/passwd", { content: Buffer.from("x") }), tar]),
   "a path with a backslash": () => Buffer.concat([entry("..\\evil", { content: Buffer.from("x") }), tar]),
   "a name with a control character": () => Buffer.concat([entry("a\x1b[31m", { content: Buffer.from("x") }), tar]),
@@ -59,8 +87,10 @@ const HOSTILE: Record<string, () => Buffer> = {
   "a pipe": () => Buffer.concat([entry("README", { type: "6" }), tar]),
   "a folder of its own": () => Buffer.concat([entry("more/", { type: "5" }), tar]),
   "a GNU long name": () => Buffer.concat([entry("././@LongLink", { type: "L", content: Buffer.from("x") }), tar]),
-  "an extended header that renames": () => Buffer.concat([entry("pax", { type: "x", content: Buffer.from("20 path=../../evil!\n") }), tar]),
-  "an extended header that links": () => Buffer.concat([entry("pax", { type: "x", content: Buffer.from("17 linkpath=/etc\n") }), tar]),
+  "an extended header that renames": () =>
+    Buffer.concat([entry("pax", { type: "x", content: Buffer.from("20 path=../../evil!\n") }), tar]),
+  "an extended header that links": () =>
+    Buffer.concat([entry("pax", { type: "x", content: Buffer.from("17 linkpath=/etc\n") }), tar]),
   "a sparse file": () => Buffer.concat([entry("README", { type: "S" }), tar]),
   "a file twice": () => Buffer.concat([entry("checkpoint", { content: files.get("checkpoint")! }), tar]),
   "an artifact twice": () => {
@@ -88,7 +118,7 @@ const HOSTILE: Record<string, () => Buffer> = {
     bytes[512 + size + 1] = 65;
     return size % 512 === 0 ? tar.subarray(0, 700) : bytes;
   },
-  "nothing": () => Buffer.alloc(0),
+  nothing: () => Buffer.alloc(0),
   "no archive": () => Buffer.from("this is not an archive".repeat(50)),
 };
 
@@ -100,7 +130,10 @@ for (const [name, make] of Object.entries(HOSTILE)) {
         t.false(report.ok);
         t.is(archive(report).status, "failed");
         t.notRegex(archive(report).detail, /[^ -~]/);
-        t.true(report.checks.every((check) => check.status !== "passed"), "nothing else is said to hold");
+        t.true(
+          report.checks.every((check) => check.status !== "passed"),
+          "nothing else is said to hold",
+        );
       }
     }
   });
@@ -109,9 +142,14 @@ for (const [name, make] of Object.entries(HOSTILE)) {
 test("refused: a gzip stream that is cut off, damaged, or followed by something", async (t) => {
   const gz = await packed(files);
   const damaged = Buffer.from(gz);
-  damaged[gz.length / 2 | 0]! ^= 0xff;
+  damaged[(gz.length / 2) | 0]! ^= 0xff;
   for (const verify of [verifyExport, verifyInBrowser]) {
-    for (const bytes of [gz.subarray(0, -10), gz.subarray(0, gz.length / 2), damaged, Buffer.concat([gz, Buffer.from("more")])]) {
+    for (const bytes of [
+      gz.subarray(0, -10),
+      gz.subarray(0, gz.length / 2),
+      damaged,
+      Buffer.concat([gz, Buffer.from("more")]),
+    ]) {
       const report = await verify(bytes);
       t.false(report.ok);
       t.is(archive(report).status, "failed");
@@ -135,11 +173,16 @@ test("accepted: the same files, plain, packed, as a stream, and in any order tha
   t.true((await verifyInBrowser(new Blob([gz as Buffer<ArrayBuffer>]))).ok);
   t.true((await verifyExport(Readable.from([...chunksOf(gz, 1000)]))).ok);
   t.true((await verifyExport(Readable.from([...chunksOf(tar, 7)]))).ok);
-  t.true((await verifyInBrowser(Readable.toWeb(Readable.from([...chunksOf(gz, 100)])) as ReadableStream<Uint8Array>)).ok);
+  t.true(
+    (await verifyInBrowser(Readable.toWeb(Readable.from([...chunksOf(gz, 100)])) as ReadableStream<Uint8Array>)).ok,
+  );
 });
 
 test("accepted: files in the wrong order, read twice; as a stream they are refused, since one pass cannot check them", async (t) => {
-  const backwards = Buffer.concat([...[...files].sort(([a], [b]) => (a < b ? 1 : -1)).map(([name, content]) => entry(name, { content })), Buffer.alloc(1024)]);
+  const backwards = Buffer.concat([
+    ...[...files].sort(([a], [b]) => (a < b ? 1 : -1)).map(([name, content]) => entry(name, { content })),
+    Buffer.alloc(1024),
+  ]);
   t.true((await verifyExport(backwards)).ok);
   t.true((await verifyInBrowser(backwards)).ok);
   const report = await verifyExport(Readable.from([backwards]));
@@ -152,7 +195,14 @@ test("accepted: what GNU tar makes of an export's folder", async (t) => {
   t.teardown(() => rmSync(dir, { recursive: true }));
   write(join(dir, "export"));
   for (const format of ["gnu", "ustar", "pax"]) {
-    const made = spawnSync("tar", ["-C", join(dir, "export"), `--format=${format}`, "-czf", join(dir, `${format}.tar.gz`), "."]);
+    const made = spawnSync("tar", [
+      "-C",
+      join(dir, "export"),
+      `--format=${format}`,
+      "-czf",
+      join(dir, `${format}.tar.gz`),
+      ".",
+    ]);
     if (made.error) return t.log("there is no tar here");
     t.true((await verifyExport(join(dir, `${format}.tar.gz`))).ok, format);
   }

@@ -7,33 +7,81 @@ import test from "ava";
 import { compactVerify, createLocalJWKSet } from "jose";
 import { eventTextOf } from "../../src/core/event.ts";
 import { EvidenceEventSchema } from "../../src/core/schema/event.ts";
-import { ExportTargetError, tarGz, writeFolder, writeTarGz } from "../../src/evidence/export-files.ts";
-import { prepareExport } from "../../src/evidence/export.ts";
+import { ExportTargetError, tarGz, writeFolder, writeTarGz } from "../../src/evidence/export/files.ts";
+import { prepareExport } from "../../src/evidence/export/export.ts";
 import { verifyExport } from "../../src/evidence/verify/node.ts";
 import { Compile } from "typebox/compile";
-import { admit, asked, canonical, exportFiles, filesOf, keysOf, makeAttacker, merkleRoot, sha256, Tampering, withNode, type Files, type Json } from "./exports.ts";
+import {
+  admit,
+  asked,
+  canonical,
+  exportFiles,
+  filesOf,
+  keysOf,
+  makeAttacker,
+  merkleRoot,
+  sha256,
+  Tampering,
+  withNode,
+  type Files,
+  type Json,
+} from "./exports.ts";
 
 const parse = (files: Files, name: string): Json => JSON.parse(files.get(name)!.toString()) as Json;
 const lines = (files: Files, name: string): string[] => files.get(name)!.toString().trim().split("\n");
 const failing = async (files: Files, jwks?: Json) =>
-  (await verifyExport(files, jwks && { jwks: jwks as never })).checks.filter(({ status }) => status !== "passed").map(({ name, status }) => `${name} ${status}`);
+  (await verifyExport(files, jwks && { jwks: jwks as never })).checks
+    .filter(({ status }) => status !== "passed")
+    .map(({ name, status }) => `${name} ${status}`);
 
 test("an export has the layout of the specification, and says what it must", async (t) => {
   await withNode(async (node) => {
     await admit(node, 7);
     const files = await exportFiles(node);
     const names = [...files.keys()];
-    t.deepEqual(names.filter((name) => !name.startsWith("artifacts/")), ["chain-segment.json", "checkpoint", "events.jsonl", "keys.json", "manifest.json", "proofs.json", "records.jws", "verifier-inputs.json"]);
+    t.deepEqual(
+      names.filter((name) => !name.startsWith("artifacts/")),
+      [
+        "chain-segment.json",
+        "checkpoint",
+        "events.jsonl",
+        "keys.json",
+        "manifest.json",
+        "proofs.json",
+        "records.jws",
+        "verifier-inputs.json",
+      ],
+    );
     t.deepEqual(names, [...names].sort());
     const manifest = parse(files, "manifest.json");
     t.is(files.get("manifest.json")!.toString(), canonical(manifest));
     t.deepEqual(Object.keys(manifest).sort(), [
-      "artifacts", "bundle_hash", "chain_id", "chain_segment_ref", "created_at", "evidence_profile_id", "export_id", "files", "hash_profile_id", "producer_identity",
-      "profile_version", "provider_id", "schema_version", "scope", "signatures", "tenant_id", "verifier_expectations_ref",
+      "artifacts",
+      "bundle_hash",
+      "chain_id",
+      "chain_segment_ref",
+      "created_at",
+      "evidence_profile_id",
+      "export_id",
+      "files",
+      "hash_profile_id",
+      "producer_identity",
+      "profile_version",
+      "provider_id",
+      "schema_version",
+      "scope",
+      "signatures",
+      "tenant_id",
+      "verifier_expectations_ref",
     ]);
-    t.deepEqual(Object.keys(manifest["files"]).sort(), names.filter((name) => name !== "manifest.json"));
+    t.deepEqual(
+      Object.keys(manifest["files"]).sort(),
+      names.filter((name) => name !== "manifest.json"),
+    );
     for (const name of names) if (name !== "manifest.json") t.is(manifest["files"][name], sha256(files.get(name)!));
-    for (const name of names) if (name.startsWith("artifacts/")) t.is(name, `artifacts/${createHash("sha256").update(files.get(name)!).digest("hex")}`);
+    for (const name of names)
+      if (name.startsWith("artifacts/"))
+        t.is(name, `artifacts/${createHash("sha256").update(files.get(name)!).digest("hex")}`);
     const events = lines(files, "events.jsonl").map((line) => JSON.parse(line) as Json);
     const isEvent = Compile(EvidenceEventSchema);
     t.true(events.every((event) => isEvent.Check(event)));
@@ -42,12 +90,16 @@ test("an export has the layout of the specification, and says what it must", asy
     t.is(manifest["bundle_hash"], root);
     const segment = parse(files, "chain-segment.json");
     t.is(segment["segment_hash"], root);
-    t.deepEqual(segment["events"].map((event: Json) => event["event_hash"]), events.map((event) => event["event_hash"]));
+    t.deepEqual(
+      segment["events"].map((event: Json) => event["event_hash"]),
+      events.map((event) => event["event_hash"]),
+    );
     t.deepEqual(manifest["artifacts"]["policy_bundle"], [`artifacts/${node.policy!.digest.slice(7)}`]);
     t.is(manifest["artifacts"]["decision"].length, 7);
     t.is(manifest["created_at"], events.at(-1)!["occurred_at"]);
     const jwks = createLocalJWKSet(node.jwks() as never);
-    for (const record of lines(files, "records.jws")) await t.notThrowsAsync(compactVerify(record, jwks, { algorithms: ["EdDSA"] }));
+    for (const record of lines(files, "records.jws"))
+      await t.notThrowsAsync(compactVerify(record, jwks, { algorithms: ["EdDSA"] }));
   });
 });
 
@@ -55,8 +107,19 @@ test("the same range and checkpoint give the same bytes, whenever and however of
   await withNode(async (node) => {
     await admit(node, 9);
     const checkpoint = await node.log.checkpoint("acme/node-1", 9);
-    const log = { stream: (chain: string) => node.log.stream(chain), checkpoint: async () => checkpoint, inclusionProof: (...args: [string, number, number]) => node.log.inclusionProof(...args) };
-    const source = { store: node.store, nodeId: node.nodeId, logOrigin: node.logOrigin, sign: node.sign.bind(node), record: node.record.bind(node), log: log as never };
+    const log = {
+      stream: (chain: string) => node.log.stream(chain),
+      checkpoint: async () => checkpoint,
+      inclusionProof: (...args: [string, number, number]) => node.log.inclusionProof(...args),
+    };
+    const source = {
+      store: node.store,
+      nodeId: node.nodeId,
+      logOrigin: node.logOrigin,
+      sign: node.sign.bind(node),
+      record: node.record.bind(node),
+      log: log as never,
+    };
     const make = async () => {
       using prepared = await prepareExport(source, asked({ toSequence: 6 }));
       const parts: Buffer[] = [];
@@ -78,7 +141,13 @@ test("an export is recorded before it is given out, in the tenant's stream", asy
     const event = JSON.parse(eventTextOf(last!.record)) as Json;
     t.is(event["event_type"], "evidence.export");
     t.is(event["actor"], "auditor");
-    t.like(event["details"], { export_id: prepared.exportId, manifest_digest: prepared.manifestDigest, from_sequence: 0, to_sequence: 2, evidence_profile_id: "ecs-evidence-admissible" });
+    t.like(event["details"], {
+      export_id: prepared.exportId,
+      manifest_digest: prepared.manifestDigest,
+      from_sequence: 0,
+      to_sequence: 2,
+      evidence_profile_id: "ecs-evidence-admissible",
+    });
     t.is(sha256((await filesOf(prepared)).get("manifest.json")!), prepared.manifestDigest);
     // The next export has the one before in it.
     t.deepEqual(await failing(await exportFiles(node)), []);
@@ -88,7 +157,17 @@ test("an export is recorded before it is given out, in the tenant's stream", asy
 test("every range of a stream can be exported, and verifies", async (t) => {
   await withNode(async (node) => {
     await admit(node, 11);
-    for (const [fromSequence, toSequence] of [[0, 0], [0, 10], [10, 10], [3, 3], [4, 7], [1, 9], [7, 8], [0, 7], [8, 10]] as const) {
+    for (const [fromSequence, toSequence] of [
+      [0, 0],
+      [0, 10],
+      [10, 10],
+      [3, 3],
+      [4, 7],
+      [1, 9],
+      [7, 8],
+      [0, 7],
+      [8, 10],
+    ] as const) {
       const files = await exportFiles(node, { fromSequence, toSequence });
       t.deepEqual(await failing(files), [], `${fromSequence}–${toSequence}`);
       t.is(lines(files, "events.jsonl").length, toSequence - fromSequence + 1);
@@ -99,7 +178,10 @@ test("every range of a stream can be exported, and verifies", async (t) => {
 test("the node's own stream can be exported as well: its artifacts are what it did, and the bundle", async (t) => {
   await withNode(async (node) => {
     const files = await exportFiles(node, { tenantId: "default" });
-    t.deepEqual(lines(files, "events.jsonl").map((line) => (JSON.parse(line) as Json)["event_type"]), ["node.start", "policy.activate"]);
+    t.deepEqual(
+      lines(files, "events.jsonl").map((line) => (JSON.parse(line) as Json)["event_type"]),
+      ["node.start", "policy.activate"],
+    );
     t.deepEqual(await failing(files), []);
   });
 });
@@ -120,22 +202,32 @@ test("profiles: what they demand comes from files that settings name, and what i
   const dir = mkdtempSync(join(tmpdir(), "railgate-artifacts-"));
   t.teardown(() => rmSync(dir, { recursive: true }));
   const named = (...kinds: string[]) => Object.fromEntries(kinds.map((kind) => [kind, [join(dir, kind)]]));
-  for (const kind of ["authority", "key_custody", "data_use_posture", "dataset_manifest", "model_provenance"]) writeFileSync(join(dir, kind), `about ${kind}`);
+  for (const kind of ["authority", "key_custody", "data_use_posture", "dataset_manifest", "model_provenance"])
+    writeFileSync(join(dir, kind), `about ${kind}`);
   await withNode(async (node) => {
     await admit(node, 3);
-    const make = (profile: string, ...kinds: string[]) => exportFiles(node, { evidenceProfileId: profile, artifacts: named(...kinds) });
+    const make = (profile: string, ...kinds: string[]) =>
+      exportFiles(node, { evidenceProfileId: profile, artifacts: named(...kinds) });
     const ncp = ["authority", "key_custody"];
     const ml = [...ncp, "data_use_posture", "dataset_manifest", "model_provenance"];
     t.deepEqual(await failing(await make("ecs-evidence-baseline")), []);
     t.deepEqual(await failing(await make("ecs-evidence-ncp", ...ncp)), []);
     t.deepEqual(await failing(await make("ecs-evidence-regulated-ml", ...ml)), []);
-    for (const [profile, kinds] of [["ecs-evidence-ncp", ncp], ["ecs-evidence-regulated-ml", ml]] as const) {
+    for (const [profile, kinds] of [
+      ["ecs-evidence-ncp", ncp],
+      ["ecs-evidence-regulated-ml", ml],
+    ] as const) {
       for (const left of kinds) {
-        const error = await t.throwsAsync(make(profile, ...kinds.filter((kind) => kind !== left)), { code: "export_incomplete" });
+        const error = await t.throwsAsync(make(profile, ...kinds.filter((kind) => kind !== left)), {
+          code: "export_incomplete",
+        });
         t.regex(error.message, new RegExp(left));
       }
     }
-    await t.throwsAsync(make("ecs-evidence-ncp", ...ncp, "gone"), { code: "export_incomplete", message: /gone.*ENOENT/ });
+    await t.throwsAsync(make("ecs-evidence-ncp", ...ncp, "gone"), {
+      code: "export_incomplete",
+      message: /gone.*ENOENT/,
+    });
     await t.throwsAsync(make("ecs-evidence-best"), { code: "export_incomplete" });
   });
 });
@@ -145,9 +237,13 @@ test("refused: an export whose artifact is gone or damaged", async (t) => {
     await admit(node, 4);
     const { DatabaseSync } = await import("node:sqlite");
     using db = new DatabaseSync(join(dir, "data", "railgate.db"));
-    db.exec("UPDATE artifacts SET bytes = bytes || ' ' WHERE position = (SELECT position FROM events WHERE tenant_id = 'acme' AND sequence = 1)");
+    db.exec(
+      "UPDATE artifacts SET bytes = bytes || ' ' WHERE position = (SELECT position FROM events WHERE tenant_id = 'acme' AND sequence = 1)",
+    );
     await t.throwsAsync(exportFiles(node), { code: "export_incomplete", message: /artifact of event 1 is damaged/ });
-    db.exec("DELETE FROM artifacts WHERE position = (SELECT position FROM events WHERE tenant_id = 'acme' AND sequence = 1)");
+    db.exec(
+      "DELETE FROM artifacts WHERE position = (SELECT position FROM events WHERE tenant_id = 'acme' AND sequence = 1)",
+    );
     await t.throwsAsync(exportFiles(node), { code: "export_incomplete", message: /of event 1/ });
     t.deepEqual(await failing(await exportFiles(node, { fromSequence: 2 })), []);
   });
@@ -201,9 +297,21 @@ test("another producer's export in the same layout, without signatures, is verif
   let before: string | null = null;
   const events = [0, 1, 2].map((sequence) => {
     const event: Json = {
-      id: `event-${sequence}`, event_type: "custom.thing", occurred_at: "2026-01-01T00:00:00Z", tenant_id: "t", actor: "a", correlation_id: "c", outcome: "accepted", chain_id: "t/x",
-      sequence, prev_hash: before, evidence_profile_id: "p", hash_profile_id: "ecs-hash-v1", evidence_pointer: `eosc://evidence/${digest}`,
-      policy_snapshot_id: sha256("[]"), authority_snapshot_id: sha256("[]"),
+      id: `event-${sequence}`,
+      event_type: "custom.thing",
+      occurred_at: "2026-01-01T00:00:00Z",
+      tenant_id: "t",
+      actor: "a",
+      correlation_id: "c",
+      outcome: "accepted",
+      chain_id: "t/x",
+      sequence,
+      prev_hash: before,
+      evidence_profile_id: "p",
+      hash_profile_id: "ecs-hash-v1",
+      evidence_pointer: `eosc://evidence/${digest}`,
+      policy_snapshot_id: sha256("[]"),
+      authority_snapshot_id: sha256("[]"),
     };
     event["event_hash"] = before = sha256(canonical(event));
     return event;
@@ -211,23 +319,76 @@ test("another producer's export in the same layout, without signatures, is verif
   const root = `sha256:${merkleRoot(events.map((event) => Buffer.from(event["event_hash"].slice(7), "hex"))).toString("hex")}`;
   const files: Files = new Map([
     ["events.jsonl", Buffer.from(events.map((event) => `${canonical(event)}\n`).join(""))],
-    ["chain-segment.json", Buffer.from(JSON.stringify({ segment_id: "s", tenant_id: "t", from_sequence: 0, to_sequence: 2, algorithm: "SHA-256", segment_hash: root, events: events.map(({ id, sequence, prev_hash, event_hash }) => ({ id, sequence, prev_hash, event_hash, event_ref: id })) }, null, 2))],
-    ["verifier-inputs.json", Buffer.from(JSON.stringify({ event_hash_method: "a", segment_hash_method: "b", bundle_hash_method: "c" }))],
+    [
+      "chain-segment.json",
+      Buffer.from(
+        JSON.stringify(
+          {
+            segment_id: "s",
+            tenant_id: "t",
+            from_sequence: 0,
+            to_sequence: 2,
+            algorithm: "SHA-256",
+            segment_hash: root,
+            events: events.map(({ id, sequence, prev_hash, event_hash }) => ({
+              id,
+              sequence,
+              prev_hash,
+              event_hash,
+              event_ref: id,
+            })),
+          },
+          null,
+          2,
+        ),
+      ),
+    ],
+    [
+      "verifier-inputs.json",
+      Buffer.from(JSON.stringify({ event_hash_method: "a", segment_hash_method: "b", bundle_hash_method: "c" })),
+    ],
     [`artifacts/${digest.slice(7)}`, artifact],
   ]);
   const manifest: Json = {
-    schema_version: "1.0", export_id: "e", created_at: "2026-01-01T00:00:00Z", provider_id: "p", tenant_id: "t", evidence_profile_id: "ecs-evidence-admissible", profile_version: "1", hash_profile_id: "ecs-hash-v1",
-    producer_identity: { issuer_id: "i", producer_id: "p" }, verifier_expectations_ref: "verifier-inputs.json", scope: { from_sequence: 0, to_sequence: 2 }, chain_id: "t/x", chain_segment_ref: "chain-segment.json",
-    bundle_hash: root, artifacts: { decision: [`artifacts/${digest.slice(7)}`] }, files: Object.fromEntries([...files].map(([name, content]) => [name, sha256(content)])),
+    schema_version: "1.0",
+    export_id: "e",
+    created_at: "2026-01-01T00:00:00Z",
+    provider_id: "p",
+    tenant_id: "t",
+    evidence_profile_id: "ecs-evidence-admissible",
+    profile_version: "1",
+    hash_profile_id: "ecs-hash-v1",
+    producer_identity: { issuer_id: "i", producer_id: "p" },
+    verifier_expectations_ref: "verifier-inputs.json",
+    scope: { from_sequence: 0, to_sequence: 2 },
+    chain_id: "t/x",
+    chain_segment_ref: "chain-segment.json",
+    bundle_hash: root,
+    artifacts: { decision: [`artifacts/${digest.slice(7)}`] },
+    files: Object.fromEntries([...files].map(([name, content]) => [name, sha256(content)])),
   };
   files.set("manifest.json", Buffer.from(JSON.stringify(manifest, null, 2)));
   const report = await verifyExport(files);
   t.false(report.ok);
   t.is(report.first_bad, null);
-  t.deepEqual(report.checks.filter(({ status }) => status === "failed"), []);
-  t.deepEqual(report.checks.filter(({ status }) => status === "not_checked").map(({ name }) => name), [
-    "manifest_signature", "methods", "keys", "records", "record_signatures", "key_ranges", "segment_signature", "checkpoint", "inclusion",
-  ]);
+  t.deepEqual(
+    report.checks.filter(({ status }) => status === "failed"),
+    [],
+  );
+  t.deepEqual(
+    report.checks.filter(({ status }) => status === "not_checked").map(({ name }) => name),
+    [
+      "manifest_signature",
+      "methods",
+      "keys",
+      "records",
+      "record_signatures",
+      "key_ranges",
+      "segment_signature",
+      "checkpoint",
+      "inclusion",
+    ],
+  );
   files.set("events.jsonl", Buffer.from(files.get("events.jsonl")!.toString().replace("custom.thing", "custom.other")));
   t.deepEqual((await verifyExport(files)).first_bad, { file: "events.jsonl", line: 1, sequence: 0 });
 });

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import canonicalize from "canonicalize";
 import { parseAdmissionRequest } from "../../src/core/request.ts";
-import { prepareExport, type ExportRequest, type PreparedExport } from "../../src/evidence/export.ts";
-import { keyFile } from "../../src/evidence/keys.ts";
-import { RailgateNode, type NodeOptions } from "../../src/node.ts";
+import { prepareExport, type ExportRequest, type PreparedExport } from "../../src/evidence/export/export.ts";
+import { keyFile } from "../../src/evidence/keys/keys.ts";
+import { RailgateNode, type NodeOptions } from "../../src/node/open.ts";
 
 export type Files = Map<string, Buffer>;
 export type Json = Record<string, any>;
@@ -18,27 +18,55 @@ const HEX = "a".repeat(64);
 export function request(workload_id: string, tenant_id = "acme", classification = "internal"): Json {
   return {
     workload: {
-      workload_id, tenant_id, tenant_tier: "standard", classification, risk: "low", governance_profile: "baseline",
+      workload_id,
+      tenant_id,
+      tenant_tier: "standard",
+      classification,
+      risk: "low",
+      governance_profile: "baseline",
       envelope: {
         kind: "container",
         container: {
           runtime: "gvisor",
-          images: [{ name: "api", reference: `registry.example/p@sha256:${HEX}`, provenance: { verified: true, issuer: "https://ci.example", attestation: `sha256:${HEX}` } }],
-          seccomp: "RuntimeDefault", apparmor: "runtime/default", read_only_root_filesystem: true, writable_justification: null,
-          privileged: false, allow_privilege_escalation: false, run_as_non_root: true, host_namespaces: [], host_paths: [], added_capabilities: [],
+          images: [
+            {
+              name: "api",
+              reference: `registry.example/p@sha256:${HEX}`,
+              provenance: { verified: true, issuer: "https://ci.example", attestation: `sha256:${HEX}` },
+            },
+          ],
+          seccomp: "RuntimeDefault",
+          apparmor: "runtime/default",
+          read_only_root_filesystem: true,
+          writable_justification: null,
+          privileged: false,
+          allow_privilege_escalation: false,
+          run_as_non_root: true,
+          host_namespaces: [],
+          host_paths: [],
+          added_capabilities: [],
         },
       },
       network: { policy_id: "np", default_deny: true, tenant_isolated: true },
       dependencies: [
         { dependency_id: "runsc", kind: "runtime", available: true, local: true },
-        { dependency_id: "registry.example", kind: "image_registry", available: true, local: false, jurisdiction: "DE" },
+        {
+          dependency_id: "registry.example",
+          kind: "image_registry",
+          available: true,
+          local: false,
+          jurisdiction: "DE",
+        },
       ],
     },
   };
 }
 
 /** A node over a directory that goes when the work is done. */
-export async function withNode<T>(work: (node: RailgateNode, dir: string) => Promise<T>, options: Partial<NodeOptions> = {}): Promise<T> {
+export async function withNode<T>(
+  work: (node: RailgateNode, dir: string) => Promise<T>,
+  options: Partial<NodeOptions> = {},
+): Promise<T> {
   const dir = mkdtempSync(join(tmpdir(), "railgate-export-test-"));
   try {
     await using node = await RailgateNode.open({ dataDir: join(dir, "data"), nodeId: "node-1", ...options });
@@ -50,11 +78,19 @@ export async function withNode<T>(work: (node: RailgateNode, dir: string) => Pro
 
 export async function admit(node: RailgateNode, count: number, tenant = "acme", first = 0): Promise<void> {
   for (let i = first; i < first + count; i++) {
-    await node.gate.admit(parseAdmissionRequest(request(`w${i}`, tenant, i % 3 === 0 ? "secret" : "internal")), { tenantId: null, actor: "test" });
+    await node.gate.admit(parseAdmissionRequest(request(`w${i}`, tenant, i % 3 === 0 ? "secret" : "internal")), {
+      tenantId: null,
+      actor: "test",
+    });
   }
 }
 
-export const asked = (more: Partial<ExportRequest> = {}): ExportRequest => ({ tenantId: "acme", evidenceProfileId: "ecs-evidence-admissible", actor: "test", ...more });
+export const asked = (more: Partial<ExportRequest> = {}): ExportRequest => ({
+  tenantId: "acme",
+  evidenceProfileId: "ecs-evidence-admissible",
+  actor: "test",
+  ...more,
+});
 
 export async function filesOf(prepared: PreparedExport): Promise<Files> {
   const files: Files = new Map();
@@ -79,7 +115,8 @@ export interface Keys {
 }
 
 export function keysOf(dir: string, node: RailgateNode): Keys {
-  const read = (role: "event" | "log") => createPrivateKey({ key: JSON.parse(readFileSync(keyFile(join(dir, "data"), role), "utf8")), format: "jwk" });
+  const read = (role: "event" | "log") =>
+    createPrivateKey({ key: JSON.parse(readFileSync(keyFile(join(dir, "data"), role), "utf8")), format: "jwk" });
   return { event: read("event"), log: read("log"), kid: node.jwks().keys[0]!["kid"] as string };
 }
 
@@ -95,7 +132,8 @@ export function makeAttacker(): Attacker {
   return { key: privateKey, jwk: { kty: "OKP", crv: "Ed25519", x, kid, alg: "EdDSA", use: "sig" } };
 }
 
-export const sha256 = (data: string | Uint8Array): string => `sha256:${createHash("sha256").update(data).digest("hex")}`;
+export const sha256 = (data: string | Uint8Array): string =>
+  `sha256:${createHash("sha256").update(data).digest("hex")}`;
 export const canonical = (value: unknown): string => canonicalize(value)!;
 export const base64url = (data: string | Uint8Array): string => Buffer.from(data).toString("base64url");
 
@@ -177,7 +215,8 @@ export class Tampering {
   sealManifest(key = this.keys.event, kid = this.keys.kid): this {
     if (!this.files.has("manifest.json")) return this;
     this.json("manifest.json", (manifest) => {
-      for (const [name, content] of this.files) if (name in manifest["files"] && !name.startsWith("artifacts/")) manifest["files"][name] = sha256(content);
+      for (const [name, content] of this.files)
+        if (name in manifest["files"] && !name.startsWith("artifacts/")) manifest["files"][name] = sha256(content);
       const { signatures: _, ...rest } = manifest;
       manifest["signatures"] = [{ key_id: kid, signature: base64url(sign(null, Buffer.from(canonical(rest)), key)) }];
     });
@@ -187,7 +226,8 @@ export class Tampering {
   /** As {@link sealManifest}, but only what anybody can do. */
   digests(): this {
     this.json("manifest.json", (manifest) => {
-      for (const [name, content] of this.files) if (name in manifest["files"]) manifest["files"][name] = sha256(content);
+      for (const [name, content] of this.files)
+        if (name in manifest["files"]) manifest["files"][name] = sha256(content);
     });
     return this;
   }

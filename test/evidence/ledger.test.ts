@@ -10,9 +10,9 @@ import { createHash } from "node:crypto";
 import { v7 as uuidv7 } from "uuid";
 import { digestOf } from "../../src/core/event.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
-import { loadEventKey, type SigningKey } from "../../src/evidence/keys.ts";
-import { DEFAULT_LEDGER_LIMITS, Ledger, type Entry, type LedgerLimits } from "../../src/evidence/ledger.ts";
-import { openSqliteReader, openSqliteWriter } from "../../src/store/sqlite.ts";
+import { loadEventKey, type SigningKey } from "../../src/evidence/keys/keys.ts";
+import { DEFAULT_LEDGER_LIMITS, Ledger, type Entry, type LedgerLimits } from "../../src/evidence/ledger/ledger.ts";
+import { openSqliteReader, openSqliteWriter } from "../../src/store/sqlite/sqlite.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 
 interface Bench {
@@ -22,13 +22,21 @@ interface Bench {
   path: string;
 }
 
-async function withLedger(work: (bench: Bench) => Promise<void>, limits: LedgerLimits = DEFAULT_LEDGER_LIMITS): Promise<void> {
+async function withLedger(
+  work: (bench: Bench) => Promise<void>,
+  limits: LedgerLimits = DEFAULT_LEDGER_LIMITS,
+): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), "railgate-ledger-"));
   const path = join(dir, "railgate.db");
   openSqliteWriter(path).close();
   const key = await loadEventKey(dir, true);
   const reader = openSqliteReader(path);
-  const ledger = new Ledger(reader, "node-1", { storePath: path, privateJwk: key.privateKey.export({ format: "jwk" }), kid: key.kid }, limits);
+  const ledger = new Ledger(
+    reader,
+    "node-1",
+    { storePath: path, privateJwk: key.privateKey.export({ format: "jwk" }), kid: key.kid },
+    limits,
+  );
   try {
     await work({ ledger, reader, key, path });
   } finally {
@@ -55,7 +63,7 @@ function entry(tenant: string, name: string): Entry {
       policy_snapshot_id: digestOf("policy"),
       authority_snapshot_id: digestOf("[]"),
       subject: name,
-      details: { workload_id: name, event_type: "a decoy", "é": [1, 2] },
+      details: { workload_id: name, event_type: "a decoy", é: [1, 2] },
     },
     artifact,
     artifactDigest,
@@ -88,23 +96,38 @@ async function assertChains(t: { is: (a: unknown, b: unknown) => unknown }, { re
 
 test("many entries at once make gapless, signed chains, one per tenant", async (t) => {
   await withLedger(async (bench) => {
-    const receipts = await Promise.all(Array.from({ length: 500 }, (_, i) => bench.ledger.append([entry(i % 3 ? "acme" : "other", `w${i}`)])).flat());
+    const receipts = await Promise.all(
+      Array.from({ length: 500 }, (_, i) => bench.ledger.append([entry(i % 3 ? "acme" : "other", `w${i}`)])).flat(),
+    );
     t.is(await assertChains(t, bench), 500);
     const { record, eventText } = receipts[0]!;
     t.is(Buffer.from(record.split(".")[1]!, "base64url").toString(), eventText);
     t.is(bench.reader.state("workload", "acme", "w1"), '{"name":"w1"}');
-    t.is(Buffer.from(bench.reader.artifact(digestOf('{"name":"w1"}'), (JSON.parse(receipts[1]!.eventText) as EvidenceEvent).id)!).toString(), '{"name":"w1"}');
+    t.is(
+      Buffer.from(
+        bench.reader.artifact(digestOf('{"name":"w1"}'), (JSON.parse(receipts[1]!.eventText) as EvidenceEvent).id)!,
+      ).toString(),
+      '{"name":"w1"}',
+    );
   });
 });
 
 test("entries appended together commit together, whatever the batch size", async (t) => {
-  await withLedger(async ({ ledger }) => {
-    const sizes: number[] = [];
-    ledger.onCommit = (events) => sizes.push(events.length);
-    const groups = [[entry("a", "1")], Array.from({ length: 7 }, (_, i) => entry("a", `2-${i}`)), [entry("a", "3")], [entry("a", "4")]];
-    await Promise.all(groups.flatMap((group) => ledger.append(group)));
-    t.deepEqual(sizes, [1, 7, 2]);
-  }, { queueMax: 100, batchMax: 4 });
+  await withLedger(
+    async ({ ledger }) => {
+      const sizes: number[] = [];
+      ledger.onCommit = (events) => sizes.push(events.length);
+      const groups = [
+        [entry("a", "1")],
+        Array.from({ length: 7 }, (_, i) => entry("a", `2-${i}`)),
+        [entry("a", "3")],
+        [entry("a", "4")],
+      ];
+      await Promise.all(groups.flatMap((group) => ledger.append(group)));
+      t.deepEqual(sizes, [1, 7, 2]);
+    },
+    { queueMax: 100, batchMax: 4 },
+  );
 });
 
 test("a commit that fails refuses all that stood on it, and the next one continues the chain without a gap", async (t) => {
@@ -140,13 +163,16 @@ test("a commit that fails refuses all that stood on it, and the next one continu
 });
 
 test("beyond the queue's bound entries are turned away, and nothing of them is recorded", async (t) => {
-  await withLedger(async ({ ledger, reader }) => {
-    const accepted = ledger.append([entry("a", "1"), entry("a", "2")]);
-    const error = t.throws(() => ledger.append([entry("a", "3")]));
-    t.is((error as { code?: string }).code, "evidence_unavailable");
-    await Promise.all(accepted);
-    t.is(reader.events({ order: "asc", limit: 10 }).length, 2);
-  }, { queueMax: 2, batchMax: 4 });
+  await withLedger(
+    async ({ ledger, reader }) => {
+      const accepted = ledger.append([entry("a", "1"), entry("a", "2")]);
+      const error = t.throws(() => ledger.append([entry("a", "3")]));
+      t.is((error as { code?: string }).code, "evidence_unavailable");
+      await Promise.all(accepted);
+      t.is(reader.events({ order: "asc", limit: 10 }).length, 2);
+    },
+    { queueMax: 2, batchMax: 4 },
+  );
 });
 
 test("closing waits for what was appended", async (t) => {

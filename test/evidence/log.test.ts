@@ -1,5 +1,16 @@
 // The log of a running node: checkpoints in time, proofs that check without its code, and a database that went back in time.
-import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -12,12 +23,14 @@ import { parseCheckpoint, parseNote, parseVkey, verifyNote, type Checkpoint } fr
 import { parseAdmissionRequest } from "../../src/core/request.ts";
 import { sha256, TREE_HASHER } from "../../src/core/sha256.ts";
 import { parseEntryBundle } from "../../src/core/tiles.ts";
-import { CheckpointFile, type StreamCheckpoint } from "../../src/evidence/checkpoints.ts";
-import { ed25519Verify } from "../../src/evidence/note-signing.ts";
-import { RailgateNode, type NodeOptions } from "../../src/node.ts";
+import { CheckpointFile, type StreamCheckpoint } from "../../src/evidence/log/checkpoints.ts";
+import { ed25519Verify } from "../../src/evidence/log/note-signing.ts";
+import { RailgateNode, type NodeOptions } from "../../src/node/open.ts";
 import { containerRequest } from "../core/requests.ts";
 
-async function inDir(work: (dir: string, open: (options?: Partial<NodeOptions>) => Promise<RailgateNode>) => Promise<void>): Promise<void> {
+async function inDir(
+  work: (dir: string, open: (options?: Partial<NodeOptions>) => Promise<RailgateNode>) => Promise<void>,
+): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), "railgate-log-"));
   try {
     await work(dir, (options = {}) => RailgateNode.open({ dataDir: join(dir, "data"), nodeId: "n1", ...options }));
@@ -29,11 +42,13 @@ async function inDir(work: (dir: string, open: (options?: Partial<NodeOptions>) 
 const CALLER = { tenantId: null, actor: "test" };
 let made = 0;
 const admit = (node: RailgateNode, count = 1) =>
-  Promise.all(Array.from({ length: count }, () => {
-    const request = containerRequest();
-    request.workload.workload_id = `w${++made}`;
-    return node.gate.admit(parseAdmissionRequest(request), CALLER, {});
-  }));
+  Promise.all(
+    Array.from({ length: count }, () => {
+      const request = containerRequest();
+      request.workload.workload_id = `w${++made}`;
+      return node.gate.admit(parseAdmissionRequest(request), CALLER, {});
+    }),
+  );
 
 const CHAIN = "acme/n1";
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -41,7 +56,8 @@ const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 /** A checkpoint whose signature verifies with the stream's published key. */
 async function verified(node: RailgateNode, chain = CHAIN, note?: string): Promise<Checkpoint> {
   const parsed = parseNote(note ?? (await node.log.checkpoint(chain)).note)!;
-  if (!(await verifyNote(parsed, [parseVkey(sha256, node.log.vkey(chain))!], ed25519Verify))) throw new Error("the checkpoint does not verify");
+  if (!(await verifyNote(parsed, [parseVkey(sha256, node.log.vkey(chain))!], ed25519Verify)))
+    throw new Error("the checkpoint does not verify");
   return parseCheckpoint(parsed.text)!;
 }
 
@@ -65,8 +81,22 @@ test("a checkpoint follows a commit within a second, and its root is over the re
     const checkpoint = await verified(node);
     t.like(checkpoint, { origin: "railgate.local/n1/acme/n1", size, extensions: [] });
     const records = node.store.log.records(CHAIN, 0, size);
-    t.deepEqual(Buffer.from(checkpoint.root), Buffer.from(rootOfLeaves(TREE_HASHER, records.map((record) => Buffer.from(record)))));
-    t.deepEqual(node.log.streams().map(({ chain_id, size }) => [chain_id, size]), [[CHAIN, size], ["default/n1", 2]]);
+    t.deepEqual(
+      Buffer.from(checkpoint.root),
+      Buffer.from(
+        rootOfLeaves(
+          TREE_HASHER,
+          records.map((record) => Buffer.from(record)),
+        ),
+      ),
+    );
+    t.deepEqual(
+      node.log.streams().map(({ chain_id, size }) => [chain_id, size]),
+      [
+        [CHAIN, size],
+        ["default/n1", 2],
+      ],
+    );
   });
 });
 
@@ -76,12 +106,20 @@ test("inclusion of an event that was only just recorded, and of every one", asyn
     const [answer] = await admit(node);
     const { index, size, hashes, checkpoint } = await node.log.inclusion(CHAIN, 0);
     const head = await verified(node, CHAIN, checkpoint);
-    t.true(verifyInclusion(TREE_HASHER, { leafHash: leaf(answer!.receipt), index, size, root: head.root }, bytesOf(hashes)));
+    t.true(
+      verifyInclusion(TREE_HASHER, { leafHash: leaf(answer!.receipt), index, size, root: head.root }, bytesOf(hashes)),
+    );
     const answers = await admit(node, 30);
     for (const { event, receipt } of answers) {
       const proof = await node.log.inclusion(CHAIN, event.sequence);
       const { root } = await verified(node, CHAIN, proof.checkpoint);
-      t.true(verifyInclusion(TREE_HASHER, { leafHash: leaf(receipt), index: event.sequence, size: proof.size, root }, bytesOf(proof.hashes)));
+      t.true(
+        verifyInclusion(
+          TREE_HASHER,
+          { leafHash: leaf(receipt), index: event.sequence, size: proof.size, root },
+          bytesOf(proof.hashes),
+        ),
+      );
     }
     await t.throwsAsync(node.log.inclusion(CHAIN, 31), { code: "evidence_unavailable" });
     t.throws(() => node.log.inclusionProof(CHAIN, 0, 32), { instanceOf: RangeError });
@@ -99,16 +137,34 @@ test("closing leaves a checkpoint of everything; after a restart the log goes on
     t.is(before.size, 257);
     await admit(node, 300);
     const after = await verified(node, CHAIN, (await node.log.checkpoint(CHAIN, 557)).note);
-    t.true(verifyConsistency(TREE_HASHER, { from: before, to: after }, bytesOf(node.log.consistencyProof(CHAIN, before.size, after.size))));
+    t.true(
+      verifyConsistency(
+        TREE_HASHER,
+        { from: before, to: after },
+        bytesOf(node.log.consistencyProof(CHAIN, before.size, after.size)),
+      ),
+    );
     const tile = node.log.tile(CHAIN, { level: 0, n: 1, width: 256 })!;
     const bundle = parseEntryBundle(node.log.tile(CHAIN, { level: "entries", n: 1, width: 256 })!)!;
     t.deepEqual(Buffer.concat(bundle.map((entry) => TREE_HASHER.leaf(entry))), Buffer.from(tile));
     t.is(node.log.tile(CHAIN, { level: 0, n: 2, width: 45 })!.length, 45 * 32);
     t.is(node.log.tile(CHAIN, { level: 1, n: 0, width: 2 })!.length, 64);
-    for (const missing of [{ level: 0, n: 2, width: 46 }, { level: 0, n: 3, width: 1 }, { level: 1, n: 0, width: 3 }, { level: 2, n: 0, width: 1 }] as const) t.is(node.log.tile(CHAIN, missing), undefined);
+    for (const missing of [
+      { level: 0, n: 2, width: 46 },
+      { level: 0, n: 3, width: 1 },
+      { level: 1, n: 0, width: 3 },
+      { level: 2, n: 0, width: 1 },
+    ] as const)
+      t.is(node.log.tile(CHAIN, missing), undefined);
     t.is(statSync(join(dir, "data", "keys", "log.jwk")).mode & 0o777, 0o600);
     t.not(node.jwks().keys.length, 2);
-    t.deepEqual(node.store.keys().map(({ role }) => role).sort(), ["event", "log"]);
+    t.deepEqual(
+      node.store
+        .keys()
+        .map(({ role }) => role)
+        .sort(),
+      ["event", "log"],
+    );
   });
 });
 
@@ -116,7 +172,8 @@ test("closing leaves a checkpoint of everything; after a restart the log goes on
 function backup(dir: string): () => void {
   const [database, copy] = [join(dir, "data", "railgate.db"), join(dir, "backup")];
   mkdirSync(copy);
-  for (const suffix of ["", "-wal"]) if (existsSync(database + suffix)) cpSync(database + suffix, join(copy, `railgate.db${suffix}`));
+  for (const suffix of ["", "-wal"])
+    if (existsSync(database + suffix)) cpSync(database + suffix, join(copy, `railgate.db${suffix}`));
   return () => {
     for (const suffix of ["", "-wal", "-shm"]) rmSync(database + suffix, { force: true });
     cpSync(copy, join(dir, "data"), { recursive: true });
@@ -199,7 +256,13 @@ test("the file of checkpoints: cut short it is read to its last whole line; dama
     for (const [text, message] of [
       [whole.replace('{"chain_id"', '{"chain"'), /damaged/],
       [`\n${whole}`, /damaged/],
-      [whole.replaceAll(/(n1 [A-Za-z0-9+/]{20})(.)/g, (_, before: string, letter: string) => before + (letter === "A" ? "B" : "A")), /another key, or altered/],
+      [
+        whole.replaceAll(
+          /(n1 [A-Za-z0-9+/]{20})(.)/g,
+          (_, before: string, letter: string) => before + (letter === "A" ? "B" : "A"),
+        ),
+        /another key, or altered/,
+      ],
       [whole.replaceAll("railgate.local", "railgate.other"), /another key, or altered/],
     ] as const) {
       t.not(text, whole);
@@ -219,13 +282,19 @@ test("where the checkpoints cannot be written decisions go on, it is told, and t
   await inDir(async (dir, open) => {
     const outside = join(dir, "outside");
     const failures: string[] = [];
-    await using node = await open({ checkpointDir: outside, observe: { checkpointFailed: (message) => failures.push(message) } });
+    await using node = await open({
+      checkpointDir: outside,
+      observe: { checkpointFailed: (message) => failures.push(message) },
+    });
     await admit(node);
     t.is((await node.log.checkpoint(CHAIN)).size, 1);
     rmSync(outside, { recursive: true });
     writeFileSync(outside, "in the way");
     await admit(node, 2);
-    await t.throwsAsync(node.log.inclusion(CHAIN, 2), { code: "evidence_unavailable", message: /no checkpoint could be made/ });
+    await t.throwsAsync(node.log.inclusion(CHAIN, 2), {
+      code: "evidence_unavailable",
+      message: /no checkpoint could be made/,
+    });
     t.true(failures.length > 0);
     t.is(node.store.log.checkpoint(CHAIN)!.size, 1);
     rmSync(outside);
@@ -239,7 +308,11 @@ test("the file stays small, whatever is appended to it", (t) => {
   const dir = mkdtempSync(join(tmpdir(), "railgate-log-"));
   const path = join(dir, "n.jsonl");
   const file = new CheckpointFile(path);
-  const checkpoint = (stream: number, size: number): StreamCheckpoint => ({ chain_id: `t${stream}/n`, size, note: "x".repeat(300) });
+  const checkpoint = (stream: number, size: number): StreamCheckpoint => ({
+    chain_id: `t${stream}/n`,
+    size,
+    note: "x".repeat(300),
+  });
   for (let size = 1; size <= 100; size++) file.append(Array.from({ length: 20 }, (_, i) => checkpoint(i, size)));
   t.true(statSync(path).size < 300 * 1024);
   file.append([]);
@@ -260,12 +333,18 @@ test("a node that was cloned and goes on twice is caught by a witness, which put
     cpSync(join(dir, "data"), join(dir, "clone"), { recursive: true });
     await using one = await open();
     await using other = await open({ dataDir: join(dir, "clone") });
-    await using witness = await open({ dataDir: join(dir, "witness"), nodeId: "w", witness: { logs: [{ origin: "railgate.local/n1/acme/n1", key: parseVkey(sha256, vkey)! }] } });
+    await using witness = await open({
+      dataDir: join(dir, "witness"),
+      nodeId: "w",
+      witness: { logs: [{ origin: "railgate.local/n1/acme/n1", key: parseVkey(sha256, vkey)! }] },
+    });
     await admit(one, 1);
     await admit(other, 2);
     const submit = async (node: RailgateNode, from: number, size: number) => {
       const { note } = await node.log.checkpoint(CHAIN, size);
-      return witness.witness!.addCheckpoint([`old ${from}`, ...node.log.consistencyProof(CHAIN, from, size), "", note].join("\n"));
+      return witness.witness!.addCheckpoint(
+        [`old ${from}`, ...node.log.consistencyProof(CHAIN, from, size), "", note].join("\n"),
+      );
     };
     t.is((await submit(one, 0, 3)).status, 200);
     t.is((await submit(other, 3, 4)).status, 422);
@@ -276,6 +355,12 @@ test("a node that was cloned and goes on twice is caught by a witness, which put
       event = found && (JSON.parse(eventTextOf(found.record)) as typeof event);
     }
     t.like(event?.details, { evidence: "other_beginning", origin: "railgate.local/n1/acme/n1", vkey });
-    t.deepEqual(witness.store.keys().map(({ role }) => role).sort(), ["event", "log", "witness"]);
+    t.deepEqual(
+      witness.store
+        .keys()
+        .map(({ role }) => role)
+        .sort(),
+      ["event", "log", "witness"],
+    );
   });
 });

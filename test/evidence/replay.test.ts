@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { parseAdmissionRequest } from "../../src/core/request.ts";
-import { tarGz, writeFolder, writeTarGz } from "../../src/evidence/export-files.ts";
-import { prepareExport } from "../../src/evidence/export.ts";
-import { replay } from "../../src/evidence/replay.ts";
-import { DEFAULT_BUNDLE } from "../../src/node.ts";
+import { tarGz, writeFolder, writeTarGz } from "../../src/evidence/export/files.ts";
+import { prepareExport } from "../../src/evidence/export/export.ts";
+import { replay } from "../../src/evidence/replay/replay.ts";
+import { DEFAULT_BUNDLE } from "../../src/node/open.ts";
 import { readBundleFiles } from "../../src/policy/bundle-files.ts";
 import { railgate } from "../cli/railgate.ts";
 import { admit, asked, exportFiles, request, sha256, withNode, type Files, type Json } from "./exports.ts";
@@ -48,8 +48,17 @@ const NOTHING = { host_refused: { total: 0, decides_now: 0 }, erased: 0, mismatc
 test("every decision is reached again, byte for byte: from the data directory, the database, a folder, an archive", async (t) => {
   await withNode(async (node, dir) => {
     await admit(node, 10);
-    for (const transition of ["create", "start", "create", "stop"] as const) await node.gate.lifecycle({ command: "transition", workload_id: "w1", transition }, "acme", CALLER);
-    await node.gate.mesh({ command: "reload", mesh_id: "m", rails: [{ rail_id: "r", level: "hardware_isolated", latency_overhead_us: 1, capacity: 1 }] }, "acme", CALLER);
+    for (const transition of ["create", "start", "create", "stop"] as const)
+      await node.gate.lifecycle({ command: "transition", workload_id: "w1", transition }, "acme", CALLER);
+    await node.gate.mesh(
+      {
+        command: "reload",
+        mesh_id: "m",
+        rails: [{ rail_id: "r", level: "hardware_isolated", latency_overhead_us: 1, capacity: 1 }],
+      },
+      "acme",
+      CALLER,
+    );
     await node.gate.mesh({ command: "remove", mesh_id: "m", workload_id: "w1" }, "acme", CALLER);
     using prepared = await prepareExport(node, asked());
     await writeFolder(prepared.files, join(dir, "folder"));
@@ -78,7 +87,14 @@ test("a decision that does not follow from its policy and input is named", async
       const report = await replay(path);
       t.false(report.ok);
       t.like(report, { decisions: 4, reproduced: 3 });
-      t.deepEqual(report.mismatches, [{ sequence: 0, event_id: event["id"], chain_id: "acme/node-1", problem: "the policy decides otherwise on this input" }]);
+      t.deepEqual(report.mismatches, [
+        {
+          sequence: 0,
+          event_id: event["id"],
+          chain_id: "acme/node-1",
+          problem: "the policy decides otherwise on this input",
+        },
+      ]);
     });
   });
 });
@@ -87,10 +103,15 @@ test("an artifact that is another, and a bundle that is gone, are named", async 
   await withNode(async (node) => {
     await admit(node, 2);
     const files = await exportFiles(node);
-    const pointer = (JSON.parse(files.get("events.jsonl")!.toString().split("\n")[1]!) as Json)["evidence_pointer"].slice(-64);
+    const pointer = (JSON.parse(files.get("events.jsonl")!.toString().split("\n")[1]!) as Json)[
+      "evidence_pointer"
+    ].slice(-64);
     await withArchive(new Map(files).set(`artifacts/${pointer}`, Buffer.from("{}")), async (path) => {
       const { mismatches } = await replay(path);
-      t.deepEqual(mismatches.map(({ sequence, problem }) => [sequence, problem]), [[1, "the artifact is not the one that the event points to"]]);
+      t.deepEqual(
+        mismatches.map(({ sequence, problem }) => [sequence, problem]),
+        [[1, "the artifact is not the one that the event points to"]],
+      );
     });
     const withoutBundle = new Map(files);
     withoutBundle.delete(`artifacts/${node.policy!.digest.slice(7)}`);
@@ -99,27 +120,42 @@ test("an artifact that is another, and a bundle that is gone, are named", async 
       t.false(report.ok);
       t.true(report.mismatches.every(({ problem }) => problem.includes("is not here")));
     });
-    await withArchive(new Map(files).set(`artifacts/${node.policy!.digest.slice(7)}`, Buffer.from("no bundle")), async (path) => {
-      await t.throwsAsync(replay(path), { code: "replay_impossible", message: /damaged/ });
-    });
+    await withArchive(
+      new Map(files).set(`artifacts/${node.policy!.digest.slice(7)}`, Buffer.from("no bundle")),
+      async (path) => {
+        await t.throwsAsync(replay(path), { code: "replay_impossible", message: /damaged/ });
+      },
+    );
   });
 });
 
 test("what the host refused for want of a policy is told apart: POL-01 and POL-03 are no decisions of the law", async (t) => {
-  await withNode(async (node, dir) => {
-    await admit(node, 3);
-    t.regex(node.problem!, /policy/);
-    t.deepEqual(await replay(join(dir, "data")), { ok: true, decisions: 3, reproduced: 0, ...NOTHING, host_refused: { total: 3, decides_now: 0 } });
-    const files = await exportFiles(node);
-    await withArchive(files, async (path) => void t.is((await replay(path)).host_refused.total, 3));
-  }, { bundle: { bytes: () => Buffer.from("no bundle"), keys: { keys: [] } } });
+  await withNode(
+    async (node, dir) => {
+      await admit(node, 3);
+      t.regex(node.problem!, /policy/);
+      t.deepEqual(await replay(join(dir, "data")), {
+        ok: true,
+        decisions: 3,
+        reproduced: 0,
+        ...NOTHING,
+        host_refused: { total: 3, decides_now: 0 },
+      });
+      const files = await exportFiles(node);
+      await withArchive(files, async (path) => void t.is((await replay(path)).host_refused.total, 3));
+    },
+    { bundle: { bytes: () => Buffer.from("no bundle"), keys: { keys: [] } } },
+  );
 
-  await withNode(async (node, dir) => {
-    await admit(node, 2);
-    const report = await replay(join(dir, "data"));
-    t.true(report.ok);
-    t.deepEqual(report.host_refused, { total: 2, decides_now: 2 });
-  }, { evaluationMsMax: 0 });
+  await withNode(
+    async (node, dir) => {
+      await admit(node, 2);
+      const report = await replay(join(dir, "data"));
+      t.true(report.ok);
+      t.deepEqual(report.host_refused, { total: 2, decides_now: 2 });
+    },
+    { evaluationMsMax: 0 },
+  );
 });
 
 test("a candidate policy: newly refused, newly admitted, other envelope, and who would do it", async (t) => {
@@ -134,12 +170,24 @@ test("a candidate policy: newly refused, newly admitted, other envelope, and who
     await ask("c", "internal", "regulated");
     const data = join(dir, "data");
     const changes = async (change: (settings: Json) => void) =>
-      (await replay(data, { candidate: await candidate(change) })).changed.map((each) => [each.sequence, each.change, ...each.rules]);
+      (await replay(data, { candidate: await candidate(change) })).changed.map((each) => [
+        each.sequence,
+        each.change,
+        ...each.rules,
+      ]);
     t.deepEqual(await changes(() => {}), []);
-    t.deepEqual(await changes(({ triggers }) => (triggers.classification.internal = "vm")), [[0, "newly_refused", "ENV-03"]]);
-    t.deepEqual(await changes(({ triggers }) => (triggers.tenant_tier.regulated = "container")), [[2, "newly_admitted", "ENV-03"]]);
-    t.deepEqual(await changes(({ triggers }) => (triggers.tenant_tier.regulated = "tee")), [[2, "other_envelope", "vm → tee"]]);
-    t.deepEqual(await changes(({ container }) => (container.runtimes.gvisor = false)), [[0, "newly_refused", "CTR-01"]]);
+    t.deepEqual(await changes(({ triggers }) => (triggers.classification.internal = "vm")), [
+      [0, "newly_refused", "ENV-03"],
+    ]);
+    t.deepEqual(await changes(({ triggers }) => (triggers.tenant_tier.regulated = "container")), [
+      [2, "newly_admitted", "ENV-03"],
+    ]);
+    t.deepEqual(await changes(({ triggers }) => (triggers.tenant_tier.regulated = "tee")), [
+      [2, "other_envelope", "vm → tee"],
+    ]);
+    t.deepEqual(await changes(({ container }) => (container.runtimes.gvisor = false)), [
+      [0, "newly_refused", "CTR-01"],
+    ]);
     await t.throwsAsync(replay(data, { candidate: Buffer.from("no bundle") }), { code: "replay_impossible" });
   });
 });
@@ -149,20 +197,30 @@ test("the command says the same, as a table and as JSON, and with its exit code"
     await admit(node, 4);
     using prepared = await prepareExport(node, asked());
     await writeTarGz(prepared.files, join(dir, "export.tar.gz"));
-    writeFileSync(join(dir, "candidate.tar.gz"), await candidate(({ triggers }) => (triggers.classification.internal = "vm")));
+    writeFileSync(
+      join(dir, "candidate.tar.gz"),
+      await candidate(({ triggers }) => (triggers.classification.internal = "vm")),
+    );
     const plain = await railgate(["replay", "export.tar.gz"], { cwd: dir });
     t.deepEqual([plain.code, plain.stderr], [0, ""]);
     t.regex(plain.stdout, /^4 decisions, 4 reached again, byte for byte, 0 not reached again\n/);
     const compared = await railgate(["replay", "export.tar.gz", "--bundle", "candidate.tar.gz"], { cwd: dir });
     t.is(compared.code, 0);
     t.regex(compared.stdout, /^newly_refused {2}ENV-03 {2}2 {10}1, 2$/m);
-    const json = await railgate(["replay", "data", "--bundle", "candidate.tar.gz", "--fail-on-change", "--json"], { cwd: dir });
+    const json = await railgate(["replay", "data", "--bundle", "candidate.tar.gz", "--fail-on-change", "--json"], {
+      cwd: dir,
+    });
     t.is(json.code, 1);
     const { changed } = JSON.parse(json.stdout) as { changed: Json[] };
-    t.deepEqual(changed.map(({ sequence, change }) => [sequence, change]), [[1, "newly_refused"], [2, "newly_refused"]]);
+    t.deepEqual(
+      changed.map(({ sequence, change }) => [sequence, change]),
+      [
+        [1, "newly_refused"],
+        [2, "newly_refused"],
+      ],
+    );
     t.true(changed.every((each) => typeof each["event_id"] === "string"));
     t.is((await railgate(["replay", "nowhere"], { cwd: dir })).code, 3);
     t.is((await railgate(["replay", "export.tar.gz", "--fail-on-change"], { cwd: dir })).code, 2);
   });
 });
-

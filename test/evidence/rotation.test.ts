@@ -1,19 +1,49 @@
 // Keys that change and artifacts that go: what was signed before still verifies, nothing later does, and it is all on record.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import test from "ava";
 import { eventTextOf } from "../../src/core/event.ts";
-import { keyFile, makeNextKey, nextKeyFile } from "../../src/evidence/keys.ts";
-import { replay } from "../../src/evidence/replay.ts";
+import { keyFile, makeNextKey, nextKeyFile } from "../../src/evidence/keys/keys.ts";
+import { replay } from "../../src/evidence/replay/replay.ts";
 import { verifyExport } from "../../src/evidence/verify/node.ts";
-import { RailgateNode } from "../../src/node.ts";
-import { admit, exportFiles, jws, keysOf, makeAttacker, sha256, Tampering, withNode, type Files, type Json } from "./exports.ts";
+import { RailgateNode } from "../../src/node/open.ts";
+import {
+  admit,
+  exportFiles,
+  jws,
+  keysOf,
+  makeAttacker,
+  sha256,
+  Tampering,
+  withNode,
+  type Files,
+  type Json,
+} from "./exports.ts";
 
-const checks = async (files: Files, jwks?: Json) => (await verifyExport(files, jwks && { jwks: jwks as never })).checks.filter(({ status }) => status !== "passed").map(({ name, detail }) => `${name}: ${detail}`);
-const keysIn = (files: Files): Json[] => (JSON.parse(files.get("keys.json")!.toString()) as Json)["keys"].filter((key: Json) => key["role"] === "event");
-const kids = (files: Files): string[] => files.get("records.jws")!.toString().trim().split("\n").map((record) => (JSON.parse(Buffer.from(record.split(".")[0]!, "base64url").toString()) as Json)["kid"]);
+const checks = async (files: Files, jwks?: Json) =>
+  (await verifyExport(files, jwks && { jwks: jwks as never })).checks
+    .filter(({ status }) => status !== "passed")
+    .map(({ name, detail }) => `${name}: ${detail}`);
+const keysIn = (files: Files): Json[] =>
+  (JSON.parse(files.get("keys.json")!.toString()) as Json)["keys"].filter((key: Json) => key["role"] === "event");
+const kids = (files: Files): string[] =>
+  files
+    .get("records.jws")!
+    .toString()
+    .trim()
+    .split("\n")
+    .map((record) => (JSON.parse(Buffer.from(record.split(".")[0]!, "base64url").toString()) as Json)["kid"]);
 
 test("a rotation is the last event that the old key signs in every stream, and names the new one", async (t) => {
   await withNode(async (node, dir) => {
@@ -28,12 +58,24 @@ test("a rotation is the last event that the old key signs in every stream, and n
     t.deepEqual(kids(files), [old_kid, old_kid, old_kid, old_kid, new_kid, new_kid]);
     const rotation = JSON.parse(files.get("events.jsonl")!.toString().split("\n")[3]!) as Json;
     t.like(rotation, { event_type: "key.rotate", details: { old_kid, new_kid } });
-    t.deepEqual(keysIn(files).map(({ kid, from_sequence, to_sequence }) => [kid, from_sequence, to_sequence]), [[old_kid, 0, 3], [new_kid, 4, null]]);
+    t.deepEqual(
+      keysIn(files).map(({ kid, from_sequence, to_sequence }) => [kid, from_sequence, to_sequence]),
+      [
+        [old_kid, 0, 3],
+        [new_kid, 4, null],
+      ],
+    );
     t.deepEqual(await checks(files, node.jwks()), []);
     t.deepEqual(await checks(await exportFiles(node, { tenantId: "globex" }), node.jwks()), []);
     t.deepEqual(await checks(await exportFiles(node, { tenantId: "default" }), node.jwks()), []);
     t.is(node.jwks().keys.length, 2);
-    t.deepEqual(node.jwks().keys.map((key) => "retired_at" in key).sort(), [false, true]);
+    t.deepEqual(
+      node
+        .jwks()
+        .keys.map((key) => "retired_at" in key)
+        .sort(),
+      [false, true],
+    );
     t.deepEqual(readdirSync(join(dir, "data", "keys")).sort(), ["event.jwk", "log.jwk"]);
     t.is(statSync(keyFile(join(dir, "data"), "event")).mode & 0o777, 0o600);
   });
@@ -46,7 +88,15 @@ test("ranges before, across and after several rotations verify; a range before o
       await node.rotateKey();
     }
     await admit(node, 1, "acme", 6);
-    for (const [fromSequence, toSequence] of [[0, 1], [0, 2], [1, 4], [3, 3], [2, 9], [9, 9], [0, 9]] as const) {
+    for (const [fromSequence, toSequence] of [
+      [0, 1],
+      [0, 2],
+      [1, 4],
+      [3, 3],
+      [2, 9],
+      [9, 9],
+      [0, 9],
+    ] as const) {
       const files = await exportFiles(node, { fromSequence, toSequence });
       t.deepEqual(await checks(files, node.jwks()), [], `${fromSequence}–${toSequence}`);
       t.is(keysIn(files).length, 4);
@@ -66,10 +116,21 @@ test("a retired key verifies nothing later, not even with the producer's help, a
     const { kid } = keysIn(files)[1]!;
     const now = { ...keysOf(dir, node), kid: kid as string };
     const late = new Tampering(files, files, now);
-    late.lines("records.jws", (lines) => (lines[4] = jws({ alg: "EdDSA", kid: old.kid, typ: "railgate-event+jws" }, Buffer.from(lines[4]!.split(".")[1]!, "base64url"), old.event)));
+    late.lines(
+      "records.jws",
+      (lines) =>
+        (lines[4] = jws(
+          { alg: "EdDSA", kid: old.kid, typ: "railgate-event+jws" },
+          Buffer.from(lines[4]!.split(".")[1]!, "base64url"),
+          old.event,
+        )),
+    );
     late.seal();
     const report = await verifyExport(late.files);
-    t.deepEqual(report.checks.filter(({ status }) => status !== "passed").map(({ name }) => name), ["key_ranges", "inclusion"]);
+    t.deepEqual(
+      report.checks.filter(({ status }) => status !== "passed").map(({ name }) => name),
+      ["key_ranges", "inclusion"],
+    );
     t.deepEqual(report.first_bad, { file: "records.jws", line: 5, sequence: 4 });
     const resealed = new Tampering(files, files, old);
     resealed.seal();
@@ -83,17 +144,23 @@ test("a retired key verifies nothing later, not even with the producer's help, a
 
 test("a key that was known to others: what it signed from then on does not verify, what it signed before does", async (t) => {
   let clock = Date.parse("2026-01-01T00:00:00Z");
-  await withNode(async (node) => {
-    await admit(node, 2);
-    clock += 3_600_000;
-    await admit(node, 2, "acme", 2);
-    await node.rotateKey({ compromisedSince: "2026-01-01T00:30:00Z" });
-    await admit(node, 1, "acme", 4);
-    t.deepEqual(await checks(await exportFiles(node, { toSequence: 1 })), []);
-    const report = await verifyExport(await exportFiles(node));
-    t.deepEqual(report.checks.filter(({ status }) => status !== "passed").map(({ name, sequence }) => [name, sequence]), [["key_ranges", 2]]);
-    t.deepEqual(await checks(await exportFiles(node, { fromSequence: 5 })), []);
-  }, { now: () => clock });
+  await withNode(
+    async (node) => {
+      await admit(node, 2);
+      clock += 3_600_000;
+      await admit(node, 2, "acme", 2);
+      await node.rotateKey({ compromisedSince: "2026-01-01T00:30:00Z" });
+      await admit(node, 1, "acme", 4);
+      t.deepEqual(await checks(await exportFiles(node, { toSequence: 1 })), []);
+      const report = await verifyExport(await exportFiles(node));
+      t.deepEqual(
+        report.checks.filter(({ status }) => status !== "passed").map(({ name, sequence }) => [name, sequence]),
+        [["key_ranges", 2]],
+      );
+      t.deepEqual(await checks(await exportFiles(node, { fromSequence: 5 })), []);
+    },
+    { now: () => clock },
+  );
 });
 
 test("decisions go on while the key changes, and every stream has one change", async (t) => {
@@ -116,7 +183,10 @@ test("rotations that are asked for at once happen one after the other", async (t
   await withNode(async (node) => {
     await admit(node, 1);
     const rotations = await Promise.all([node.rotateKey(), node.rotateKey(), node.rotateKey()]);
-    t.deepEqual(rotations.slice(1).map(({ old_kid }) => old_kid), rotations.slice(0, 2).map(({ new_kid }) => new_kid));
+    t.deepEqual(
+      rotations.slice(1).map(({ old_kid }) => old_kid),
+      rotations.slice(0, 2).map(({ new_kid }) => new_kid),
+    );
     await admit(node, 1, "acme", 1);
     const files = await exportFiles(node);
     t.is(kids(files).at(-1), rotations[2]!.new_kid);
@@ -190,7 +260,11 @@ test("an artifact is erased on a basis that is on record; every proof still hold
     for (const range of [{}, { toSequence: sequence + 1 }, { fromSequence: sequence, toSequence: sequence }]) {
       const report = await verifyExport(await exportFiles(node, range), { jwks: node.jwks() });
       t.true(report.ok);
-      t.like(report.erased[0], { sequence, artifact: evidence_pointer.slice(-71), basis: "GDPR Art. 17, request 4711" });
+      t.like(report.erased[0], {
+        sequence,
+        artifact: evidence_pointer.slice(-71),
+        basis: "GDPR Art. 17, request 4711",
+      });
       t.is(report.erased.length, 1);
       t.regex(report.checks.find(({ name }) => name === "artifacts")!.detail, /1 that was erased, on record/);
     }
@@ -203,7 +277,11 @@ test("an artifact is erased on a basis that is on record; every proof still hold
     await node.close();
     // The input's own words are in no file of the data directory any more.
     for (const name of readdirSync(join(dir, "data"))) {
-      if (name.startsWith("railgate.db")) t.false(readFileSync(join(dir, "data", name)).includes('"workload_id":"w4711","tenant_id":"acme","tenant_tier"'), name);
+      if (name.startsWith("railgate.db"))
+        t.false(
+          readFileSync(join(dir, "data", name)).includes('"workload_id":"w4711","tenant_id":"acme","tenant_tier"'),
+          name,
+        );
     }
   });
 });
@@ -211,35 +289,45 @@ test("an artifact is erased on a basis that is on record; every proof still hold
 test("keys that are given: from a file, from text, from a folder in which the next one lies already", async (t) => {
   const given = (key: ReturnType<typeof makeAttacker>): string => JSON.stringify(key.key.export({ format: "jwk" }));
   const [one, two] = [makeAttacker(), makeAttacker()];
-  await withNode(async (node, dir) => {
-    await admit(node, 1);
-    t.is(kids(await exportFiles(node))[0], one.jwk["kid"]);
-    t.deepEqual(readdirSync(join(dir, "data", "keys")), ["log.jwk"]);
-    await t.throwsAsync(node.rotateKey(), { code: "key_unavailable", message: /holds one only/ });
-  }, { eventKey: { name: "the variable KEY", read: () => given(one) } });
-  await withNode(async (node) => t.notThrows(() => node.jwks()), { eventKey: { name: "a file", read: () => one.key.export({ format: "pem", type: "pkcs8" }) as string } });
+  await withNode(
+    async (node, dir) => {
+      await admit(node, 1);
+      t.is(kids(await exportFiles(node))[0], one.jwk["kid"]);
+      t.deepEqual(readdirSync(join(dir, "data", "keys")), ["log.jwk"]);
+      await t.throwsAsync(node.rotateKey(), { code: "key_unavailable", message: /holds one only/ });
+    },
+    { eventKey: { name: "the variable KEY", read: () => given(one) } },
+  );
+  await withNode(async (node) => t.notThrows(() => node.jwks()), {
+    eventKey: { name: "a file", read: () => one.key.export({ format: "pem", type: "pkcs8" }) as string },
+  });
 
   const folder = mkdtempSync(join(tmpdir(), "railgate-keys-"));
   t.teardown(() => rmSync(folder, { recursive: true }));
   writeFileSync(join(folder, "one.jwk"), given(one));
   const eventKey = { name: "the folder", directory: folder };
-  await withNode(async (node, dir) => {
-    await admit(node, 1);
-    const [first, second] = [one.jwk["kid"] as string, two.jwk["kid"] as string];
-    await t.throwsAsync(node.rotateKey({ to: second }), { code: "key_unavailable", message: /does not hold/ });
-    writeFileSync(join(folder, "two.jwk"), given(two));
-    await t.throwsAsync(node.rotateKey(), { code: "key_unavailable" });
-    await node.rotateKey({ to: second });
-    await t.throwsAsync(node.rotateKey({ to: first }), { code: "key_unavailable", message: /never signs again/ });
-    await node.close();
-    await using again = await RailgateNode.open({ dataDir: join(dir, "data"), nodeId: "node-1", eventKey });
-    await admit(again, 1, "acme", 1);
-    const files = await exportFiles(again);
-    t.deepEqual(kids(files), [first, first, second]);
-    t.deepEqual(await checks(files, again.jwks()), []);
-    await again.close();
-    rmSync(join(folder, "two.jwk"));
-    const error = await t.throwsAsync(RailgateNode.open({ dataDir: join(dir, "data"), nodeId: "node-1", eventKey }), { code: "key_unavailable" });
-    t.false(error.message.includes(JSON.parse(given(one)).d));
-  }, { eventKey });
+  await withNode(
+    async (node, dir) => {
+      await admit(node, 1);
+      const [first, second] = [one.jwk["kid"] as string, two.jwk["kid"] as string];
+      await t.throwsAsync(node.rotateKey({ to: second }), { code: "key_unavailable", message: /does not hold/ });
+      writeFileSync(join(folder, "two.jwk"), given(two));
+      await t.throwsAsync(node.rotateKey(), { code: "key_unavailable" });
+      await node.rotateKey({ to: second });
+      await t.throwsAsync(node.rotateKey({ to: first }), { code: "key_unavailable", message: /never signs again/ });
+      await node.close();
+      await using again = await RailgateNode.open({ dataDir: join(dir, "data"), nodeId: "node-1", eventKey });
+      await admit(again, 1, "acme", 1);
+      const files = await exportFiles(again);
+      t.deepEqual(kids(files), [first, first, second]);
+      t.deepEqual(await checks(files, again.jwks()), []);
+      await again.close();
+      rmSync(join(folder, "two.jwk"));
+      const error = await t.throwsAsync(RailgateNode.open({ dataDir: join(dir, "data"), nodeId: "node-1", eventKey }), {
+        code: "key_unavailable",
+      });
+      t.false(error.message.includes(JSON.parse(given(one)).d));
+    },
+    { eventKey },
+  );
 });

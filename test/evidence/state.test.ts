@@ -1,12 +1,23 @@
 // State as decisions see it and state as readers may: what is decided, and what of it is durable.
 import test from "ava";
 import { meshChanges, step, type Mesh } from "../../src/core/mesh.ts";
-import { StateView } from "../../src/evidence/state.ts";
+import { StateView } from "../../src/evidence/ledger/state.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 
 const EMPTY = { states: () => [], state: () => undefined } as unknown as StoreReader;
 const rails = [{ rail_id: "a", level: "shared", latency_overhead_us: 0, capacity: 1 }] as const;
-const reload = (mesh: Mesh | null, mesh_id = "m") => ({ event_type: "mesh.reload", outcome: "accepted", occurred_at: "", details: { mesh_id, mesh_event: "MESH_006", error_code: null, revision: (mesh?.revision ?? 0) + 1, topology: { rails } } });
+const reload = (mesh: Mesh | null, mesh_id = "m") => ({
+  event_type: "mesh.reload",
+  outcome: "accepted",
+  occurred_at: "",
+  details: {
+    mesh_id,
+    mesh_event: "MESH_006",
+    error_code: null,
+    revision: (mesh?.revision ?? 0) + 1,
+    topology: { rails },
+  },
+});
 
 function define(states: StateView, tenant: string, ticket: number, id = "m"): Mesh {
   const before = states.meshes(tenant).get(id) ?? null;
@@ -34,11 +45,13 @@ test("readers see a mesh once it is durable, in the order in which commands beco
 test("what an attempt set is taken back when it fails", (t) => {
   const states = new StateView(EMPTY);
   const first = define(states, "acme", 1);
-  t.throws(() => states.attempt(() => {
-    define(states, "acme", 2);
-    define(states, "acme", 2, "new");
-    throw new Error("no");
-  }));
+  t.throws(() =>
+    states.attempt(() => {
+      define(states, "acme", 2);
+      define(states, "acme", 2, "new");
+      throw new Error("no");
+    }),
+  );
   t.deepEqual([...states.meshes("acme")], [["m", first]]);
   states.trim(2);
   t.deepEqual([...states.durableMeshes("acme")], [["m", first]]);

@@ -7,10 +7,21 @@ import test from "ava";
 import { toBase64 } from "../../src/core/bytes.ts";
 import { provenRoots } from "../../src/core/merkle-verify.ts";
 import { consistencyProof, rootOfLeaves, type NodeReader } from "../../src/core/merkle.ts";
-import { formatCheckpoint, formatNote, noteKey, parseCheckpoint, parseNote, parseVkey, signNote, SIGNATURE_TYPES, verifyNote, type NoteKey } from "../../src/core/note.ts";
+import {
+  formatCheckpoint,
+  formatNote,
+  noteKey,
+  parseCheckpoint,
+  parseNote,
+  parseVkey,
+  signNote,
+  SIGNATURE_TYPES,
+  verifyNote,
+  type NoteKey,
+} from "../../src/core/note.ts";
 import { sha256, TREE_HASHER } from "../../src/core/sha256.ts";
-import { ed25519Sign, ed25519Verify, rawPublicKey } from "../../src/evidence/note-signing.ts";
-import { hashOf, Witness, type Fork } from "../../src/evidence/witness.ts";
+import { ed25519Sign, ed25519Verify, rawPublicKey } from "../../src/evidence/log/note-signing.ts";
+import { hashOf, Witness, type Fork } from "../../src/evidence/log/witness.ts";
 
 const ORIGIN = "log.example/acme/n1";
 
@@ -19,15 +30,26 @@ function makeLog(origin = ORIGIN) {
   const { privateKey } = generateKeyPairSync("ed25519");
   const key = noteKey(sha256, origin, SIGNATURE_TYPES.ed25519, rawPublicKey(privateKey));
   const leafOf = (branch: string) => (index: number) => Buffer.from(index < 3 ? `${index}` : `${index} ${branch}`);
-  const root = (size: number, branch = "") => rootOfLeaves(TREE_HASHER, Array.from({ length: size }, (_, i) => leafOf(branch)(i)));
-  const read = (branch: string): NodeReader => (level, index) =>
-    rootOfLeaves(TREE_HASHER, Array.from({ length: 2 ** level }, (_, i) => leafOf(branch)(index * 2 ** level + i)));
+  const root = (size: number, branch = "") =>
+    rootOfLeaves(
+      TREE_HASHER,
+      Array.from({ length: size }, (_, i) => leafOf(branch)(i)),
+    );
+  const read =
+    (branch: string): NodeReader =>
+    (level, index) =>
+      rootOfLeaves(
+        TREE_HASHER,
+        Array.from({ length: 2 ** level }, (_, i) => leafOf(branch)(index * 2 ** level + i)),
+      );
   const note = (size: number, branch = "", root_ = root(size, branch)) => {
     const text = formatCheckpoint({ origin, size, root: root_, extensions: [] });
     return formatNote({ text, signatures: [signNote(text, key, ed25519Sign(privateKey))] });
   };
-  const proof = (from: number, to: number, branch = "") => consistencyProof(TREE_HASHER, read(branch), from, to).map(toBase64);
-  const body = (from: number, to: number, branch = "") => [`old ${from}`, ...proof(from, to, branch), "", note(to, branch)].join("\n");
+  const proof = (from: number, to: number, branch = "") =>
+    consistencyProof(TREE_HASHER, read(branch), from, to).map(toBase64);
+  const body = (from: number, to: number, branch = "") =>
+    [`old ${from}`, ...proof(from, to, branch), "", note(to, branch)].join("\n");
   return { key, note, proof, body, root };
 }
 
@@ -36,7 +58,15 @@ function inDir(work: (open: (logs: NoteKey[]) => Witness, dir: string, forks: Fo
   const { privateKey } = generateKeyPairSync("ed25519");
   const key = noteKey(sha256, "witness.example/w", SIGNATURE_TYPES.cosignature, rawPublicKey(privateKey));
   const forks: Fork[] = [];
-  const open = (logs: NoteKey[]) => new Witness({ dir, key, sign: ed25519Sign(privateKey), logs: logs.map((log) => ({ origin: ORIGIN, key: log })), now: () => 1_795_593_600_123, onFork: (fork) => forks.push(fork) });
+  const open = (logs: NoteKey[]) =>
+    new Witness({
+      dir,
+      key,
+      sign: ed25519Sign(privateKey),
+      logs: logs.map((log) => ({ origin: ORIGIN, key: log })),
+      now: () => 1_795_593_600_123,
+      onFork: (fork) => forks.push(fork),
+    });
   return work(open, dir, forks).finally(() => rmSync(dir, { recursive: true }));
 }
 
@@ -52,7 +82,10 @@ test("a log that grows is cosigned, and the cosignature verifies with the witnes
       size = next;
       const witnessKey = parseVkey(sha256, witness.vkey)!;
       const cosigned = parseNote(log.note(next) + answer.text)!;
-      t.deepEqual(await verifyNote(cosigned, [log.key, witnessKey], ed25519Verify), [{ key: log.key }, { key: witnessKey, timestampS: 1_795_593_600 }]);
+      t.deepEqual(await verifyNote(cosigned, [log.key, witnessKey], ed25519Verify), [
+        { key: log.key },
+        { key: witnessKey, timestampS: 1_795_593_600 },
+      ]);
       t.is(witness.checkpoint(hashOf(ORIGIN)), log.note(next) + answer.text);
     }
   });
@@ -66,7 +99,15 @@ test("every answer that the specification asks for", async (t) => {
     const answers: [what: string, body: string, status: 400 | 403 | 404 | 409 | 422, text?: string][] = [
       ["an unknown origin", unknown.body(0, 5), 404],
       ["a key that is not the log's", stranger.body(5, 8), 403],
-      ["a signature that fails", log.body(5, 8).replace(/([A-Za-z0-9+/]{10})=*\n$/, (end) => end.replace(/[A-Za-z]/, (letter) => (letter === "A" ? "B" : "A"))), 403],
+      [
+        "a signature that fails",
+        log
+          .body(5, 8)
+          .replace(/([A-Za-z0-9+/]{10})=*\n$/, (end) =>
+            end.replace(/[A-Za-z]/, (letter) => (letter === "A" ? "B" : "A")),
+          ),
+        403,
+      ],
       ["an old size that is larger", log.body(0, 5).replace("old 0", "old 6"), 400],
       ["an old size that is behind", log.body(3, 8), 409, "5\n"],
       ["an old size that is ahead", log.body(6, 8), 409, "5\n"],
@@ -82,7 +123,10 @@ test("every answer that the specification asks for", async (t) => {
       if (text !== undefined) t.is(answer.text, text, what);
     }
     t.is((await witness.addCheckpoint(log.body(5, 8))).status, 200);
-    t.deepEqual(forks.filter(({ evidence }) => evidence !== "unproven").map(({ evidence }) => evidence), ["same_size"]);
+    t.deepEqual(
+      forks.filter(({ evidence }) => evidence !== "unproven").map(({ evidence }) => evidence),
+      ["same_size"],
+    );
   });
 });
 
@@ -103,9 +147,25 @@ test("what is no request", async (t) => {
     const note = log.note(5);
     const hash = toBase64(log.root(1));
     for (const body of [
-      "", "\n\n", note, `old 0\n${note}`, `old\n\n${note}`, `old  0\n\n${note}`, `old 00\n\n${note}`, `old -1\n\n${note}`, `old 0 \n\n${note}`, `old 9007199254740993\n\n${note}`, `Old 0\n\n${note}`,
-      `old 0\nabc\n\n${note}`, `old 0\n${hash.replace("=", "")}\n\n${note}`, `old 0\n${hash} \n\n${note}`, `old 0\n${`${hash}\n`.repeat(64)}\n${note}`, `old 0\n\n${note}\n`, `old 0\n\n${note.replace("\n5\n", "\n05\n")}`,
-    ]) t.is((await witness.addCheckpoint(body)).status, 400, JSON.stringify(body.slice(0, 50)));
+      "",
+      "\n\n",
+      note,
+      `old 0\n${note}`,
+      `old\n\n${note}`,
+      `old  0\n\n${note}`,
+      `old 00\n\n${note}`,
+      `old -1\n\n${note}`,
+      `old 0 \n\n${note}`,
+      `old 9007199254740993\n\n${note}`,
+      `Old 0\n\n${note}`,
+      `old 0\nabc\n\n${note}`,
+      `old 0\n${hash.replace("=", "")}\n\n${note}`,
+      `old 0\n${hash} \n\n${note}`,
+      `old 0\n${`${hash}\n`.repeat(64)}\n${note}`,
+      `old 0\n\n${note}\n`,
+      `old 0\n\n${note.replace("\n5\n", "\n05\n")}`,
+    ])
+      t.is((await witness.addCheckpoint(body)).status, 400, JSON.stringify(body.slice(0, 50)));
     t.is((await witness.addCheckpoint(`old 0\n\n${note}`)).status, 200);
   });
 });
@@ -121,8 +181,17 @@ test("a fork is refused and kept: two checkpoints that both verify, and where it
     t.is((await witness.addCheckpoint(log.body(6, 8))).status, 200);
     // 8 is a power of two: the proof does not tell with which root it begins.
     t.is((await witness.addCheckpoint(log.body(8, 9, "b"))).status, 422);
-    t.deepEqual(forks.map(({ evidence }) => evidence), ["other_beginning", "same_size", "unproven"]);
-    t.deepEqual(witness.forks(hashOf(ORIGIN)).map(({ evidence }) => evidence).sort(), ["other_beginning", "same_size", "unproven"]);
+    t.deepEqual(
+      forks.map(({ evidence }) => evidence),
+      ["other_beginning", "same_size", "unproven"],
+    );
+    t.deepEqual(
+      witness
+        .forks(hashOf(ORIGIN))
+        .map(({ evidence }) => evidence)
+        .sort(),
+      ["other_beginning", "same_size", "unproven"],
+    );
     for (const { vkey, first, second, origin } of forks) {
       const key = parseVkey(sha256, vkey)!;
       const notes = [parseNote(first)!, parseNote(second)!];
@@ -132,7 +201,12 @@ test("a fork is refused and kept: two checkpoints that both verify, and where it
     }
     const { first, second, hashes } = forks[0]!;
     const [a, b] = [first, second].map((note) => parseCheckpoint(parseNote(note)!.text)!);
-    const roots = provenRoots(TREE_HASHER, a!, b!.size, hashes.map((hash) => Buffer.from(hash, "base64")))!;
+    const roots = provenRoots(
+      TREE_HASHER,
+      a!,
+      b!.size,
+      hashes.map((hash) => Buffer.from(hash, "base64")),
+    )!;
     t.deepEqual(Buffer.from(roots.to), Buffer.from(b!.root));
     t.notDeepEqual(Buffer.from(roots.from), Buffer.from(a!.root));
     t.is(readdirSync(dir).length, 4);
@@ -144,7 +218,8 @@ test("whoever repeats checkpoints with nonsense for proofs does not fill the dis
     const log = makeLog();
     const witness = open([log.key]);
     await witness.addCheckpoint(log.body(0, 5));
-    for (let size = 6; size < 40; size++) t.is((await witness.addCheckpoint(`old 5\n${toBase64(log.root(size))}\n\n${log.note(size)}`)).status, 422);
+    for (let size = 6; size < 40; size++)
+      t.is((await witness.addCheckpoint(`old 5\n${toBase64(log.root(size))}\n\n${log.note(size)}`)).status, 422);
     t.is(readdirSync(dir).length, 9);
   });
 });
@@ -165,7 +240,9 @@ test("submissions at the same time stand on each other", async (t) => {
   await inDir(async (open) => {
     const log = makeLog();
     const witness = open([log.key]);
-    const answers = await Promise.all([log.body(0, 5), log.body(0, 6, "b"), log.body(0, 5)].map((body) => witness.addCheckpoint(body)));
+    const answers = await Promise.all(
+      [log.body(0, 5), log.body(0, 6, "b"), log.body(0, 5)].map((body) => witness.addCheckpoint(body)),
+    );
     t.deepEqual(answers.map(({ status }) => status).sort(), [200, 409, 409]);
   });
 });

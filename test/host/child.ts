@@ -1,5 +1,5 @@
 // The server that tests kill. Prints its URL on a line when it listens.
-import { loadConfig } from "../../src/config.ts";
+import { loadConfig } from "../../src/node/config/config.ts";
 import { serve } from "../../src/http/server.ts";
 
 const served = await serve(loadConfig());

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
-import { RailgateNode } from "../../src/node.ts";
+import { RailgateNode } from "../../src/node/open.ts";
 import type { AdmissionRequest } from "../../src/core/schema/request.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import { emptyDir, verifiedEvents } from "../http/support.ts";
@@ -17,12 +17,28 @@ const WORKLOADS = 130;
 
 function enclave(workload_id: string): AdmissionRequest {
   const request = teeRequest();
-  const dependencies = ["attestation_service", "key_service"].map((kind) => ({ dependency_id: kind, kind, available: true, local: true }));
-  const attestation = { report_ref: "r", platform_type: "amd-sev-snp", result: "pass" as const, measured_at: new Date(T0).toISOString() };
-  return { ...request, workload: { ...request.workload, workload_id, dependencies } as AdmissionRequest["workload"], placement: { ...request.placement!, tenancy: "dedicated" }, attestation };
+  const dependencies = ["attestation_service", "key_service"].map((kind) => ({
+    dependency_id: kind,
+    kind,
+    available: true,
+    local: true,
+  }));
+  const attestation = {
+    report_ref: "r",
+    platform_type: "amd-sev-snp",
+    result: "pass" as const,
+    measured_at: new Date(T0).toISOString(),
+  };
+  return {
+    ...request,
+    workload: { ...request.workload, workload_id, dependencies } as AdmissionRequest["workload"],
+    placement: { ...request.placement!, tenancy: "dedicated" },
+    attestation,
+  };
 }
 
-const isMissed = ({ event_type, details }: EvidenceEvent) => event_type === "workload.attestation" && details?.["standing"] === "missed";
+const isMissed = ({ event_type, details }: EvidenceEvent) =>
+  event_type === "workload.attestation" && details?.["standing"] === "missed";
 
 test("deadlines that passed while the node was down are on record soon after it is back", async (t) => {
   const dir = emptyDir();
@@ -30,18 +46,30 @@ test("deadlines that passed while the node was down are on record soon after it 
   const open = () => RailgateNode.open({ dataDir: join(dir, "data"), now: () => nowMs });
   {
     await using node = await open();
-    const admitted = await node.gate.admitAll(Array.from({ length: WORKLOADS }, (_, n) => enclave(`w-${n}`)), CALLER);
+    const admitted = await node.gate.admitAll(
+      Array.from({ length: WORKLOADS }, (_, n) => enclave(`w-${n}`)),
+      CALLER,
+    );
     t.true(admitted.every(({ decision }) => decision.outcome === "accepted"));
   }
   nowMs = T0 + HOUR;
   {
     await using node = await open();
     // The node's own timer keeps no process alive.
-    while (node.store.events({ event_type: "workload.attestation", order: "asc", limit: 1000 }).length < WORKLOADS) await sleep(50);
+    while (node.store.events({ event_type: "workload.attestation", order: "asc", limit: 1000 }).length < WORKLOADS)
+      await sleep(50);
     t.deepEqual(node.store.due("workload", nowMs, 10), []);
-    const start = await node.gate.lifecycle({ command: "transition", workload_id: "w-0", transition: "create" }, "acme", CALLER);
+    const start = await node.gate.lifecycle(
+      { command: "transition", workload_id: "w-0", transition: "create" },
+      "acme",
+      CALLER,
+    );
     t.is(start.answer.decision.outcome, "accepted", "a missed deadline keeps it from starting, not from being created");
-    t.is((await node.gate.lifecycle({ command: "transition", workload_id: "w-0", transition: "start" }, "acme", CALLER)).answer.decision.error_code, "attestation_stale");
+    t.is(
+      (await node.gate.lifecycle({ command: "transition", workload_id: "w-0", transition: "start" }, "acme", CALLER))
+        .answer.decision.error_code,
+      "attestation_stale",
+    );
   }
   const missed = (await verifiedEvents(dir)).filter(isMissed);
   t.is(new Set(missed.map(({ subject }) => subject)).size, WORKLOADS);

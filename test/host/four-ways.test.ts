@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import test from "ava";
-import { openRailgate } from "../../src/index.ts";
+import { openRailgate } from "../../src/library/index.ts";
 import type { Decision } from "../../src/core/schema/decision.ts";
 import { ensureOpa } from "../../scripts/opa.ts";
 import { railgate } from "../cli/railgate.ts";
@@ -47,7 +47,11 @@ test("every example is decided alike by all four", async (t) => {
     t.deepEqual(bare(JSON.parse(cli.stdout).decision), byHttp, `${name}: command line`);
 
     const { json: artifact } = await served.call("GET", `/v1/events/${answer.event.id}/artifact`);
-    const run = spawnSync(opa, ["eval", "--bundle", POLICY, "--stdin-input", "--format", "raw", "data.railgate.admission.decision"], { input: JSON.stringify(artifact.input), encoding: "utf8" });
+    const run = spawnSync(
+      opa,
+      ["eval", "--bundle", POLICY, "--stdin-input", "--format", "raw", "data.railgate.admission.decision"],
+      { input: JSON.stringify(artifact.input), encoding: "utf8" },
+    );
     t.deepEqual(JSON.parse(run.stdout), artifact.decision, `${name}: opa eval`);
     t.deepEqual(bare(artifact.decision), byHttp, `${name}: artifact`);
   }

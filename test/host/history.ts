@@ -2,13 +2,14 @@
 import { MESH_EVENT_TYPES, step, wireMesh, type Mesh } from "../../src/core/mesh.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import { get } from "../../src/core/tree.ts";
-import { FoldedStates } from "../../src/cli/folded-states.ts";
-import { openSqliteReader } from "../../src/store/sqlite.ts";
+import { FoldedStates } from "../../src/evidence/fsck/folded-states.ts";
+import { openSqliteReader } from "../../src/store/sqlite/sqlite.ts";
 import { join } from "node:path";
 import { brokenInvariant } from "../mesh/explorer.ts";
 import { rank, type Model, type Whereabouts } from "../mesh/model.ts";
 
-const isMeshEvent = ({ event_type }: EvidenceEvent) => (Object.values(MESH_EVENT_TYPES) as string[]).includes(event_type);
+const isMeshEvent = ({ event_type }: EvidenceEvent) =>
+  (Object.values(MESH_EVENT_TYPES) as string[]).includes(event_type);
 
 /**
  * Folds one mesh out of all events of a tenant, in order.
@@ -18,7 +19,8 @@ export function foldHistory(events: readonly EvidenceEvent[], meshId: string): M
   let mesh: Mesh | null = null;
   const floors = new Map<string, number>();
   events.forEach((event, i) => {
-    if (event.event_type === "workload.envelope.destroy" && event.outcome === "accepted") mustLeave(mesh, event, events[i + 1]);
+    if (event.event_type === "workload.envelope.destroy" && event.outcome === "accepted")
+      mustLeave(mesh, event, events[i + 1]);
     if (!isMeshEvent(event) || event.details?.["mesh_id"] !== meshId) return;
     const before: ReturnType<typeof wireMesh> | null = mesh && wireMesh(mesh);
     mesh = step(mesh, event);
@@ -46,7 +48,8 @@ export function differingStates(dir: string): string[] {
   let after: number | undefined;
   for (;;) {
     const page = store.events({ order: "asc", limit: 1000, after });
-    for (const { record } of page) folded.fold(JSON.parse(Buffer.from(record.split(".")[1]!, "base64url").toString()) as EvidenceEvent);
+    for (const { record } of page)
+      folded.fold(JSON.parse(Buffer.from(record.split(".")[1]!, "base64url").toString()) as EvidenceEvent);
     after = page.at(-1)?.position;
     if (page.length < 1000) return folded.differing(store);
   }

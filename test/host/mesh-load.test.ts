@@ -19,7 +19,12 @@ const RAILS = [
 /** Workloads that clients are about at one time; later ones follow, since in the end each is as high as it can be. */
 const AT_A_TIME = [0, 1, 2, 3, 4, 5];
 const COMMANDS_EACH = 4;
-const POLICY = { elevation_allowed: true, max_target_level: "hardware_isolated", preserve_latency_budget: true, latency_budget_us: 9 };
+const POLICY = {
+  elevation_allowed: true,
+  max_target_level: "hardware_isolated",
+  preserve_latency_budget: true,
+  latency_budget_us: 9,
+};
 
 interface Asked {
   readonly method: string;
@@ -30,7 +35,8 @@ interface Asked {
 /** One client's own sequence of commands. */
 function* commands(seed: number): Generator<Asked, never, undefined> {
   let state = seed;
-  const one = <T>(of: readonly T[]): T => of[Math.floor(((state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32) * of.length)]!;
+  const one = <T>(of: readonly T[]): T =>
+    of[Math.floor(((state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32) * of.length)]!;
   for (let n = 0; ; n++) {
     const workload = `w-${Math.floor(n / COMMANDS_EACH) + one(AT_A_TIME)}`;
     const [rail_id, trace_id] = [one(RAILS).rail_id, `${seed}-${n}`];
@@ -38,7 +44,11 @@ function* commands(seed: number): Generator<Asked, never, undefined> {
     const names = { tenant_id: "acme", trace_id };
     switch (one(["place", "place", "place", "elevate", "elevate", "remove", "remove", "destroy"])) {
       case "place":
-        yield { method: "POST", path: `${MESH}/placements`, body: { ...names, workload_id: workload, rail_id, policy: POLICY } };
+        yield {
+          method: "POST",
+          path: `${MESH}/placements`,
+          body: { ...names, workload_id: workload, rail_id, policy: POLICY },
+        };
         break;
       case "elevate":
         yield { method: "POST", path: `${placement}/elevation`, body: { ...names, target_rail_id: rail_id } };
@@ -47,7 +57,11 @@ function* commands(seed: number): Generator<Asked, never, undefined> {
         yield { method: "DELETE", path: `${placement}?tenant_id=acme&trace_id=${trace_id}` };
         break;
       default:
-        yield { method: "POST", path: `/v1/workloads/${workload}/lifecycle`, body: { ...names, transition: "destroy" } };
+        yield {
+          method: "POST",
+          path: `/v1/workloads/${workload}/lifecycle`,
+          body: { ...names, transition: "destroy" },
+        };
     }
   }
 }
@@ -63,15 +77,17 @@ class Traffic {
     const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
     const [unanswered, target]: [Asked[], number] = [[], this.answered.length + more];
     let ending: Promise<void> | undefined;
-    await Promise.all(this.#clients.map(async (client) => {
-      while (ending === undefined) {
-        const asked = client.next().value;
-        const answer = await keyed(server, asked, agent).catch(() => undefined);
-        if (answer === undefined) unanswered.push(asked);
-        else this.#take(answer);
-        if (this.answered.length >= target) ending ??= end();
-      }
-    }));
+    await Promise.all(
+      this.#clients.map(async (client) => {
+        while (ending === undefined) {
+          const asked = client.next().value;
+          const answer = await keyed(server, asked, agent).catch(() => undefined);
+          if (answer === undefined) unanswered.push(asked);
+          else this.#take(answer);
+          if (this.answered.length >= target) ending ??= end();
+        }
+      }),
+    );
     await ending;
     agent.destroy();
     return unanswered;
@@ -83,7 +99,8 @@ class Traffic {
 
   #take(answer: Answered): void {
     const { event } = answer.json;
-    if (event === undefined || this.#traces.has(event.details.trace_id)) throw new Error(`${answer.status} ${answer.text}`);
+    if (event === undefined || this.#traces.has(event.details.trace_id))
+      throw new Error(`${answer.status} ${answer.text}`);
     this.#traces.set(event.details.trace_id, answer);
     this.answered.push(answer);
   }
@@ -91,7 +108,11 @@ class Traffic {
 
 const keyed = ({ url }: Server, { method, path, body }: Asked, agent?: Agent): Promise<Answered> => {
   const key = body ? (body as { trace_id: string }).trace_id : /trace_id=(.*)$/.exec(path)![1]!;
-  return send(url, method, path, { headers: { "idempotency-key": key }, ...(body && { body }), ...(agent && { agent }) });
+  return send(url, method, path, {
+    headers: { "idempotency-key": key },
+    ...(body && { body }),
+    ...(agent && { agent }),
+  });
 };
 
 async function begin(dir: string): Promise<Server> {
@@ -102,7 +123,10 @@ async function begin(dir: string): Promise<Server> {
   return server;
 }
 
-const ROUNDS = [{ kill: false, answers: 500 }, ...Array.from({ length: 5 }, (_, n) => ({ kill: true, answers: 40 + n * 67 }))];
+const ROUNDS = [
+  { kill: false, answers: 500 },
+  ...Array.from({ length: 5 }, (_, n) => ({ kill: true, answers: 40 + n * 67 })),
+];
 
 test.serial(`${CLIENTS} clients, and kill -9 under them again and again`, async (t) => {
   t.timeout(120_000);
@@ -124,16 +148,43 @@ test.serial(`${CLIENTS} clients, and kill -9 under them again and again`, async 
   }
   await server.stop();
   const events = await verifiedEvents(dir);
-  const own = Map.groupBy(events.filter(({ actor, details, event_type, subject }) => actor === "loopback" && details?.["trace_id"] && !isFollowUp(event_type, subject, details, events)), ({ details }) => details!["trace_id"] as string);
-  for (const { json: { event } } of traffic.answered) t.deepEqual(own.get(event.details.trace_id), [event]);
+  const own = Map.groupBy(
+    events.filter(
+      ({ actor, details, event_type, subject }) =>
+        actor === "loopback" && details?.["trace_id"] && !isFollowUp(event_type, subject, details, events),
+    ),
+    ({ details }) => details!["trace_id"] as string,
+  );
+  for (const {
+    json: { event },
+  } of traffic.answered)
+    t.deepEqual(own.get(event.details.trace_id), [event]);
   t.is(own.size, traffic.answered.length);
-  const refusals = Map.groupBy(traffic.answered.map(({ json }) => (json.code as string | undefined) ?? "done"), (code) => code);
-  t.log(`${traffic.answered.length} answered, ${retried} of them after a kill: ${[...refusals].map(([code, of]) => `${of.length} ${code}`).join(", ")}`);
+  const refusals = Map.groupBy(
+    traffic.answered.map(({ json }) => (json.code as string | undefined) ?? "done"),
+    (code) => code,
+  );
+  t.log(
+    `${traffic.answered.length} answered, ${retried} of them after a kill: ${[...refusals].map(([code, of]) => `${of.length} ${code}`).join(", ")}`,
+  );
   t.true(refusals.has("ERR_MESH_RAIL_AT_CAPACITY"));
 });
 
 /** The removal that comes with a destruction bears the same trace. */
-function isFollowUp(event_type: string, subject: string | undefined, details: object | undefined, events: readonly { event_type: string; subject?: string; details?: { [name: string]: unknown } }[]): boolean {
+function isFollowUp(
+  event_type: string,
+  subject: string | undefined,
+  details: object | undefined,
+  events: readonly { event_type: string; subject?: string; details?: { [name: string]: unknown } }[],
+): boolean {
   const { trace_id } = details as { trace_id: string };
-  return event_type === "mesh.remove" && events.some((other) => other.event_type === "workload.envelope.destroy" && other.subject === subject && other.details?.["trace_id"] === trace_id);
+  return (
+    event_type === "mesh.remove" &&
+    events.some(
+      (other) =>
+        other.event_type === "workload.envelope.destroy" &&
+        other.subject === subject &&
+        other.details?.["trace_id"] === trace_id,
+    )
+  );
 }

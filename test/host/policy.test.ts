@@ -5,9 +5,9 @@ import { exportJWK, generateKeyPair, calculateJwkThumbprint, type JWK } from "jo
 import { eventTextOf } from "../../src/core/event.ts";
 import { parseAdmissionRequest } from "../../src/core/request.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
-import { RailgateNode, type BundleSource } from "../../src/node.ts";
+import { RailgateNode, type BundleSource } from "../../src/node/open.ts";
 import { readBundleFiles } from "../../src/policy/bundle-files.ts";
-import { isOlder } from "../../src/policy/choose.ts";
+import { isOlder } from "../../src/policies/choose.ts";
 import { signBundleFiles, writeBundleFiles } from "../../src/policy/sign.ts";
 import { emptyDir } from "../http/support.ts";
 
@@ -23,17 +23,36 @@ async function bundle(revision: string, sequence?: number): Promise<BundleSource
   const manifest = JSON.parse(Buffer.from(committed.get(".manifest")!).toString());
   const files = new Map(committed);
   files.delete(".signatures.json");
-  files.set(".manifest", Buffer.from(JSON.stringify({ ...manifest, revision, metadata: sequence === undefined ? {} : { railgate: { sequence } } })));
+  files.set(
+    ".manifest",
+    Buffer.from(
+      JSON.stringify({ ...manifest, revision, metadata: sequence === undefined ? {} : { railgate: { sequence } } }),
+    ),
+  );
   const bytes = writeBundleFiles(await signBundleFiles(files, { privateKey, algorithm: "ES256", keyId: kid }));
   return { bytes: () => bytes, keys };
 }
 
 async function started(dataDir: string, source: BundleSource) {
   const problems: string[] = [];
-  await using node = await RailgateNode.open({ dataDir, bundle: source, observe: { policyRejected: (problem) => problems.push(problem) } });
+  await using node = await RailgateNode.open({
+    dataDir,
+    bundle: source,
+    observe: { policyRejected: (problem) => problems.push(problem) },
+  });
   const { decision, event } = await node.gate.admit(request, { tenantId: null, actor: "test" });
-  const events = node.store.events({ tenant_id: "default", order: "asc", limit: 100 }).map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent);
-  return { revision: node.policy?.revision, problem: node.problem, problems, decision, event, types: events.map(({ event_type }) => event_type), last: events.at(-1)! };
+  const events = node.store
+    .events({ tenant_id: "default", order: "asc", limit: 100 })
+    .map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent);
+  return {
+    revision: node.policy?.revision,
+    problem: node.problem,
+    problems,
+    decision,
+    event,
+    types: events.map(({ event_type }) => event_type),
+    last: events.at(-1)!,
+  };
 }
 
 test("a newer bundle replaces an older one; an older one is refused on record, and the newer stays", async (t) => {
@@ -64,10 +83,17 @@ test("a bundle that cannot be trusted leaves none: everything is refused with PO
   const good = await bundle("one", 1);
   const broken = good.bytes().slice();
   broken[broken.length >> 1]! ^= 1;
-  for (const source of [{ ...good, bytes: () => broken }, { ...good, keys: { keys: [] } }, { ...good, bytes: () => readFileSync("there is no such file") }]) {
+  for (const source of [
+    { ...good, bytes: () => broken },
+    { ...good, keys: { keys: [] } },
+    { ...good, bytes: () => readFileSync("there is no such file") },
+  ]) {
     const { decision, event, problem, types } = await started(emptyDir(), source);
     t.is(decision.outcome, "refused");
-    t.deepEqual(decision.refusals.map(({ rule, code }) => [rule, code]), [["POL-01", "policy_unavailable"]]);
+    t.deepEqual(
+      decision.refusals.map(({ rule, code }) => [rule, code]),
+      [["POL-01", "policy_unavailable"]],
+    );
     t.is(event.event_type, "workload.refuse");
     t.regex(problem!, /^policy: /);
     t.deepEqual(types, ["node.start", "policy.reject"]);

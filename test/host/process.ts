@@ -19,7 +19,13 @@ process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
 /** Serves the data directory `data` in `dir`. */
 export async function spawnServer(dir: string): Promise<Server> {
-  const env = { PATH: process.env["PATH"], HOME: process.env["HOME"], RAILGATE_DATA_DIR: join(dir, "data"), RAILGATE_LISTEN: "127.0.0.1:0", RAILGATE_LOG_LEVEL: "error" };
+  const env = {
+    PATH: process.env["PATH"],
+    HOME: process.env["HOME"],
+    RAILGATE_DATA_DIR: join(dir, "data"),
+    RAILGATE_LISTEN: "127.0.0.1:0",
+    RAILGATE_LOG_LEVEL: "error",
+  };
   const child = spawn(process.execPath, [SCRIPT], { cwd: dir, env, stdio: ["ignore", "pipe", "pipe"] });
   running.add(child);
   const ended = once(child, "exit").then(() => running.delete(child));

@@ -6,7 +6,7 @@ import test from "ava";
 import { exportJWK, generateKeyPair } from "jose";
 import { buildBundleFiles } from "../../scripts/bundle.ts";
 import { signBundleFiles, writeBundleFiles } from "../../src/policy/sign.ts";
-import type { BundleSource } from "../../src/node.ts";
+import type { BundleSource } from "../../src/node/open.ts";
 import { start, verifiedEvents } from "../http/support.ts";
 import { differingStates, foldHistory } from "./history.ts";
 
@@ -14,7 +14,10 @@ import { differingStates, foldHistory } from "./history.ts";
 async function changedBundle(changes: readonly [file: string, from: RegExp, to: string][]): Promise<BundleSource> {
   const directory = mkdtempSync(join(tmpdir(), "railgate-lawless-"));
   try {
-    cpSync(new URL("../../policy/", import.meta.url).pathname, directory, { recursive: true, filter: (path) => !path.endsWith("_test.rego") });
+    cpSync(new URL("../../policy/", import.meta.url).pathname, directory, {
+      recursive: true,
+      filter: (path) => !path.endsWith("_test.rego"),
+    });
     for (const [file, from, to] of changes) {
       const path = join(directory, "railgate", file);
       const text = readFileSync(path, "utf8");
@@ -22,9 +25,16 @@ async function changedBundle(changes: readonly [file: string, from: RegExp, to: 
       writeFileSync(path, text.replace(from, to));
     }
     const { privateKey, publicKey } = await generateKeyPair("ES256", { extractable: true });
-    const signed = await signBundleFiles(await buildBundleFiles(directory), { privateKey, algorithm: "ES256", keyId: "k" });
+    const signed = await signBundleFiles(await buildBundleFiles(directory), {
+      privateKey,
+      algorithm: "ES256",
+      keyId: "k",
+    });
     const bytes = writeBundleFiles(signed);
-    return { bytes: () => bytes, keys: { keys: [{ ...(await exportJWK(publicKey)), kid: "k", alg: "ES256" }] } as BundleSource["keys"] };
+    return {
+      bytes: () => bytes,
+      keys: { keys: [{ ...(await exportJWK(publicKey)), kid: "k", alg: "ES256" }] } as BundleSource["keys"],
+    };
   } finally {
     rmSync(directory, { recursive: true });
   }
@@ -35,20 +45,29 @@ const ACCEPTING = { place: "MESH_001", elevate: "MESH_002", remove: "MESH_005", 
 const lawlessBundle = () =>
   changedBundle(
     Object.entries(ACCEPTING).map(([command, event]) => [
-      "mesh/mesh.rego", new RegExp(`decision := ${command}_decision\\(.*\\) if input.request.command`), `decision := accepted("${event}") if input.request.command`,
+      "mesh/mesh.rego",
+      new RegExp(`decision := ${command}_decision\\(.*\\) if input.request.command`),
+      `decision := accepted("${event}") if input.request.command`,
     ]),
   );
 
 test("POL-03: a refusal whose params cannot be put on record as they are is refused in the law's place, evidenced", async (t) => {
-  const bundle = await changedBundle([["refusal/container/container.rego", /params := \{"runtime": .*\}/, 'params := {"runtime": 9007199254740993}']]);
+  const bundle = await changedBundle([
+    ["refusal/container/container.rego", /params := \{"runtime": .*\}/, 'params := {"runtime": 9007199254740993}'],
+  ]);
   const served = await start({}, { bundle });
   t.teardown(() => served.close());
-  const request = JSON.parse(readFileSync(new URL("../../examples/requests/container-low-risk.json", import.meta.url), "utf8"));
+  const request = JSON.parse(
+    readFileSync(new URL("../../examples/requests/container-low-risk.json", import.meta.url), "utf8"),
+  );
   t.is((await served.call("POST", "/v1/admissions", { body: request })).json.decision.outcome, "accepted");
   request.workload.envelope.container.runtime = "runc";
   const { status, json } = await served.call("POST", "/v1/admissions", { body: request });
   t.is(status, 200);
-  t.deepEqual(json.decision.refusals.map(({ rule, code }: { rule: string; code: string }) => [rule, code]), [["POL-03", "policy_error"]]);
+  t.deepEqual(
+    json.decision.refusals.map(({ rule, code }: { rule: string; code: string }) => [rule, code]),
+    [["POL-03", "policy_error"]],
+  );
   t.is(json.event.event_type, "workload.refuse");
   t.true(served.logs.some(({ problem }) => /JSON cannot carry safely/.test(problem ?? "")));
 });
@@ -56,10 +75,17 @@ test("POL-03: a refusal whose params cannot be put on record as they are is refu
 test("INV-MESH-*: where law and host disagree the command is refused, evidenced, and changes nothing", async (t) => {
   const served = await start({}, { bundle: await lawlessBundle() });
   t.teardown(() => served.close());
-  const send = (method: string, path: string, body?: object) => served.call(method, `/v1/meshes/m${path}`, body && { body });
-  const policy = { elevation_allowed: false, max_target_level: "shared", preserve_latency_budget: true, latency_budget_us: 10 };
+  const send = (method: string, path: string, body?: object) =>
+    served.call(method, `/v1/meshes/m${path}`, body && { body });
+  const policy = {
+    elevation_allowed: false,
+    max_target_level: "shared",
+    preserve_latency_budget: true,
+    latency_budget_us: 10,
+  };
   const place = (workload_id: string, rail_id: string) => send("POST", "/placements", { workload_id, rail_id, policy });
-  const elevate = (id: string, target_rail_id: string) => send("POST", `/placements/${id}/elevation`, { target_rail_id });
+  const elevate = (id: string, target_rail_id: string) =>
+    send("POST", `/placements/${id}/elevation`, { target_rail_id });
   const rails = [
     { rail_id: "low", level: "shared", latency_overhead_us: 0, capacity: 1 },
     { rail_id: "mid", level: "sandbox_isolated", latency_overhead_us: 10, capacity: 2 },
@@ -86,7 +112,11 @@ test("INV-MESH-*: where law and host disagree the command is refused, evidenced,
   for (const [i, sending] of broken.entries()) {
     const { status, json } = await sending();
     t.is(status, 409, `${i}`);
-    t.like(json, { code: "policy_error", mesh_event: null, event: { outcome: "refused", refusal_reason_code: "policy_error" } });
+    t.like(json, {
+      code: "policy_error",
+      mesh_event: null,
+      event: { outcome: "refused", refusal_reason_code: "policy_error" },
+    });
     t.is((await send("GET", "")).text, before, `${i}`);
   }
   t.is(served.logs.filter(({ problem }) => /^INV-MESH-/.test(problem ?? "")).length, broken.length);

@@ -1,7 +1,7 @@
 // Starting again: what is put on record at a start, and what is not put on record twice.
 import test from "ava";
 import { join } from "node:path";
-import { RailgateNode } from "../../src/node.ts";
+import { RailgateNode } from "../../src/node/open.ts";
 import { emptyDir, verifiedEvents } from "../http/support.ts";
 
 test("each start is on record, and the policy's activation once", async (t) => {

@@ -28,7 +28,8 @@ test.serial("a refusal is an answer too, with what would cure it", async (t) => 
   t.is(status, 200);
   t.is(json.decision.outcome, "refused");
   t.is(json.event.event_type, "workload.refuse");
-  for (const member of ["code", "class", "rule", "pointer", "params", "title", "message", "solution"]) t.true(member in json.decision.refusals[0], member);
+  for (const member of ["code", "class", "rule", "pointer", "params", "title", "message", "solution"])
+    t.true(member in json.decision.refusals[0], member);
 });
 
 test.serial("dry_run decides and leaves no event and no workload", async (t) => {
@@ -40,7 +41,10 @@ test.serial("dry_run decides and leaves no event and no workload", async (t) => 
   t.deepEqual(Object.keys(json).sort(), ["decision", "dry_run"]);
   t.is(count(), before);
   t.is((await call("GET", "/v1/workloads/dry?tenant_id=acme")).status, 404);
-  t.is((await call("POST", "/v1/admissions?dry_run=false", { body: admissible("wet") })).json.event.outcome, "accepted");
+  t.is(
+    (await call("POST", "/v1/admissions?dry_run=false", { body: admissible("wet") })).json.event.outcome,
+    "accepted",
+  );
 });
 
 for (const [query, pointer] of [
@@ -65,9 +69,15 @@ for (const [query, pointer] of [
 
 test.serial("faults are 422 with every pointer, and leave no event", async (t) => {
   const before = count();
-  const { status, json } = await call("POST", "/v1/admissions", { body: { workload: { workload_id: "a b", tenant_id: 7, rsik: "low" } } });
+  const { status, json } = await call("POST", "/v1/admissions", {
+    body: { workload: { workload_id: "a b", tenant_id: 7, rsik: "low" } },
+  });
   t.is(status, 422);
-  t.deepEqual(json.errors.map((each: { pointer: string }) => each.pointer).sort(), ["/workload/rsik", "/workload/tenant_id", "/workload/workload_id"]);
+  t.deepEqual(json.errors.map((each: { pointer: string }) => each.pointer).sort(), [
+    "/workload/rsik",
+    "/workload/tenant_id",
+    "/workload/workload_id",
+  ]);
   t.like(json, { type: "urn:railgate:problem:request_invalid", status: 422, code: "request_invalid" });
   t.is(count(), before);
 });
@@ -87,8 +97,20 @@ const malformed: [string, string | Uint8Array, Record<string, string>, number, s
   ["no content type", "{}", { "content-type": "" }, 415, "content_type_unsupported"],
   ["a form", "a=b", { "content-type": "application/x-www-form-urlencoded" }, 415, "content_type_unsupported"],
   ["plain text", "{}", { "content-type": "text/plain" }, 415, "content_type_unsupported"],
-  ["JSON in another charset", "{}", { "content-type": "application/json; charset=latin1" }, 415, "content_type_unsupported"],
-  ["a multipart that mentions JSON", "{}", { "content-type": "multipart/form-data; boundary=application/json" }, 415, "content_type_unsupported"],
+  [
+    "JSON in another charset",
+    "{}",
+    { "content-type": "application/json; charset=latin1" },
+    415,
+    "content_type_unsupported",
+  ],
+  [
+    "a multipart that mentions JSON",
+    "{}",
+    { "content-type": "multipart/form-data; boundary=application/json" },
+    415,
+    "content_type_unsupported",
+  ],
   ["gzip", "{}", { "content-encoding": "gzip" }, 415, "content_type_unsupported"],
 ];
 for (const [what, body, headers, status, code] of malformed) {
@@ -105,9 +127,19 @@ for (const [what, body, headers, status, code] of malformed) {
   }
 }
 
-for (const type of ["application/json", "application/json; charset=utf-8", 'application/json;charset="UTF-8"', "Application/JSON", "application/vnd.example.workload+json"]) {
+for (const type of [
+  "application/json",
+  "application/json; charset=utf-8",
+  'application/json;charset="UTF-8"',
+  "Application/JSON",
+  "application/vnd.example.workload+json",
+]) {
   test.serial(`${type} is JSON`, async (t) => {
-    t.is((await call("POST", "/v1/admissions", { body: JSON.stringify(admissible()), headers: { "content-type": type } })).status, 200);
+    t.is(
+      (await call("POST", "/v1/admissions", { body: JSON.stringify(admissible()), headers: { "content-type": type } }))
+        .status,
+      200,
+    );
   });
 }
 
@@ -140,29 +172,49 @@ test.serial("a batch beyond the limit is 413, and one that is no batch 422", asy
   t.is(count(), before);
 });
 
-test.serial("a request id is honoured where it is an identifier, made where it is not, and found again in the log", async (t) => {
-  const known = await call("POST", "/v1/admissions", { body: admissible(), headers: { "x-request-id": "req-1" } });
-  t.is(known.headers["x-request-id"], "req-1");
-  t.is(known.json.event.details.request_id, "req-1");
-  const line = served.logs.find((each) => each["request_id"] === "req-1");
-  t.like(line, { decision_id: known.json.event.id, tenant_id: "acme", outcome: "accepted", status: 200, route: "/v1/admissions" });
-  const bad = await call("POST", "/v1/admissions", { body: admissible(), headers: { "x-request-id": "a b" } });
-  t.regex(bad.headers["x-request-id"] as string, /^[0-9a-f-]{36}$/);
-  t.is(bad.json.event.details.request_id, undefined);
-});
+test.serial(
+  "a request id is honoured where it is an identifier, made where it is not, and found again in the log",
+  async (t) => {
+    const known = await call("POST", "/v1/admissions", { body: admissible(), headers: { "x-request-id": "req-1" } });
+    t.is(known.headers["x-request-id"], "req-1");
+    t.is(known.json.event.details.request_id, "req-1");
+    const line = served.logs.find((each) => each["request_id"] === "req-1");
+    t.like(line, {
+      decision_id: known.json.event.id,
+      tenant_id: "acme",
+      outcome: "accepted",
+      status: 200,
+      route: "/v1/admissions",
+    });
+    const bad = await call("POST", "/v1/admissions", { body: admissible(), headers: { "x-request-id": "a b" } });
+    t.regex(bad.headers["x-request-id"] as string, /^[0-9a-f-]{36}$/);
+    t.is(bad.json.event.details.request_id, undefined);
+  },
+);
 
 test.serial("traceparent ends up in the event, and a malformed one counts as none", async (t) => {
   const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
   const traced = async (traceparent: string) =>
-    (await call("POST", "/v1/admissions", { body: admissible(), headers: { traceparent } })).json.event.details.trace_id;
+    (await call("POST", "/v1/admissions", { body: admissible(), headers: { traceparent } })).json.event.details
+      .trace_id;
   t.is(await traced(`00-${trace}-00f067aa0ba902b7-01`), trace);
   t.is(await traced(`01-${trace}-00f067aa0ba902b7-01-more`), trace);
-  for (const wrong of [`00-${trace}-00f067aa0ba902b7-01-more`, `ff-${trace}-00f067aa0ba902b7-01`, `00-${"0".repeat(32)}-00f067aa0ba902b7-01`, `00-${trace}-${"0".repeat(16)}-01`, `00-${trace.toUpperCase()}-00f067aa0ba902b7-01`, "x"]) {
+  for (const wrong of [
+    `00-${trace}-00f067aa0ba902b7-01-more`,
+    `ff-${trace}-00f067aa0ba902b7-01`,
+    `00-${"0".repeat(32)}-00f067aa0ba902b7-01`,
+    `00-${trace}-${"0".repeat(16)}-01`,
+    `00-${trace.toUpperCase()}-00f067aa0ba902b7-01`,
+    "x",
+  ]) {
     t.is(await traced(wrong), undefined, wrong);
   }
 });
 
 test.serial("no line of the log holds a body or a header's secret", async (t) => {
-  await call("POST", "/v1/admissions", { body: { ...admissible(), authority: "secret.in.body" }, headers: { authorization: "Bearer secret-token", cookie: "secret=1" } });
+  await call("POST", "/v1/admissions", {
+    body: { ...admissible(), authority: "secret.in.body" },
+    headers: { authorization: "Bearer secret-token", cookie: "secret=1" },
+  });
   t.notRegex(JSON.stringify(served.logs), /secret/);
 });

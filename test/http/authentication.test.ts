@@ -13,22 +13,47 @@ async function keyPair(alg: string, kid?: string) {
   const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
   return { alg, privateKey, jwk: { ...(await exportJWK(publicKey)), alg, ...(kid && { kid }) } };
 }
-const [ours, second, stranger] = await Promise.all([keyPair("ES256", "k1"), keyPair("EdDSA", "k2"), keyPair("ES256", "k1")]);
-const served = await start({ authentication: { jwt: { jwks: { keys: [ours.jwk, second.jwk] }, issuer: ISSUER, audience: AUDIENCE } } });
+const [ours, second, stranger] = await Promise.all([
+  keyPair("ES256", "k1"),
+  keyPair("EdDSA", "k2"),
+  keyPair("ES256", "k1"),
+]);
+const served = await start({
+  authentication: { jwt: { jwks: { keys: [ours.jwk, second.jwk] }, issuer: ISSUER, audience: AUDIENCE } },
+});
 const { call } = served;
 test.after.always(() => served.close());
 
 type Claims = { tenant_id?: unknown; sub?: string; iss?: string; aud?: string; exp?: number | undefined; nbf?: number };
 const nowS = () => Math.floor(Date.now() / 1000);
-function token(claims: Claims = {}, by: { alg: string; privateKey: CryptoKey } = ours, kid: string | null = "k1"): Promise<string> {
+function token(
+  claims: Claims = {},
+  by: { alg: string; privateKey: CryptoKey } = ours,
+  kid: string | null = "k1",
+): Promise<string> {
   const payload = { tenant_id: "acme", sub: "ci", iss: ISSUER, aud: AUDIENCE, exp: nowS() + 300, ...claims };
-  return new SignJWT(JSON.parse(JSON.stringify(payload))).setProtectedHeader({ alg: by.alg, ...(kid !== null && { kid }) }).sign(by.privateKey);
+  return new SignJWT(JSON.parse(JSON.stringify(payload)))
+    .setProtectedHeader({ alg: by.alg, ...(kid !== null && { kid }) })
+    .sign(by.privateKey);
 }
-const bearer = async (claims?: Claims, by?: { alg: string; privateKey: CryptoKey }, kid?: string | null) => ({ authorization: `Bearer ${await token(claims, by, kid)}` });
+const bearer = async (claims?: Claims, by?: { alg: string; privateKey: CryptoKey }, kid?: string | null) => ({
+  authorization: `Bearer ${await token(claims, by, kid)}`,
+});
 
 test("who proves nothing is 401 with a challenge, and nothing is decided", async (t) => {
-  for (const [method, path] of [["POST", "/v1/admissions"], ["GET", "/v1/events"], ["GET", "/metrics"], ["GET", "/openapi.json"], ["GET", "/nowhere"], ["PUT", "/v1/admissions"]] as const) {
-    const { status, headers, json } = await call(method, path, method === "POST" ? { body: admissible("stranger") } : {});
+  for (const [method, path] of [
+    ["POST", "/v1/admissions"],
+    ["GET", "/v1/events"],
+    ["GET", "/metrics"],
+    ["GET", "/openapi.json"],
+    ["GET", "/nowhere"],
+    ["PUT", "/v1/admissions"],
+  ] as const) {
+    const { status, headers, json } = await call(
+      method,
+      path,
+      method === "POST" ? { body: admissible("stranger") } : {},
+    );
     t.is(status, 401, path);
     t.is(json.code, "unauthenticated");
     t.is(headers["www-authenticate"], 'Bearer realm="railgate"');
@@ -37,12 +62,19 @@ test("who proves nothing is 401 with a challenge, and nothing is decided", async
 });
 
 test("health and keys are for everyone", async (t) => {
-  for (const path of ["/healthz", "/readyz", "/health", "/.well-known/jwks.json"]) t.is((await call("GET", path)).status, 200, path);
+  for (const path of ["/healthz", "/readyz", "/health", "/.well-known/jwks.json"])
+    t.is((await call("GET", path)).status, 200, path);
 });
 
 test("a caller's token says who acted, and for which tenant", async (t) => {
-  for (const [by, kid] of [[ours, "k1"], [second, "k2"]] as const) {
-    const { status, json } = await call("POST", "/v1/admissions", { body: admissible("mine"), headers: await bearer({}, by, kid) });
+  for (const [by, kid] of [
+    [ours, "k1"],
+    [second, "k2"],
+  ] as const) {
+    const { status, json } = await call("POST", "/v1/admissions", {
+      body: admissible("mine"),
+      headers: await bearer({}, by, kid),
+    });
     t.is(status, 200);
     t.is(json.decision.outcome, "accepted");
     t.is(json.event.actor, `jwt:${ISSUER}#ci`);
@@ -64,14 +96,41 @@ const refused: [string, () => Promise<string> | string][] = [
   ["with a subject that would forge the record", () => token({ sub: "ci\u202e" })],
   ["by a stranger under a known key's name", () => token({}, stranger)],
   ["by an unknown key", () => token({}, stranger, "k9")],
-  ["unsigned", () => new UnsecuredJWT({ tenant_id: "acme", sub: "ci" }).setIssuer(ISSUER).setAudience(AUDIENCE).setExpirationTime("5m").encode()],
-  ["signed with a MAC over the public key", () => new SignJWT({ tenant_id: "acme", sub: "ci" }).setIssuer(ISSUER).setAudience(AUDIENCE).setExpirationTime("5m").setProtectedHeader({ alg: "HS256", kid: "k1" }).sign(Buffer.from(JSON.stringify(ours.jwk)))],
-  ["with a changed payload", async () => (await token()).replace(/\.[^.]+\./, `.${b64({ tenant_id: "other", sub: "ci", iss: ISSUER, aud: AUDIENCE, exp: nowS() + 300 })}.`)],
+  [
+    "unsigned",
+    () =>
+      new UnsecuredJWT({ tenant_id: "acme", sub: "ci" })
+        .setIssuer(ISSUER)
+        .setAudience(AUDIENCE)
+        .setExpirationTime("5m")
+        .encode(),
+  ],
+  [
+    "signed with a MAC over the public key",
+    () =>
+      new SignJWT({ tenant_id: "acme", sub: "ci" })
+        .setIssuer(ISSUER)
+        .setAudience(AUDIENCE)
+        .setExpirationTime("5m")
+        .setProtectedHeader({ alg: "HS256", kid: "k1" })
+        .sign(Buffer.from(JSON.stringify(ours.jwk))),
+  ],
+  [
+    "with a changed payload",
+    async () =>
+      (await token()).replace(
+        /\.[^.]+\./,
+        `.${b64({ tenant_id: "other", sub: "ci", iss: ISSUER, aud: AUDIENCE, exp: nowS() + 300 })}.`,
+      ),
+  ],
   ["that is none", () => "not-a-token"],
 ];
 for (const [what, make] of refused) {
   test(`a token ${what} is 401`, async (t) => {
-    const answer = await call("POST", "/v1/admissions", { body: admissible(), headers: { authorization: `Bearer ${await make()}` } });
+    const answer = await call("POST", "/v1/admissions", {
+      body: admissible(),
+      headers: { authorization: `Bearer ${await make()}` },
+    });
     t.is(answer.status, 401);
     t.is(answer.json.code, "unauthenticated");
     t.regex(answer.headers["www-authenticate"] as string, /error="invalid_token"/);
@@ -87,20 +146,35 @@ test("callers see and change their own tenant's only", async (t) => {
   const other = await bearer({ tenant_id: "other", sub: "bob" });
   const mine = (await call("POST", "/v1/admissions", { body: admissible("seen"), headers: acme })).json.event;
   t.is((await call("GET", `/v1/events/${mine.id}`, { headers: acme })).status, 200);
-  for (const path of [`/v1/events/${mine.id}`, `/v1/events/${mine.id}/artifact`, "/v1/workloads/seen"]) t.is((await call("GET", path, { headers: other })).status, 404, path);
-  for (const path of ["/v1/events?tenant_id=acme", "/v1/workloads?tenant_id=acme", "/v1/workloads/seen?tenant_id=acme"]) {
+  for (const path of [`/v1/events/${mine.id}`, `/v1/events/${mine.id}/artifact`, "/v1/workloads/seen"])
+    t.is((await call("GET", path, { headers: other })).status, 404, path);
+  for (const path of [
+    "/v1/events?tenant_id=acme",
+    "/v1/workloads?tenant_id=acme",
+    "/v1/workloads/seen?tenant_id=acme",
+  ]) {
     const { status, json } = await call("GET", path, { headers: other });
     t.is(status, 403, path);
     t.is(json.code, "tenant_forbidden");
   }
   const listed = (await call("GET", "/v1/events", { headers: other })).json.items;
-  t.deepEqual(listed.filter((event: { tenant_id: string }) => event.tenant_id !== "other"), []);
+  t.deepEqual(
+    listed.filter((event: { tenant_id: string }) => event.tenant_id !== "other"),
+    [],
+  );
   t.deepEqual((await call("GET", "/v1/workloads", { headers: other })).json.items, []);
-  t.is((await call("GET", "/v1/events", { headers: { ...other, accept: "text/event-stream", "last-event-id": mine.id } })).status, 404);
+  t.is(
+    (await call("GET", "/v1/events", { headers: { ...other, accept: "text/event-stream", "last-event-id": mine.id } }))
+      .status,
+    404,
+  );
 });
 
 test("asking for another tenant's workload is refused in the caller's own stream (TEN-01)", async (t) => {
-  const { status, json } = await call("POST", "/v1/admissions", { body: admissible("theirs", "victim"), headers: await bearer() });
+  const { status, json } = await call("POST", "/v1/admissions", {
+    body: admissible("theirs", "victim"),
+    headers: await bearer(),
+  });
   t.is(status, 200);
   t.is(json.decision.outcome, "refused");
   t.true(json.decision.refusals.some((each: { rule: string }) => each.rule === "TEN-01"));
@@ -109,7 +183,10 @@ test("asking for another tenant's workload is refused in the caller's own stream
 });
 
 test("strangers hear that something is wrong, and not what", async (t) => {
-  const broken = await start({ authentication: { jwt: { jwks: { keys: [ours.jwk] }, issuer: ISSUER, audience: AUDIENCE } } }, { bundle: { bytes: () => Buffer.from("no bundle"), keys: { keys: [] } } });
+  const broken = await start(
+    { authentication: { jwt: { jwks: { keys: [ours.jwk] }, issuer: ISSUER, audience: AUDIENCE } } },
+    { bundle: { bytes: () => Buffer.from("no bundle"), keys: { keys: [] } } },
+  );
   const { status, json } = await broken.call("GET", "/readyz");
   t.is(status, 503);
   t.is(json.detail, "policy: the node's log says what is wrong");
@@ -119,7 +196,9 @@ test("strangers hear that something is wrong, and not what", async (t) => {
 test("keys without ids are all tried", async (t) => {
   const { kid: _1, ...one } = ours.jwk as { kid?: string };
   const third = await keyPair("ES256");
-  const many = await start({ authentication: { jwt: { jwks: { keys: [third.jwk, one] }, issuer: ISSUER, audience: AUDIENCE } } });
+  const many = await start({
+    authentication: { jwt: { jwks: { keys: [third.jwk, one] }, issuer: ISSUER, audience: AUDIENCE } },
+  });
   t.is((await many.call("GET", "/v1/events", { headers: await bearer({}, ours, null) })).status, 200);
   t.is((await many.call("GET", "/v1/events", { headers: await bearer({}, stranger, null) })).status, 401);
   await many.close();
@@ -130,9 +209,25 @@ function certificates(dir: string) {
   const ssl = (...args: string[]) => execFileSync("openssl", args, { cwd: dir, stdio: "pipe" });
   const make = (name: string, subject: string, by: string | null, more: string[] = []) => {
     ssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", `${name}.key`);
-    if (by === null) return ssl("req", "-x509", "-new", "-key", `${name}.key`, "-subj", subject, "-days", "2", "-out", `${name}.crt`);
+    if (by === null)
+      return ssl("req", "-x509", "-new", "-key", `${name}.key`, "-subj", subject, "-days", "2", "-out", `${name}.crt`);
     ssl("req", "-new", "-key", `${name}.key`, "-subj", subject, "-out", `${name}.csr`);
-    return ssl("x509", "-req", "-in", `${name}.csr`, "-CA", `${by}.crt`, "-CAkey", `${by}.key`, "-CAcreateserial", "-days", "2", "-out", `${name}.crt`, ...more);
+    return ssl(
+      "x509",
+      "-req",
+      "-in",
+      `${name}.csr`,
+      "-CA",
+      `${by}.crt`,
+      "-CAkey",
+      `${by}.key`,
+      "-CAcreateserial",
+      "-days",
+      "2",
+      "-out",
+      `${name}.crt`,
+      ...more,
+    );
   };
   writeFileSync(join(dir, "san"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
   make("ca", "/CN=ca", null);
@@ -148,13 +243,22 @@ test("mTLS: the certificate's subject names the tenant; without one only the ope
   const dir = emptyDir();
   const file = certificates(dir);
   const at = (name: string) => join(dir, name);
-  const mtls = await start({ tls: { cert: at("server.crt"), key: at("server.key"), client_ca: at("ca.crt") }, authentication: { mtls: {} } });
-  const as = (name?: string) => ({ tls: { ca: file("ca.crt"), ...(name && { cert: file(`${name}.crt`), key: file(`${name}.key`) }) } });
+  const mtls = await start({
+    tls: { cert: at("server.crt"), key: at("server.key"), client_ca: at("ca.crt") },
+    authentication: { mtls: {} },
+  });
+  const as = (name?: string) => ({
+    tls: { ca: file("ca.crt"), ...(name && { cert: file(`${name}.crt`), key: file(`${name}.key`) }) },
+  });
   await mtlsAnswers(t, mtls, as);
   await mtls.close();
 });
 
-async function mtlsAnswers(t: ExecutionContext, { call, url }: Started, as: (name?: string) => { tls: object }): Promise<void> {
+async function mtlsAnswers(
+  t: ExecutionContext,
+  { call, url }: Started,
+  as: (name?: string) => { tls: object },
+): Promise<void> {
   t.regex(url, /^https:/);
   const { status, json, headers } = await call("POST", "/v1/admissions", { body: admissible(), ...as("client") });
   t.is(status, 200);

@@ -3,12 +3,15 @@ import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { promisify } from "node:util";
 import test from "ava";
-import { PROBLEMS } from "../../src/http/problem.ts";
+import { PROBLEMS } from "../../src/http/call/problem.ts";
 import { start } from "./support.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const page = readFileSync(`${ROOT}docs/api.md`, "utf8");
-const examples = [...page.matchAll(/```sh\n(.*?)```\n(?:\n```json\n(.*?)```)?/gs)].map(([, script, answer]) => ({ script: script!, answer }));
+const examples = [...page.matchAll(/```sh\n(.*?)```\n(?:\n```json\n(.*?)```)?/gs)].map(([, script, answer]) => ({
+  script: script!,
+  answer,
+}));
 
 /** Whether the answer has all that the page shows of it; `…` stands for anything. */
 function shows(shown: unknown, answer: unknown): boolean {
@@ -24,7 +27,11 @@ test("every example runs, and answers as shown", async (t) => {
   t.true(examples.length > 8);
   const env = { ...process.env, PATH: `${ROOT}node_modules/.bin:${process.env["PATH"]}` };
   for (const { script, answer } of examples) {
-    const { stdout } = await promisify(execFile)("sh", ["-ec", script.replaceAll("http://127.0.0.1:8181", served.url)], { cwd: ROOT, env });
+    const { stdout } = await promisify(execFile)(
+      "sh",
+      ["-ec", script.replaceAll("http://127.0.0.1:8181", served.url)],
+      { cwd: ROOT, env },
+    );
     t.not(stdout, "", script);
     if (answer !== undefined) t.true(shows(JSON.parse(answer), JSON.parse(stdout)), `${script}\n${stdout}`);
   }
@@ -34,13 +41,18 @@ test("every example runs, and answers as shown", async (t) => {
 test("an event's pointer is its artifact's digest, as the page computes it", async (t) => {
   const script = examples.find((each) => each.script.includes("sha256sum"))!.script;
   const served = await start();
-  await served.call("POST", "/v1/admissions", { body: readFileSync(`${ROOT}examples/requests/container-low-risk.json`) });
-  const { stdout } = await promisify(execFile)("sh", ["-ec", script.replaceAll("http://127.0.0.1:8181", served.url)], { cwd: ROOT });
+  await served.call("POST", "/v1/admissions", {
+    body: readFileSync(`${ROOT}examples/requests/container-low-risk.json`),
+  });
+  const { stdout } = await promisify(execFile)("sh", ["-ec", script.replaceAll("http://127.0.0.1:8181", served.url)], {
+    cwd: ROOT,
+  });
   const [pointer, computed] = stdout.trim().split("\n");
   t.is(pointer, computed);
   await served.close();
 });
 
 test("every code is on the page", (t) => {
-  for (const [code, { status }] of Object.entries(PROBLEMS)) t.regex(page, new RegExp(`^\\| ${status} \\|.*\`${code}\``, "m"), code);
+  for (const [code, { status }] of Object.entries(PROBLEMS))
+    t.regex(page, new RegExp(`^\\| ${status} \\|.*\`${code}\``, "m"), code);
 });

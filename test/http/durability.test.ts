@@ -6,7 +6,7 @@ import { Agent } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
-import { readHolder } from "../../src/evidence/lock.ts";
+import { readHolder } from "../../src/store/lock.ts";
 import { admissible, emptyDir, insufficient, send, start, verifiedEvents, type Answered } from "./support.ts";
 
 const CLIENTS = 32;
@@ -19,7 +19,10 @@ test.serial("many clients at once: each decision has exactly one event, and ever
     Array.from({ length: CLIENTS }, async (_, client) => {
       for (let i = 0; i < 60; i++) {
         const make = i % 3 === 0 ? insufficient : admissible;
-        const { status, json } = await served.call("POST", "/v1/admissions", { body: make(`w-${client}`, `t-${client % 5}`), agent });
+        const { status, json } = await served.call("POST", "/v1/admissions", {
+          body: make(`w-${client}`, `t-${client % 5}`),
+          agent,
+        });
         t.is(status, 200);
         t.false(answered.has(json.event.id));
         answered.set(json.event.id, JSON.stringify(json.event));
@@ -28,7 +31,9 @@ test.serial("many clients at once: each decision has exactly one event, and ever
   );
   agent.destroy();
   await served.close();
-  const stored = (await verifiedEvents(served.dir)).filter(({ event_type }) => /^workload\.(admit|refuse)$/.test(event_type));
+  const stored = (await verifiedEvents(served.dir)).filter(({ event_type }) =>
+    /^workload\.(admit|refuse)$/.test(event_type),
+  );
   t.is(stored.length, CLIENTS * 60);
   for (const event of stored) t.is(answered.get(event.id), JSON.stringify(event));
 });
@@ -38,11 +43,21 @@ type Child = { url: string; pid: number; ended: Promise<unknown> };
 /** Its log goes to a file beside its data. */
 async function spawnServer(dir: string, { fileBlocksMax = "unlimited", logLevel = "warn" } = {}): Promise<Child> {
   const script = new URL("./child.ts", import.meta.url).pathname;
-  const env = { PATH: process.env["PATH"], HOME: process.env["HOME"], RAILGATE_DATA_DIR: join(dir, "data"), RAILGATE_LISTEN: "127.0.0.1:0", RAILGATE_LOG_LEVEL: logLevel };
+  const env = {
+    PATH: process.env["PATH"],
+    HOME: process.env["HOME"],
+    RAILGATE_DATA_DIR: join(dir, "data"),
+    RAILGATE_LISTEN: "127.0.0.1:0",
+    RAILGATE_LOG_LEVEL: logLevel,
+  };
   rmSync(join(dir, "data", "lock.json"), { force: true });
   const log = openSync(join(dir, "log"), "a");
   // The soft limit, so that the hard one leaves room to raise it again.
-  const child = spawn("sh", ["-c", `ulimit -S -f ${fileBlocksMax}; exec "$0" "$1"`, process.execPath, script], { cwd: dir, env, stdio: ["ignore", log, log] });
+  const child = spawn("sh", ["-c", `ulimit -S -f ${fileBlocksMax}; exec "$0" "$1"`, process.execPath, script], {
+    cwd: dir,
+    env,
+    stdio: ["ignore", log, log],
+  });
   const ended = once(child, "exit");
   for (let i = 0; i < 500 && child.exitCode === null; i++) {
     await sleep(20);
@@ -60,7 +75,10 @@ for (const afterMs of [150, 400]) {
     const answered: string[] = [];
     const clients = Array.from({ length: CLIENTS }, async (_, client) => {
       for (;;) {
-        const answer = await send(child.url, "POST", "/v1/admissions", { body: admissible(`w-${client}`), agent }).catch(() => undefined);
+        const answer = await send(child.url, "POST", "/v1/admissions", {
+          body: admissible(`w-${client}`),
+          agent,
+        }).catch(() => undefined);
         if (answer === undefined) return;
         t.is(answer.status, 200);
         answered.push(answer.json.event.id);
@@ -85,36 +103,48 @@ for (const afterMs of [150, 400]) {
 /** Room to start, and for a few hundred decisions. */
 const FULL_BYTES = 1024 * 700;
 
-test.serial("when the disk is full admission stops (EVI-01), nothing of it is kept, and it resumes by itself", async (t) => {
-  const dir = emptyDir();
-  const child = await spawnServer(dir, { fileBlocksMax: String(FULL_BYTES / 512), logLevel: "info" });
-  const call = (method: string, path: string, body?: object): Promise<Answered> => send(child.url, method, path, body && { body });
-  const answered: string[] = [];
-  let refusal: Answered | undefined;
-  for (let i = 0; i < 1000 && refusal === undefined; i++) {
-    const items = Array.from({ length: 10 }, (_, n) => admissible(`w-${i}-${n}`));
-    const answer = await call("POST", "/v1/admissions/batch", { items });
-    if (answer.status === 200) answered.push(...answer.json.items.map(({ event }: { event: { id: string } }) => event.id));
-    else refusal = answer;
-  }
-  t.is(refusal?.status, 503);
-  t.is(refusal?.json.code, "evidence_unavailable");
-  t.is(refusal?.headers["retry-after"], "1");
-  t.false("decision" in refusal!.json);
-  const single = await call("POST", "/v1/admissions", admissible("one"));
-  t.is(single.status, 503);
-  t.is((await call("GET", "/readyz")).status, 503);
-  t.is((await call("GET", "/healthz")).status, 200);
-  t.is((await call("GET", "/v1/events?limit=1")).status, 200);
-  t.regex((await call("GET", "/metrics")).text, /^railgate_evidence_failures_total [1-9]/m);
-  for (let i = 0; i < 3000 && statSync(join(dir, "log")).size < FULL_BYTES; i++) await Promise.all([call("GET", "/healthz"), call("GET", "/nowhere"), call("POST", "/v1/admissions", admissible("one"))]);
-  t.is(statSync(join(dir, "log")).size, FULL_BYTES, "the log has no room either");
-  execFileSync("prlimit", ["--pid", String(child.pid), "--fsize=unlimited:"]);
-  const after = await call("POST", "/v1/admissions", admissible("after"));
-  t.is(after.status, 200);
-  t.is((await call("GET", "/readyz")).status, 200);
-  process.kill(child.pid, "SIGTERM");
-  await child.ended;
-  const stored = (await verifiedEvents(dir)).filter(({ event_type }) => event_type === "workload.admit").map(({ id }) => id);
-  t.deepEqual(stored, [...answered, after.json.event.id]);
-});
+test.serial(
+  "when the disk is full admission stops (EVI-01), nothing of it is kept, and it resumes by itself",
+  async (t) => {
+    const dir = emptyDir();
+    const child = await spawnServer(dir, { fileBlocksMax: String(FULL_BYTES / 512), logLevel: "info" });
+    const call = (method: string, path: string, body?: object): Promise<Answered> =>
+      send(child.url, method, path, body && { body });
+    const answered: string[] = [];
+    let refusal: Answered | undefined;
+    for (let i = 0; i < 1000 && refusal === undefined; i++) {
+      const items = Array.from({ length: 10 }, (_, n) => admissible(`w-${i}-${n}`));
+      const answer = await call("POST", "/v1/admissions/batch", { items });
+      if (answer.status === 200)
+        answered.push(...answer.json.items.map(({ event }: { event: { id: string } }) => event.id));
+      else refusal = answer;
+    }
+    t.is(refusal?.status, 503);
+    t.is(refusal?.json.code, "evidence_unavailable");
+    t.is(refusal?.headers["retry-after"], "1");
+    t.false("decision" in refusal!.json);
+    const single = await call("POST", "/v1/admissions", admissible("one"));
+    t.is(single.status, 503);
+    t.is((await call("GET", "/readyz")).status, 503);
+    t.is((await call("GET", "/healthz")).status, 200);
+    t.is((await call("GET", "/v1/events?limit=1")).status, 200);
+    t.regex((await call("GET", "/metrics")).text, /^railgate_evidence_failures_total [1-9]/m);
+    for (let i = 0; i < 3000 && statSync(join(dir, "log")).size < FULL_BYTES; i++)
+      await Promise.all([
+        call("GET", "/healthz"),
+        call("GET", "/nowhere"),
+        call("POST", "/v1/admissions", admissible("one")),
+      ]);
+    t.is(statSync(join(dir, "log")).size, FULL_BYTES, "the log has no room either");
+    execFileSync("prlimit", ["--pid", String(child.pid), "--fsize=unlimited:"]);
+    const after = await call("POST", "/v1/admissions", admissible("after"));
+    t.is(after.status, 200);
+    t.is((await call("GET", "/readyz")).status, 200);
+    process.kill(child.pid, "SIGTERM");
+    await child.ended;
+    const stored = (await verifiedEvents(dir))
+      .filter(({ event_type }) => event_type === "workload.admit")
+      .map(({ id }) => id);
+    t.deepEqual(stored, [...answered, after.json.event.id]);
+  },
+);

@@ -13,7 +13,11 @@ test.after.always(() => served.close());
 
 const admitted: EvidenceEvent[] = [];
 test.before(async () => {
-  for (let i = 0; i < 5; i++) admitted.push((await call("POST", "/v1/admissions", { body: { ...admissible(`w-${i}`), correlation_id: `c-${i % 2}` } })).json.event);
+  for (let i = 0; i < 5; i++)
+    admitted.push(
+      (await call("POST", "/v1/admissions", { body: { ...admissible(`w-${i}`), correlation_id: `c-${i % 2}` } })).json
+        .event,
+    );
   admitted.push((await call("POST", "/v1/admissions", { body: insufficient("w-5") })).json.event);
   admitted.push((await call("POST", "/v1/admissions", { body: admissible("team/api@2", "other") })).json.event);
 });
@@ -58,7 +62,10 @@ test("pages join up without gap or repetition, also while events come in", async
     const pages: string[] = [];
     let next: string | null = "";
     while (next !== null) {
-      const { json } = await call("GET", `/v1/events?order=${order}&tenant_id=acme&limit=2${next && `&cursor=${encodeURIComponent(next)}`}`);
+      const { json } = await call(
+        "GET",
+        `/v1/events?order=${order}&tenant_id=acme&limit=2${next && `&cursor=${encodeURIComponent(next)}`}`,
+      );
       t.true(json.items.length <= 2);
       pages.push(...idsOf(json.items));
       next = json.next;
@@ -68,9 +75,20 @@ test("pages join up without gap or repetition, also while events come in", async
 });
 
 for (const [query, pointer] of [
-  ["limit=0", "/query/limit"], ["limit=1001", "/query/limit"], ["limit=1e2", "/query/limit"], ["limit=", "/query/limit"], ["limit=01", "/query/limit"],
-  ["order=up", "/query/order"], ["cursor=x", "/query/cursor"], ["cursor=desc-2&order=asc", "/query/cursor"], ["since=yesterday", "/query/since"], ["since=2026-11-25T08:00:00", "/query/since"],
-  ["tenant_id=a%20b", "/query/tenant_id"], ["event_type=workload", "/query/event_type"], ["outcome=ok", "/query/outcome"], ["tenant=acme", "/query/tenant"],
+  ["limit=0", "/query/limit"],
+  ["limit=1001", "/query/limit"],
+  ["limit=1e2", "/query/limit"],
+  ["limit=", "/query/limit"],
+  ["limit=01", "/query/limit"],
+  ["order=up", "/query/order"],
+  ["cursor=x", "/query/cursor"],
+  ["cursor=desc-2&order=asc", "/query/cursor"],
+  ["since=yesterday", "/query/since"],
+  ["since=2026-11-25T08:00:00", "/query/since"],
+  ["tenant_id=a%20b", "/query/tenant_id"],
+  ["event_type=workload", "/query/event_type"],
+  ["outcome=ok", "/query/outcome"],
+  ["tenant=acme", "/query/tenant"],
 ]) {
   test(`events?${query} is 422`, async (t) => {
     const { status, json } = await call("GET", `/v1/events?${query}`);
@@ -101,8 +119,14 @@ test("the artifact is the exact bytes that the event points to", async (t) => {
   t.is(evidence_pointer, `eosc://evidence/sha256:${hex}`);
   t.is(headers.etag, `"sha256:${hex}"`);
   t.is(headers["repr-digest"], `sha-256=:${createHash("sha256").update(bytes).digest("base64")}:`);
-  t.like(json, { entrypoint: "railgate/admission/decision", input: { request: { workload: { workload_id: "w-0" } } }, decision: { outcome: "accepted" } });
-  const again = await call("GET", `/v1/events/${id}/artifact`, { headers: { "if-none-match": `"x", ${headers.etag}` } });
+  t.like(json, {
+    entrypoint: "railgate/admission/decision",
+    input: { request: { workload: { workload_id: "w-0" } } },
+    decision: { outcome: "accepted" },
+  });
+  const again = await call("GET", `/v1/events/${id}/artifact`, {
+    headers: { "if-none-match": `"x", ${headers.etag}` },
+  });
   t.is(again.status, 304);
   t.is(again.text, "");
   t.is((await call("GET", "/v1/events/nope/artifact")).json.code, "event_unknown");
@@ -117,20 +141,36 @@ test("the artifact of an activation is the bundle as received", async (t) => {
 
 test("workloads: listed by tenant and id, in pages", async (t) => {
   const all = (await call("GET", "/v1/workloads")).json;
-  t.deepEqual(all.items.map((each: { workload_id: string }) => each.workload_id), ["w-0", "w-1", "w-2", "w-3", "w-4", "team/api@2"]);
+  t.deepEqual(
+    all.items.map((each: { workload_id: string }) => each.workload_id),
+    ["w-0", "w-1", "w-2", "w-3", "w-4", "team/api@2"],
+  );
   t.is(all.next, null);
-  t.deepEqual((await call("GET", "/v1/workloads?tenant_id=other")).json.items.map((each: { workload_id: string }) => each.workload_id), ["team/api@2"]);
+  t.deepEqual(
+    (await call("GET", "/v1/workloads?tenant_id=other")).json.items.map(
+      (each: { workload_id: string }) => each.workload_id,
+    ),
+    ["team/api@2"],
+  );
   const first = (await call("GET", "/v1/workloads?limit=4")).json;
   const rest = (await call("GET", `/v1/workloads?limit=4&cursor=${first.next}`)).json;
   t.deepEqual([...first.items, ...rest.items], all.items);
   t.is(rest.next, null);
-  for (const cursor of ["x", "YWNtZQ", Buffer.from("a b c").toString("base64url")]) t.is((await call("GET", `/v1/workloads?cursor=${cursor}`)).status, 422, cursor);
+  for (const cursor of ["x", "YWNtZQ", Buffer.from("a b c").toString("base64url")])
+    t.is((await call("GET", `/v1/workloads?cursor=${cursor}`)).status, 422, cursor);
 });
 
 test("one workload: state, admission, last events; its id may have a slash", async (t) => {
   const { status, json } = await call("GET", "/v1/workloads/team%2Fapi%402?tenant_id=other");
   t.is(status, 200);
-  t.like(json, { workload_id: "team/api@2", tenant_id: "other", state: "admitted", least_level: "sandbox_isolated", obligations: [], attestation: null });
+  t.like(json, {
+    workload_id: "team/api@2",
+    tenant_id: "other",
+    state: "admitted",
+    least_level: "sandbox_isolated",
+    obligations: [],
+    attestation: null,
+  });
   t.is(json.admission.event_id, admitted[6]!.id);
   t.is(json.admission.decision.outcome, "accepted");
   t.deepEqual(json.events, [admitted[6]]);
@@ -144,7 +184,16 @@ async function follow({ url }: Started, query = "", headers: Record<string, stri
   const messages: { id: string; event: EvidenceEvent }[] = [];
   const { hostname, port } = new URL(url);
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const request = httpRequest({ hostname, port, path: `/v1/events${query}`, headers: { accept: "text/event-stream", ...headers }, agent: false }, resolve);
+    const request = httpRequest(
+      {
+        hostname,
+        port,
+        path: `/v1/events${query}`,
+        headers: { accept: "text/event-stream", ...headers },
+        agent: false,
+      },
+      resolve,
+    );
     request.on("error", reject);
     request.end();
   });
@@ -176,8 +225,14 @@ test("a follower gets what is recorded from then on, filtered", async (t) => {
   t.is(everything.response.headers["cache-control"], "no-store");
   const items = [admissible("f-1"), insufficient("f-2"), insufficient("f-3", "other")];
   const answers = (await own.call("POST", "/v1/admissions/batch", { body: { items } })).json.items;
-  t.deepEqual((await everything.until(3)).map(({ event }) => event), answers.map(({ event }: { event: EvidenceEvent }) => event));
-  t.deepEqual((await refusals.until(1)).map(({ event }) => event.subject), ["f-2"]);
+  t.deepEqual(
+    (await everything.until(3)).map(({ event }) => event),
+    answers.map(({ event }: { event: EvidenceEvent }) => event),
+  );
+  t.deepEqual(
+    (await refusals.until(1)).map(({ event }) => event.subject),
+    ["f-2"],
+  );
   for (const { id, event } of everything.messages) t.is(id, event.id);
   t.regex((await own.call("GET", "/metrics")).text, /^railgate_event_followers 2$/m);
   everything.close();
@@ -190,7 +245,8 @@ test("a follower that comes back goes on where it was, losing nothing and seeing
   const sent: string[] = [];
   const admitMany = async (count: number) => {
     const items = Array.from({ length: count }, (_, i) => admissible(`r-${sent.length + i}`));
-    for (const { event } of (await own.call("POST", "/v1/admissions/batch", { body: { items } })).json.items) sent.push(event.id);
+    for (const { event } of (await own.call("POST", "/v1/admissions/batch", { body: { items } })).json.items)
+      sent.push(event.id);
   };
   const seen: string[] = [];
   let last: Record<string, string> = {};
@@ -207,13 +263,17 @@ test("a follower that comes back goes on where it was, losing nothing and seeing
 
 test("a follower can begin in the past", async (t) => {
   const client = await follow(served, "?since=2020-01-01T00:00:00Z&tenant_id=acme");
-  t.deepEqual((await client.until(6)).map(({ id }) => id), idsOf(admitted.slice(0, 6)));
+  t.deepEqual(
+    (await client.until(6)).map(({ id }) => id),
+    idsOf(admitted.slice(0, 6)),
+  );
   client.close();
 });
 
 test("what makes no sense when following is refused", async (t) => {
   const headers = { accept: "text/event-stream" };
-  for (const query of ["limit=1", "order=asc", "cursor=asc-1"]) t.is((await call("GET", `/v1/events?${query}`, { headers })).status, 422, query);
+  for (const query of ["limit=1", "order=asc", "cursor=asc-1"])
+    t.is((await call("GET", `/v1/events?${query}`, { headers })).status, 422, query);
   const unknown = await call("GET", "/v1/events", { headers: { ...headers, "last-event-id": "nope" } });
   t.is(unknown.status, 404);
   t.is(unknown.json.code, "event_unknown");
@@ -247,7 +307,8 @@ test("a follower that does not read is cut off, and holds next to nothing until 
   socket.write(`GET /v1/events HTTP/1.1\r\nHost: ${hostname}:${port}\r\nAccept: text/event-stream\r\n\r\n`);
   socket.pause();
   socket.on("error", () => {});
-  const followers = async () => Number(/^railgate_event_followers (\d)$/m.exec((await own.call("GET", "/metrics")).text)![1]);
+  const followers = async () =>
+    Number(/^railgate_event_followers (\d)$/m.exec((await own.call("GET", "/metrics")).text)![1]);
   while ((await followers()) === 0) await sleep(10);
   const items = Array.from({ length: 1000 }, (_, i) => admissible(`slow-${i}`));
   for (let round = 0; round < 30 && (await followers()) > 0; round++) {

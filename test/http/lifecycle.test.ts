@@ -12,30 +12,66 @@ const at = (ms: number) => new Date(ms).toISOString();
 const signer = await generateKeyPair("EdDSA", { crv: "Ed25519", extractable: true });
 const jwks = { keys: [{ ...(await exportJWK(signer.publicKey)), kid: "k" }] };
 const [AUTHORITY, ATTESTER] = ["https://authority.example", "https://attester.example"];
-const served = await start({ trust: { authorities: [{ issuer: AUTHORITY, jwks, root: true }], attesters: [{ issuer: ATTESTER, jwks }] } }, { now: () => nowMs });
+const served = await start(
+  { trust: { authorities: [{ issuer: AUTHORITY, jwks, root: true }], attesters: [{ issuer: ATTESTER, jwks }] } },
+  { now: () => nowMs },
+);
 test.after.always(() => served.close());
 
-const sign = (payload: object) => new CompactSign(Buffer.from(JSON.stringify(payload))).setProtectedHeader({ alg: "EdDSA", kid: "k" }).sign(signer.privateKey);
+const sign = (payload: object) =>
+  new CompactSign(Buffer.from(JSON.stringify(payload)))
+    .setProtectedHeader({ alg: "EdDSA", kid: "k" })
+    .sign(signer.privateKey);
 const post = (path: string, body: object, call: Call = {}) => served.call("POST", path, { ...call, body });
 const admit = (body: object) => post("/v1/admissions", body);
-const lifecycle = (id: string, transition: string, more: object = {}, call: Call = {}) => post(`/v1/workloads/${id}/lifecycle`, { transition, tenant_id: "acme", ...more }, call);
-const attest = (id: string, attestation: object) => post(`/v1/workloads/${id}/attestations`, { tenant_id: "acme", ...attestation });
+const lifecycle = (id: string, transition: string, more: object = {}, call: Call = {}) =>
+  post(`/v1/workloads/${id}/lifecycle`, { transition, tenant_id: "acme", ...more }, call);
+const attest = (id: string, attestation: object) =>
+  post(`/v1/workloads/${id}/attestations`, { tenant_id: "acme", ...attestation });
 const show = async (id: string) => (await served.call("GET", `/v1/workloads/${id}?tenant_id=acme`)).json;
-const eventsOf = async (id: string): Promise<any[]> => (await served.call("GET", `/v1/events?tenant_id=acme&workload_id=${id}&order=asc`)).json.items;
+const eventsOf = async (id: string): Promise<any[]> =>
+  (await served.call("GET", `/v1/events?tenant_id=acme&workload_id=${id}&order=asc`)).json.items;
 
-const report = (over: object = {}) => ({ report_ref: "r-1", platform_type: "amd-sev-snp", result: "pass" as const, measured_at: at(nowMs), ...over });
+const report = (over: object = {}) => ({
+  report_ref: "r-1",
+  platform_type: "amd-sev-snp",
+  result: "pass" as const,
+  measured_at: at(nowMs),
+  ...over,
+});
 
 /** A request that the shipped law admits into a TEE; to be attested again every quarter of an hour. */
 function enclave(id: string): AdmissionRequest {
   const request = teeRequest();
-  const dependencies = ["attestation_service", "key_service"].map((kind) => ({ dependency_id: kind, kind, available: true, local: true }));
-  return { ...request, workload: { ...request.workload, workload_id: id, dependencies } as AdmissionRequest["workload"], placement: { ...request.placement!, tenancy: "dedicated" }, attestation: report() };
+  const dependencies = ["attestation_service", "key_service"].map((kind) => ({
+    dependency_id: kind,
+    kind,
+    available: true,
+    local: true,
+  }));
+  return {
+    ...request,
+    workload: { ...request.workload, workload_id: id, dependencies } as AdmissionRequest["workload"],
+    placement: { ...request.placement!, tenancy: "dedicated" },
+    attestation: report(),
+  };
 }
 
-async function refused(t: ExecutionContext, sending: Promise<Answered>, status: number, code: string, event_type: string): Promise<any> {
+async function refused(
+  t: ExecutionContext,
+  sending: Promise<Answered>,
+  status: number,
+  code: string,
+  event_type: string,
+): Promise<any> {
   const { status: got, json, text } = await sending;
   t.is(got, status, text);
-  t.like(json, { code, status, type: `urn:railgate:problem:${code}`, event: { event_type, outcome: "refused", refusal_reason_code: code } });
+  t.like(json, {
+    code,
+    status,
+    type: `urn:railgate:problem:${code}`,
+    event: { event_type, outcome: "refused", refusal_reason_code: code },
+  });
   for (const name of ["title", "detail", "solution", "pointer"]) t.is(typeof json[name], "string", name);
   t.is(json.receipt.split(".").length, 3);
   t.false("mesh_event" in json);
@@ -73,7 +109,12 @@ for (const [state, path] of Object.entries(PATHS)) {
       const { status, json } = await lifecycle(id, transition, { trace_id: "tr" });
       t.is(status, 200);
       t.deepEqual(Object.keys(json).sort(), ["event", "receipt", "workload"]);
-      t.like(json.event, { event_type, outcome: "accepted", subject: id, details: { workload_id: id, transition, from_state: state, to_state: to, error_code: null, trace_id: "tr" } });
+      t.like(json.event, {
+        event_type,
+        outcome: "accepted",
+        subject: id,
+        details: { workload_id: id, transition, from_state: state, to_state: to, error_code: null, trace_id: "tr" },
+      });
       t.deepEqual(json.workload, await show(id));
       t.is(json.workload.state, to);
       t.deepEqual(json.workload.events[0], json.event);
@@ -82,7 +123,8 @@ for (const [state, path] of Object.entries(PATHS)) {
 }
 
 test("a workload that was never admitted: 404 with evidence, in the asking tenant's stream", async (t) => {
-  for (const transition of ["create", "start", "stop", "destroy"]) await refused(t, lifecycle("nobody", transition), 404, "workload_unknown", `workload.envelope.${transition}`);
+  for (const transition of ["create", "start", "stop", "destroy"])
+    await refused(t, lifecycle("nobody", transition), 404, "workload_unknown", `workload.envelope.${transition}`);
   await refused(t, attest("nobody", report()), 404, "workload_unknown", "workload.attestation");
   await admit(admissible("ours", "another"));
   await refused(t, lifecycle("ours", "create"), 404, "workload_unknown", "workload.envelope.create");
@@ -105,7 +147,10 @@ test("what cannot be read is the door's 422 and leaves no event", async (t) => {
   for (const [path, body, pointer] of cases) {
     const { status, json } = await post(`/v1/workloads/${path}?tenant_id=acme`, body);
     t.is(status, 422, JSON.stringify(body));
-    t.true(json.errors.some((fault: any) => fault.pointer === pointer), JSON.stringify(json.errors));
+    t.true(
+      json.errors.some((fault: any) => fault.pointer === pointer),
+      JSON.stringify(json.errors),
+    );
   }
   t.is((await eventsOf("door")).length, 1);
 });
@@ -121,9 +166,18 @@ test("a retry of a transition is answered alike, whatever came after", async (t)
 });
 
 test("destroying frees the rail in the same commit; an id may be admitted anew, and its rail level stays", async (t) => {
-  const rails = [{ rail_id: "s", level: "sandbox_isolated", latency_overhead_us: 1, capacity: 1 }, { rail_id: "h", level: "hardware_isolated", latency_overhead_us: 2, capacity: 1 }];
-  const policy = { elevation_allowed: true, max_target_level: "hardware_isolated", preserve_latency_budget: false, latency_budget_us: 0 };
-  const place = (mesh: string, id: string, rail_id: string) => post(`/v1/meshes/${mesh}/placements`, { tenant_id: "acme", workload_id: id, rail_id, policy });
+  const rails = [
+    { rail_id: "s", level: "sandbox_isolated", latency_overhead_us: 1, capacity: 1 },
+    { rail_id: "h", level: "hardware_isolated", latency_overhead_us: 2, capacity: 1 },
+  ];
+  const policy = {
+    elevation_allowed: true,
+    max_target_level: "hardware_isolated",
+    preserve_latency_budget: false,
+    latency_budget_us: 0,
+  };
+  const place = (mesh: string, id: string, rail_id: string) =>
+    post(`/v1/meshes/${mesh}/placements`, { tenant_id: "acme", workload_id: id, rail_id, policy });
   const mesh = async (id: string) => (await served.call("GET", `/v1/meshes/${id}?tenant_id=acme`)).json;
   await admit(admissible("leaves"));
   for (const id of ["one", "two"]) {
@@ -134,11 +188,23 @@ test("destroying frees the rail in the same commit; an id may be admitted anew, 
   const destroyed = await lifecycle("leaves", "destroy", { trace_id: "tr-9" });
   t.is(destroyed.status, 200);
   const removals = (await eventsOf("leaves")).slice(-2);
-  t.deepEqual(removals.map(({ event_type, outcome, details }) => [event_type, outcome, details.mesh_id, details.mesh_event, details.trace_id]), [
-    ["mesh.remove", "accepted", "one", "MESH_005", "tr-9"],
-    ["mesh.remove", "accepted", "two", "MESH_005", "tr-9"],
-  ]);
-  t.deepEqual(removals.map(({ sequence }) => sequence), [1, 2].map((n) => destroyed.json.event.sequence + n));
+  t.deepEqual(
+    removals.map(({ event_type, outcome, details }) => [
+      event_type,
+      outcome,
+      details.mesh_id,
+      details.mesh_event,
+      details.trace_id,
+    ]),
+    [
+      ["mesh.remove", "accepted", "one", "MESH_005", "tr-9"],
+      ["mesh.remove", "accepted", "two", "MESH_005", "tr-9"],
+    ],
+  );
+  t.deepEqual(
+    removals.map(({ sequence }) => sequence),
+    [1, 2].map((n) => destroyed.json.event.sequence + n),
+  );
   for (const id of ["one", "two"]) t.deepEqual((await mesh(id)).placements, {});
   t.is((await place("two", "next", "s")).status, 201);
   // Admitted anew, it still may not come back lower than it was in that mesh.
@@ -155,7 +221,11 @@ test("a live workload that is admitted again keeps its state, and its least rail
   runc.workload.envelope.container.runtime = "runc-hardened";
   const second = await admit(runc);
   t.is(second.json.decision.rail.least_level, "sandbox_isolated");
-  t.like(await show("again"), { state: "created", least_level: "sandbox_isolated", admission: { event_id: second.json.event.id } });
+  t.like(await show("again"), {
+    state: "created",
+    least_level: "sandbox_isolated",
+    admission: { event_id: second.json.event.id },
+  });
   runc.workload.classification = "restricted";
   t.is((await admit(runc)).json.decision.outcome, "refused");
   t.is((await show("again")).admission.event_id, second.json.event.id);
@@ -165,18 +235,28 @@ test("a live workload that is admitted again keeps its state, and its least rail
   t.like(await show("again"), { state: "admitted", least_level: "shared" });
 });
 
-test.serial("an admission lasts no longer than the authority it rests on: create and start are refused, stop is not", async (t) => {
-  nowMs = T0;
-  const authority = await sign({ issuer: AUTHORITY, subject: "acme", scope: ["workload.admit"], valid_from: at(T0 - 1000), valid_to: at(T0 + 60_000) });
-  for (const id of ["expires", "runs"]) t.is((await admit({ ...admissible(id), authority })).json.decision.outcome, "accepted");
-  for (const step of ["create", "start"]) await lifecycle("runs", step);
-  nowMs = T0 + 60_000;
-  t.is((await lifecycle("expires", "create")).status, 200);
-  nowMs = T0 + 60_001;
-  await refused(t, lifecycle("expires", "start"), 409, "admission_expired", "workload.envelope.start");
-  t.is((await lifecycle("runs", "stop")).status, 200);
-  t.is((await lifecycle("runs", "destroy")).status, 200);
-});
+test.serial(
+  "an admission lasts no longer than the authority it rests on: create and start are refused, stop is not",
+  async (t) => {
+    nowMs = T0;
+    const authority = await sign({
+      issuer: AUTHORITY,
+      subject: "acme",
+      scope: ["workload.admit"],
+      valid_from: at(T0 - 1000),
+      valid_to: at(T0 + 60_000),
+    });
+    for (const id of ["expires", "runs"])
+      t.is((await admit({ ...admissible(id), authority })).json.decision.outcome, "accepted");
+    for (const step of ["create", "start"]) await lifecycle("runs", step);
+    nowMs = T0 + 60_000;
+    t.is((await lifecycle("expires", "create")).status, 200);
+    nowMs = T0 + 60_001;
+    await refused(t, lifecycle("expires", "start"), 409, "admission_expired", "workload.envelope.start");
+    t.is((await lifecycle("runs", "stop")).status, 200);
+    t.is((await lifecycle("runs", "destroy")).status, 200);
+  },
+);
 
 test.serial("a TEE starts with a fresh attestation only; each that passes moves the deadline", async (t) => {
   nowMs = T0;
@@ -187,8 +267,19 @@ test.serial("a TEE starts with a fresh attestation only; each that passes moves 
   nowMs = T0 + 10 * 60_000;
   const { status, json } = await attest("tee", report({ report_ref: "r-2" }));
   t.is(status, 200);
-  t.like(json.event, { event_type: "workload.attestation", outcome: "accepted", details: { standing: "passed", attestation: { form: "report", report_ref: "r-2", platform_type: "amd-sev-snp", result: "pass" }, next_by: "2026-11-25T08:25:00Z" } });
-  t.like(json.workload, { state: "created", attestation: { report_ref: "r-2", due_by: "2026-11-25T08:25:00Z", overdue: false } });
+  t.like(json.event, {
+    event_type: "workload.attestation",
+    outcome: "accepted",
+    details: {
+      standing: "passed",
+      attestation: { form: "report", report_ref: "r-2", platform_type: "amd-sev-snp", result: "pass" },
+      next_by: "2026-11-25T08:25:00Z",
+    },
+  });
+  t.like(json.workload, {
+    state: "created",
+    attestation: { report_ref: "r-2", due_by: "2026-11-25T08:25:00Z", overdue: false },
+  });
   nowMs = T0 + 25 * 60_000;
   t.is((await lifecycle("tee", "start")).status, 200);
 });
@@ -197,11 +288,29 @@ test.serial("a failed re-attestation is a 409 with evidence, and blocks start un
   nowMs = T0;
   await admit(enclave("fails"));
   await lifecycle("fails", "create");
-  const problem = await refused(t, attest("fails", report({ result: "fail" })), 409, "attestation_failed", "workload.attestation");
+  const problem = await refused(
+    t,
+    attest("fails", report({ result: "fail" })),
+    409,
+    "attestation_failed",
+    "workload.attestation",
+  );
   t.is(problem.event.details.standing, "failed");
   await refused(t, lifecycle("fails", "start"), 409, "attestation_failed", "workload.envelope.start");
-  await refused(t, attest("fails", report({ platform_type: undefined })), 409, "attestation_incomplete", "workload.attestation");
-  await refused(t, attest("fails", report({ measured_at: at(T0 - 1) })), 409, "attestation_stale", "workload.attestation");
+  await refused(
+    t,
+    attest("fails", report({ platform_type: undefined })),
+    409,
+    "attestation_incomplete",
+    "workload.attestation",
+  );
+  await refused(
+    t,
+    attest("fails", report({ measured_at: at(T0 - 1) })),
+    409,
+    "attestation_stale",
+    "workload.attestation",
+  );
   t.is((await attest("fails", report())).status, 200);
   t.is((await lifecycle("fails", "start")).status, 200);
 });
@@ -209,12 +318,42 @@ test.serial("a failed re-attestation is a 409 with evidence, and blocks start un
 test.serial("a token is verified by the host, and its nonce is the command's trace_id", async (t) => {
   nowMs = T0;
   await admit(enclave("token"));
-  const token = (over: object = {}) => sign({ iss: ATTESTER, iat: nowMs / 1000, report_ref: "t-1", platform_type: "amd-sev-snp", result: "pass", debuggable: false, ...over });
-  t.like((await attest("token", { token: await token() })).json.event.details, { standing: "passed", attestation: { form: "token", report_ref: "t-1" } });
+  const token = (over: object = {}) =>
+    sign({
+      iss: ATTESTER,
+      iat: nowMs / 1000,
+      report_ref: "t-1",
+      platform_type: "amd-sev-snp",
+      result: "pass",
+      debuggable: false,
+      ...over,
+    });
+  t.like((await attest("token", { token: await token() })).json.event.details, {
+    standing: "passed",
+    attestation: { form: "token", report_ref: "t-1" },
+  });
   t.is((await attest("token", { token: await token({ nonce: "n-1" }), trace_id: "n-1" })).status, 200);
-  await refused(t, attest("token", { token: await token({ nonce: "n-1" }), trace_id: "n-2" }), 409, "attestation_failed", "workload.attestation");
-  await refused(t, attest("token", { token: await token({ iss: "https://stranger.example" }) }), 409, "attestation_failed", "workload.attestation");
-  await refused(t, attest("token", { token: await token({ debuggable: true }) }), 409, "attestation_failed", "workload.attestation");
+  await refused(
+    t,
+    attest("token", { token: await token({ nonce: "n-1" }), trace_id: "n-2" }),
+    409,
+    "attestation_failed",
+    "workload.attestation",
+  );
+  await refused(
+    t,
+    attest("token", { token: await token({ iss: "https://stranger.example" }) }),
+    409,
+    "attestation_failed",
+    "workload.attestation",
+  );
+  await refused(
+    t,
+    attest("token", { token: await token({ debuggable: true }) }),
+    409,
+    "attestation_failed",
+    "workload.attestation",
+  );
   t.false((await eventsOf("token")).some((event) => JSON.stringify(event).includes("eyJ")));
 });
 
@@ -227,9 +366,14 @@ test.serial("the node itself notices a missed deadline; start is refused until a
   await lifecycle("late", "stop");
   const missed = async () => (await eventsOf("late")).filter(({ details }) => details.standing === "missed");
   nowMs = T0 + 15 * 60_000 + 1;
-  for (let waited = 0; (await missed()).length === 0 && waited < 300; waited++) await new Promise((resolve) => setTimeout(resolve, 50));
+  for (let waited = 0; (await missed()).length === 0 && waited < 300; waited++)
+    await new Promise((resolve) => setTimeout(resolve, 50));
   const [event, ...more] = await missed();
-  t.like(event, { event_type: "workload.attestation", actor: "node", details: { attestation: null, standing: "missed", next_by: "2026-11-25T08:15:00Z" } });
+  t.like(event, {
+    event_type: "workload.attestation",
+    actor: "node",
+    details: { attestation: null, standing: "missed", next_by: "2026-11-25T08:15:00Z" },
+  });
   t.deepEqual(more, []);
   t.true((await show("late")).attestation.overdue);
   await refused(t, lifecycle("late", "start"), 409, "attestation_stale", "workload.envelope.start");

@@ -22,9 +22,33 @@ const PATHS = ["/v1/admissions", "/v1/admissions/batch", "/v1/admissions?dry_run
 /** Text that is nearly JSON, and nearly a request. */
 const text = JSON.stringify(admissible());
 const mutated = fc
-  .tuple(fc.nat(text.length), fc.nat(8), fc.constantFrom("", "{", "}", "[", '"', ",", ":", "null", "1e999", "\\u0000", "\ud800", "__proto__", '"a":1,', "\u202e", "𝒳"))
+  .tuple(
+    fc.nat(text.length),
+    fc.nat(8),
+    fc.constantFrom(
+      "",
+      "{",
+      "}",
+      "[",
+      '"',
+      ",",
+      ":",
+      "null",
+      "1e999",
+      "\\u0000",
+      "\ud800",
+      "__proto__",
+      '"a":1,',
+      "\u202e",
+      "𝒳",
+    ),
+  )
   .map(([at, cut, insert]) => text.slice(0, at) + insert + text.slice(at + cut));
-const body = fc.oneof(fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)), fc.json().map((each) => Buffer.from(each)), mutated.map((each) => Buffer.from(each)));
+const body = fc.oneof(
+  fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
+  fc.json().map((each) => Buffer.from(each)),
+  mutated.map((each) => Buffer.from(each)),
+);
 
 function validity(bytes: Uint8Array): boolean {
   try {
@@ -40,24 +64,49 @@ test.serial("arbitrary bodies are a problem below 500, unless they are valid", a
     const { status, json, headers } = await served.call("POST", path, { body: bytes, agent });
     if (status === 200 && path === "/v1/admissions") return validity(bytes) && isAnswer.Check(json);
     if (status === 200) return true;
-    return status >= 400 && status < 500 && isProblem.Check(json) && headers["content-type"] === "application/problem+json" && (path !== "/v1/admissions" || !validity(bytes));
+    return (
+      status >= 400 &&
+      status < 500 &&
+      isProblem.Check(json) &&
+      headers["content-type"] === "application/problem+json" &&
+      (path !== "/v1/admissions" || !validity(bytes))
+    );
   });
   await t.notThrowsAsync(fc.assert(property, { numRuns: 600 }));
 });
 
 test.serial("in a batch each item is answered as it would be alone", async (t) => {
-  const item = fc.oneof(fc.jsonValue(), fc.constant(admissible()), fc.record({ workload: fc.record({ workload_id: fc.string(), tenant_id: fc.constantFrom("acme", "a b") }) }));
+  const item = fc.oneof(
+    fc.jsonValue(),
+    fc.constant(admissible()),
+    fc.record({ workload: fc.record({ workload_id: fc.string(), tenant_id: fc.constantFrom("acme", "a b") }) }),
+  );
   const property = fc.asyncProperty(fc.array(item, { maxLength: 5 }), async (items) => {
     const { status, json } = await served.call("POST", "/v1/admissions/batch", { body: { items }, agent });
     if (status !== 200) return status === 400 || status === 413;
-    return json.items.length === items.length && items.every((each, i) => (validity(Buffer.from(JSON.stringify(each))) ? isAnswer : isProblem).Check(json.items[i]));
+    return (
+      json.items.length === items.length &&
+      items.every((each, i) =>
+        (validity(Buffer.from(JSON.stringify(each))) ? isAnswer : isProblem).Check(json.items[i]),
+      )
+    );
   });
   await t.notThrowsAsync(fc.assert(property, { numRuns: 200 }));
 });
 
-const hostile = fc.string({ unit: "binary", maxLength: 60 }).map((each) => encodeURIComponent(each.toWellFormed()).replaceAll("%2F", "/"));
+const hostile = fc
+  .string({ unit: "binary", maxLength: 60 })
+  .map((each) => encodeURIComponent(each.toWellFormed()).replaceAll("%2F", "/"));
 test.serial("arbitrary paths and queries are answered below 500", async (t) => {
-  const target = fc.oneof(hostile, hostile.map((each) => `v1/events/${each}`), hostile.map((each) => `v1/workloads/${each}/artifact`), fc.tuple(fc.constantFrom("events", "workloads"), hostile, hostile).map(([what, name, value]) => `v1/${what}?${name}=${value}`), fc.webQueryParameters().map((query) => `v1/events?${query.replaceAll(/[^!-~]/g, "")}`));
+  const target = fc.oneof(
+    hostile,
+    hostile.map((each) => `v1/events/${each}`),
+    hostile.map((each) => `v1/workloads/${each}/artifact`),
+    fc
+      .tuple(fc.constantFrom("events", "workloads"), hostile, hostile)
+      .map(([what, name, value]) => `v1/${what}?${name}=${value}`),
+    fc.webQueryParameters().map((query) => `v1/events?${query.replaceAll(/[^!-~]/g, "")}`),
+  );
   const property = fc.asyncProperty(target, fc.constantFrom("GET", "POST", "DELETE"), async (path, method) => {
     const { status, json } = await served.call(method, `/${path}`, { agent });
     return status < 500 && (status < 400 || isProblem.Check(json));
@@ -66,10 +115,27 @@ test.serial("arbitrary paths and queries are answered below 500", async (t) => {
 });
 
 test.serial("arbitrary headers are answered below 500", async (t) => {
-  const value = fc.string({ unit: fc.integer({ min: 0x20, max: 0x7e }).map((code) => String.fromCharCode(code)), maxLength: 80 }).map((each) => each.trim());
-  const name = fc.constantFrom("traceparent", "x-request-id", "accept", "if-none-match", "last-event-id", "authorization", "content-encoding", "cookie", "expect-ct", "forwarded");
+  const value = fc
+    .string({ unit: fc.integer({ min: 0x20, max: 0x7e }).map((code) => String.fromCharCode(code)), maxLength: 80 })
+    .map((each) => each.trim());
+  const name = fc.constantFrom(
+    "traceparent",
+    "x-request-id",
+    "accept",
+    "if-none-match",
+    "last-event-id",
+    "authorization",
+    "content-encoding",
+    "cookie",
+    "expect-ct",
+    "forwarded",
+  );
   const property = fc.asyncProperty(fc.dictionary(name, value, { maxKeys: 4 }), async (headers) => {
-    const { status } = await served.call("POST", "/v1/admissions?dry_run=true", { headers: { ...headers }, body: admissible(), agent });
+    const { status } = await served.call("POST", "/v1/admissions?dry_run=true", {
+      headers: { ...headers },
+      body: admissible(),
+      agent,
+    });
     return status === 200 || status === 415;
   });
   await t.notThrowsAsync(fc.assert(property, { numRuns: 300 }));

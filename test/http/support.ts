@@ -6,12 +6,12 @@ import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { compactVerify, createLocalJWKSet } from "jose";
-import { loadConfig } from "../../src/config.ts";
+import { loadConfig } from "../../src/node/config/config.ts";
 import { eventTextOf } from "../../src/core/event.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import type { AdmissionRequest } from "../../src/core/schema/request.ts";
 import { serve, type ServeOptions, type Served } from "../../src/http/server.ts";
-import { openSqliteReader } from "../../src/store/sqlite.ts";
+import { openSqliteReader } from "../../src/store/sqlite/sqlite.ts";
 import { containerRequest } from "../core/requests.ts";
 
 export interface Answered {
@@ -52,16 +52,38 @@ export async function start(settings: object = {}, options: ServeOptions = {}, m
   const logs: Record<string, any>[] = [];
   const logTo = { write: (line: string) => void logs.push(JSON.parse(line)) };
   const served = await serve(loadConfig({ env: {}, cwd: dir }), { signals: false, logTo, ...options });
-  return { ...served, dir, logs, port: Number(new URL(served.url).port), call: (method, path, call) => send(served.url, method, path, call) };
+  return {
+    ...served,
+    dir,
+    logs,
+    port: Number(new URL(served.url).port),
+    call: (method, path, call) => send(served.url, method, path, call),
+  };
 }
 
 /** One call; objects are sent as JSON. Rejects when the connection breaks before an answer. */
-export function send(base: string, method: string, path: string, { headers = {}, body, tls, agent }: Call = {}): Promise<Answered> {
+export function send(
+  base: string,
+  method: string,
+  path: string,
+  { headers = {}, body, tls, agent }: Call = {},
+): Promise<Answered> {
   const { protocol, hostname, port } = new URL(base);
   const isText = typeof body === "string" || body instanceof Uint8Array;
   const bytes = body === undefined ? undefined : Buffer.from(isText ? (body as string) : JSON.stringify(body));
-  const sent = { ...(bytes && { "content-type": "application/json", "content-length": String(bytes.length) }), ...headers };
-  const options = { method, path, port, hostname: hostname.replace(/^\[|\]$/g, ""), headers: sent, agent: agent ?? false, ...tls };
+  const sent = {
+    ...(bytes && { "content-type": "application/json", "content-length": String(bytes.length) }),
+    ...headers,
+  };
+  const options = {
+    method,
+    path,
+    port,
+    hostname: hostname.replace(/^\[|\]$/g, ""),
+    headers: sent,
+    agent: agent ?? false,
+    ...tls,
+  };
   return new Promise((resolve, reject) => {
     const request = (protocol === "https:" ? httpsRequest : httpRequest)(options, (response) => {
       const chunks: Buffer[] = [];
@@ -88,9 +110,15 @@ function answered(status: number, headers: IncomingHttpHeaders, bytes: Buffer): 
 }
 
 /** Sends bytes on a bare connection. @returns all that came back until the other side closed it. */
-export function raw(port: number, bytes: string | Buffer, { host = "127.0.0.1", halfClose = false } = {}): Promise<string> {
+export function raw(
+  port: number,
+  bytes: string | Buffer,
+  { host = "127.0.0.1", halfClose = false } = {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = createConnection({ host, port, allowHalfOpen: true }, () => (halfClose ? socket.end(bytes) : socket.write(bytes)));
+    const socket = createConnection({ host, port, allowHalfOpen: true }, () =>
+      halfClose ? socket.end(bytes) : socket.write(bytes),
+    );
     let text = "";
     socket.on("data", (data) => (text += data.toString("latin1")));
     socket.on("error", reject);
@@ -104,7 +132,11 @@ export function raw(port: number, bytes: string | Buffer, { host = "127.0.0.1", 
 /** A request that the shipped law admits. */
 export function admissible(workload_id = "payments-api", tenant_id = "acme"): AdmissionRequest {
   const { correlation_id: _, ...request } = containerRequest();
-  return { ...request, workload: { ...request.workload, workload_id, tenant_id }, placement: { ...request.placement, tenants_on_host: [tenant_id] } };
+  return {
+    ...request,
+    workload: { ...request.workload, workload_id, tenant_id },
+    placement: { ...request.placement, tenants_on_host: [tenant_id] },
+  };
 }
 
 /** One that it refuses (ENV-03): restricted data wants a TEE. */
@@ -127,7 +159,8 @@ export async function verifiedEvents(dir: string): Promise<EvidenceEvent[]> {
     await compactVerify(record, keys);
     const event = JSON.parse(eventTextOf(record)) as EvidenceEvent;
     const head = heads.get(event.chain_id);
-    if (event.sequence !== (head?.sequence ?? -1) + 1) throw new Error(`${event.chain_id} has ${event.sequence} after ${head?.sequence}`);
+    if (event.sequence !== (head?.sequence ?? -1) + 1)
+      throw new Error(`${event.chain_id} has ${event.sequence} after ${head?.sequence}`);
     if (event.prev_hash !== (head?.hash ?? null)) throw new Error(`${event.chain_id} is broken at ${event.sequence}`);
     heads.set(event.chain_id, { sequence: event.sequence, hash: event.event_hash });
     events.push(event);

@@ -23,10 +23,18 @@ const ATTESTATIONS = [
   { measured_at_ms: null, standing: "passed" },
   { measured_at_ms: NOW, standing: "failed" },
 ] as const;
-const DEADLINES = [null, { by_ms: NOW, missed: false }, { by_ms: NOW - 1, missed: false }, { by_ms: NOW + 1, missed: true }] as const;
+const DEADLINES = [
+  null,
+  { by_ms: NOW, missed: false },
+  { by_ms: NOW - 1, missed: false },
+  { by_ms: NOW + 1, missed: true },
+] as const;
 
-const CONTEXTS: readonly Context[] = (["connected", "partitioned", "degraded", "reconciled"] as const).flatMap((state) =>
-  [null, 25 * 3600].map((age_s) => context({ partition: { state, since: null }, policy: { age_s, snapshot_id: `sha256:${"0".repeat(64)}` } })),
+const CONTEXTS: readonly Context[] = (["connected", "partitioned", "degraded", "reconciled"] as const).flatMap(
+  (state) =>
+    [null, 25 * 3600].map((age_s) =>
+      context({ partition: { state, since: null }, policy: { age_s, snapshot_id: `sha256:${"0".repeat(64)}` } }),
+    ),
 );
 
 function* workloads(): Generator<LifecycleWorkload> {
@@ -36,7 +44,17 @@ function* workloads(): Generator<LifecycleWorkload> {
         for (const crp of [false, true])
           for (const valid_until_ms of [null, NOW, NOW - 1])
             for (const attestation of ATTESTATIONS)
-              for (const reattestation of DEADLINES) yield { state, envelope_kind, platform: null, governance_profile, crp, valid_until_ms, attestation, reattestation };
+              for (const reattestation of DEADLINES)
+                yield {
+                  state,
+                  envelope_kind,
+                  platform: null,
+                  governance_profile,
+                  crp,
+                  valid_until_ms,
+                  attestation,
+                  reattestation,
+                };
 }
 
 /** The code that refuses, or undefined: the checks of the contract in their order. */
@@ -46,14 +64,23 @@ function expected(transition: string, workload: LifecycleWorkload, { partition, 
   if (workload.valid_until_ms !== null && NOW > workload.valid_until_ms) return "admission_expired";
   if (transition === "start" && workload.attestation?.standing === "failed") return "attestation_failed";
   if (transition === "start" && !isCurrent(workload)) return "attestation_stale";
-  if (partition.state === "partitioned" && workload.governance_profile === "ncp" && !workload.crp) return "partition_not_designated";
-  const limit_s = workload.governance_profile === "ncp" ? 24 * 3600 + (partition.state === "partitioned" ? 12 * 3600 : 0) : 30 * 24 * 3600;
+  if (partition.state === "partitioned" && workload.governance_profile === "ncp" && !workload.crp)
+    return "partition_not_designated";
+  const limit_s =
+    workload.governance_profile === "ncp"
+      ? 24 * 3600 + (partition.state === "partitioned" ? 12 * 3600 : 0)
+      : 30 * 24 * 3600;
   return policy.age_s !== null && policy.age_s > limit_s ? "policy_stale" : undefined;
 }
 
 function isCurrent({ envelope_kind, attestation, reattestation }: LifecycleWorkload): boolean {
   const limit = { tee: HOUR, vm: DAY, container: 0 }[envelope_kind];
-  if (attestation === null ? envelope_kind === "tee" : attestation.measured_at_ms === null || NOW - attestation.measured_at_ms > limit) return false;
+  if (
+    attestation === null
+      ? envelope_kind === "tee"
+      : attestation.measured_at_ms === null || NOW - attestation.measured_at_ms > limit
+  )
+    return false;
   return reattestation === null || (!reattestation.missed && NOW <= reattestation.by_ms);
 }
 
@@ -64,12 +91,18 @@ test("every transition under all facts that it can depend on", async (t) => {
   for (const workload of workloads()) {
     for (const transition of Object.keys(TABLE)) {
       for (const where of CONTEXTS) {
-        const input = { request: { command: "transition", workload_id: "w", transition }, facts: { now_ms: NOW, workload, attestation: null, reattestation: null }, context: where };
+        const input = {
+          request: { command: "transition", workload_id: "w", transition },
+          facts: { now_ms: NOW, workload, attestation: null, reattestation: null },
+          context: where,
+        };
         const decision = law(input) as LifecycleDecision;
         const code = expected(transition, workload, where) ?? null;
         const state = code === null ? TABLE[transition]![workload.state] : null;
         if (decision.error_code !== code || decision.to_state !== state) {
-          t.fail(`the law says ${decision.error_code} ${decision.to_state}, the contract ${code} ${state}: ${JSON.stringify(input)}`);
+          t.fail(
+            `the law says ${decision.error_code} ${decision.to_state}, the contract ${code} ${state}: ${JSON.stringify(input)}`,
+          );
           return;
         }
         decisions++;

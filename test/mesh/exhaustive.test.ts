@@ -13,7 +13,9 @@ for (const [name, world] of Object.entries({ WIDE, STRICT })) {
     const started = performance.now();
     const figures = explore(world, law, core);
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
-    t.log(`${figures.states} states, ${figures.transitions} transitions (${figures.accepted} accepted), ${figures.decisions} distinct decisions, ${seconds} s`);
+    t.log(
+      `${figures.states} states, ${figures.transitions} transitions (${figures.accepted} accepted), ${figures.decisions} distinct decisions, ${seconds} s`,
+    );
     t.true(figures.states > 1000);
   });
 }

@@ -70,7 +70,11 @@ export function walk(world: World, law: Law, core: Core, { steps, seed }: { step
 
 function memoised(law: Law) {
   const known = new Map<string, MeshDecision>();
-  const ask = (input: { request: MeshCommand; facts: unknown; context: { partition: { state: string } } }): MeshDecision => {
+  const ask = (input: {
+    request: MeshCommand;
+    facts: unknown;
+    context: { partition: { state: string } };
+  }): MeshDecision => {
     const key = `${input.context.partition.state}${JSON.stringify(input.request)}${JSON.stringify(input.facts)}`;
     let decision = known.get(key);
     if (decision === undefined) known.set(key, (decision = law(input) as MeshDecision));
@@ -83,8 +87,16 @@ function edge(model: Model, mesh: Mesh | null, move: Move, law: ReturnType<typeo
   const request = move.command;
   const decision = law({ request, facts: core.meshFacts(mesh, request, move.admission), context: move.context });
   const [error_code, mesh_event] = verdict(model, move);
-  if (decision.error_code !== error_code || decision.mesh_event !== mesh_event || decision.outcome !== (error_code === null ? "accepted" : "refused")) {
-    throw wrong(model, move, `the law says ${decision.error_code} ${decision.mesh_event}, the contract ${error_code} ${mesh_event}`);
+  if (
+    decision.error_code !== error_code ||
+    decision.mesh_event !== mesh_event ||
+    decision.outcome !== (error_code === null ? "accepted" : "refused")
+  ) {
+    throw wrong(
+      model,
+      move,
+      `the law says ${decision.error_code} ${decision.mesh_event}, the contract ${error_code} ${mesh_event}`,
+    );
   }
   const event = eventOf(core, mesh, request, decision);
   const after = core.step(mesh, event);
@@ -100,13 +112,20 @@ function edge(model: Model, mesh: Mesh | null, move: Move, law: ReturnType<typeo
 }
 
 export function eventOf(core: Core, mesh: Mesh | null, command: MeshCommand, decision: MeshDecision) {
-  return { event_type: MESH_EVENT_TYPES[command.command], outcome: decision.outcome, occurred_at: AT, details: core.meshDetails(mesh, command, decision) };
+  return {
+    event_type: MESH_EVENT_TYPES[command.command],
+    outcome: decision.outcome,
+    occurred_at: AT,
+    details: core.meshDetails(mesh, command, decision),
+  };
 }
 
 /** The six invariants as plain predicates over before and after, and that the real state is the model's. */
 function checkEdge(model: Model, mesh: Mesh | null, move: Move, after: Mesh, next: Model, core: Core): void {
-  const before = mesh === null ? { revision: 0, rail_states: {}, placements: {}, topology: { rails: [] } } : core.wireMesh(mesh);
-  const broken = brokenInvariant(model, before, core.wireMesh(after)) ?? differs(before, core.wireMesh(after), next, move);
+  const before =
+    mesh === null ? { revision: 0, rail_states: {}, placements: {}, topology: { rails: [] } } : core.wireMesh(mesh);
+  const broken =
+    brokenInvariant(model, before, core.wireMesh(after)) ?? differs(before, core.wireMesh(after), next, move);
   if (broken !== undefined) throw wrong(model, move, broken);
 }
 
@@ -120,21 +139,26 @@ export function brokenInvariant(model: Model, before: Wire, after: Wire): string
     const rail = rails.get(placement.rail_id);
     if (rail === undefined || rail.level !== placement.level) return "INV-MESH-FAIL-CLOSED";
     if (rank(placement.level) < (model.where.get(id)?.level ?? -1)) return "INV-MESH-MONOTONIC-ELEVATION";
-    if (before.placements[id] && !samePolicy(before.placements[id].policy, placement.policy)) return "INV-MESH-POLICY-CONTINUITY";
-    if (placement.policy.preserve_latency_budget && rail.latency_overhead_us > placement.policy.latency_budget_us) return "INV-MESH-LATENCY-BUDGET";
+    if (before.placements[id] && !samePolicy(before.placements[id].policy, placement.policy))
+      return "INV-MESH-POLICY-CONTINUITY";
+    if (placement.policy.preserve_latency_budget && rail.latency_overhead_us > placement.policy.latency_budget_us)
+      return "INV-MESH-LATENCY-BUDGET";
     active.set(rail.rail_id, (active.get(rail.rail_id) ?? 0) + 1);
   }
   for (const { rail_id, capacity } of after.topology.rails) {
     const state = after.rail_states[rail_id]!;
     const reconciled = state.total_placed + state.total_elevated_in - state.total_elevated_out - state.total_removed;
-    if (state.active_count !== (active.get(rail_id) ?? 0) || state.active_count !== reconciled || reconciled > capacity) return "INV-MESH-ATOMIC-TRANSITION";
+    if (state.active_count !== (active.get(rail_id) ?? 0) || state.active_count !== reconciled || reconciled > capacity)
+      return "INV-MESH-ATOMIC-TRANSITION";
   }
   return undefined;
 }
 
 const samePolicy = (a: ElevationPolicy, b: ElevationPolicy) =>
-  a.elevation_allowed === b.elevation_allowed && a.max_target_level === b.max_target_level &&
-  a.preserve_latency_budget === b.preserve_latency_budget && a.latency_budget_us === b.latency_budget_us;
+  a.elevation_allowed === b.elevation_allowed &&
+  a.max_target_level === b.max_target_level &&
+  a.preserve_latency_budget === b.preserve_latency_budget &&
+  a.latency_budget_us === b.latency_budget_us;
 
 /** How the real state differs from the model's; counters by what the command adds, history by what it appends. */
 function differs(before: Wire, after: Wire, next: Model, { command }: Move): string | undefined {
@@ -144,27 +168,44 @@ function differs(before: Wire, after: Wire, next: Model, { command }: Move): str
   if (placed.length !== Object.keys(after.placements).length) return "other workloads are placed than the model's";
   for (const [id, where] of placed) {
     const placement = after.placements[id];
-    if (placement?.rail_id !== where.rail || rank(placement.level) !== where.level || placement.placed_at !== AT) return `${id} is elsewhere than the model's`;
-    if (!isDeepStrictEqual(placement.elevations, expectedElevations(before.placements[id], placement, command))) return `${id} has another history`;
+    if (placement?.rail_id !== where.rail || rank(placement.level) !== where.level || placement.placed_at !== AT)
+      return `${id} is elsewhere than the model's`;
+    if (!isDeepStrictEqual(placement.elevations, expectedElevations(before.placements[id], placement, command)))
+      return `${id} has another history`;
   }
-  return isDeepStrictEqual({ ...after.rail_states }, expectedCounters(before, after, command)) ? undefined : "the counters count something else";
+  return isDeepStrictEqual({ ...after.rail_states }, expectedCounters(before, after, command))
+    ? undefined
+    : "the counters count something else";
 }
 
 const sorted = (rails: NonNullable<Model["rails"]>) => [...rails].sort((a, b) => (a.rail_id < b.rail_id ? -1 : 1));
 
-function expectedElevations(before: MeshPlacement | undefined, { workload_id, rail_id, level }: MeshPlacement, command: MeshCommand): MeshPlacement["elevations"] {
+function expectedElevations(
+  before: MeshPlacement | undefined,
+  { workload_id, rail_id, level }: MeshPlacement,
+  command: MeshCommand,
+): MeshPlacement["elevations"] {
   if (before === undefined) return [];
   if (command.command !== "elevate" || command.workload_id !== workload_id) return before.elevations;
-  return [...before.elevations, { from_rail_id: before.rail_id, from_level: before.level, to_rail_id: rail_id, to_level: level, at: AT }];
+  return [
+    ...before.elevations,
+    { from_rail_id: before.rail_id, from_level: before.level, to_rail_id: rail_id, to_level: level, at: AT },
+  ];
 }
 
 /** What a command adds to the counters. Across a reload a rail that stays keeps them, and a new one starts from zero. */
 function expectedCounters(before: Wire, after: Wire, command: MeshCommand): Wire["rail_states"] {
   const none = { active_count: 0, total_placed: 0, total_elevated_in: 0, total_elevated_out: 0, total_removed: 0 };
-  const counters = Object.fromEntries(after.topology.rails.map(({ rail_id }) => [rail_id, { ...none, ...before.rail_states[rail_id] }]));
+  const counters = Object.fromEntries(
+    after.topology.rails.map(({ rail_id }) => [rail_id, { ...none, ...before.rail_states[rail_id] }]),
+  );
   if (command.command === "reload") return counters;
   const from = before.placements[command.workload_id]?.rail_id;
-  const count = (railId: string, total: "total_placed" | "total_elevated_in" | "total_elevated_out" | "total_removed", active: number) => {
+  const count = (
+    railId: string,
+    total: "total_placed" | "total_elevated_in" | "total_elevated_out" | "total_removed",
+    active: number,
+  ) => {
     counters[railId]![total]++;
     counters[railId]!.active_count += active;
   };
@@ -185,5 +226,7 @@ function frozen<T>(value: T): T {
 
 function wrong(model: Model, move: Move, what: string): Disagreement {
   const where = Object.fromEntries([...model.where].map(([id, at]) => [id, at]));
-  return new Disagreement(`${what}\n  in ${JSON.stringify({ rails: model.rails, where })}\n  on ${JSON.stringify(move.command)}`);
+  return new Disagreement(
+    `${what}\n  in ${JSON.stringify({ rails: model.rails, where })}\n  on ${JSON.stringify(move.command)}`,
+  );
 }

@@ -38,10 +38,22 @@ export const context = (over: Partial<Context> = {}): Context => ({ ...CONNECTED
 export async function buildLaw(law: "mesh" | "lifecycle", mutation?: Mutation): Promise<(input: unknown) => unknown> {
   const dir = mkdtempSync(join(tmpdir(), "railgate-law-"));
   try {
-    for (const name of PACKAGES) cpSync(join(POLICY_DIR, "railgate", name), join(dir, "policy", "railgate", name), { recursive: true });
+    for (const name of PACKAGES)
+      cpSync(join(POLICY_DIR, "railgate", name), join(dir, "policy", "railgate", name), { recursive: true });
     if (mutation) writeFileSync(join(dir, "policy", mutation.file), mutation.text);
     const bundle = join(dir, "bundle.tar.gz");
-    run(await (opaFound ??= ensureOpa()), ["build", "-t", "wasm", "-e", `railgate/${law}/decision`, "--ignore", "*_test.rego", "-o", bundle, join(dir, "policy")]);
+    run(await (opaFound ??= ensureOpa()), [
+      "build",
+      "-t",
+      "wasm",
+      "-e",
+      `railgate/${law}/decision`,
+      "--ignore",
+      "*_test.rego",
+      "-o",
+      bundle,
+      join(dir, "policy"),
+    ]);
     run("tar", ["-xzf", bundle, "-C", dir, "/policy.wasm", "/data.json"]);
     const data = JSON.parse(readFileSync(join(dir, "data.json"), "utf8")) as object;
     const evaluator = await Evaluator.load(readFileSync(join(dir, "policy.wasm")), data);

@@ -20,7 +20,10 @@ const WALK = { steps: 3000, seed: 20 };
 const EQUIVALENT: readonly [condition: string, reason: string][] = [
   ["placement != null → true", "the refusal names the rail of the placement, and is undefined where there is none"],
   ["admission != null → true", "the same, for the profile of the admission"],
-  ["count(offered_ids) < count(input.request.rails)", "spares the comparison of all rails with all others where none comes twice"],
+  [
+    "count(offered_ids) < count(input.request.rails)",
+    "spares the comparison of all rails with all others where none comes twice",
+  ],
   ["not upstream_untroubled → true", "spares the rules of admissions where they would find nothing"],
 ];
 
@@ -43,7 +46,9 @@ test.serial("every check taken out of the law is seen", async (t) => {
   }
   const unexplained = survivors.filter((name) => !EQUIVALENT.some(([condition]) => name.includes(condition)));
   const seen = mutants.length - unsafe - survivors.length;
-  t.log(`${mutants.length - unsafe} mutants of the law (${unsafe} more do not compile): ${seen} caught, ${byModel} of them by the model, ${survivors.length} without effect`);
+  t.log(
+    `${mutants.length - unsafe} mutants of the law (${unsafe} more do not compile): ${seen} caught, ${byModel} of them by the model, ${survivors.length} without effect`,
+  );
   t.deepEqual(unexplained, []);
 });
 
@@ -54,7 +59,11 @@ test.serial("every assertion taken out of the host, and every slip of its bookke
   const mutants = [...hostMutants(), policyLoser()];
   for (const mutant of mutants) {
     const host = await load(mutant.text);
-    const checks = [() => exploreRogue(NARROW, host, STATES_MAX), () => explore(NARROW, law, host, STATES_MAX), () => walk(NARROW, law, host, WALK)];
+    const checks = [
+      () => exploreRogue(NARROW, host, STATES_MAX),
+      () => explore(NARROW, law, host, STATES_MAX),
+      () => walk(NARROW, law, host, WALK),
+    ];
     if (!checks.some(caught)) survivors.push(mutant.name);
   }
   t.log(`${mutants.length} mutants of the host, ${mutants.length - survivors.length} caught`);

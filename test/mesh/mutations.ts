@@ -12,7 +12,9 @@ const CORE = new URL("../../src/core/", import.meta.url);
 
 /** Every condition of the mesh law left out, every check of an ordered list skipped, every comparison shifted by one. */
 export function regoMutants(): Mutant[] {
-  const files = readdirSync(new URL(`../../policy/${MESH}/`, import.meta.url)).filter((name) => name.endsWith(".rego") && !name.endsWith("_test.rego"));
+  const files = readdirSync(new URL(`../../policy/${MESH}/`, import.meta.url)).filter(
+    (name) => name.endsWith(".rego") && !name.endsWith("_test.rego"),
+  );
   return files.sort().flatMap((name) => regoMutantsOf(`${MESH}/${name}`));
 }
 
@@ -39,9 +41,11 @@ function changesOf(line: string, condition: boolean): string[] {
   if (condition) changes.push("\ttrue");
   if (/^else := refusal if refusal := /.test(line)) changes.push(line.replace(/refusal := .*/, "refusal := false"));
   const single = /^(.* if )((?!\{$|refusal := ).+)$/.exec(line);
-  if (single && !line.startsWith("#")) changes.push(`${single[1]}false`, ...(single[2] === "true" ? [] : [`${single[1]}true`]));
+  if (single && !line.startsWith("#"))
+    changes.push(`${single[1]}false`, ...(single[2] === "true" ? [] : [`${single[1]}true`]));
   const shifted = condition ? / (<=|>=|<|>) /.exec(line)?.[1] : undefined;
-  if (shifted) changes.push(line.replace(` ${shifted} `, ` ${{ "<": "<=", "<=": "<", ">": ">=", ">=": ">" }[shifted]} `));
+  if (shifted)
+    changes.push(line.replace(` ${shifted} `, ` ${{ "<": "<=", "<=": "<", ">": ">=", ">=": ">" }[shifted]} `));
   return changes;
 }
 
@@ -51,13 +55,22 @@ export function hostMutants(): Mutant[] {
   const lines = source.split("\n");
   const assertions = lines.flatMap((line, index) => {
     if (!/^ *(return )?must\("INV-/.test(line) || line.includes("INV-MESH-POLICY-CONTINUITY")) return [];
-    return [{ name: `mesh.ts:${index + 1}: without ${line.trim()}`, file: "mesh.ts", text: [...lines.slice(0, index), "", ...lines.slice(index + 1)].join("\n") }];
+    return [
+      {
+        name: `mesh.ts:${index + 1}: without ${line.trim()}`,
+        file: "mesh.ts",
+        text: [...lines.slice(0, index), "", ...lines.slice(index + 1)].join("\n"),
+      },
+    ];
   });
   return [...assertions, ...BOOKKEEPING.map(([from, to]) => replaced(source, from, to))];
 }
 
 /** The policy assertion guards the fold against itself alone, so it is shown with a fold that loses the policy. */
-const LOSES_POLICY = ["{ ...placement, rail_id: to.rail_id,", "{ ...placement, policy: { ...placement.policy, elevation_allowed: !placement.policy.elevation_allowed }, rail_id: to.rail_id,"] as const;
+const LOSES_POLICY = [
+  "{ ...placement, rail_id: to.rail_id,",
+  "{ ...placement, policy: { ...placement.policy, elevation_allowed: !placement.policy.elevation_allowed }, rail_id: to.rail_id,",
+] as const;
 
 const BOOKKEEPING: readonly (readonly [from: string, to: string])[] = [
   LOSES_POLICY,
@@ -72,14 +85,20 @@ const BOOKKEEPING: readonly (readonly [from: string, to: string])[] = [
   ["elevations: [...placement.elevations, elevation]", "elevations: placement.elevations"],
   ["elevations: [...placement.elevations, elevation]", "elevations: [elevation, ...placement.elevations]"],
   ["...NOTHING_COUNTED, ...countersOf(mesh, rail_id),", "...NOTHING_COUNTED,"],
-  ["placements: mesh?.placements ?? null, departed: mesh?.departed ?? null };", "placements: mesh?.placements ?? null, departed: null };"],
+  [
+    "placements: mesh?.placements ?? null, departed: mesh?.departed ?? null };",
+    "placements: mesh?.placements ?? null, departed: null };",
+  ],
   ["placements: without(mesh.placements, workload_id),", "placements: mesh.placements,"],
   ["placed_at: at,", 'placed_at: "",'],
   ['if (event.outcome !== "accepted") return mesh;', ""],
   ["departed_level: (mesh && get(mesh.departed, command.workload_id)?.level) ?? null,", "departed_level: null,"],
   ["rail: railFact(mesh, command.target_rail_id),", "rail: railFact(mesh, command.workload_id),"],
   ["Math.min(least.get(rail_id) ?? Infinity, policy.latency_budget_us)", "policy.latency_budget_us"],
-  ["Math.min(least.get(rail_id) ?? Infinity, policy.latency_budget_us)", "Math.max(least.get(rail_id) ?? 0, policy.latency_budget_us)"],
+  [
+    "Math.min(least.get(rail_id) ?? Infinity, policy.latency_budget_us)",
+    "Math.max(least.get(rail_id) ?? 0, policy.latency_budget_us)",
+  ],
   [".filter((rail) => rail.active_count > 0)", ".filter((rail) => rail.active_count > 1)"],
   ["if (!policy.preserve_latency_budget) continue;", ""],
 ];

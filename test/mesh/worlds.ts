@@ -3,16 +3,33 @@ import type { MeshAdmission } from "../../src/core/mesh.ts";
 import type { ElevationPolicy, Rail } from "../../src/core/schema/mesh.ts";
 import type { World } from "./model.ts";
 
-const rail = (rail_id: string, level: Rail["level"], latency_overhead_us: number, capacity: number): Rail => ({ rail_id, level, latency_overhead_us, capacity });
-const policy = (elevation_allowed: boolean, max_target_level: Rail["level"], budget: number | null): ElevationPolicy => ({
+const rail = (rail_id: string, level: Rail["level"], latency_overhead_us: number, capacity: number): Rail => ({
+  rail_id,
+  level,
+  latency_overhead_us,
+  capacity,
+});
+const policy = (
+  elevation_allowed: boolean,
+  max_target_level: Rail["level"],
+  budget: number | null,
+): ElevationPolicy => ({
   elevation_allowed,
   max_target_level,
   preserve_latency_budget: budget !== null,
   latency_budget_us: budget ?? 0,
 });
-const admitted = (least_level: Rail["level"], governance_profile: string, crp = false): MeshAdmission => ({ least_level, crp, governance_profile });
+const admitted = (least_level: Rail["level"], governance_profile: string, crp = false): MeshAdmission => ({
+  least_level,
+  crp,
+  governance_profile,
+});
 
-const [A, B, C] = [rail("a", "shared", 0, 2), rail("b", "sandbox_isolated", 5, 2), rail("c", "hardware_isolated", 9, 1)];
+const [A, B, C] = [
+  rail("a", "shared", 0, 2),
+  rail("b", "sandbox_isolated", 5, 2),
+  rail("c", "hardware_isolated", 9, 1),
+];
 
 export const TOPOLOGIES: readonly (readonly Rail[])[] = [
   [A, B, C],
@@ -44,7 +61,10 @@ export const WRONG_TOPOLOGIES: readonly unknown[] = [
   [A, { ...B, latency_overhead_us: 0.5 }],
   [A, { ...B, capacity: "2" }],
   [A, { ...B, color: "red" }],
-  ...(["rail_id", "level", "capacity", "latency_overhead_us"] as const).map((member) => [A, { ...B, [member]: undefined }]),
+  ...(["rail_id", "level", "capacity", "latency_overhead_us"] as const).map((member) => [
+    A,
+    { ...B, [member]: undefined },
+  ]),
 ];
 
 export const POLICIES: readonly ElevationPolicy[] = [

@@ -30,12 +30,40 @@ for (const [i, { name, input, expect }] of cases.entries()) {
 
 test("the corpus refuses by every rule and accepts every envelope", (t) => {
   const rules = new Set(cases.flatMap(({ expect }) => expect.refusals.map(({ rule }) => rule)));
-  t.deepEqual(
-    [...rules].sort(),
-    ["AUT-01", "AUT-02", "AUT-03", "CRP-01", "CTR-01", "CTR-02", "CTR-03", "CTR-04", "CTR-05", "DEP-01", "DEP-02", "ENV-01", "ENV-02", "ENV-03",
-      "ENV-04", "JUR-01", "JUR-02", "POL-02", "SUP-01", "SUP-04", "TEE-01", "TEE-02", "TEE-03", "TEE-04", "TEN-01", "VM-01", "VM-02", "VM-03", "VM-04"],
-  );
-  const accepted = cases.filter(({ expect }) => expect.outcome === "accepted").map(({ expect }) => expect.envelope.declared);
+  t.deepEqual([...rules].sort(), [
+    "AUT-01",
+    "AUT-02",
+    "AUT-03",
+    "CRP-01",
+    "CTR-01",
+    "CTR-02",
+    "CTR-03",
+    "CTR-04",
+    "CTR-05",
+    "DEP-01",
+    "DEP-02",
+    "ENV-01",
+    "ENV-02",
+    "ENV-03",
+    "ENV-04",
+    "JUR-01",
+    "JUR-02",
+    "POL-02",
+    "SUP-01",
+    "SUP-04",
+    "TEE-01",
+    "TEE-02",
+    "TEE-03",
+    "TEE-04",
+    "TEN-01",
+    "VM-01",
+    "VM-02",
+    "VM-03",
+    "VM-04",
+  ]);
+  const accepted = cases
+    .filter(({ expect }) => expect.outcome === "accepted")
+    .map(({ expect }) => expect.envelope.declared);
   t.deepEqual([...new Set(accepted)].sort(), ["container", "tee", "vm"]);
 });
 

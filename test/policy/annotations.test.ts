@@ -13,7 +13,16 @@ const specification = readFileSync("docs/spec/ws3-execution-envelopes.md", "utf8
 
 test("every rule has every annotation, and one of the six classes", (t) => {
   for (const rule of rules) {
-    for (const field of ["rule", "code", "title", "description", "shortName", "message", "solution", "source"] as const) {
+    for (const field of [
+      "rule",
+      "code",
+      "title",
+      "description",
+      "shortName",
+      "message",
+      "solution",
+      "source",
+    ] as const) {
       t.not(rule[field], "", `${where(rule)} has no ${field}`);
     }
     t.true((REFUSAL_CLASSES as readonly string[]).includes(rule.class), `${where(rule)}: ${rule.class} is no class`);
@@ -61,8 +70,12 @@ test("admission has every rule of the law once, with its code and class", (t) =>
 test("rules that share a code share its words, and a collision is caught", (t) => {
   t.notThrows(() => catalogueOf(rules));
   const hardened = rules.find(({ rule }) => rule === "CTR-01")!;
-  t.throws(() => catalogueOf([...rules, { ...hardened, rule: "CTR-99", message: "Something else." }]), { message: /CTR-99 shares the code runtime_not_hardened with CTR-01/ });
-  t.throws(() => catalogueOf([...rules, { ...hardened, rule: "ACME-01", package: "railgate.extensions.acme" }]), { message: /runtime_not_hardened of ACME-01 is taken/ });
+  t.throws(() => catalogueOf([...rules, { ...hardened, rule: "CTR-99", message: "Something else." }]), {
+    message: /CTR-99 shares the code runtime_not_hardened with CTR-01/,
+  });
+  t.throws(() => catalogueOf([...rules, { ...hardened, rule: "ACME-01", package: "railgate.extensions.acme" }]), {
+    message: /runtime_not_hardened of ACME-01 is taken/,
+  });
 });
 
 test("a refusal is made with the rule, code and class of its METADATA, and asks the predicate named there", (t) => {
@@ -70,7 +83,11 @@ test("a refusal is made with the rule, code and class of its METADATA, and asks 
     const body = bodyAfter(rule);
     t.true(body.startsWith(`refusals contains lib.${rule.class}(`), where(rule));
     t.true(/\(\s*"([^"]+)",\s*"([^"]+)"/.exec(body)?.slice(1).join() === `${rule.rule},${rule.code}`, where(rule));
-    t.regex(body, new RegExp(`if \\{\\n\\tnot ${rule.shortName}\\(`), `${where(rule)} does not begin with its predicate`);
+    t.regex(
+      body,
+      new RegExp(`if \\{\\n\\tnot ${rule.shortName}\\(`),
+      `${where(rule)} does not begin with its predicate`,
+    );
   }
 });
 
@@ -83,7 +100,9 @@ test("`sound` of each subject asks every predicate of its rules", (t) => {
 
 /** The source of a rule up to the next blank line. */
 function bodyAfter({ file, row }: Rule): string {
-  const lines = readFileSync(file, "utf8").split("\n").slice(row - 1);
+  const lines = readFileSync(file, "utf8")
+    .split("\n")
+    .slice(row - 1);
   const from = lines.findIndex((line) => !line.startsWith("#"));
   return lines.slice(from, lines.indexOf("", from)).join("\n");
 }
@@ -101,7 +120,9 @@ test("nothing on the way of a decision formats, matches or walks", (t) => {
 });
 
 function lawFiles(): string[] {
-  return globSync("policy/railgate/{admission,envelope,exception,lib,refusal}/**/*.rego").filter((file) => !file.endsWith("_test.rego"));
+  return globSync("policy/railgate/{admission,envelope,exception,lib,refusal}/**/*.rego").filter(
+    (file) => !file.endsWith("_test.rego"),
+  );
 }
 
 test("every policy file says on its first line what it is for", (t) => {
@@ -110,23 +131,33 @@ test("every policy file says on its first line what it is for", (t) => {
 
 test("there is one entrypoint for each kind of decision", (t) => {
   t.true(entrypoints.includes("railgate/admission/decision"));
-  t.deepEqual(entrypoints, entrypoints.filter((name) => name.endsWith("/decision")));
+  t.deepEqual(
+    entrypoints,
+    entrypoints.filter((name) => name.endsWith("/decision")),
+  );
 });
 
 test("every sentence of the specification is traced to a rule or to what else fulfils it", (t) => {
   for (const { sentence } of sentencesOf(specification)) {
-    const traced = rulesOf(sentence, rules).length > 0 || ELSEWHERE.some((entry) => normal(sentence).startsWith(normal(entry.sentence)));
+    const traced =
+      rulesOf(sentence, rules).length > 0 ||
+      ELSEWHERE.some((entry) => normal(sentence).startsWith(normal(entry.sentence)));
     t.true(traced, sentence);
   }
 });
 
 test("every rule of admission names the sentence it implements, word for word", (t) => {
   const sentences = sentencesOf(specification).map(({ sentence }) => normal(sentence));
-  for (const rule of admissionRules) t.true(sentences.some((sentence) => sentence.includes(normal(rule.source))), `${where(rule)}: ${rule.source}`);
+  for (const rule of admissionRules)
+    t.true(
+      sentences.some((sentence) => sentence.includes(normal(rule.source))),
+      `${where(rule)}: ${rule.source}`,
+    );
 });
 
 test("the tests that traceability names exist", (t) => {
-  for (const { sentence, tests } of ELSEWHERE) for (const file of tests) t.true(existsSync(file), `${sentence}: ${file}`);
+  for (const { sentence, tests } of ELSEWHERE)
+    for (const file of tests) t.true(existsSync(file), `${sentence}: ${file}`);
 });
 
 test("generated files are current", async (t) => {
@@ -134,5 +165,13 @@ test("generated files are current", async (t) => {
 });
 
 test("what is not current is named", (t) => {
-  t.deepEqual(outdated(new Map([["docs/rules.md", "other"], ["docs/none.md", ""]])), ["docs/rules.md", "docs/none.md"]);
+  t.deepEqual(
+    outdated(
+      new Map([
+        ["docs/rules.md", "other"],
+        ["docs/none.md", ""],
+      ]),
+    ),
+    ["docs/rules.md", "docs/none.md"],
+  );
 });

@@ -18,14 +18,36 @@ const jwks = JSON.parse(readFileSync("bundles/railgate.jwks.json", "utf8")) as {
 const opa = await ensureOpa();
 
 /** Has OPA itself verify a bundle. */
-async function verifiedByOpa(bundle: Uint8Array, spki: string, keyId: string, command: "build" | "run", extra: string[] = []): Promise<{ ok: boolean; output: string }> {
+async function verifiedByOpa(
+  bundle: Uint8Array,
+  spki: string,
+  keyId: string,
+  command: "build" | "run",
+  extra: string[] = [],
+): Promise<{ ok: boolean; output: string }> {
   return inDirectory(async (directory) => {
     const [file, key] = [join(directory, "bundle.tar.gz"), join(directory, "key.pem")];
     writeFileSync(file, bundle);
     writeFileSync(key, spki);
-    const verification = ["--bundle", file, "--verification-key", key, "--verification-key-id", keyId, "--signing-alg", "ES256", ...extra];
-    const args = command === "build" ? ["build", ...verification, "--output", join(directory, "out.tar.gz")] : ["run", ...verification, "--format", "json"];
-    const { status, stdout, stderr } = spawnSync(opa, args, { encoding: "utf8", input: command === "run" ? "data.railgate.admission.decision.outcome\n" : "" });
+    const verification = [
+      "--bundle",
+      file,
+      "--verification-key",
+      key,
+      "--verification-key-id",
+      keyId,
+      "--signing-alg",
+      "ES256",
+      ...extra,
+    ];
+    const args =
+      command === "build"
+        ? ["build", ...verification, "--output", join(directory, "out.tar.gz")]
+        : ["run", ...verification, "--format", "json"];
+    const { status, stdout, stderr } = spawnSync(opa, args, {
+      encoding: "utf8",
+      input: command === "run" ? "data.railgate.admission.decision.outcome\n" : "",
+    });
     return { ok: status === 0, output: `${stdout}${stderr}` };
   });
 }
@@ -47,7 +69,11 @@ test("the committed bundle is what the policies build", async (t) => {
 test("it holds no tests, schemas or capabilities, and says what it is", async (t) => {
   const files = await readBundleFiles(committed);
   for (const name of files.keys()) t.notRegex(name, /_test\.rego$|schema|capabilities/);
-  const manifest = JSON.parse(new TextDecoder().decode(files.get(".manifest"))) as { revision: string; roots: string[]; metadata: { railgate: { sequence: number } } };
+  const manifest = JSON.parse(new TextDecoder().decode(files.get(".manifest"))) as {
+    revision: string;
+    roots: string[];
+    metadata: { railgate: { sequence: number } };
+  };
   t.regex(manifest.revision, /^\d+\.\d+\.\d+-[0-9a-f]{12}$/);
   t.deepEqual(manifest.roots, ["railgate"]);
   t.true(Number.isSafeInteger(manifest.metadata.railgate.sequence));
@@ -72,10 +98,31 @@ for (const command of ["build", "run"] as const) {
     const good = await verifiedByOpa(committed, spki, key.kid, command);
     t.true(good.ok, good.output);
     const changes: [string, (files: Map<string, Uint8Array>) => void][] = [
-      ["a rule changed", (files) => files.set("railgate/lib/lib.rego", Buffer.concat([files.get("railgate/lib/lib.rego")!, Buffer.from("\n")]))],
-      ["a setting changed", (files) => files.set("data.json", Buffer.from(new TextDecoder().decode(files.get("data.json")).replace('"kvm":true', '"kvm":false')))],
-      ["the manifest changed", (files) => files.set(".manifest", Buffer.from(new TextDecoder().decode(files.get(".manifest")).replace('"sequence":1', '"sequence":2')))],
-      ["the WASM changed", (files) => files.set("policy.wasm", Buffer.concat([files.get("policy.wasm")!, Buffer.from([0])]))],
+      [
+        "a rule changed",
+        (files) =>
+          files.set("railgate/lib/lib.rego", Buffer.concat([files.get("railgate/lib/lib.rego")!, Buffer.from("\n")])),
+      ],
+      [
+        "a setting changed",
+        (files) =>
+          files.set(
+            "data.json",
+            Buffer.from(new TextDecoder().decode(files.get("data.json")).replace('"kvm":true', '"kvm":false')),
+          ),
+      ],
+      [
+        "the manifest changed",
+        (files) =>
+          files.set(
+            ".manifest",
+            Buffer.from(new TextDecoder().decode(files.get(".manifest")).replace('"sequence":1', '"sequence":2')),
+          ),
+      ],
+      [
+        "the WASM changed",
+        (files) => files.set("policy.wasm", Buffer.concat([files.get("policy.wasm")!, Buffer.from([0])])),
+      ],
       ["a file added", (files) => files.set("railgate/extra.rego", Buffer.from("package railgate.extra\n"))],
       ["a file taken away", (files) => files.delete("railgate/lib/lib.rego")],
     ];
@@ -93,7 +140,14 @@ for (const command of ["build", "run"] as const) {
 test("a signature for a scope holds for that scope only, in OPA too", async (t) => {
   const { privateKey, publicKey } = await generateKeyPair("ES256");
   const jwk = { ...(await exportJWK(publicKey)), kid: "release", alg: "ES256" };
-  const bundle = writeBundleFiles(await signBundleFiles(await readBundleFiles(committed), { privateKey, algorithm: "ES256", keyId: "release", scope: "write" }));
+  const bundle = writeBundleFiles(
+    await signBundleFiles(await readBundleFiles(committed), {
+      privateKey,
+      algorithm: "ES256",
+      keyId: "release",
+      scope: "write",
+    }),
+  );
   const spki = await exportSPKI(publicKey);
   t.true((await verifiedByOpa(bundle, spki, "release", "build", ["--scope", "write"])).ok);
   t.false((await verifiedByOpa(bundle, spki, "release", "build", ["--scope", "read"])).ok);

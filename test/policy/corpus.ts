@@ -42,7 +42,9 @@ export const bases = read("bases.json") as { container: JsonObject; vm: JsonObje
 
 /** Every case with its input written out, its name prefixed with the subject's. */
 export function admissionCases(): AdmissionCase[] {
-  const files = readdirSync(directory).filter((name) => name.endsWith(".json") && name !== "bases.json").sort();
+  const files = readdirSync(directory)
+    .filter((name) => name.endsWith(".json") && name !== "bases.json")
+    .sort();
   return files.flatMap((file) =>
     (read(file) as StoredCase[]).map(({ name, input, expect }) => ({
       name: `${file.replace(".json", "")}: ${name}`,
@@ -58,7 +60,13 @@ export function changed(base: JsonObject, set: JsonObject, remove: readonly stri
   for (const [pointer, value] of Object.entries(set)) {
     const [parent, member] = parentOf(copy, pointer);
     if (Array.isArray(parent)) parent[Number(member)] = structuredClone(value);
-    else Object.defineProperty(parent, member, { value: structuredClone(value), enumerable: true, configurable: true, writable: true });
+    else
+      Object.defineProperty(parent, member, {
+        value: structuredClone(value),
+        enumerable: true,
+        configurable: true,
+        writable: true,
+      });
   }
   for (const pointer of remove) {
     const [parent, member] = parentOf(copy, pointer);
@@ -70,10 +78,14 @@ export function changed(base: JsonObject, set: JsonObject, remove: readonly stri
 }
 
 function parentOf(root: Json, pointer: string): [Json[] | JsonObject, string] {
-  const members = pointer.split("/").slice(1).map((member) => member.replaceAll("~1", "/").replaceAll("~0", "~"));
+  const members = pointer
+    .split("/")
+    .slice(1)
+    .map((member) => member.replaceAll("~1", "/").replaceAll("~0", "~"));
   const last = members.pop();
   let parent: Json | undefined = root;
-  for (const member of members) parent = Array.isArray(parent) ? parent[Number(member)] : (parent as JsonObject)[member];
+  for (const member of members)
+    parent = Array.isArray(parent) ? parent[Number(member)] : (parent as JsonObject)[member];
   if (typeof parent !== "object" || parent === null || last === undefined) throw new Error(`no member at ${pointer}`);
   return [parent, last];
 }

@@ -29,8 +29,15 @@ test.before(async () => {
   try {
     writeFileSync(join(dir, "t.rego"), POLICY);
     const opa = await ensureOpa();
-    const entrypoints = ["echo", "undefined_here", "missing_builtin", "conflict", "slow"].flatMap((name) => ["-e", `t/${name}`]);
-    const build = spawnSync(opa, ["build", "-t", "wasm", ...entrypoints, "-o", join(dir, "b.tar.gz"), join(dir, "t.rego")], { encoding: "utf8" });
+    const entrypoints = ["echo", "undefined_here", "missing_builtin", "conflict", "slow"].flatMap((name) => [
+      "-e",
+      `t/${name}`,
+    ]);
+    const build = spawnSync(
+      opa,
+      ["build", "-t", "wasm", ...entrypoints, "-o", join(dir, "b.tar.gz"), join(dir, "t.rego")],
+      { encoding: "utf8" },
+    );
     if (build.status !== 0) throw new Error(build.stderr);
     const untar = spawnSync("tar", ["-xzf", join(dir, "b.tar.gz"), "-C", dir, "/policy.wasm"], { encoding: "utf8" });
     if (untar.status !== 0) throw new Error(untar.stderr);
@@ -73,13 +80,19 @@ for (const [what, entrypoint, input, message] of failures) {
 
 test("an evaluation over its time is refused, although it answered", async (t) => {
   const evaluator = await Evaluator.load(wasm, { settings: 1 }, { evaluationMsMax: 5, memoryMiBMax: 256 });
-  t.throws(() => evaluator.evaluate("t/slow", encode({ n: 30 })), { code: "policy_error", message: /over the limit of 5 ms/ });
+  t.throws(() => evaluator.evaluate("t/slow", encode({ n: 30 })), {
+    code: "policy_error",
+    message: /over the limit of 5 ms/,
+  });
   t.deepEqual(evaluator.evaluate("t/echo", encode(7)), { input: 7, data: 1 });
 });
 
 test("an evaluation over its memory is refused, and the next one starts clean", async (t) => {
   const evaluator = await Evaluator.load(wasm, { settings: 1 }, { evaluationMsMax: 60_000, memoryMiBMax: 4 });
-  t.throws(() => evaluator.evaluate("t/slow", encode({ n: 60 })), { code: "policy_error", message: /evaluating t\/slow failed/ });
+  t.throws(() => evaluator.evaluate("t/slow", encode({ n: 60 })), {
+    code: "policy_error",
+    message: /evaluating t\/slow failed/,
+  });
   t.deepEqual(evaluator.evaluate("t/echo", encode(7)), { input: 7, data: 1 });
 });
 

@@ -22,21 +22,37 @@ test("an extension adds its refusal to the others, in both evaluators", async (t
   });
   const inputs = [risky, riskyAndWrong, bases.container];
   const decisions = await decideByOpa(inputs, EXAMPLES);
-  t.deepEqual(inputs.map((input) => law(input) as Decision), decisions);
-  t.deepEqual(decisions.map(({ refusals }) => refusals.map(({ rule, code, pointer, params }) => ({ rule, code, pointer, params }))), [
-    [{ rule: "ACME-01", code: "acme_quota_exceeded", pointer: "/workload/risk", params: { tenant: "acme" } }],
+  t.deepEqual(
+    inputs.map((input) => law(input) as Decision),
+    decisions,
+  );
+  t.deepEqual(
+    decisions.map(({ refusals }) =>
+      refusals.map(({ rule, code, pointer, params }) => ({ rule, code, pointer, params })),
+    ),
     [
-      { rule: "ACME-01", code: "acme_quota_exceeded", pointer: "/workload/risk", params: { tenant: "acme" } },
-      { rule: "VM-01", code: "hypervisor_not_allowed", pointer: "/workload/envelope/vm/hypervisor/type", params: { hypervisor: "x" } },
+      [{ rule: "ACME-01", code: "acme_quota_exceeded", pointer: "/workload/risk", params: { tenant: "acme" } }],
+      [
+        { rule: "ACME-01", code: "acme_quota_exceeded", pointer: "/workload/risk", params: { tenant: "acme" } },
+        {
+          rule: "VM-01",
+          code: "hypervisor_not_allowed",
+          pointer: "/workload/envelope/vm/hypervisor/type",
+          params: { hypervisor: "x" },
+        },
+      ],
+      [],
     ],
-    [],
-  ]);
+  );
 });
 
 test("an extension that asks for its own decision is refused by the compiler", async (t) => {
   await inDirectory(async (directory) => {
     const { writeFileSync } = await import("node:fs");
-    writeFileSync(join(directory, "loop.rego"), "package railgate.extensions.loop\n\nrefusals contains 1 if data.railgate.admission.decision.outcome == \"accepted\"\n");
+    writeFileSync(
+      join(directory, "loop.rego"),
+      'package railgate.extensions.loop\n\nrefusals contains 1 if data.railgate.admission.decision.outcome == "accepted"\n',
+    );
     await t.throwsAsync(opa("check", "policy/railgate", directory), { message: /recursi/ });
   });
 });

@@ -40,25 +40,50 @@ export async function inDirectory<T>(work: (directory: string) => Promise<T>): P
 }
 
 /** The decisions of `opa eval` on all inputs, in one process. */
-export async function decideByOpa(inputs: readonly JsonObject[], policy: readonly string[] = ["policy"]): Promise<Decision[]> {
+export async function decideByOpa(
+  inputs: readonly JsonObject[],
+  policy: readonly string[] = ["policy"],
+): Promise<Decision[]> {
   return inDirectory(async (directory) => {
     const file = join(directory, "cases.json");
     writeFileSync(file, JSON.stringify({ cases: inputs }));
     const each = "[d | some case in data.cases; d := data.railgate.admission.decision with input as case]";
     const paths = policy.flatMap((path) => ["--data", path]);
-    const result = JSON.parse(await opa("eval", ...paths, "--data", file, "--ignore", "capabilities.json", "--ignore", "schemas", each)) as { result: [{ expressions: [{ value: Decision[] }] }] };
+    const result = JSON.parse(
+      await opa("eval", ...paths, "--data", file, "--ignore", "capabilities.json", "--ignore", "schemas", each),
+    ) as { result: [{ expressions: [{ value: Decision[] }] }] };
     const decisions = result.result[0].expressions[0].value;
-    if (decisions.length !== inputs.length) throw new Error(`${inputs.length - decisions.length} inputs have no decision`);
+    if (decisions.length !== inputs.length)
+      throw new Error(`${inputs.length - decisions.length} inputs have no decision`);
     return decisions;
   });
 }
 
 /** Compiles the policy as the bundle does and returns a function that evaluates an entrypoint. */
-export async function compileLaw(paths: readonly string[] = ["policy"], entrypoints: readonly string[] = []): Promise<(input: unknown, entrypoint?: string) => unknown> {
+export async function compileLaw(
+  paths: readonly string[] = ["policy"],
+  entrypoints: readonly string[] = [],
+): Promise<(input: unknown, entrypoint?: string) => unknown> {
   return inDirectory(async (directory) => {
     const bundle = join(directory, "bundle.tar.gz");
     const entrypointFlags = [ADMISSION, ...entrypoints].flatMap((entrypoint) => ["-e", entrypoint]);
-    await opa("build", "-t", "wasm", ...entrypointFlags, "--capabilities", "policy/capabilities.json", "--ignore", "*_test.rego", "--ignore", "capabilities.json", "--ignore", "schemas", "-o", bundle, ...paths);
+    await opa(
+      "build",
+      "-t",
+      "wasm",
+      ...entrypointFlags,
+      "--capabilities",
+      "policy/capabilities.json",
+      "--ignore",
+      "*_test.rego",
+      "--ignore",
+      "capabilities.json",
+      "--ignore",
+      "schemas",
+      "-o",
+      bundle,
+      ...paths,
+    );
     const files = await readBundleFiles(readFileSync(bundle));
     const policy = await loadPolicy(files.get("policy.wasm") as Uint8Array<ArrayBuffer>);
     policy.setData(JSON.parse(new TextDecoder().decode(files.get("data.json"))) as object);

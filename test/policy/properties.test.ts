@@ -42,12 +42,17 @@ function pointersOf(value: Json, at = ""): string[] {
   });
 }
 
-const valueOf = (input: Json, pointer: string): Json => pointer.split("/").slice(1).reduce((value, member) => (value as JsonObject)[member] as Json, input);
+const valueOf = (input: Json, pointer: string): Json =>
+  pointer
+    .split("/")
+    .slice(1)
+    .reduce((value, member) => (value as JsonObject)[member] as Json, input);
 
 const inputs = Object.values(bases);
 
 /** Members whose absence the specification grants; each is a choice, not a fact left out. */
-const OPTIONAL = /^\/request\/(?:workload\/(?:jurisdictions|residency)|placement|authority|exceptions)$|\/writable_justification$|\/(?:seccomp|apparmor|selinux)$|\/boot\/(?:secure|measured)_boot$|\/tenants_on_host$|\/placement\/tenancy$|\/(?:jurisdictions|residency|tenants_on_host|drivers|images|firmware|host_namespaces|host_paths|added_capabilities)\/\d+$|\/dependencies\/\d+|^\/facts\/(?:authority|attestation\/(?:error|issuer|debuggable))$/;
+const OPTIONAL =
+  /^\/request\/(?:workload\/(?:jurisdictions|residency)|placement|authority|exceptions)$|\/writable_justification$|\/(?:seccomp|apparmor|selinux)$|\/boot\/(?:secure|measured)_boot$|\/tenants_on_host$|\/placement\/tenancy$|\/(?:jurisdictions|residency|tenants_on_host|drivers|images|firmware|host_namespaces|host_paths|added_capabilities)\/\d+$|\/dependencies\/\d+|^\/facts\/(?:authority|attestation\/(?:error|issuer|debuggable))$/;
 
 test("whatever can be declared wrong cannot be left out instead", (t) => {
   const wrong: Json[] = ["cosmic", "", false, true, null, 0, [], ["cosmic"], {}];
@@ -63,11 +68,36 @@ test("whatever can be declared wrong cannot be left out instead", (t) => {
 });
 
 test("no unknown value is accepted where values are enumerated", (t) => {
-  const enumerated = ["/request/workload/classification", "/request/workload/risk", "/request/workload/tenant_tier", "/request/workload/governance_profile", "/request/workload/envelope/kind"];
+  const enumerated = [
+    "/request/workload/classification",
+    "/request/workload/risk",
+    "/request/workload/tenant_tier",
+    "/request/workload/governance_profile",
+    "/request/workload/envelope/kind",
+  ];
   for (const input of inputs) {
     for (const pointer of enumerated) {
-      for (const value of ["cosmic", "", " low", "LOW", "__proto__", "constructor", "toString", null, 0, true, false, [], ["low"], {}]) {
-        t.is(decide(changed(input, { [pointer]: value }, [])).outcome, "refused", `${pointer} = ${JSON.stringify(value)}`);
+      for (const value of [
+        "cosmic",
+        "",
+        " low",
+        "LOW",
+        "__proto__",
+        "constructor",
+        "toString",
+        null,
+        0,
+        true,
+        false,
+        [],
+        ["low"],
+        {},
+      ]) {
+        t.is(
+          decide(changed(input, { [pointer]: value }, [])).outcome,
+          "refused",
+          `${pointer} = ${JSON.stringify(value)}`,
+        );
       }
     }
   }
@@ -89,7 +119,31 @@ const mutated = fc
   .tuple(
     fc.constantFrom(...inputs),
     fc.array(
-      fc.tuple(fc.nat(), fc.option(fc.oneof(fc.constantFrom<Json>("cosmic", "high", "secret", "ncp", "regulated-ml", "sovereign", "partitioned", "vm", "tee", true, false, null, 0, "US"), fc.jsonValue() as fc.Arbitrary<Json>), { nil: undefined })),
+      fc.tuple(
+        fc.nat(),
+        fc.option(
+          fc.oneof(
+            fc.constantFrom<Json>(
+              "cosmic",
+              "high",
+              "secret",
+              "ncp",
+              "regulated-ml",
+              "sovereign",
+              "partitioned",
+              "vm",
+              "tee",
+              true,
+              false,
+              null,
+              0,
+              "US",
+            ),
+            fc.jsonValue() as fc.Arbitrary<Json>,
+          ),
+          { nil: undefined },
+        ),
+      ),
       { maxLength: 6 },
     ),
   )
@@ -113,7 +167,10 @@ function assertSound(t: ExecutionContext, input: Json, about: string): void {
 }
 
 test(`random inputs (SEED=${seed}): a decision, guard and rules agreed`, (t) => {
-  fc.assert(fc.property(mutated, (input) => assertSound(t, input, JSON.stringify(input))), { seed, numRuns: RUNS });
+  fc.assert(
+    fc.property(mutated, (input) => assertSound(t, input, JSON.stringify(input))),
+    { seed, numRuns: RUNS },
+  );
 });
 
 test(`random inputs (SEED=${seed}): OPA and WASM decide the same`, async (t) => {
@@ -126,9 +183,16 @@ test(`random inputs (SEED=${seed}): the order of members has no effect`, (t) => 
   const reversed = (value: Json): Json => {
     if (typeof value !== "object" || value === null) return value;
     if (Array.isArray(value)) return value.map(reversed);
-    return Object.fromEntries(Object.entries(value).reverse().map(([member, child]) => [member, reversed(child)]));
+    return Object.fromEntries(
+      Object.entries(value)
+        .reverse()
+        .map(([member, child]) => [member, reversed(child)]),
+    );
   };
-  fc.assert(fc.property(mutated, (input) => t.deepEqual(decide(reversed(input)), decide(input))), { seed, numRuns: RUNS / 4 });
+  fc.assert(
+    fc.property(mutated, (input) => t.deepEqual(decide(reversed(input)), decide(input))),
+    { seed, numRuns: RUNS / 4 },
+  );
 });
 
 test("the order of dependencies has no effect but on where refusals point", (t) => {
@@ -138,14 +202,27 @@ test("the order of dependencies has no effect but on where refusals point", (t) 
     for (const available of [true, false]) {
       const given = changed(input, { [`${pointer}/0/available`]: available }, []);
       const turned = changed(given, { [pointer]: (valueOf(given, pointer) as Json[]).toReversed() }, []);
-      t.deepEqual(decide(turned).refusals.map(({ rule }) => rule), decide(given).refusals.map(({ rule }) => rule));
+      t.deepEqual(
+        decide(turned).refusals.map(({ rule }) => rule),
+        decide(given).refusals.map(({ rule }) => rule),
+      );
     }
     t.true(dependencies.length > 1);
   }
 });
 
 test("there is a decision for anything at all", (t) => {
-  for (const input of [{}, [], "x", 5, null, true, { request: null }, { request: [] }, { request: { workload: "x" }, facts: [], context: 7 }]) {
+  for (const input of [
+    {},
+    [],
+    "x",
+    5,
+    null,
+    true,
+    { request: null },
+    { request: [] },
+    { request: { workload: "x" }, facts: [], context: 7 },
+  ]) {
     t.is(decide(input).outcome, "refused", JSON.stringify(input));
   }
 });

@@ -8,17 +8,36 @@ import { toHex } from "../../src/core/bytes.ts";
 import { rootAt, rootOfLeaves } from "../../src/core/merkle.ts";
 import { TREE_HASHER } from "../../src/core/sha256.ts";
 import { nodesOfTiles, tileWidthAt } from "../../src/core/tiles.ts";
-import { openSqliteReader, openSqliteWriter } from "../../src/store/sqlite.ts";
+import { openSqliteReader, openSqliteWriter } from "../../src/store/sqlite/sqlite.ts";
 import type { Append } from "../../src/store/store.ts";
 
 function append(chain_id: string, sequence: number, record = `${chain_id}.${sequence}.x`): Append {
   return {
-    chain_id, sequence, id: `${chain_id}-${sequence}-${record.length}`, event_type: "workload.admit", outcome: "accepted", tenant_id: chain_id.split("/")[0]!, workload_id: null, correlation_id: "c",
-    occurred_at_ms: 0, event_hash: "sha256:00", artifact_digest: "sha256:00", record, artifact: null, blobs: [], states: [],
+    chain_id,
+    sequence,
+    id: `${chain_id}-${sequence}-${record.length}`,
+    event_type: "workload.admit",
+    outcome: "accepted",
+    tenant_id: chain_id.split("/")[0]!,
+    workload_id: null,
+    correlation_id: "c",
+    occurred_at_ms: 0,
+    event_hash: "sha256:00",
+    artifact_digest: "sha256:00",
+    record,
+    artifact: null,
+    blobs: [],
+    states: [],
   };
 }
 
-const rootOfRecords = (records: readonly string[]): string => toHex(rootOfLeaves(TREE_HASHER, records.map((record) => new TextEncoder().encode(record))));
+const rootOfRecords = (records: readonly string[]): string =>
+  toHex(
+    rootOfLeaves(
+      TREE_HASHER,
+      records.map((record) => new TextEncoder().encode(record)),
+    ),
+  );
 
 function inDir(work: (path: string) => void): void {
   const dir = mkdtempSync(join(tmpdir(), "railgate-log-"));
@@ -55,10 +74,15 @@ test("batches of any size over several streams, with restarts in between", (t) =
       t.is(records.length, size);
       t.deepEqual([writer.tree(chain).size, toHex(writer.tree(chain).root)], [size, rootOfRecords(records)]);
       const node = nodesOfTiles(TREE_HASHER, (level, n) => reader.log.tile(chain, level, n));
-      for (const at of [0, 1, 255, 256, 257, 512, 700, size]) if (at <= size) t.is(toHex(rootAt(TREE_HASHER, node, at)), rootOfRecords(records.slice(0, at)));
-      for (const level of [0, 1, 2]) for (let n = 0; n < 6; n++) t.is(reader.log.tile(chain, level, n).length / 32, tileWidthAt(level, n, size));
+      for (const at of [0, 1, 255, 256, 257, 512, 700, size])
+        if (at <= size) t.is(toHex(rootAt(TREE_HASHER, node, at)), rootOfRecords(records.slice(0, at)));
+      for (const level of [0, 1, 2])
+        for (let n = 0; n < 6; n++) t.is(reader.log.tile(chain, level, n).length / 32, tileWidthAt(level, n, size));
     }
-    t.deepEqual(reader.log.streams(), chains.map((chain_id) => ({ chain_id, tenant_id: chain_id[0]!, size: sizes.get(chain_id)! })));
+    t.deepEqual(
+      reader.log.streams(),
+      chains.map((chain_id) => ({ chain_id, tenant_id: chain_id[0]!, size: sizes.get(chain_id)! })),
+    );
     t.is(reader.log.stream("d/n"), undefined);
     t.is(reader.log.tile("d/n", 0, 0).length, 0);
     writer.close();
@@ -97,7 +121,8 @@ test("more streams than are kept in memory", (t) => {
     using writer = openSqliteWriter(path);
     const chains = Array.from({ length: 3000 }, (_, i) => `t${i}/n`);
     for (let round = 0; round < 2; round++) writer.append(chains.map((chain) => append(chain, round)));
-    for (const chain of [chains[0]!, chains[2999]!]) t.is(toHex(writer.tree(chain).root), rootOfRecords([`${chain}.0.x`, `${chain}.1.x`]));
+    for (const chain of [chains[0]!, chains[2999]!])
+      t.is(toHex(writer.tree(chain).root), rootOfRecords([`${chain}.0.x`, `${chain}.1.x`]));
   });
 });
 
@@ -111,7 +136,10 @@ test("checkpoints: the latest is kept, and what has grown since is known", (t) =
     t.deepEqual(reader.log.uncheckpointed(), ["b/n"]);
     writer.append([append("a/n", 1)]);
     t.deepEqual(reader.log.checkpoint("a/n"), { size: 1, note: "one" });
-    writer.putCheckpoints([{ chain_id: "a/n", size: 2, note: "two" }, { chain_id: "b/n", size: 1, note: "b" }]);
+    writer.putCheckpoints([
+      { chain_id: "a/n", size: 2, note: "two" },
+      { chain_id: "b/n", size: 1, note: "b" },
+    ]);
     t.deepEqual(reader.log.checkpoint("a/n"), { size: 2, note: "two" });
     t.deepEqual(reader.log.uncheckpointed(), []);
     t.is(reader.log.checkpoint("c/n"), undefined);

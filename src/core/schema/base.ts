@@ -16,7 +16,10 @@ export function closed<P extends TProperties>(properties: P, options: object = {
 export const optional = Type.Optional;
 
 /** One of these strings. */
-export function oneOf<const V extends readonly string[]>(values: V, options: object = {}): ReturnType<typeof Type.Unsafe<V[number]>> {
+export function oneOf<const V extends readonly string[]>(
+  values: V,
+  options: object = {},
+): ReturnType<typeof Type.Unsafe<V[number]>> {
   return Type.Unsafe<V[number]>({ type: "string", enum: [...values], ...options });
 }
 

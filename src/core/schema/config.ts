@@ -9,7 +9,8 @@ const unsupported = (reason: string) => optional(Type.Unsafe<undefined>({ "x-uns
 /** Accepted and without effect here: OPA's own business, or nothing that a decision could depend on. */
 const unused = (why: string) => optional(Type.Unknown({ "x-unused": why, title: `Accepted, without effect: ${why}` }));
 
-const text = (title: string, description = "a text that isn't empty") => Type.String({ minLength: 1, title, description });
+const text = (title: string, description = "a text that isn't empty") =>
+  Type.String({ minLength: 1, title, description });
 const flag = (title: string) => Type.Boolean({ title, description: "true or false" });
 const whole = (title: string, minimum: number, maximum = Number.MAX_SAFE_INTEGER) =>
   Type.Integer({ minimum, maximum, title, description: wholeDescription(minimum, maximum) });
@@ -19,13 +20,20 @@ const section = <P extends TProperties>(properties: P, title?: string) =>
   closed(properties, { description: "a mapping", ...(title === undefined ? {} : { title }) });
 
 function wholeDescription(minimum: number, maximum: number): string {
-  return maximum === Number.MAX_SAFE_INTEGER ? `a whole number, ${minimum} or more` : `a whole number from ${minimum} to ${maximum}`;
+  return maximum === Number.MAX_SAFE_INTEGER
+    ? `a whole number, ${minimum} or more`
+    : `a whole number from ${minimum} to ${maximum}`;
 }
 
 const NO_PLUGINS = "there are no plugins to name";
-const TRIGGER = optional(Type.Unsafe<"periodic">({
-  type: "string", enum: ["periodic"], title: "When to ask for news", description: "periodic (manual triggers need OPA's SDK)",
-}));
+const TRIGGER = optional(
+  Type.Unsafe<"periodic">({
+    type: "string",
+    enum: ["periodic"],
+    title: "When to ask for news",
+    description: "periodic (manual triggers need OPA's SDK)",
+  }),
+);
 
 const POLLING = section({
   min_delay_seconds: optional(whole("Least wait between two polls, in seconds", 1)),
@@ -37,7 +45,12 @@ const POLLING = section({
 const SIGNING = section({
   keyid: optional(text("The key that must have signed, by its name under `keys`")),
   scope: optional(text("The scope that the signature must claim")),
-  exclude_files: optional(Type.Array(Type.String(), { title: "Files that the signature needn't cover", description: "a list of file patterns" })),
+  exclude_files: optional(
+    Type.Array(Type.String(), {
+      title: "Files that the signature needn't cover",
+      description: "a list of file patterns",
+    }),
+  ),
   allow_unsigned_delta_bundles: unsupported("delta bundles aren't used, and nothing unsigned is"),
 });
 
@@ -52,19 +65,23 @@ const BUNDLE = section({
 });
 
 const CREDENTIALS = section({
-  bearer: optional(section({
-    token: optional(text("The token itself. Better: `${A_VARIABLE}` or `token_path`")),
-    token_path: optional(text("A file that holds the token; read anew for each request")),
-    scheme: optional(text("The authorization scheme (default `Bearer`)")),
-  })),
-  client_tls: optional(section({
-    cert: text("Client certificate, a PEM file"),
-    private_key: text("Its private key, a PEM file"),
-    private_key_passphrase: optional(text("The passphrase of the private key")),
-    ca_cert: unsupported("write services.<name>.tls.ca_cert in its place"),
-    system_ca_required: unsupported("write services.<name>.tls.system_ca_required in its place"),
-    cert_reread_interval_seconds: unused("files are read when a connection is made"),
-  })),
+  bearer: optional(
+    section({
+      token: optional(text("The token itself. Better: `${A_VARIABLE}` or `token_path`")),
+      token_path: optional(text("A file that holds the token; read anew for each request")),
+      scheme: optional(text("The authorization scheme (default `Bearer`)")),
+    }),
+  ),
+  client_tls: optional(
+    section({
+      cert: text("Client certificate, a PEM file"),
+      private_key: text("Its private key, a PEM file"),
+      private_key_passphrase: optional(text("The passphrase of the private key")),
+      ca_cert: unsupported("write services.<name>.tls.ca_cert in its place"),
+      system_ca_required: unsupported("write services.<name>.tls.system_ca_required in its place"),
+      cert_reread_interval_seconds: unused("files are read when a connection is made"),
+    }),
+  ),
   oauth2: unsupported("requests would go out without it"),
   s3_signing: unsupported("requests would go out without it"),
   gcp_metadata: unsupported("requests would go out without it"),
@@ -77,28 +94,56 @@ const SERVICE = {
   headers: optional(mapOf(Type.String({ description: "a text" }), { title: "Headers sent with each request" })),
   allow_insecure_tls: optional(flag("Don't check the server's certificate")),
   response_header_timeout_seconds: optional(whole("How long to wait for an answer, in seconds", 1)),
-  tls: optional(section({
-    ca_cert: optional(text("Certificates to trust, a PEM file")),
-    system_ca_required: optional(flag("Trust the system's certificates as well")),
-  })),
+  tls: optional(
+    section({
+      ca_cert: optional(text("Certificates to trust, a PEM file")),
+      system_ca_required: optional(flag("Trust the system's certificates as well")),
+    }),
+  ),
   credentials: optional(CREDENTIALS),
   type: unsupported("OCI registries can't be read; serve the bundle over HTTP"),
 };
 
 const SERVICES = Type.Union(
-  [mapOf(section({ name: optional(text("Taken from the key")), ...SERVICE })), Type.Array(section({ name: text("Its name"), ...SERVICE }))],
-  { title: "Servers that bundles, logs and status go to or come from", description: "a mapping, or a list of services with a name" },
+  [
+    mapOf(section({ name: optional(text("Taken from the key")), ...SERVICE })),
+    Type.Array(section({ name: text("Its name"), ...SERVICE })),
+  ],
+  {
+    title: "Servers that bundles, logs and status go to or come from",
+    description: "a mapping, or a list of services with a name",
+  },
 );
 
 /** OPA's signature algorithms; it starts with no others. */
 export const KEY_ALGORITHMS = [
-  "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "HS256", "HS384", "HS512",
+  "RS256",
+  "RS384",
+  "RS512",
+  "PS256",
+  "PS384",
+  "PS512",
+  "ES256",
+  "ES384",
+  "ES512",
+  "HS256",
+  "HS384",
+  "HS512",
 ] as const;
 
 const KEY = section({
-  key: optional(text("The public key or certificate, in PEM. (A shared secret for HS algorithms is OPA's alone: no bundle is verified with it)")),
+  key: optional(
+    text(
+      "The public key or certificate, in PEM. (A shared secret for HS algorithms is OPA's alone: no bundle is verified with it)",
+    ),
+  ),
   private_key: unused("Railgate signs with its own keys only"),
-  algorithm: optional(oneOf(KEY_ALGORITHMS, { title: "The signature algorithm (default `RS256`)", description: `one of ${KEY_ALGORITHMS.join(", ")}` })),
+  algorithm: optional(
+    oneOf(KEY_ALGORITHMS, {
+      title: "The signature algorithm (default `RS256`)",
+      description: `one of ${KEY_ALGORITHMS.join(", ")}`,
+    }),
+  ),
   scope: optional(text("The scope for which the key is good")),
 });
 
@@ -107,16 +152,18 @@ const DECISION_LOGS = section({
   resource: optional(text("The path on that service (default `/logs`)")),
   partition_name: optional(text("Reports go to `/logs/<partition_name>`")),
   console: optional(flag("Write decisions to the log as well")),
-  reporting: optional(section({
-    min_delay_seconds: optional(whole("Least wait between two reports, in seconds", 1)),
-    max_delay_seconds: optional(whole("Longest wait between two reports, in seconds", 1)),
-    upload_size_limit_bytes: optional(whole("Largest report, in bytes", 1)),
-    buffer_type: unused("what waits is read back from the evidence; nothing is dropped"),
-    buffer_size_limit_bytes: unused("what waits is read back from the evidence; nothing is dropped"),
-    buffer_size_limit_events: unused("what waits is read back from the evidence; nothing is dropped"),
-    max_decisions_per_second: unsupported("decisions aren't dropped from reports"),
-    trigger: TRIGGER,
-  })),
+  reporting: optional(
+    section({
+      min_delay_seconds: optional(whole("Least wait between two reports, in seconds", 1)),
+      max_delay_seconds: optional(whole("Longest wait between two reports, in seconds", 1)),
+      upload_size_limit_bytes: optional(whole("Largest report, in bytes", 1)),
+      buffer_type: unused("what waits is read back from the evidence; nothing is dropped"),
+      buffer_size_limit_bytes: unused("what waits is read back from the evidence; nothing is dropped"),
+      buffer_size_limit_events: unused("what waits is read back from the evidence; nothing is dropped"),
+      max_decisions_per_second: unsupported("decisions aren't dropped from reports"),
+      trigger: TRIGGER,
+    }),
+  ),
   mask_decision: unsupported("reports would go out unmasked"),
   drop_decision: unsupported("reports would hold what it drops"),
   plugin: unsupported(NO_PLUGINS),
@@ -135,110 +182,220 @@ const STATUS = section({
 });
 
 const SERVER = section({
-  decoding: optional(section({
-    max_length: optional(whole("Largest request body, in bytes; the default of `railgate.limits.body_bytes_max`", 1)),
-    gzip: unused("a compressed body counts as it is unpacked"),
-  })),
+  decoding: optional(
+    section({
+      max_length: optional(whole("Largest request body, in bytes; the default of `railgate.limits.body_bytes_max`", 1)),
+      gzip: unused("a compressed body counts as it is unpacked"),
+    }),
+  ),
   encoding: unused("how answers are compressed"),
   metrics: unused("the buckets of OPA's own histograms"),
   logger_plugin: unsupported(NO_PLUGINS),
 });
 
-const Jwks = (title: string) => Type.Union(
-  [Type.String({ minLength: 1 }), Type.Object({ keys: Type.Array(Type.Record(Type.String(), Type.Unknown())) })],
-  { title, description: "the path of a JWKS file, or a JWKS (`keys:` and a list) of public keys" },
-);
+const Jwks = (title: string) =>
+  Type.Union(
+    [Type.String({ minLength: 1 }), Type.Object({ keys: Type.Array(Type.Record(Type.String(), Type.Unknown())) })],
+    { title, description: "the path of a JWKS file, or a JWKS (`keys:` and a list) of public keys" },
+  );
 const issuer = () => text("The issuer, exactly as tokens name it");
 
 /** The evidence profiles, weakest first. Source: evidence.md §6. */
 export const EVIDENCE_PROFILES = [
-  "ecs-evidence-baseline", "ecs-evidence-admissible", "ecs-evidence-ncp", "ecs-evidence-regulated-ml",
+  "ecs-evidence-baseline",
+  "ecs-evidence-admissible",
+  "ecs-evidence-ncp",
+  "ecs-evidence-regulated-ml",
 ] as const;
 export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 export const SUBJECT_FIELDS = ["O", "OU", "CN"] as const;
 
 const AUTHENTICATION = section({
-  jwt: optional(section({
-    jwks: Jwks("Keys that callers' tokens are signed with"),
-    issuer: text("What `iss` must be"),
-    audience: text("What `aud` must name"),
-    tenant_claim: optional(text("The claim that holds the caller's tenant (default `tenant_id`)")),
-  }, "Callers bring a JWT (`Authorization: Bearer`)")),
-  mtls: optional(section({
-    tenant_from: optional(oneOf(SUBJECT_FIELDS, { title: "The part of the certificate's subject that holds the caller's tenant (default `O`)", description: "O, OU or CN" })),
-  }, "Callers bring a certificate; needs `railgate.tls.client_ca`")),
+  jwt: optional(
+    section(
+      {
+        jwks: Jwks("Keys that callers' tokens are signed with"),
+        issuer: text("What `iss` must be"),
+        audience: text("What `aud` must name"),
+        tenant_claim: optional(text("The claim that holds the caller's tenant (default `tenant_id`)")),
+      },
+      "Callers bring a JWT (`Authorization: Bearer`)",
+    ),
+  ),
+  mtls: optional(
+    section(
+      {
+        tenant_from: optional(
+          oneOf(SUBJECT_FIELDS, {
+            title: "The part of the certificate's subject that holds the caller's tenant (default `O`)",
+            description: "O, OU or CN",
+          }),
+        ),
+      },
+      "Callers bring a certificate; needs `railgate.tls.client_ca`",
+    ),
+  ),
 });
 
 const LIMITS = section({
   body_bytes_max: optional(whole("Largest request body, in bytes (default 1048576)", 1, 256 * 1024 * 1024)),
   batch_items_max: optional(whole("Most requests in one batch (default 1000)", 1, 100_000)),
-  queue_max: optional(whole("Most decisions waiting to be recorded; beyond it callers are told to come back (default 20000)", 1, 1_000_000)),
-  evaluation_ms_max: optional(whole("Longest evaluation, in milliseconds; one that ran longer refuses, POL-03 (default 1000)", 1, 60_000)),
+  queue_max: optional(
+    whole(
+      "Most decisions waiting to be recorded; beyond it callers are told to come back (default 20000)",
+      1,
+      1_000_000,
+    ),
+  ),
+  evaluation_ms_max: optional(
+    whole("Longest evaluation, in milliseconds; one that ran longer refuses, POL-03 (default 1000)", 1, 60_000),
+  ),
 });
 
 const RAILGATE = section({
   data_dir: optional(text("Where evidence, keys and state are kept (default `./data`)")),
-  listen: optional(text("Where to listen (default `127.0.0.1:8181`); port 0 takes a free one", '"host:port", e.g. "127.0.0.1:8181" or "[::1]:8181"')),
-  log_level: optional(oneOf(LOG_LEVELS, { title: "How much to log (default `info`)", description: `one of ${LOG_LEVELS.join(", ")}` })),
-  node_id: optional(Type.Unsafe<string>({ ...Identifier, title: "This node's name in evidence (default: made at first start and kept)" })),
+  listen: optional(
+    text(
+      "Where to listen (default `127.0.0.1:8181`); port 0 takes a free one",
+      '"host:port", e.g. "127.0.0.1:8181" or "[::1]:8181"',
+    ),
+  ),
+  log_level: optional(
+    oneOf(LOG_LEVELS, { title: "How much to log (default `info`)", description: `one of ${LOG_LEVELS.join(", ")}` }),
+  ),
+  node_id: optional(
+    Type.Unsafe<string>({
+      ...Identifier,
+      title: "This node's name in evidence (default: made at first start and kept)",
+    }),
+  ),
   upstream: optional(section({ url: text("The node that evidence is forwarded to", "an http or https URL") })),
-  tls: optional(section({
-    cert: optional(text("Server certificate with its chain, a PEM file")),
-    key: optional(text("Its private key, a PEM file")),
-    client_ca: optional(text("Authorities of client certificates, a PEM file; turns on mutual TLS")),
-  })),
-  behind_proxy: optional(flag("A proxy in front ends TLS. Say so only where nothing else can reach the port (default false)")),
+  tls: optional(
+    section({
+      cert: optional(text("Server certificate with its chain, a PEM file")),
+      key: optional(text("Its private key, a PEM file")),
+      client_ca: optional(text("Authorities of client certificates, a PEM file; turns on mutual TLS")),
+    }),
+  ),
+  behind_proxy: optional(
+    flag("A proxy in front ends TLS. Say so only where nothing else can reach the port (default false)"),
+  ),
   authentication: optional(AUTHENTICATION),
-  trust: optional(section({
-    authorities: optional(Type.Array(section({
-      issuer: issuer(),
-      jwks: Jwks("Keys that it signs bindings, delegations and exceptions with"),
-      root: optional(flag("A delegation chain may start with it (default false)")),
-    }), { description: "a list" })),
-    attesters: optional(Type.Array(section({
-      issuer: issuer(),
-      jwks: Jwks("Keys that it signs attestations with"),
-    }), { description: "a list" })),
-  })),
-  evidence: optional(section({
-    profile: optional(oneOf(EVIDENCE_PROFILES, { title: "What evidence must hold (default `ecs-evidence-admissible`)", description: `one of ${EVIDENCE_PROFILES.join(", ")}` })),
-    log_origin: optional(Type.String({
-      pattern: "^[!-*,-~]{1,253}$", title: "Names this node's logs: a stream's origin is `<log_origin>/<chain_id>` (default `railgate.local/<node_id>`)",
-      description: "1 to 253 printable characters without space and +",
-    })),
-    checkpoint_dir: optional(text("Where signed checkpoints are kept beside the database, best on another disk (default `checkpoints` in `data_dir`)")),
-    event_key: optional(section({
-      file: optional(text("A file that holds it: a private Ed25519 key, as JWK or PKCS #8 PEM")),
-      env: optional(text("The environment variable that holds it, by name; the name must not begin with RAILGATE_", "the name of a variable")),
-      directory: optional(text("A folder of private JWKs, `*.jwk`: the one in use is found by its thumbprint; the next one must be there before `railgate keys rotate --to`")),
-    }, "The key that events are signed with, where the node shall not make one itself; one of `file`, `env`, `directory`")),
-    artifacts: optional(mapOf(
-      Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: "a list of files" }),
-      { title: "Files that exports bring along, by kind of artifact: what a profile demands and no decision brings (`key_custody`, `data_use_posture`, `dataset_manifest`, `model_provenance`)" },
-    )),
-  })),
-  witness: optional(section({
-    name: optional(Type.String({
-      pattern: "^[!-*,-~]{1,253}$", title: "The name it cosigns with (default `railgate.local/<node_id>/witness`)",
-      description: "1 to 253 printable characters without space and +",
-    })),
-    logs: optional(Type.Array(section({
-      origin: text("The log's origin, the first line of its checkpoints"),
-      vkey: text("A key that it signs them with", "a verifier key: name+id+key, as `GET /v1/streams` gives it"),
-    }), { description: "a list" })),
-  }, "Logs of others whose checkpoints this node cosigns as long as they only grow")),
+  trust: optional(
+    section({
+      authorities: optional(
+        Type.Array(
+          section({
+            issuer: issuer(),
+            jwks: Jwks("Keys that it signs bindings, delegations and exceptions with"),
+            root: optional(flag("A delegation chain may start with it (default false)")),
+          }),
+          { description: "a list" },
+        ),
+      ),
+      attesters: optional(
+        Type.Array(
+          section({
+            issuer: issuer(),
+            jwks: Jwks("Keys that it signs attestations with"),
+          }),
+          { description: "a list" },
+        ),
+      ),
+    }),
+  ),
+  evidence: optional(
+    section({
+      profile: optional(
+        oneOf(EVIDENCE_PROFILES, {
+          title: "What evidence must hold (default `ecs-evidence-admissible`)",
+          description: `one of ${EVIDENCE_PROFILES.join(", ")}`,
+        }),
+      ),
+      log_origin: optional(
+        Type.String({
+          pattern: "^[!-*,-~]{1,253}$",
+          title:
+            "Names this node's logs: a stream's origin is `<log_origin>/<chain_id>` (default `railgate.local/<node_id>`)",
+          description: "1 to 253 printable characters without space and +",
+        }),
+      ),
+      checkpoint_dir: optional(
+        text(
+          "Where signed checkpoints are kept beside the database, best on another disk (default `checkpoints` in `data_dir`)",
+        ),
+      ),
+      event_key: optional(
+        section(
+          {
+            file: optional(text("A file that holds it: a private Ed25519 key, as JWK or PKCS #8 PEM")),
+            env: optional(
+              text(
+                "The environment variable that holds it, by name; the name must not begin with RAILGATE_",
+                "the name of a variable",
+              ),
+            ),
+            directory: optional(
+              text(
+                "A folder of private JWKs, `*.jwk`: the one in use is found by its thumbprint; the next one must be there before `railgate keys rotate --to`",
+              ),
+            ),
+          },
+          "The key that events are signed with, where the node shall not make one itself; one of `file`, `env`, `directory`",
+        ),
+      ),
+      artifacts: optional(
+        mapOf(Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: "a list of files" }), {
+          title:
+            "Files that exports bring along, by kind of artifact: what a profile demands and no decision brings (`key_custody`, `data_use_posture`, `dataset_manifest`, `model_provenance`)",
+        }),
+      ),
+    }),
+  ),
+  witness: optional(
+    section(
+      {
+        name: optional(
+          Type.String({
+            pattern: "^[!-*,-~]{1,253}$",
+            title: "The name it cosigns with (default `railgate.local/<node_id>/witness`)",
+            description: "1 to 253 printable characters without space and +",
+          }),
+        ),
+        logs: optional(
+          Type.Array(
+            section({
+              origin: text("The log's origin, the first line of its checkpoints"),
+              vkey: text("A key that it signs them with", "a verifier key: name+id+key, as `GET /v1/streams` gives it"),
+            }),
+            { description: "a list" },
+          ),
+        ),
+      },
+      "Logs of others whose checkpoints this node cosigns as long as they only grow",
+    ),
+  ),
   limits: optional(LIMITS),
 });
 
 /** The whole file. */
 export const ConfigFile = section({
-  labels: optional(mapOf(Type.String({ description: "a text" }), { title: "Words that describe this node, sent with status and decision logs" })),
+  labels: optional(
+    mapOf(Type.String({ description: "a text" }), {
+      title: "Words that describe this node, sent with status and decision logs",
+    }),
+  ),
   services: optional(SERVICES),
   bundles: optional(mapOf(BUNDLE, { title: "The policy bundle; with none the one that comes with Railgate is used" })),
   keys: optional(mapOf(KEY, { title: "Keys that bundles are signed with" })),
   decision_logs: optional(DECISION_LOGS),
   status: optional(STATUS),
-  default_decision: optional(text("What `POST /` of OPA's API evaluates (default `/system/main`)", "the path of a rule, e.g. /railgate/admission/decision")),
+  default_decision: optional(
+    text(
+      "What `POST /` of OPA's API evaluates (default `/system/main`)",
+      "the path of a rule, e.g. /railgate/admission/decision",
+    ),
+  ),
   server: optional(SERVER),
   persistence_directory: unused("bundles are kept in railgate.data_dir"),
   nd_builtin_cache: unused("policies have no builtin whose answer changes"),

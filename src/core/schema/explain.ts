@@ -111,7 +111,8 @@ function* numberFaults({ minimum, maximum }: Node, value: number, pointer: strin
 }
 
 function* arrayFaults({ items, maxItems }: Node, value: unknown[], pointer: string): Generator<RequestFault> {
-  if (maxItems !== undefined && value.length > maxItems) yield fault(pointer, `must have no more than ${maxItems} items`);
+  if (maxItems !== undefined && value.length > maxItems)
+    yield fault(pointer, `must have no more than ${maxItems} items`);
   if (items === undefined) return;
   for (const [index, item] of value.entries()) yield* faultsOf(items, item, `${pointer}/${index}`);
 }
@@ -143,7 +144,8 @@ function distance(a: string, b: string): number {
     for (let j = 1; j <= b.length; j++) {
       const cost = a[i - 1] === b[j - 1] ? 0 : 1;
       row[j] = Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + cost);
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) row[j] = Math.min(row[j]!, before[j - 2]! + 1);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        row[j] = Math.min(row[j]!, before[j - 2]! + 1);
     }
     [before, last] = [last, row];
   }

@@ -5,7 +5,9 @@ type Json = { [name: string]: unknown };
 
 /** Plain JSON Schema (2020-12), without what only the validator uses. */
 export function plainSchema(schema: TSchema): object {
-  return JSON.parse(JSON.stringify(schema, (name, value: unknown) => (name.startsWith("~") ? undefined : value))) as object;
+  return JSON.parse(
+    JSON.stringify(schema, (name, value: unknown) => (name.startsWith("~") ? undefined : value)),
+  ) as object;
 }
 
 const KEPT = new Set(["type", "properties", "required", "items", "additionalProperties"]);

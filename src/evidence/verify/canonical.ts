@@ -15,7 +15,10 @@ export function canonicalText(value: unknown): string | undefined {
 class NoCanonicalText extends Error {}
 
 /** The canonical text of an object, and the same without one of its members. */
-export function canonicalWithout(value: Readonly<Record<string, unknown>>, omitted: string): { whole: string; without: string } | undefined {
+export function canonicalWithout(
+  value: Readonly<Record<string, unknown>>,
+  omitted: string,
+): { whole: string; without: string } | undefined {
   try {
     const names = Object.keys(value).sort();
     const members = names.map((name) => `${stringText(name)}:${textOf(value[name], 1)}`);
@@ -35,7 +38,9 @@ function textOf(value: unknown, depth: number): string {
   if (Array.isArray(value)) return `[${value.map((item) => textOf(item, depth + 1)).join(",")}]`;
   if (typeof value !== "object") throw new NoCanonicalText();
   const object = value as Record<string, unknown>;
-  const members = Object.keys(object).sort().map((name) => `${stringText(name)}:${textOf(object[name], depth + 1)}`);
+  const members = Object.keys(object)
+    .sort()
+    .map((name) => `${stringText(name)}:${textOf(object[name], depth + 1)}`);
   return `{${members.join(",")}}`;
 }
 

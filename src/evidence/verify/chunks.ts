@@ -43,7 +43,11 @@ function chunkOf(parts: readonly Uint8Array[]): Chunk {
 }
 
 /** Works on several inputs at once, and hands over what came of them in order. */
-export async function inOrder<I, O>(inputs: AsyncIterable<I>, work: (input: I) => Promise<O>, take: (output: O) => void): Promise<void> {
+export async function inOrder<I, O>(
+  inputs: AsyncIterable<I>,
+  work: (input: I) => Promise<O>,
+  take: (output: O) => void,
+): Promise<void> {
   const running: Promise<O>[] = [];
   for await (const input of inputs) {
     const job = work(input);

@@ -20,7 +20,12 @@ export interface VerifyOptions {
 }
 
 /** An export: the bytes of a `.tar.gz` or `.tar`, a stream of them, or its files by path. */
-export type ExportInput = Uint8Array | Blob | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | ReadonlyMap<string, Uint8Array>;
+export type ExportInput =
+  | Uint8Array
+  | Blob
+  | ReadableStream<Uint8Array>
+  | AsyncIterable<Uint8Array>
+  | ReadonlyMap<string, Uint8Array>;
 
 /**
  * Verifies an export (spec evidence §6). Never throws on what the export holds: whatever is wrong with it is in the report.
@@ -31,11 +36,23 @@ export async function verifyExport(input: ExportInput, options: VerifyOptions = 
 }
 
 /** Files of an export in the order in which they can be checked as they come. */
-const ORDER = ["manifest.json", "keys.json", "verifier-inputs.json", "checkpoint", "chain-segment.json", "events.jsonl", "records.jws", "proofs.json"];
+const ORDER = [
+  "manifest.json",
+  "keys.json",
+  "verifier-inputs.json",
+  "checkpoint",
+  "chain-segment.json",
+  "events.jsonl",
+  "records.jws",
+  "proofs.json",
+];
 
 /** Compares file names: those first that others are checked with. */
 export function byUse(a: string, b: string): number {
-  const [left, right] = [ORDER.indexOf(a), ORDER.indexOf(b)].map((at) => (at === -1 ? ORDER.length : at)) as [number, number];
+  const [left, right] = [ORDER.indexOf(a), ORDER.indexOf(b)].map((at) => (at === -1 ? ORDER.length : at)) as [
+    number,
+    number,
+  ];
   return left - right || (a < b ? -1 : a > b ? 1 : 0);
 }
 
@@ -57,6 +74,6 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 }
 
 async function* filesOf(files: ReadonlyMap<string, Uint8Array>): AsyncGenerator<ArchiveEntry> {
-  for (const name of [...files.keys()].sort(byUse)) yield { name: checkedName(name), size: files.get(name)!.length, body: once(files.get(name)!) };
+  for (const name of [...files.keys()].sort(byUse))
+    yield { name: checkedName(name), size: files.get(name)!.length, body: once(files.get(name)!) };
 }
-

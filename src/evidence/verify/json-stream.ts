@@ -18,7 +18,12 @@ const [QUOTE, BACKSLASH, COLON, COMMA] = [0x22, 0x5c, 0x3a, 0x2c] as const;
 const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d] as const;
 
 /** Inside which container the reader stands. `first`: nothing was read in it yet. */
-type Place = { readonly kind: "object" | "array"; readonly path: readonly string[]; readonly streamed: Streamed | undefined; first: boolean };
+type Place = {
+  readonly kind: "object" | "array";
+  readonly path: readonly string[];
+  readonly streamed: Streamed | undefined;
+  first: boolean;
+};
 
 /** Parses a value's bytes. @throws JsonStreamError */
 export function parseJson(json: Uint8Array): unknown {
@@ -51,12 +56,14 @@ export class JsonStream {
       if (next !== -1) at = next;
     }
     this.#rest = bytes.slice(at);
-    if (this.#rest.length > VALUE_BYTES_MAX) throw new JsonStreamError(`a value in it is larger than ${VALUE_BYTES_MAX} bytes`);
+    if (this.#rest.length > VALUE_BYTES_MAX)
+      throw new JsonStreamError(`a value in it is larger than ${VALUE_BYTES_MAX} bytes`);
   }
 
   /** @throws JsonStreamError when the object is not complete. */
   end(): void {
-    if (!this.#started || this.#places.length > 0 || skipSpace(this.#rest, 0) < this.#rest.length) throw new JsonStreamError("it is cut off");
+    if (!this.#started || this.#places.length > 0 || skipSpace(this.#rest, 0) < this.#rest.length)
+      throw new JsonStreamError("it is cut off");
   }
 
   /** Reads one thing, a value or a bracket. @returns where to go on; -1 when more bytes are needed. */
@@ -77,7 +84,8 @@ export class JsonStream {
   }
 
   #open(bytes: Uint8Array, at: number): number {
-    if (this.#started || bytes[at] !== OPEN_OBJECT) throw new JsonStreamError(this.#started ? "something follows the object" : "it is no JSON object");
+    if (this.#started || bytes[at] !== OPEN_OBJECT)
+      throw new JsonStreamError(this.#started ? "something follows the object" : "it is no JSON object");
     this.#started = true;
     this.#places.push({ kind: "object", path: [], streamed: undefined, first: true });
     return at + 1;
@@ -98,9 +106,11 @@ export class JsonStream {
   }
 
   #value(bytes: Uint8Array, at: number, path: readonly string[], place: Place): number {
-    const streamed = path.length === 1 && Object.hasOwn(this.#streamed, path[0]!) ? this.#streamed[path[0]!] : undefined;
+    const streamed =
+      path.length === 1 && Object.hasOwn(this.#streamed, path[0]!) ? this.#streamed[path[0]!] : undefined;
     const opens = kindOf(bytes[at]);
-    const wanted = streamed === "array" || place.streamed === "lists" ? "array" : streamed === undefined ? undefined : "object";
+    const wanted =
+      streamed === "array" || place.streamed === "lists" ? "array" : streamed === undefined ? undefined : "object";
     if (wanted !== undefined && opens !== wanted) throw new JsonStreamError(`${path.join(".")} is no ${wanted}`);
     if (wanted === undefined) return this.#whole(bytes, at, path);
     if (path.length === 1) this.#once(path[0]!);
@@ -135,7 +145,8 @@ function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
   return whole;
 }
 
-const kindOf = (byte: number | undefined) => (byte === OPEN_ARRAY ? "array" : byte === OPEN_OBJECT ? "object" : undefined);
+const kindOf = (byte: number | undefined) =>
+  byte === OPEN_ARRAY ? "array" : byte === OPEN_OBJECT ? "object" : undefined;
 
 function afterComma(bytes: Uint8Array, at: number): number {
   if (bytes[at] !== COMMA) throw new JsonStreamError("a comma is missing");
@@ -145,7 +156,8 @@ function afterComma(bytes: Uint8Array, at: number): number {
 /** RFC 8259 §2: space, tab, line feed, carriage return. */
 function skipSpace(bytes: Uint8Array, from: number): number {
   let at = from;
-  while (at < bytes.length && (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09)) at++;
+  while (at < bytes.length && (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09))
+    at++;
   return at;
 }
 
@@ -166,7 +178,8 @@ function endOfString(bytes: Uint8Array, start: number): number {
 function endOfValue(bytes: Uint8Array, start: number): number {
   const first = bytes[start]!;
   if (first === QUOTE) return endOfString(bytes, start);
-  if (first === COMMA || first === COLON || first === CLOSE_ARRAY || first === CLOSE_OBJECT) throw new JsonStreamError("a value is missing");
+  if (first === COMMA || first === COLON || first === CLOSE_ARRAY || first === CLOSE_OBJECT)
+    throw new JsonStreamError("a value is missing");
   if (first !== OPEN_ARRAY && first !== OPEN_OBJECT) return endOfLiteral(bytes, start);
   let depth = 0;
   for (let at = start; at < bytes.length; at++) {

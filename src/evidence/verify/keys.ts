@@ -61,13 +61,27 @@ function readKey(value: unknown, primitives: Primitives): ExportKey | string {
   if (kid !== thumbprint(jwk, primitives)) return `${name} is not called by its thumbprint (RFC 7638)`;
   if (role !== "event" && role !== "log") return `${name} has no role`;
   if (!isCount(from) || (to !== null && (!isCount(to) || to < from))) return `${name} has no range of sequences`;
-  if (compromised !== undefined && Number.isNaN(Date.parse(String(compromised)))) return `${name} has a compromised_at that is no time`;
-  return { kid: kid as string, role, publicKey, from, to, compromisedAtMs: compromised === undefined ? undefined : Date.parse(String(compromised)) };
+  if (compromised !== undefined && Number.isNaN(Date.parse(String(compromised))))
+    return `${name} has a compromised_at that is no time`;
+  return {
+    kid: kid as string,
+    role,
+    publicKey,
+    from,
+    to,
+    compromisedAtMs: compromised === undefined ? undefined : Date.parse(String(compromised)),
+  };
 }
 
 /** The 32 bytes of an Ed25519 public JWK (RFC 8037); undefined where it is none. */
 function publicKeyOf({ kty, crv, x, alg }: Jwk): Uint8Array | undefined {
-  if (kty !== "OKP" || crv !== "Ed25519" || typeof x !== "string" || (alg !== undefined && alg !== "EdDSA" && alg !== "Ed25519")) return undefined;
+  if (
+    kty !== "OKP" ||
+    crv !== "Ed25519" ||
+    typeof x !== "string" ||
+    (alg !== undefined && alg !== "EdDSA" && alg !== "Ed25519")
+  )
+    return undefined;
   const bytes = fromBase64url(x);
   return bytes?.length === 32 ? bytes : undefined;
 }
@@ -78,14 +92,18 @@ export function thumbprint({ x }: Jwk, { sha256 }: Primitives): string {
 }
 
 export function toBase64url(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
 }
 
 function checkOverlap(keys: readonly ExportKey[], fault: (message: string) => void): void {
   const events = keys.filter(({ role }) => role === "event").sort((a, b) => a.from - b.from);
   for (const [at, key] of events.entries()) {
     const next = events[at + 1];
-    if (next !== undefined && (key.to === null || key.to >= next.from)) fault(`${key.kid} and ${next.kid} were valid at once`);
+    if (next !== undefined && (key.to === null || key.to >= next.from))
+      fault(`${key.kid} and ${next.kid} were valid at once`);
   }
 }
 
@@ -99,10 +117,15 @@ export interface Pin {
 
 /** Pinned keys by thumbprint. @throws TypeError when one is no Ed25519 public key. */
 export function readPins({ keys }: PinnedKeys, primitives: Primitives): Map<string, Pin> {
-  return new Map(keys.map((jwk) => {
-    if (publicKeyOf(jwk) === undefined || "d" in jwk) throw new TypeError("a pinned key is no Ed25519 public key in JWK form");
-    const ended = [jwk["retired_at"], jwk["compromised_at"]].flatMap((time) => (time == null ? [] : [Date.parse(String(time))]));
-    if (ended.some(Number.isNaN)) throw new TypeError("a pinned key's retired_at or compromised_at is no time");
-    return [thumbprint(jwk, primitives), { endedAtMs: ended.length === 0 ? undefined : Math.min(...ended) }];
-  }));
+  return new Map(
+    keys.map((jwk) => {
+      if (publicKeyOf(jwk) === undefined || "d" in jwk)
+        throw new TypeError("a pinned key is no Ed25519 public key in JWK form");
+      const ended = [jwk["retired_at"], jwk["compromised_at"]].flatMap((time) =>
+        time == null ? [] : [Date.parse(String(time))],
+      );
+      if (ended.some(Number.isNaN)) throw new TypeError("a pinned key's retired_at or compromised_at is no time");
+      return [thumbprint(jwk, primitives), { endedAtMs: ended.length === 0 ? undefined : Math.min(...ended) }];
+    }),
+  );
 }

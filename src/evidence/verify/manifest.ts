@@ -35,8 +35,18 @@ const SIGNATURES_MAX = 16;
 const CANONICALISED_BYTES_MAX = 64 * 1024 * 1024;
 const SIGNATURES_NAME = new TextEncoder().encode(',"signatures":');
 const TEXTS = [
-  "schema_version", "export_id", "created_at", "provider_id", "tenant_id", "evidence_profile_id", "profile_version", "hash_profile_id",
-  "verifier_expectations_ref", "chain_id", "chain_segment_ref", "bundle_hash",
+  "schema_version",
+  "export_id",
+  "created_at",
+  "provider_id",
+  "tenant_id",
+  "evidence_profile_id",
+  "profile_version",
+  "hash_profile_id",
+  "verifier_expectations_ref",
+  "chain_id",
+  "chain_segment_ref",
+  "bundle_hash",
 ];
 
 /** @returns undefined when it cannot be read at all. */
@@ -44,14 +54,17 @@ export function readManifest(bytes: Uint8Array, artifacts: DigestSet, findings: 
   const members = new Map<string, unknown>();
   const lists = new Lists(artifacts, findings);
   let signatures: Uint8Array | undefined;
-  const stream = new JsonStream({ files: "object", artifacts: "lists", erasures: "array", rotations: "array" }, (path, json) => {
-    const [name, second] = path as [string, string?];
-    if (name === "files") lists.file(second!, parseJson(json));
-    else if (name === "artifacts") lists.artifact(second!, parseJson(json));
-    else if (name === "erasures" || name === "rotations") lists.record(name, parseJson(json));
-    else members.set(name, parseJson(json));
-    if (name === "signatures") signatures = json;
-  });
+  const stream = new JsonStream(
+    { files: "object", artifacts: "lists", erasures: "array", rotations: "array" },
+    (path, json) => {
+      const [name, second] = path as [string, string?];
+      if (name === "files") lists.file(second!, parseJson(json));
+      else if (name === "artifacts") lists.artifact(second!, parseJson(json));
+      else if (name === "erasures" || name === "rotations") lists.record(name, parseJson(json));
+      else members.set(name, parseJson(json));
+      if (name === "signatures") signatures = json;
+    },
+  );
   try {
     stream.write(bytes);
     stream.end();
@@ -60,7 +73,12 @@ export function readManifest(bytes: Uint8Array, artifacts: DigestSet, findings: 
     findings.fault("manifest", error.message, { file: FILE });
     return undefined;
   }
-  const manifest = { members, ...lists.result(), signatures: readSignatures(members.get("signatures"), findings), signed: signedBytes(bytes, signatures) };
+  const manifest = {
+    members,
+    ...lists.result(),
+    signatures: readSignatures(members.get("signatures"), findings),
+    signed: signedBytes(bytes, signatures),
+  };
   checkMembers(manifest, findings);
   return manifest;
 }
@@ -79,10 +97,12 @@ class Lists {
 
   file(path: string, digest: unknown): void {
     const bytes = digestBytes(digest);
-    if (bytes === undefined || !isName(path)) return this.#fault(`files lists ${JSON.stringify(path.slice(0, 100))} without a digest, or by no name`);
+    if (bytes === undefined || !isName(path))
+      return this.#fault(`files lists ${JSON.stringify(path.slice(0, 100))} without a digest, or by no name`);
     if (!ARTIFACT_NAME.test(path)) {
       if (this.#files.has(path)) this.#fault(`files lists ${path} twice`);
-      if (this.#files.size >= FILES_MAX) return this.#fault(`files lists more than ${FILES_MAX} files beside artifacts`);
+      if (this.#files.size >= FILES_MAX)
+        return this.#fault(`files lists more than ${FILES_MAX} files beside artifacts`);
       this.#files.set(path, bytes);
       return;
     }
@@ -93,7 +113,8 @@ class Lists {
 
   artifact(kind: string, ref: unknown): void {
     this.#kinds.set(kind, (this.#kinds.get(kind) ?? 0) + 1);
-    if (typeof ref === "string" && ARTIFACT_NAME.test(ref)) this.#artifacts.mark(hexBytes(ref, undefined, 0, ARTIFACT_PREFIX), KIND);
+    if (typeof ref === "string" && ARTIFACT_NAME.test(ref))
+      this.#artifacts.mark(hexBytes(ref, undefined, 0, ARTIFACT_PREFIX), KIND);
     else this.#fault(`artifacts.${kind} refers to no file under artifacts/`);
   }
 
@@ -121,8 +142,14 @@ function isName(path: string): boolean {
 
 function readSignatures(value: unknown, findings: Findings): ManifestSignature[] | undefined {
   if (value === undefined || (Array.isArray(value) && value.length === 0)) return undefined;
-  const good = Array.isArray(value) && value.length <= SIGNATURES_MAX &&
-    value.every((entry: unknown) => typeof (entry as ManifestSignature | null)?.key_id === "string" && typeof (entry as ManifestSignature).signature === "string");
+  const good =
+    Array.isArray(value) &&
+    value.length <= SIGNATURES_MAX &&
+    value.every(
+      (entry: unknown) =>
+        typeof (entry as ManifestSignature | null)?.key_id === "string" &&
+        typeof (entry as ManifestSignature).signature === "string",
+    );
   if (good) return value as ManifestSignature[];
   findings.fault("manifest_signature", "signatures is no list of {key_id, signature}", { file: FILE });
   return [];
@@ -145,21 +172,28 @@ function signedBytes(bytes: Uint8Array, signatures: Uint8Array | undefined): Uin
 
 function checkMembers({ members, signatures, files }: Manifest, findings: Findings): void {
   const fault = (message: string): void => findings.fault("manifest", message, { file: FILE });
-  for (const name of TEXTS) if (typeof members.get(name) !== "string" || members.get(name) === "") fault(`it has no ${name}`);
+  for (const name of TEXTS)
+    if (typeof members.get(name) !== "string" || members.get(name) === "") fault(`it has no ${name}`);
   const identity = members.get("producer_identity") as { issuer_id?: unknown; producer_id?: unknown } | undefined;
-  if (typeof identity?.issuer_id !== "string" || typeof identity.producer_id !== "string") fault("it has no producer_identity {issuer_id, producer_id}");
+  if (typeof identity?.issuer_id !== "string" || typeof identity.producer_id !== "string")
+    fault("it has no producer_identity {issuer_id, producer_id}");
   const scope = scopeOf(members);
   if (scope === undefined) fault("it has no scope {from_sequence, to_sequence}");
   if (Number.isNaN(Date.parse(String(members.get("created_at"))))) fault("created_at is no time");
   if (files.size === 0) fault("it lists no files");
   const schema = members.get("schema_version");
-  if (signatures !== undefined && schema !== SCHEMA_VERSION) fault(`schema_version is ${JSON.stringify(schema)}, and this verifier knows ${SCHEMA_VERSION}`);
+  if (signatures !== undefined && schema !== SCHEMA_VERSION)
+    fault(`schema_version is ${JSON.stringify(schema)}, and this verifier knows ${SCHEMA_VERSION}`);
 }
 
 /** The range that the manifest claims; undefined where it claims none. */
 export function scopeOf(members: ReadonlyMap<string, unknown>): { from: number; to: number } | undefined {
   const scope = members.get("scope") as { from_sequence?: unknown; to_sequence?: unknown } | null | undefined;
   const { from_sequence: from, to_sequence: to } = scope ?? {};
-  const whole = Number.isSafeInteger(from) && Number.isSafeInteger(to) && (from as number) >= 0 && (from as number) <= (to as number);
+  const whole =
+    Number.isSafeInteger(from) &&
+    Number.isSafeInteger(to) &&
+    (from as number) >= 0 &&
+    (from as number) <= (to as number);
   return whole ? { from: from as number, to: to as number } : undefined;
 }

@@ -29,7 +29,11 @@ export class StreamingRoot {
     const data = new Uint8Array(1 + leaf.length);
     data.set(leaf, 1);
     let subtree = { hash: this.#sha256(data), leaves: 1 };
-    for (let last; (last = this.#subtrees.at(-1)) !== undefined && last.leaves === subtree.leaves; this.#subtrees.pop()) {
+    for (
+      let last;
+      (last = this.#subtrees.at(-1)) !== undefined && last.leaves === subtree.leaves;
+      this.#subtrees.pop()
+    ) {
       subtree = { hash: nodeHash(this.#sha256, last.hash, subtree.hash), leaves: 2 * subtree.leaves };
     }
     this.#subtrees.push(subtree);
@@ -124,7 +128,8 @@ export class RangeInclusion {
     if (hash?.length !== DIGEST_BYTES) return "the proof is too short, or holds what is no base64 of a hash";
     const known = this.#claimed[level]!.get(index);
     if (known === undefined) this.#claimed[level]!.set(index, hash);
-    else if (!equal(known, hash) && this.#contradictions.length < CONTRADICTIONS_MAX) this.#contradictions.push({ leaf, level, index, hash });
+    else if (!equal(known, hash) && this.#contradictions.length < CONTRADICTIONS_MAX)
+      this.#contradictions.push({ leaf, level, index, hash });
     this.#last[level] = { index, text: text as string };
     return undefined;
   }
@@ -140,9 +145,12 @@ export class RangeInclusion {
       below = fault;
     }
     const [contradiction] = this.#contradictions;
-    if (contradiction !== undefined) return { index: contradiction.leaf - this.#from, message: "the proof contradicts another one" };
+    if (contradiction !== undefined)
+      return { index: contradiction.leaf - this.#from, message: "the proof contradicts another one" };
     const top = below.get(0);
-    return top !== undefined && equal(top, root) ? undefined : { index: undefined, message: "the proofs do not lead to the checkpoint's root" };
+    return top !== undefined && equal(top, root)
+      ? undefined
+      : { index: undefined, message: "the proofs do not lead to the checkpoint's root" };
   }
 
   /** Nodes that were computed must be what the proofs call them. */
@@ -160,7 +168,9 @@ export class RangeInclusion {
       const hashed = at === level && this.#isOver(level, index) ? computed.get(index) : undefined;
       if (hashed !== undefined && !equal(hashed, hash)) wrong.push(leaf);
     }
-    return wrong.length === 0 ? undefined : { index: Math.min(...wrong) - this.#from, message: "the proof is not about these records" };
+    return wrong.length === 0
+      ? undefined
+      : { index: Math.min(...wrong) - this.#from, message: "the proof is not about these records" };
   }
 
   /** Whether a node is over leaves of the range. */

@@ -9,7 +9,14 @@ import type { PinnedKeys } from "./keys.ts";
 import { NODE_PRIMITIVES } from "./node-primitives.ts";
 import { VerifierPool } from "./pool.ts";
 import type { VerifyReport } from "./report.ts";
-import { ArchiveError, checkedName, DEFAULT_ARCHIVE_LIMITS, readTar, type ArchiveEntry, type ArchiveLimits } from "./tar.ts";
+import {
+  ArchiveError,
+  checkedName,
+  DEFAULT_ARCHIVE_LIMITS,
+  readTar,
+  type ArchiveEntry,
+  type ArchiveLimits,
+} from "./tar.ts";
 import { unpacked, type Gunzip } from "./unpack.ts";
 import { Verification } from "./verification.ts";
 
@@ -37,10 +44,16 @@ export async function verifyExport(input: string | ExportInput, options: VerifyO
 }
 
 /** Opens an export's files to be read one after the other, as often as is wanted where that can be. */
-export async function opened(input: string | ExportInput, limits?: Partial<ArchiveLimits>): Promise<() => AsyncIterable<ArchiveEntry> | null> {
+export async function opened(
+  input: string | ExportInput,
+  limits?: Partial<ArchiveLimits>,
+): Promise<() => AsyncIterable<ArchiveEntry> | null> {
   const bounds = { ...DEFAULT_ARCHIVE_LIMITS, ...limits };
   if (typeof input !== "string") {
-    const archive = input instanceof Map || input instanceof Uint8Array || input instanceof Blob ? undefined : (input as AsyncIterable<Uint8Array>);
+    const archive =
+      input instanceof Map || input instanceof Uint8Array || input instanceof Blob
+        ? undefined
+        : (input as AsyncIterable<Uint8Array>);
     if (archive === undefined) return opener(input, bounds);
     let read = false;
     return () => (read ? null : ((read = true), readTar(unpacked(archive, nodeGunzip), bounds)));

@@ -10,7 +10,9 @@ export type PoolRequest =
   | { readonly job: number; readonly kind: "records"; readonly chunk: LineChunk; readonly keys: EventKeys };
 
 /** What it answers. */
-export type PoolReply = { readonly job: number; readonly rows: EventRows | RecordRows } | { readonly job: number; readonly error: string };
+export type PoolReply =
+  | { readonly job: number; readonly rows: EventRows | RecordRows }
+  | { readonly job: number; readonly error: string };
 
 /** Chunks until the first of which one thread is as fast as several. */
 const FEW = 2;
@@ -41,10 +43,12 @@ export class VerifierPool implements Checker {
     const chosen = this.#leastBusy();
     chosen.jobs++;
     return new Promise((resolve, reject) => {
-      const done = <T>(then: (value: T) => void) => (value: T): void => {
-        chosen.jobs--;
-        then(value);
-      };
+      const done =
+        <T>(then: (value: T) => void) =>
+        (value: T): void => {
+          chosen.jobs--;
+          then(value);
+        };
       this.#waiting.set(request.job, { resolve: done(resolve), reject: done(reject) });
       chosen.worker.postMessage(request, [request.chunk.bytes.buffer as ArrayBuffer]);
     });
@@ -52,7 +56,11 @@ export class VerifierPool implements Checker {
 
   #leastBusy(): { worker: Worker; jobs: number } {
     const least = this.#workers.toSorted((a, b) => a.jobs - b.jobs)[0];
-    if (least !== undefined && (least.jobs === 0 || this.#workers.length >= availableParallelism() || this.#jobs <= FEW)) return least;
+    if (
+      least !== undefined &&
+      (least.jobs === 0 || this.#workers.length >= availableParallelism() || this.#jobs <= FEW)
+    )
+      return least;
     const started = { worker: this.#start(), jobs: 0 };
     this.#workers.push(started);
     return started;

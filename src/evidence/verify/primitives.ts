@@ -27,7 +27,12 @@ export const WEB_PRIMITIVES: Primitives = {
   async verifyEd25519(publicKey, message, signature) {
     try {
       const key = await importKey(publicKey);
-      return await crypto.subtle.verify("Ed25519", key, signature as Uint8Array<ArrayBuffer>, message as Uint8Array<ArrayBuffer>);
+      return await crypto.subtle.verify(
+        "Ed25519",
+        key,
+        signature as Uint8Array<ArrayBuffer>,
+        message as Uint8Array<ArrayBuffer>,
+      );
     } catch {
       return false;
     }

@@ -2,8 +2,18 @@
 
 /** Members that every event of an export must have. Source: spec evidence §1. */
 export const BASELINE_FIELDS = [
-  "id", "event_type", "occurred_at", "tenant_id", "actor", "correlation_id", "outcome", "evidence_profile_id", "hash_profile_id",
-  "evidence_pointer", "policy_snapshot_id", "authority_snapshot_id",
+  "id",
+  "event_type",
+  "occurred_at",
+  "tenant_id",
+  "actor",
+  "correlation_id",
+  "outcome",
+  "evidence_profile_id",
+  "hash_profile_id",
+  "evidence_pointer",
+  "policy_snapshot_id",
+  "authority_snapshot_id",
 ] as const;
 
 /** Members that place an event in its stream. */
@@ -24,7 +34,10 @@ export const PROFILES: { readonly [profile: string]: ProfileDemands | undefined 
   "ecs-evidence-baseline": { artifacts: [], chained: false },
   "ecs-evidence-admissible": { artifacts: [], chained: true },
   "ecs-evidence-ncp": { artifacts: CUSTODY, chained: true },
-  "ecs-evidence-regulated-ml": { artifacts: [...CUSTODY, "data_use_posture", "dataset_manifest", "model_provenance"], chained: true },
+  "ecs-evidence-regulated-ml": {
+    artifacts: [...CUSTODY, "data_use_posture", "dataset_manifest", "model_provenance"],
+    chained: true,
+  },
 };
 
 /** Raised when the layout, or what a profile demands, changes. */

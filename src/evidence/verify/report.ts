@@ -99,7 +99,11 @@ export class Findings {
     const known = this.#faults.get(check);
     const fault = { message, place };
     if (known === undefined) this.#faults.set(check, { first: fault, count });
-    else this.#faults.set(check, { first: isBefore(fault, known.first) ? fault : known.first, count: known.count + count });
+    else
+      this.#faults.set(check, {
+        first: isBefore(fault, known.first) ? fault : known.first,
+        count: known.count + count,
+      });
   }
 
   /** The check was carried out to its end; faults that were found still count. */
@@ -123,11 +127,15 @@ export class Findings {
   /** The record at fault that comes first; where no record is, the file. */
   firstBad(firstSequence: number | undefined): Place | null {
     const faults = (Object.keys(CHECKS) as CheckName[]).flatMap((name) => this.#faults.get(name)?.first ?? []);
-    const placed = faults.filter(({ place }) => place.index !== undefined).sort((a, b) => a.place.index! - b.place.index!);
+    const placed = faults
+      .filter(({ place }) => place.index !== undefined)
+      .sort((a, b) => a.place.index! - b.place.index!);
     // A changed record spoils its neighbours' proofs as well, so proofs name a record only where nothing else does.
     const first = placed.find(({ place }) => place.file !== "proofs.json") ?? placed[0];
     const fault = first ?? faults.find(({ place }) => place.file !== undefined) ?? faults[0];
-    return fault === undefined ? null : { file: fault.place.file ?? null, line: lineOf(fault.place), sequence: sequenceOf(fault.place, firstSequence) };
+    return fault === undefined
+      ? null
+      : { file: fault.place.file ?? null, line: lineOf(fault.place), sequence: sequenceOf(fault.place, firstSequence) };
   }
 
   #check(name: CheckName, firstSequence: number | undefined): Check {

@@ -42,7 +42,11 @@ export interface EventRows {
   readonly sequences: Float64Array;
   /** Milliseconds since the epoch. */
   readonly times: Float64Array;
-  readonly snapshots: readonly { readonly digest: string; readonly index: number; readonly member: "policy" | "authority" }[];
+  readonly snapshots: readonly {
+    readonly digest: string;
+    readonly index: number;
+    readonly member: "policy" | "authority";
+  }[];
   readonly chains: readonly { readonly chain_id: unknown; readonly tenant_id: unknown; readonly index: number }[];
   readonly notable: readonly NotableEvent[];
   /** The first line that lacks what only some profiles demand. */
@@ -115,8 +119,13 @@ class EventChunk {
     this.#first = first;
     const column = () => new Uint8Array(count * DIGEST_BYTES);
     this.columns = {
-      eventHashes: column(), prevHashes: column(), lineDigests: column(), rowDigests: column(), pointers: column(),
-      sequences: new Float64Array(count).fill(NaN), times: new Float64Array(count).fill(NaN),
+      eventHashes: column(),
+      prevHashes: column(),
+      lineDigests: column(),
+      rowDigests: column(),
+      pointers: column(),
+      sequences: new Float64Array(count).fill(NaN),
+      times: new Float64Array(count).fill(NaN),
     };
   }
 
@@ -141,7 +150,8 @@ class EventChunk {
     } catch {
       return problem("the line is not JSON in UTF-8");
     }
-    if (typeof event !== "object" || event === null || Array.isArray(event)) return problem("the line is no JSON object");
+    if (typeof event !== "object" || event === null || Array.isArray(event))
+      return problem("the line is no JSON object");
     const canonical = canonicalWithout(event as Event, "event_hash");
     if (canonical?.whole !== text) problem("the event's bytes are not canonical JSON (RFC 8785)");
     if (canonical !== undefined) this.#hash(event as Event, canonical.without, index);
@@ -161,10 +171,14 @@ class EventChunk {
     const unchained = CHAIN_FIELDS.find((name) => !Object.hasOwn(event, name));
     if (unchained !== undefined) this.unchained ??= { index, message: `the event has no ${unchained}` };
     const pointer = event["evidence_pointer"];
-    if (typeof pointer === "string" && !(pointer.startsWith(POINTER_PREFIX) && isDigest(pointer.slice(POINTER_PREFIX.length)))) {
+    if (
+      typeof pointer === "string" &&
+      !(pointer.startsWith(POINTER_PREFIX) && isDigest(pointer.slice(POINTER_PREFIX.length)))
+    ) {
       this.faults.add("events", index, "evidence_pointer is no eosc://evidence/sha256:<hex>");
     }
-    if (event["refusal_reason_code"] === undefined && event["outcome"] === "refused") this.faults.add("events", index, "a refused event has no refusal_reason_code");
+    if (event["refusal_reason_code"] === undefined && event["outcome"] === "refused")
+      this.faults.add("events", index, "a refused event has no refusal_reason_code");
   }
 
   #keep(event: Event, row: number): void {
@@ -181,22 +195,41 @@ class EventChunk {
   }
 
   #note(event: Event, index: number): void {
-    for (const [member, digest] of [["policy", event["policy_snapshot_id"]], ["authority", event["authority_snapshot_id"]]] as const) {
+    for (const [member, digest] of [
+      ["policy", event["policy_snapshot_id"]],
+      ["authority", event["authority_snapshot_id"]],
+    ] as const) {
       const text = String(digest);
-      if (!this.snapshots.has(`${member} ${text}`)) this.snapshots.set(`${member} ${text}`, { digest: text, index, member });
+      if (!this.snapshots.has(`${member} ${text}`))
+        this.snapshots.set(`${member} ${text}`, { digest: text, index, member });
     }
     const { chain_id, tenant_id } = event;
     const last = this.chains.at(-1);
-    if (last === undefined || last.chain_id !== chain_id || last.tenant_id !== tenant_id) this.chains.push({ chain_id, tenant_id, index });
+    if (last === undefined || last.chain_id !== chain_id || last.tenant_id !== tenant_id)
+      this.chains.push({ chain_id, tenant_id, index });
     if (!NOTABLE.has(String(event["event_type"])) || typeof event["details"] !== "object") return;
     const { id, event_type, occurred_at } = event as Record<string, string>;
-    this.notable.push({ index, id: id!, event_type: event_type!, occurred_at: occurred_at!, details: event["details"] as NotableEvent["details"] });
+    this.notable.push({
+      index,
+      id: id!,
+      event_type: event_type!,
+      occurred_at: occurred_at!,
+      details: event["details"] as NotableEvent["details"],
+    });
   }
 }
 
 /** One digest over what a chain segment says of an event, to compare it with the event itself. */
-export function rowDigest(primitives: Primitives, id: unknown, sequence: unknown, prevHash: unknown, eventHash: unknown): Uint8Array {
-  return primitives.sha256(encoder.encode(JSON.stringify([id ?? null, sequence ?? null, prevHash ?? null, eventHash ?? null])));
+export function rowDigest(
+  primitives: Primitives,
+  id: unknown,
+  sequence: unknown,
+  prevHash: unknown,
+  eventHash: unknown,
+): Uint8Array {
+  return primitives.sha256(
+    encoder.encode(JSON.stringify([id ?? null, sequence ?? null, prevHash ?? null, eventHash ?? null])),
+  );
 }
 
 /** Lines of events.jsonl: one canonical event each, whose hash is right. */
@@ -205,7 +238,15 @@ export function checkEvents(chunk: LineChunk, primitives: Primitives): EventRows
   const gathered = new EventChunk(primitives, chunk.first, lines.length);
   lines.forEach((line, row) => gathered.read(line, row));
   const { columns, snapshots, chains, notable, unchained, faults } = gathered;
-  return { count: lines.length, ...columns, snapshots: [...snapshots.values()], chains, notable, unchained, faults: faults.list };
+  return {
+    count: lines.length,
+    ...columns,
+    snapshots: [...snapshots.values()],
+    chains,
+    notable,
+    unchained,
+    faults: faults.list,
+  };
 }
 
 interface ReadRecord {
@@ -241,7 +282,13 @@ export async function checkRecords(chunk: LineChunk, keys: EventKeys, primitives
   for (const [row, verified] of pending.entries()) {
     if (await verified) continue;
     const known = keys.has(kids[keyNumbers[row]!]!);
-    faults.add("record_signatures", chunk.first + row, known ? "the signature does not verify" : `it is signed by ${kids[keyNumbers[row]!]}, which is no event key of keys.json`);
+    faults.add(
+      "record_signatures",
+      chunk.first + row,
+      known
+        ? "the signature does not verify"
+        : `it is signed by ${kids[keyNumbers[row]!]}, which is no event key of keys.json`,
+    );
   }
   return { count: lines.length, payloadDigests, leafHashes, keyNumbers, kids, faults: faults.list };
 }
@@ -281,7 +328,8 @@ function kidOf(header: string): string | undefined {
   if (bytes === undefined) return undefined;
   try {
     const { alg, kid, typ, ...rest } = JSON.parse(utf8.decode(bytes)) as Record<string, unknown>;
-    if (alg !== "EdDSA" || typ !== "railgate-event+jws" || typeof kid !== "string" || Object.keys(rest).length > 0) return undefined;
+    if (alg !== "EdDSA" || typ !== "railgate-event+jws" || typeof kid !== "string" || Object.keys(rest).length > 0)
+      return undefined;
     return kid;
   } catch {
     return undefined;

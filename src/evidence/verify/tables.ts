@@ -103,7 +103,12 @@ export class DigestSet {
   *entries(): Generator<{ digest: Uint8Array; marks: number; number: number }> {
     for (let slot = 0; slot < this.#marks.length; slot++) {
       const marks = this.#marks[slot]!;
-      if (marks !== 0) yield { digest: this.#keys.slice(slot * DIGEST_BYTES, (slot + 1) * DIGEST_BYTES), marks, number: this.#numbers[slot]! };
+      if (marks !== 0)
+        yield {
+          digest: this.#keys.slice(slot * DIGEST_BYTES, (slot + 1) * DIGEST_BYTES),
+          marks,
+          number: this.#numbers[slot]!,
+        };
     }
   }
 

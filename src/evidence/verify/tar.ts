@@ -73,7 +73,10 @@ class ByteReader {
 }
 
 /** @throws ArchiveError */
-export async function* readTar(source: AsyncIterable<Uint8Array>, given: Partial<ArchiveLimits> = {}): AsyncGenerator<ArchiveEntry> {
+export async function* readTar(
+  source: AsyncIterable<Uint8Array>,
+  given: Partial<ArchiveLimits> = {},
+): AsyncGenerator<ArchiveEntry> {
   const limits = { ...DEFAULT_ARCHIVE_LIMITS, ...given };
   const reader = new ByteReader(source, limits.bytesMax);
   for (let entries = 0; ; entries++) {
@@ -153,7 +156,10 @@ function octal(field: Uint8Array): number | undefined {
 
 /** Octal digits, or GNU's form for 8 GiB and more: the high bit set, then a big-endian number. */
 function numeric(field: Uint8Array): number {
-  const size = (field[0]! & 0x80) === 0 ? octal(field) : field.subarray(1).reduce((value, byte) => value * 256 + byte, field[0]! & 0x7f);
+  const size =
+    (field[0]! & 0x80) === 0
+      ? octal(field)
+      : field.subarray(1).reduce((value, byte) => value * 256 + byte, field[0]! & 0x7f);
   if (size === undefined || !Number.isSafeInteger(size)) throw new ArchiveError("a header has no size");
   return size;
 }
@@ -174,14 +180,17 @@ async function skipPax(reader: ByteReader, size: number): Promise<void> {
 
 function checkDirectory(name: string, size: number): void {
   const plain = name.replace(/^\.\//, "").replace(/\/$/, "");
-  if (size !== 0 || (plain !== "" && plain !== "." && plain !== "artifacts")) throw new ArchiveError(`${show(name)} is no folder of an export`);
+  if (size !== 0 || (plain !== "" && plain !== "." && plain !== "artifacts"))
+    throw new ArchiveError(`${show(name)} is no folder of an export`);
 }
 
 /** @throws ArchiveError for names that lead out of the export, or look like others. */
 export function checkedName(given: string): string {
   const name = given.replace(/^\.\//, "");
-  if (name.length > NAME_LENGTH_MAX || !/^[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+)*$/.test(name)) throw new ArchiveError(`${show(given)} is no name of a file in an export`);
-  if (name.split("/").some((part) => /^\.+$/.test(part))) throw new ArchiveError(`${show(given)} leads out of the export`);
+  if (name.length > NAME_LENGTH_MAX || !/^[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+)*$/.test(name))
+    throw new ArchiveError(`${show(given)} is no name of a file in an export`);
+  if (name.split("/").some((part) => /^\.+$/.test(part)))
+    throw new ArchiveError(`${show(given)} leads out of the export`);
   return name;
 }
 

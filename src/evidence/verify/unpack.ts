@@ -7,7 +7,10 @@ const GZIP_MAGIC = [0x1f, 0x8b] as const;
 export type Gunzip = (source: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
 
 /** The bytes of a `.tar`, whether they come packed or not. @throws ArchiveError */
-export async function* unpacked(source: AsyncIterable<Uint8Array>, gunzip: Gunzip = webGunzip): AsyncGenerator<Uint8Array> {
+export async function* unpacked(
+  source: AsyncIterable<Uint8Array>,
+  gunzip: Gunzip = webGunzip,
+): AsyncGenerator<Uint8Array> {
   const chunks = source[Symbol.asyncIterator]();
   const first = await nextFilled(chunks);
   if (first === undefined) throw new ArchiveError("it is empty");

@@ -10,7 +10,18 @@ import { RangeInclusion, StreamingRoot } from "./merkle.ts";
 import type { Primitives, Sha256Stream } from "./primitives.ts";
 import { FILES, type FileName } from "./profiles.ts";
 import { Findings, type CheckName, type VerifyReport } from "./report.ts";
-import { checkEvents, checkRecords, fromBase64url, rowDigest, type EventKeys, type EventRows, type LineChunk, type NotableEvent, type RecordRows, type RowFault } from "./rows.ts";
+import {
+  checkEvents,
+  checkRecords,
+  fromBase64url,
+  rowDigest,
+  type EventKeys,
+  type EventRows,
+  type LineChunk,
+  type NotableEvent,
+  type RecordRows,
+  type RowFault,
+} from "./rows.ts";
 import { DIGEST_BYTES, DigestColumn, DigestSet, Paired, PRESENT, REFERENCED } from "./tables.ts";
 import { ArchiveError, type ArchiveEntry } from "./tar.ts";
 
@@ -31,7 +42,10 @@ export interface VerificationOptions {
 }
 
 /** Files that can only be checked once others are known. */
-const NEEDS: Partial<Record<FileName, readonly FileName[]>> = { "records.jws": ["keys.json"], "proofs.json": ["checkpoint", "events.jsonl"] };
+const NEEDS: Partial<Record<FileName, readonly FileName[]>> = {
+  "records.jws": ["keys.json"],
+  "proofs.json": ["checkpoint", "events.jsonl"],
+};
 const ARTIFACT_BYTES_MAX = 1024 ** 3;
 /** Of what is kept as objects: policies that are named, rotations, erasures. Beyond it nothing passes. */
 const KEPT_MAX = 1_000_000;
@@ -54,8 +68,18 @@ export class Verification {
   readonly eventRoot: StreamingRoot;
   readonly segmentRoot: StreamingRoot;
   readonly segment = new Map<string, unknown>();
-  readonly eventsAndRecords = new Paired((index) => this.findings.fault("records", "the record holds another event than this line of events.jsonl", { file: "records.jws", index }));
-  readonly eventsAndSegment = new Paired((index) => this.findings.fault("segment", "the chain segment says something else of this event", { file: "chain-segment.json", index }));
+  readonly eventsAndRecords = new Paired((index) =>
+    this.findings.fault("records", "the record holds another event than this line of events.jsonl", {
+      file: "records.jws",
+      index,
+    }),
+  );
+  readonly eventsAndSegment = new Paired((index) =>
+    this.findings.fault("segment", "the chain segment says something else of this event", {
+      file: "chain-segment.json",
+      index,
+    }),
+  );
   /** Kids in order of first use, and for each record the number of its own. */
   readonly kids: string[] = [];
   readonly keyNumbers: number[] = [];
@@ -90,7 +114,8 @@ export class Verification {
     try {
       for await (const entry of open()!) await this.#take(entry, false);
       const again = this.#deferred.size > 0 ? open() : null;
-      if (again !== null) for await (const entry of again) if (this.#deferred.has(entry.name as FileName)) await this.#take(entry, true);
+      if (again !== null)
+        for await (const entry of again) if (this.#deferred.has(entry.name as FileName)) await this.#take(entry, true);
       for (const name of this.#deferred) if (again === null) this.#outOfOrder(name);
       this.findings.done("archive");
     } catch (error) {
@@ -111,7 +136,11 @@ export class Verification {
   }
 
   #outOfOrder(name: FileName): void {
-    this.findings.fault("archive", `${name} comes before ${NEEDS[name]!.join(" and ")}, without which it cannot be checked as it streams by`, { file: name });
+    this.findings.fault(
+      "archive",
+      `${name} comes before ${NEEDS[name]!.join(" and ")}, without which it cannot be checked as it streams by`,
+      { file: name },
+    );
   }
 
   async #take(entry: ArchiveEntry, again: boolean): Promise<void> {
@@ -119,21 +148,24 @@ export class Verification {
     if (ARTIFACT_NAME.test(name)) return this.#artifact(entry);
     if (this.digests.has(name) && !again) throw new ArchiveError(`${name} is in it twice`);
     const known = Object.hasOwn(FILES, name);
-    if (entry.size > (known ? FILES[name as FileName].bytesMax : ARTIFACT_BYTES_MAX)) throw new ArchiveError(`${name} is larger than it may be`);
+    if (entry.size > (known ? FILES[name as FileName].bytesMax : ARTIFACT_BYTES_MAX))
+      throw new ArchiveError(`${name} is larger than it may be`);
     if (!known && this.digests.size >= EXTRA_FILES_MAX) throw new ArchiveError("it holds more files than it may");
     const hash = this.primitives.sha256Stream();
     const body = hashed(entry.body, hash);
     if (!known) await drain(body);
     else await this.#file(name as FileName, entry.size, body);
     const digest = hash.digest();
-    if (again && this.digests.get(name)?.some((byte, at) => byte !== digest[at])) throw new ArchiveError(`${name} changed while it was read`);
+    if (again && this.digests.get(name)?.some((byte, at) => byte !== digest[at]))
+      throw new ArchiveError(`${name} changed while it was read`);
     this.digests.set(name, digest);
   }
 
   async #artifact({ name, size, body }: ArchiveEntry): Promise<void> {
     if (size > ARTIFACT_BYTES_MAX) throw new ArchiveError(`${name} is larger than it may be`);
     const named = hexBytes(name, undefined, 0, "artifacts/".length);
-    if ((await this.#digestOf(size, body)).some((byte, at) => byte !== named[at])) this.findings.fault("artifacts", `${name} is not what its name says`, { file: name });
+    if ((await this.#digestOf(size, body)).some((byte, at) => byte !== named[at]))
+      this.findings.fault("artifacts", `${name} is not what its name says`, { file: name });
     if ((this.artifacts.mark(named, PRESENT) & PRESENT) !== 0) throw new ArchiveError(`${name} is in it twice`);
   }
 
@@ -155,7 +187,8 @@ export class Verification {
       return drain(body);
     }
     const readers: Record<FileName, () => Promise<void>> = {
-      "manifest.json": async () => void (this.manifest = readManifest(await collect(body, size), this.artifacts, this.findings)),
+      "manifest.json": async () =>
+        void (this.manifest = readManifest(await collect(body, size), this.artifacts, this.findings)),
       "keys.json": async () => void (this.keys = readKeys(await collect(body, size), this.findings, this.primitives)),
       "verifier-inputs.json": async () => void (this.methods = this.#json("methods", name, await collect(body, size))),
       checkpoint: async () => this.#checkpoint(await collect(body, size)),
@@ -183,11 +216,16 @@ export class Verification {
       this.note = undefined;
     }
     this.checkpoint = this.note && parseCheckpoint(this.note.text);
-    if (this.checkpoint === undefined) this.findings.fault("checkpoint", "it is no signed checkpoint", { file: "checkpoint" });
+    if (this.checkpoint === undefined)
+      this.findings.fault("checkpoint", "it is no signed checkpoint", { file: "checkpoint" });
   }
 
   async #events(body: AsyncIterable<Uint8Array>): Promise<void> {
-    await inOrder(numbered(lineChunks(body)), (chunk) => this.#checker.events(chunk), (rows) => this.#takeEvents(rows));
+    await inOrder(
+      numbered(lineChunks(body)),
+      (chunk) => this.#checker.events(chunk),
+      (rows) => this.#takeEvents(rows),
+    );
   }
 
   #takeEvents(rows: EventRows): void {
@@ -197,11 +235,19 @@ export class Verification {
       const name = `${snapshot.member} ${snapshot.digest}`;
       if (this.snapshots.has(name)) continue;
       if (this.snapshots.size < KEPT_MAX) this.snapshots.set(name, snapshot);
-      else this.findings.fault("policies", `the events name more than ${KEPT_MAX} policies and authorities`, { file: "events.jsonl", index: snapshot.index });
+      else
+        this.findings.fault("policies", `the events name more than ${KEPT_MAX} policies and authorities`, {
+          file: "events.jsonl",
+          index: snapshot.index,
+        });
     }
     for (const chain of rows.chains) {
       const last = this.chains.at(-1);
-      if (this.chains.length < 2 && (last === undefined || last.chain_id !== chain.chain_id || last.tenant_id !== chain.tenant_id)) this.chains.push(chain);
+      if (
+        this.chains.length < 2 &&
+        (last === undefined || last.chain_id !== chain.chain_id || last.tenant_id !== chain.tenant_id)
+      )
+        this.chains.push(chain);
     }
     if (this.notable.length + rows.notable.length <= KEPT_MAX) this.notable.push(...rows.notable);
     for (let row = 0; row < rows.count; row++) this.#takeEvent(rows, row);
@@ -227,20 +273,41 @@ export class Verification {
   #link(index: number, sequence: number, prevHash: Uint8Array): void {
     const place = { file: "events.jsonl", index };
     const expected = (this.first ?? 0) + index;
-    if (sequence !== expected) this.findings.fault("chain", Number.isNaN(sequence) ? "the event has no place in its stream" : `a gap or a wrong order: event ${sequence} stands where ${expected} should`, place);
+    if (sequence !== expected)
+      this.findings.fault(
+        "chain",
+        Number.isNaN(sequence)
+          ? "the event has no place in its stream"
+          : `a gap or a wrong order: event ${sequence} stands where ${expected} should`,
+        place,
+      );
     const starts = prevHash.every((byte) => byte === 0);
-    if (index === 0 && starts !== (sequence === 0)) this.findings.fault("chain", sequence === 0 ? "the first event of a stream names one before it" : "prev_hash is missing", place);
-    if (index > 0 && prevHash.some((byte, at) => byte !== this.#lastHash![at])) this.findings.fault("chain", "prev_hash is not the hash of the event before", place);
+    if (index === 0 && starts !== (sequence === 0))
+      this.findings.fault(
+        "chain",
+        sequence === 0 ? "the first event of a stream names one before it" : "prev_hash is missing",
+        place,
+      );
+    if (index > 0 && prevHash.some((byte, at) => byte !== this.#lastHash![at]))
+      this.findings.fault("chain", "prev_hash is not the hash of the event before", place);
   }
 
   async #records(body: AsyncIterable<Uint8Array>): Promise<void> {
-    const keys = new Map((this.keys ?? []).filter(({ role }) => role === "event").map(({ kid, publicKey }) => [kid, publicKey]));
-    await inOrder(numbered(lineChunks(body)), (chunk) => this.#checker.records(chunk, keys), (rows) => this.#takeRecords(rows));
+    const keys = new Map(
+      (this.keys ?? []).filter(({ role }) => role === "event").map(({ kid, publicKey }) => [kid, publicKey]),
+    );
+    await inOrder(
+      numbered(lineChunks(body)),
+      (chunk) => this.#checker.records(chunk, keys),
+      (rows) => this.#takeRecords(rows),
+    );
   }
 
   #takeRecords(rows: RecordRows): void {
     this.#faults(rows.faults, "records.jws");
-    const numbers = rows.kids.map((kid) => this.kids.includes(kid) || this.kids.length > 10_000 ? this.kids.indexOf(kid) : this.kids.push(kid) - 1);
+    const numbers = rows.kids.map((kid) =>
+      this.kids.includes(kid) || this.kids.length > 10_000 ? this.kids.indexOf(kid) : this.kids.push(kid) - 1,
+    );
     for (let row = 0; row < rows.count; row++) {
       this.keyNumbers.push(numbers[rows.keyNumbers[row]!] ?? -1);
       this.leaves.push(rows.leafHashes.subarray(row * DIGEST_BYTES, (row + 1) * DIGEST_BYTES));
@@ -254,8 +321,15 @@ export class Verification {
       const value = parseJson(json);
       if (path[0] !== "events") return void this.segment.set(path[0]!, value);
       const { id, sequence, prev_hash, event_hash, event_ref } = (value ?? {}) as Record<string, unknown>;
-      const hash = typeof event_hash === "string" && /^sha256:[0-9a-f]{64}$/.test(event_hash) ? hexBytes(event_hash, undefined, 0, 7) : undefined;
-      if (hash === undefined || typeof event_ref !== "string") this.findings.fault("segment", "an event has no event_hash or event_ref", { file: "chain-segment.json", index });
+      const hash =
+        typeof event_hash === "string" && /^sha256:[0-9a-f]{64}$/.test(event_hash)
+          ? hexBytes(event_hash, undefined, 0, 7)
+          : undefined;
+      if (hash === undefined || typeof event_ref !== "string")
+        this.findings.fault("segment", "an event has no event_hash or event_ref", {
+          file: "chain-segment.json",
+          index,
+        });
       this.segmentRoot.add(hash ?? new Uint8Array(DIGEST_BYTES));
       this.eventsAndSegment.put(1, rowDigest(this.primitives, id, sequence, prev_hash, event_hash));
       index++;
@@ -264,9 +338,17 @@ export class Verification {
 
   async #proofs(body: AsyncIterable<Uint8Array>): Promise<void> {
     const { checkpoint, first, events } = this;
-    if (checkpoint === undefined || first === undefined || events === 0 || first + events > checkpoint.size) return drain(body);
-    const inclusion = new RangeInclusion(this.primitives.sha256, base64Hash, first, first + events - 1, checkpoint.size);
-    const fault = (message: string, index: number): void => this.findings.fault("inclusion", message, { file: "proofs.json", index });
+    if (checkpoint === undefined || first === undefined || events === 0 || first + events > checkpoint.size)
+      return drain(body);
+    const inclusion = new RangeInclusion(
+      this.primitives.sha256,
+      base64Hash,
+      first,
+      first + events - 1,
+      checkpoint.size,
+    );
+    const fault = (message: string, index: number): void =>
+      this.findings.fault("inclusion", message, { file: "proofs.json", index });
     await this.#stream("inclusion", "proofs.json", body, { proofs: "array" }, (path, json) => {
       if (path[0] !== "proofs") return void (path[0] === "tree_size" && (this.treeSize = parseJson(json)));
       const index = this.proofs++;
@@ -279,7 +361,13 @@ export class Verification {
     this.inclusion = inclusion;
   }
 
-  async #stream(check: CheckName, file: string, body: AsyncIterable<Uint8Array>, streamed: ConstructorParameters<typeof JsonStream>[0], onValue: ConstructorParameters<typeof JsonStream>[1]): Promise<void> {
+  async #stream(
+    check: CheckName,
+    file: string,
+    body: AsyncIterable<Uint8Array>,
+    streamed: ConstructorParameters<typeof JsonStream>[0],
+    onValue: ConstructorParameters<typeof JsonStream>[1],
+  ): Promise<void> {
     const stream = new JsonStream(streamed, onValue);
     try {
       for await (const part of body) stream.write(part);
@@ -297,7 +385,10 @@ export class Verification {
 }
 
 function inThisThread(primitives: Primitives): Checker {
-  return { events: async (chunk) => checkEvents(chunk, primitives), records: (chunk, keys) => checkRecords(chunk, keys, primitives) };
+  return {
+    events: async (chunk) => checkEvents(chunk, primitives),
+    records: (chunk, keys) => checkRecords(chunk, keys, primitives),
+  };
 }
 
 async function* numbered(chunks: AsyncIterable<{ bytes: Uint8Array; lines: number }>): AsyncGenerator<LineChunk> {

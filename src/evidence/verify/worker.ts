@@ -9,9 +9,14 @@ parentPort!.on("message", async (request: PoolRequest) => {
   // Columns are handed over, not copied.
   let columns: ArrayBuffer[] = [];
   try {
-    const rows = request.kind === "events" ? checkEvents(request.chunk, NODE_PRIMITIVES) : await checkRecords(request.chunk, request.keys, NODE_PRIMITIVES);
+    const rows =
+      request.kind === "events"
+        ? checkEvents(request.chunk, NODE_PRIMITIVES)
+        : await checkRecords(request.chunk, request.keys, NODE_PRIMITIVES);
     reply = { job: request.job, rows };
-    columns = Object.values(rows).flatMap((column: unknown) => (ArrayBuffer.isView(column) ? [column.buffer as ArrayBuffer] : []));
+    columns = Object.values(rows).flatMap((column: unknown) =>
+      ArrayBuffer.isView(column) ? [column.buffer as ArrayBuffer] : [],
+    );
   } catch (error) {
     reply = { job: request.job, error: (error as Error).message };
   }

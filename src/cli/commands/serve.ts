@@ -1,0 +1,26 @@
+// `railgate serve`: a node behind HTTP.
+import type { Command } from "commander";
+import { EXIT, newCommand, run, type Context, type ExitCode } from "../io/command.ts";
+
+export function serveCommand(): Command {
+  return newCommand("serve", "decide over HTTP, until told to stop", [
+    "dataDir",
+    "listen",
+    "logLevel",
+    "nodeId",
+    "upstreamUrl",
+    "tlsCert",
+    "tlsKey",
+  ]).action((options: object) => run({ ...options }, serve));
+}
+
+/** What it logs is JSON lines either way; a person at a terminal is told where to look as well. */
+async function serve({ config, out }: Context): Promise<ExitCode> {
+  const { serve } = await import("../../http/server.ts");
+  const served = await serve(config);
+  out.progress(
+    `Railgate listens on ${served.url}; its interface is described at ${served.url}/docs. Ctrl-C ends it.\n`,
+  );
+  await served.closed;
+  return EXIT.done;
+}

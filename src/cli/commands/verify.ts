@@ -1,0 +1,97 @@
+// `railgate verify`: checks an export offline, with nothing but the export and, where wanted, pinned keys.
+import { readFileSync } from "node:fs";
+import type { Command } from "commander";
+import type { Check, PinnedKeys, VerifyReport } from "../../evidence/verify/node.ts";
+import { CannotRunError, EXIT, newCommand, run, UsageError, type Context, type ExitCode } from "../io/command.ts";
+import { safe, type Output } from "../io/output.ts";
+
+type Options = { jwks?: string };
+
+export function verifyCommand(): Command {
+  return newCommand(
+    "verify",
+    "check an export: signatures, hashes, chain, proofs, artifacts; exit 0 only if all hold",
+    [],
+  )
+    .argument("<export>", "a folder, a .tar.gz or a .tar")
+    .option("--jwks <file>", "accept only these keys: a JWKS that you had from the producer by another way")
+    .action((path: string, options: Options) => run(options, (context) => verify(context, path, options)));
+}
+
+async function verify({ out }: Context, path: string, { jwks }: Options): Promise<ExitCode> {
+  const { verifyExport } = await import("../../evidence/verify/node.ts");
+  const pinned = jwks === undefined ? undefined : readJwks(jwks);
+  const report = await verifyExport(path, {
+    jwks: pinned,
+    progress: (events) => out.progress(`${events} events read`),
+  }).catch((cause: unknown) => {
+    if (cause instanceof TypeError) throw new UsageError(`--jwks ${jwks}: ${cause.message}`, { cause });
+    throw new CannotRunError(`the export ${path} can't be read: ${(cause as Error).message}`, { cause });
+  });
+  out.progress("");
+  if (out.json) out.value(report);
+  else write(out, report);
+  return report.ok ? EXIT.done : EXIT.refused;
+}
+
+function readJwks(file: string): PinnedKeys {
+  try {
+    const jwks = JSON.parse(readFileSync(file, "utf8")) as PinnedKeys;
+    if (Array.isArray(jwks.keys)) return jwks;
+  } catch (cause) {
+    throw new UsageError(`--jwks ${file}: ${(cause as NodeJS.ErrnoException).code ?? "it is no JSON"}`, { cause });
+  }
+  throw new UsageError(`--jwks ${file}: it is no JWKS, an object with a list "keys"`);
+}
+
+const MARKS = { passed: "ok", failed: "FAILED", not_checked: "not checked" } as const;
+
+function write(out: Output, report: VerifyReport): void {
+  const { export: of, checks, first_bad, erased, keys } = report;
+  const paint = (check: Check) =>
+    (check.status === "passed" ? out.colour.green : check.status === "failed" ? out.colour.red : out.colour.yellow)(
+      MARKS[check.status],
+    );
+  out.line(
+    `${out.colour.bold(safe(of.export_id ?? "an export without a name"))}  ${of.events} events of ${safe(of.chain_id ?? "an unknown stream")}, ${range(report)}, ${safe(of.evidence_profile_id ?? "no profile")}`,
+  );
+  out.line();
+  out.table(
+    ["CHECK", "RESULT", ""],
+    checks.map((check) => [check.name, paint(check), safe(placed(check))]),
+  );
+  out.line();
+  for (const { sequence, artifact, basis } of erased)
+    out.line(`Erased, on record: ${artifact} of event ${sequence} (${safe(basis)})`);
+  if (!keys.pinned)
+    out.line("Keys came with the export. Pin the producer's (--jwks) to know that it was they who signed.");
+  if (first_bad !== null) out.line(`First bad: ${safe(where(first_bad))}`);
+  out.line(report.ok ? out.colour.green("Verified.") : out.colour.red("Not verified."));
+}
+
+function range({ export: { from_sequence: from, to_sequence: to } }: VerifyReport): string {
+  return from === null ? "no range" : `${from} to ${to}`;
+}
+
+function placed({ status, detail, faults, file, line, sequence }: Check): string {
+  if (status !== "failed") return detail;
+  const place =
+    file === undefined && sequence === undefined
+      ? ""
+      : `${where({ file: file ?? null, line: line ?? null, sequence: sequence ?? null })}: `;
+  return `${place}${detail}${faults === undefined ? "" : ` (and ${faults - 1} more)`}`;
+}
+
+function where({
+  file,
+  line,
+  sequence,
+}: {
+  file: string | null;
+  line: number | null;
+  sequence: number | null;
+}): string {
+  return [file ?? "the archive", line === null ? "" : `line ${line}`, sequence === null ? "" : `sequence ${sequence}`]
+    .filter(Boolean)
+    .join(", ");
+}

@@ -1,0 +1,91 @@
+// What every command has in common: its options, its settings, its exit code.
+import { Command, Option } from "commander";
+import type { Config, Flags } from "../../node/config/config.ts";
+import { RailgateError, RequestError } from "../../core/errors.ts";
+import { Output, safe } from "./output.ts";
+
+/** Done or admitted · refused or failed verification · used wrongly · cannot run. Source: api.md §2. */
+export const EXIT = { done: 0, refused: 1, usedWrongly: 2, cannotRun: 3 } as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** Nothing is wrong with what was asked, and yet it can't be done. The message names the cure. */
+export class CannotRunError extends RailgateError {
+  static override code: string = "cannot_run";
+}
+
+/** What was asked makes no sense. */
+export class UsageError extends RailgateError {
+  static override code: string = "used_wrongly";
+}
+
+const KEEP_ALIVE_MS = 60_000;
+
+export type Context = { readonly config: Config; readonly out: Output };
+type Options = Readonly<Record<string, unknown>>;
+
+const SETTING_OPTIONS = {
+  dataDir: new Option("--data-dir <dir>", "where evidence, keys and state are kept (RAILGATE_DATA_DIR)"),
+  listen: new Option("--listen <host:port>", "where to listen (RAILGATE_LISTEN)"),
+  logLevel: new Option("--log-level <level>", "how much to log (RAILGATE_LOG_LEVEL)"),
+  nodeId: new Option("--node-id <id>", "this node's name in evidence (RAILGATE_NODE_ID)"),
+  upstreamUrl: new Option("--upstream-url <url>", "the node that evidence is forwarded to (RAILGATE_UPSTREAM_URL)"),
+  tlsCert: new Option("--tls-cert <file>", "server certificate, PEM (RAILGATE_TLS_CERT)"),
+  tlsKey: new Option("--tls-key <file>", "its private key, PEM (RAILGATE_TLS_KEY)"),
+} as const;
+
+/** A command with `--json`, `--config-file` and the settings that matter to it. */
+export function newCommand(
+  name: string,
+  summary: string,
+  settings: readonly (keyof typeof SETTING_OPTIONS)[] = ["dataDir"],
+): Command {
+  const command = new Command(name).description(summary).option("--json", "write JSON, for programs");
+  if (settings.length > 0)
+    command.option("-c, --config-file <file>", "settings (RAILGATE_CONFIG; default ./opa.yaml if there is one)");
+  for (const setting of settings) command.addOption(SETTING_OPTIONS[setting]);
+  return command;
+}
+
+/**
+ * Runs a command's work with its settings read, and sets the exit code from what came of it.
+ * @param work returns the exit code; what it throws is said in one line.
+ */
+export async function run(options: Options, work: (context: Context) => Promise<ExitCode>): Promise<void> {
+  const { colourWanted, loadConfig } = await import("../../node/config/config.ts");
+  const out = new Output({ json: options["json"] === true, colour: colourWanted(process.stdout) });
+  // What is still to be done may be on another thread, which alone doesn't keep a process from ending.
+  const underWay = setInterval(() => {}, KEEP_ALIVE_MS);
+  try {
+    process.exitCode = await work({ config: loadConfig({ flags: options as Flags }), out });
+  } catch (error) {
+    out.progress("");
+    process.exitCode = await report(error, out);
+  } finally {
+    clearInterval(underWay);
+  }
+}
+
+/** Says what went wrong: a line for a person, and for a program an object on standard output. */
+async function report(error: unknown, out: Output): Promise<ExitCode> {
+  const { debugWanted } = await import("../../node/config/config.ts");
+  const code = error instanceof RailgateError ? error.code : "internal_error";
+  const message = error instanceof Error ? error.message : String(error);
+  const faults = error instanceof RequestError ? error.errors : [];
+  if (out.json) out.value({ code, message, ...(faults.length > 0 && { errors: faults }) });
+  if (faults.length > 0) {
+    out.note(`railgate: the request can't be read:`);
+    for (const fault of faults) out.note(`  ${safe(fault.pointer) || "(all of it)"}  ${safe(fault.message)}`);
+  } else
+    out.note(
+      `railgate: ${safe(code === "internal_error" ? `${message} (RAILGATE_LOG_LEVEL=debug shows where)` : message)}`,
+    );
+  if (debugWanted() && error instanceof Error) out.note(error.stack ?? "");
+  return exitCodeOf(code, error);
+}
+
+const USED_WRONGLY = new Set([UsageError.code, "config_invalid"]);
+
+function exitCodeOf(code: string, error: unknown): ExitCode {
+  if (USED_WRONGLY.has(code) || error instanceof RequestError) return EXIT.usedWrongly;
+  return error instanceof RailgateError && error.name === "RefusedError" ? EXIT.refused : EXIT.cannotRun;
+}

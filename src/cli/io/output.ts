@@ -1,0 +1,121 @@
+// What a command says: text for a person, JSON for a program, and never a control character that a caller smuggled in.
+
+type Paint = (text: string) => string;
+export type Palette = {
+  readonly bold: Paint;
+  readonly dim: Paint;
+  readonly red: Paint;
+  readonly green: Paint;
+  readonly yellow: Paint;
+};
+
+const LINE_COLUMNS_MAX = 100;
+const COLUMNS_MIN = 20;
+const INDENT = "  ";
+
+const paint =
+  (open: number, close: number): Paint =>
+  (text) =>
+    `\x1b[${open}m${text}\x1b[${close}m`;
+const COLOURS: Palette = {
+  bold: paint(1, 22),
+  dim: paint(2, 22),
+  red: paint(31, 39),
+  green: paint(32, 39),
+  yellow: paint(33, 39),
+};
+const PLAIN: Palette = { bold: String, dim: String, red: String, green: String, yellow: String };
+
+export class Output {
+  readonly json: boolean;
+  readonly colour: Palette;
+  readonly #stdout: NodeJS.WriteStream;
+  readonly #stderr: NodeJS.WriteStream;
+
+  constructor({ json, colour }: { json: boolean; colour: boolean }, stdout = process.stdout, stderr = process.stderr) {
+    this.json = json;
+    this.colour = colour && !json ? COLOURS : PLAIN;
+    this.#stdout = stdout;
+    this.#stderr = stderr;
+  }
+
+  /** How wide a line may be: prose is easier to read in lines that aren't too long, and to search in lines that aren't broken. */
+  get columns(): number {
+    return this.#stdout.isTTY ? Math.min(this.#stdout.columns || LINE_COLUMNS_MAX, LINE_COLUMNS_MAX) : Infinity;
+  }
+
+  line(text = ""): void {
+    this.#stdout.write(`${text}\n`);
+  }
+
+  /** One value, on one line. */
+  value(value: unknown): void {
+    this.line(JSON.stringify(value));
+  }
+
+  /** For the person beside the output: not part of it. */
+  note(text: string): void {
+    this.#stderr.write(`${text}\n`);
+  }
+
+  /** A line that replaces the one before it, on a terminal only. "" takes it away. */
+  progress(text: string): void {
+    if (this.#stderr.isTTY && !this.json) this.#stderr.write(`\r\x1b[K${text}`);
+  }
+
+  /** Rows under a heading; the last column isn't padded. */
+  table(heading: readonly string[], rows: readonly (readonly string[])[]): void {
+    const widths = columnWidths([heading, ...rows]);
+    this.line(this.colour.bold(row(heading, widths)));
+    for (const cells of rows) this.line(row(cells, widths));
+  }
+
+  /** A label, and text wrapped beside it. */
+  labelled(label: string, text: string, indent = 0, labelWidth = label.length): void {
+    this.hanging(`${INDENT.repeat(indent)}${this.colour.dim(label.padEnd(labelWidth))}  `, text);
+  }
+
+  /** Text wrapped beside what comes before it. */
+  hanging(before: string, text: string): void {
+    const width = visible(before).length;
+    const lines = wrap(text, Math.max(this.columns - width, COLUMNS_MIN));
+    lines.forEach((line, index) => this.line((index === 0 ? before : " ".repeat(width)) + line));
+  }
+}
+
+export function columnWidths(rows: readonly (readonly string[])[]): number[] {
+  const widths: number[] = [];
+  for (const cells of rows)
+    cells.forEach((cell, index) => (widths[index] = Math.max(widths[index] ?? 0, visible(cell).length)));
+  return widths;
+}
+
+export function row(cells: readonly string[], widths: readonly number[]): string {
+  return cells
+    .map((cell, index) =>
+      index === cells.length - 1 ? cell : cell + " ".repeat(Math.max(0, (widths[index] ?? 0) - visible(cell).length)),
+    )
+    .join("  ")
+    .trimEnd();
+}
+
+/** Without colour. */
+export const visible = (text: string) => text.replaceAll(/\x1b\[\d+m/g, "");
+
+function wrap(text: string, columns: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= columns) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+/** Text of someone else's, safe on a terminal: control, bidirectional and zero-width characters show as what they are. */
+export function safe(text: string): string {
+  return text.replaceAll(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
+    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
+}

@@ -1,0 +1,596 @@
+// Exports a range of a stream with all that is needed to verify it offline (spec evidence §6). It is read page by page and never held.
+import { closeSync, createReadStream, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { createHash, type Hash } from "node:crypto";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { equalBytes } from "../../core/bytes.ts";
+import { RailgateError } from "../../core/errors.ts";
+import { digestOf, EMPTY_SET, eventTextOf, HASH_PROFILE } from "../../core/event.ts";
+import { canonicalJson } from "../../core/json.ts";
+import { appendLeaf, EMPTY_FRONTIER, HASH_BYTES, rootOf } from "../../core/merkle.ts";
+import { parseCheckpoint, parseNote } from "../../core/note.ts";
+import type { EvidenceEvent, EventType } from "../../core/schema/event.ts";
+import { recordLeaf, TREE_HASHER } from "../../core/sha256.ts";
+import type { KeyRow, StoreReader } from "../../store/store.ts";
+import type { ExportFile } from "./files.ts";
+import { keyHistory, type KeyHistory } from "../keys/key-history.ts";
+import type { TransparencyLog } from "../log/log.ts";
+import { RangeProofs } from "../log/range-proofs.ts";
+import { METHODS, PROFILE_VERSION, PROFILES, SCHEMA_VERSION } from "../verify/profiles.ts";
+
+/** The export lacks what its profile demands, or what its events point to. */
+export class ExportIncompleteError extends RailgateError {
+  static override code = "export_incomplete";
+  readonly missing: readonly string[];
+
+  constructor(missing: readonly string[]) {
+    const shown = missing.slice(0, 5).join("; ");
+    super(`the export would be incomplete: ${shown}${missing.length > 5 ? ` (and ${missing.length - 5} more)` : ""}`);
+    this.missing = missing;
+  }
+}
+
+/** There is no such stream, or it does not reach that far. */
+export class ExportRangeError extends RailgateError {
+  static override code = "export_range_unknown";
+}
+
+/** What an export is made from; a node is one. */
+export interface ExportSource {
+  readonly store: StoreReader;
+  readonly log: TransparencyLog;
+  readonly nodeId: string;
+  readonly logOrigin: string;
+  sign(canonicalJson: Uint8Array): { readonly kid: string; readonly signature: Uint8Array };
+  record(type: EventType, tenantId: string, actor: string, details: { [name: string]: unknown }): Promise<void>;
+}
+
+export interface ExportRequest {
+  readonly tenantId: string;
+  readonly evidenceProfileId: string;
+  /** Who asks, for the event that records it. */
+  readonly actor: string;
+  /** Default: the tenant's stream on this node. */
+  readonly chainId?: string | undefined;
+  /** Default: all of the stream. Both included. */
+  readonly fromSequence?: number | undefined;
+  readonly toSequence?: number | undefined;
+  /** Artifacts that no decision brings: files by kind. */
+  readonly artifacts?: { readonly [kind: string]: readonly string[] } | undefined;
+}
+
+/** An export that is ready to be written; `dispose` lets go of what it keeps on disk meanwhile. */
+export interface PreparedExport extends Disposable {
+  readonly exportId: string;
+  readonly manifestDigest: string;
+  readonly events: number;
+  readonly fromSequence: number;
+  readonly toSequence: number;
+  files(): AsyncGenerator<ExportFile>;
+}
+
+const PAGE = 256;
+const EMPTY_SNAPSHOT = digestOf(EMPTY_SET);
+const POINTER_PREFIX = "eosc://evidence/";
+const ROW_BYTES = 40;
+const SEGMENT_ALGORITHM = "sha256";
+
+/**
+ * Reads the range, checks that nothing of what its profile demands is missing, records the export as an event, and only
+ * then gives it out.
+ * @throws ExportRangeError, ExportIncompleteError
+ * @throws EvidenceUnavailableError EVI-01: the export could not be recorded, or no checkpoint could be made.
+ */
+export async function prepareExport(source: ExportSource, request: ExportRequest): Promise<PreparedExport> {
+  const range = findRange(source, request);
+  const checkpoint = await source.log.checkpoint(range.chainId, range.to + 1);
+  const staging = mkdtempSync(join(tmpdir(), "railgate-export-"));
+  try {
+    const made = await new ExportMaker(source, request, range, checkpoint, staging).make();
+    const { export_id, bundle_hash, manifestDigest } = made;
+    await source.record("evidence.export", request.tenantId, request.actor, {
+      export_id,
+      bundle_hash,
+      manifest_digest: manifestDigest,
+      chain_id: range.chainId,
+      evidence_profile_id: request.evidenceProfileId,
+      from_sequence: range.from,
+      to_sequence: range.to,
+    });
+    return {
+      exportId: export_id,
+      manifestDigest,
+      events: range.to - range.from + 1,
+      fromSequence: range.from,
+      toSequence: range.to,
+      files: made.files,
+      [Symbol.dispose]: () => rmSync(staging, { recursive: true, force: true }),
+    };
+  } catch (error) {
+    rmSync(staging, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+interface Range {
+  readonly chainId: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+function findRange(
+  { log, nodeId }: ExportSource,
+  { tenantId, chainId, fromSequence, toSequence }: ExportRequest,
+): Range {
+  const chain = chainId ?? `${tenantId}/${nodeId}`;
+  const stream = log.stream(chain);
+  if (!stream || stream.tenant_id !== tenantId)
+    throw new ExportRangeError(`the tenant ${tenantId} has no stream ${chain} here`);
+  const from = fromSequence ?? 0;
+  const to = toSequence ?? stream.size - 1;
+  if (from > to || to >= stream.size)
+    throw new ExportRangeError(`the stream ${chain} has the events 0 to ${stream.size - 1}, and not ${from} to ${to}`);
+  return { chainId: chain, from, to };
+}
+
+/** A file that grows in the staging folder, hashed as it grows. */
+class StagedFile {
+  readonly name: string;
+  readonly #path: string;
+  readonly #fd: number;
+  readonly #hash: Hash = createHash("sha256");
+  #pending: string[] = [];
+  #pendingLength = 0;
+  #size = 0;
+
+  constructor(folder: string, name: string) {
+    this.name = name;
+    this.#path = join(folder, name);
+    this.#fd = openSync(this.#path, "wx", 0o600);
+  }
+
+  write(text: string): void {
+    this.#pending.push(text);
+    this.#pendingLength += text.length;
+    if (this.#pendingLength > 256 * 1024) this.#flush();
+  }
+
+  /** @returns the file, and its digest. */
+  end(): { file: ExportFile; digest: string } {
+    this.#flush();
+    closeSync(this.#fd);
+    const path = this.#path;
+    return {
+      file: { name: this.name, size: this.#size, open: () => createReadStream(path) },
+      digest: `sha256:${this.#hash.digest("hex")}`,
+    };
+  }
+
+  #flush(): void {
+    const bytes = Buffer.from(this.#pending.join(""));
+    this.#pending = [];
+    this.#pendingLength = 0;
+    this.#hash.update(bytes);
+    this.#size += bytes.length;
+    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+  }
+}
+
+/** Artifacts that events of the range point to: digest and sequence of each, in rows of 40 bytes, so that a million need little. */
+class ArtifactRows {
+  #rows = Buffer.alloc(PAGE * ROW_BYTES);
+  #count = 0;
+
+  add(digest: string, sequence: number): void {
+    const at = this.#count++ * ROW_BYTES;
+    if (at === this.#rows.length) this.#rows = Buffer.concat([this.#rows, Buffer.alloc(this.#rows.length)]);
+    this.#rows.write(digest.slice("sha256:".length), at, "hex");
+    this.#rows.writeDoubleBE(sequence, at + HASH_BYTES);
+  }
+
+  /** In order of digests, each once. */
+  *sorted(): Generator<{ hex: string; sequence: number }> {
+    const rows = this.#rows;
+    const compare = (a: number, b: number) =>
+      rows.compare(rows, b * ROW_BYTES, b * ROW_BYTES + HASH_BYTES, a * ROW_BYTES, a * ROW_BYTES + HASH_BYTES);
+    const order = Uint32Array.from({ length: this.#count }, (_, i) => i).sort((a, b) => compare(a, b) || a - b);
+    let last = -1;
+    for (const row of order) {
+      if (last === -1 || compare(last, row) !== 0) {
+        yield {
+          hex: rows.toString("hex", row * ROW_BYTES, row * ROW_BYTES + HASH_BYTES),
+          sequence: rows.readDoubleBE(row * ROW_BYTES + HASH_BYTES),
+        };
+      }
+      last = row;
+    }
+  }
+}
+
+/** Artifacts of few: bundles, authority material, configured files. By hex digest. */
+type Shared = Map<string, { readonly size: number; readonly read: () => Uint8Array }>;
+type Made = { export_id: string; bundle_hash: string; manifestDigest: string; files: () => AsyncGenerator<ExportFile> };
+
+class ExportMaker {
+  readonly #source: ExportSource;
+  readonly #request: ExportRequest;
+  readonly #range: Range;
+  readonly #checkpoint: { readonly size: number; readonly note: string };
+  readonly #staging: string;
+  readonly #rows = new ArtifactRows();
+  readonly #shared: Shared = new Map();
+  readonly #kinds = new Map<string, Set<string>>();
+  readonly #missing: string[] = [];
+  readonly #erased = new Map<string, number>();
+  readonly #leaves: Buffer;
+  #frontier = EMPTY_FRONTIER;
+  #lastOccurredAt = "";
+
+  constructor(
+    source: ExportSource,
+    request: ExportRequest,
+    range: Range,
+    checkpoint: { size: number; note: string },
+    staging: string,
+  ) {
+    this.#source = source;
+    this.#request = request;
+    this.#range = range;
+    this.#checkpoint = checkpoint;
+    this.#staging = staging;
+    this.#leaves = Buffer.alloc((range.to - range.from + 1) * HASH_BYTES);
+  }
+
+  async make(): Promise<Made> {
+    const { chainId, from, to } = this.#range;
+    const staged = await this.#readRange();
+    const history = keyHistory(this.#source.store, chainId, to);
+    this.#missing.push(...history.missing);
+    this.#configuredArtifacts();
+    const erasures = this.#erasures();
+    this.#checkProfile();
+    if (this.#missing.length > 0) throw new ExportIncompleteError(this.#missing);
+    const bundle_hash = `sha256:${Buffer.from(rootOf(TREE_HASHER, this.#frontier)).toString("hex")}`;
+    const segment = this.#endSegment(staged.segment, bundle_hash);
+    const proofs = await this.#proofs();
+    const small = this.#smallFiles(history);
+    const named = new Map(
+      [staged.events, staged.records, segment, proofs, ...small].map((each) => [each.file.name, each]),
+    );
+    const export_id = `export-${digestOf(canonicalJson([chainId, from, to, bundle_hash, this.#request.evidenceProfileId, this.#checkpoint.note])).slice(7, 39)}`;
+    const manifest = this.#manifest(export_id, bundle_hash, named, erasures, history);
+    return { export_id, bundle_hash, manifestDigest: digestOf(manifest), files: () => this.#files(named, manifest) };
+  }
+
+  async #readRange() {
+    const [events, records, segment] = ["events.jsonl", "records.jws", "chain-segment.json"].map(
+      (name) => new StagedFile(this.#staging, name),
+    ) as [StagedFile, StagedFile, StagedFile];
+    segment.write(`{"algorithm":"${SEGMENT_ALGORITHM}","events":[`);
+    const { chainId, from, to } = this.#range;
+    for (let page = from; page <= to; page += PAGE) {
+      // Decisions go on while an export is read.
+      await setImmediate();
+      const stored = this.#source.store.log.records(chainId, page, Math.min(page + PAGE, to + 1));
+      if (stored.length !== Math.min(PAGE, to + 1 - page))
+        throw new Error(`the stream ${chainId} has a gap at ${page}`);
+      stored.forEach((record, i) => this.#readRecord(record, page + i, events, records, segment));
+    }
+    return { events: events.end(), records: records.end(), segment };
+  }
+
+  #readRecord(record: string, sequence: number, events: StagedFile, records: StagedFile, segment: StagedFile): void {
+    const text = eventTextOf(record);
+    const event = JSON.parse(text) as EvidenceEvent;
+    const { id, prev_hash, event_hash } = event;
+    events.write(`${text}\n`);
+    records.write(`${record}\n`);
+    const line = sequence - this.#range.from;
+    segment.write(
+      `${line === 0 ? "" : ","}${canonicalJson({ id, sequence, prev_hash, event_hash, event_ref: `events.jsonl#L${line + 1}` })}`,
+    );
+    this.#leaves.set(recordLeaf(record), line * HASH_BYTES);
+    this.#frontier = appendLeaf(TREE_HASHER, this.#frontier, TREE_HASHER.leaf(Buffer.from(event_hash.slice(7), "hex")));
+    this.#lastOccurredAt = event.occurred_at;
+    this.#readArtifacts(event, sequence);
+  }
+
+  #readArtifacts(event: EvidenceEvent, sequence: number): void {
+    const { store } = this.#source;
+    const digest = event.evidence_pointer.slice(POINTER_PREFIX.length);
+    const own = store.log.artifactAt(this.#range.chainId, sequence);
+    if (own && digestOf(own) !== digest) this.#missing.push(`the artifact of event ${sequence} is damaged`);
+    if (own) this.#rows.add(digest, sequence);
+    else if (!this.#share("decision", digest)) this.#erased.set(digest, sequence);
+    if (event.policy_snapshot_id !== EMPTY_SNAPSHOT && !this.#share("policy_bundle", event.policy_snapshot_id))
+      this.#lack(`the policy bundle ${event.policy_snapshot_id}`);
+    if (event.authority_snapshot_id !== EMPTY_SNAPSHOT && !this.#share("authority", event.authority_snapshot_id))
+      this.#lack(`the authority material ${event.authority_snapshot_id}`);
+  }
+
+  #lack(what: string): void {
+    if (!this.#missing.includes(what)) this.#missing.push(what);
+  }
+
+  /** @returns false where the store does not have it. */
+  #share(kind: string, digest: string): boolean {
+    const hex = digest.slice("sha256:".length);
+    if (!this.#shared.has(hex)) {
+      const { store } = this.#source;
+      const bytes = store.artifact(digest);
+      if (!bytes) return false;
+      if (digestOf(bytes) !== digest) this.#lack(`the artifact ${digest}, which is damaged`);
+      this.#shared.set(hex, { size: bytes.length, read: () => store.artifact(digest) ?? new Uint8Array(0) });
+    }
+    this.#ofKind(kind, hex);
+    return true;
+  }
+
+  #ofKind(kind: string, hex: string): void {
+    const known = this.#kinds.get(kind);
+    if (known) known.add(hex);
+    else this.#kinds.set(kind, new Set([hex]));
+  }
+
+  #configuredArtifacts(): void {
+    for (const [kind, paths] of Object.entries(this.#request.artifacts ?? {})) {
+      for (const path of paths) {
+        try {
+          const bytes = readFileSync(path);
+          const hex = digestOf(bytes).slice("sha256:".length);
+          this.#shared.set(hex, { size: bytes.length, read: () => bytes });
+          this.#ofKind(kind, hex);
+        } catch (error) {
+          this.#missing.push(`the ${kind} artifact ${path} (${(error as NodeJS.ErrnoException).code})`);
+        }
+      }
+    }
+  }
+
+  /** Artifacts that are gone must have been erased on record. @returns the records that say so and lie behind the range. */
+  #erasures(): string[] {
+    const later: string[] = [];
+    const left = new Map(this.#erased);
+    for (let after: number | undefined; left.size > 0; ) {
+      const page = this.#source.store.events({
+        chain_id: this.#range.chainId,
+        event_type: "chain.anchor",
+        order: "asc",
+        limit: PAGE,
+        after,
+      });
+      if (page.length === 0) break;
+      for (const { record } of page) {
+        const { details, sequence } = JSON.parse(eventTextOf(record)) as EvidenceEvent;
+        const digest = details?.["action"] === "artifact_erased" ? String(details["artifact_digest"]) : "";
+        if (left.delete(digest) && sequence > this.#range.to) later.push(record);
+      }
+      after = page.at(-1)!.position;
+    }
+    for (const [digest, sequence] of left) this.#missing.push(`the artifact ${digest} of event ${sequence}`);
+    return later;
+  }
+
+  #checkProfile(): void {
+    const profile = PROFILES[this.#request.evidenceProfileId];
+    if (!profile) throw new ExportIncompleteError([`there is no profile ${this.#request.evidenceProfileId}`]);
+    for (const kind of profile.artifacts) {
+      if (!this.#kinds.has(kind))
+        this.#missing.push(
+          `${this.#request.evidenceProfileId} demands artifacts of the kind ${kind} (railgate.evidence.artifacts.${kind})`,
+        );
+    }
+  }
+
+  #endSegment(segment: StagedFile, segment_hash: string) {
+    const { from, to, chainId } = this.#range;
+    const rest = {
+      from_sequence: from,
+      segment_hash,
+      segment_id: `${chainId}:${from}-${to}`,
+      tenant_id: this.#request.tenantId,
+      to_sequence: to,
+    };
+    const signature = this.#signature(Buffer.from(canonicalJson({ algorithm: SEGMENT_ALGORITHM, ...rest })));
+    // `algorithm` and `events` stand before these members already.
+    segment.write(`],${canonicalJson({ ...rest, signature }).slice(1)}`);
+    return segment.end();
+  }
+
+  #signature(json: Uint8Array): { key_id: string; signature: string } {
+    const { kid, signature } = this.#source.sign(json);
+    return { key_id: kid, signature: Buffer.from(signature).toString("base64url") };
+  }
+
+  async #proofs() {
+    const { chainId, from, to } = this.#range;
+    const { size, note } = this.#checkpoint;
+    const { log } = this.#source;
+    const proofs = new RangeProofs({
+      from,
+      to,
+      size,
+      leaves: this.#leaves,
+      firstProof: log.inclusionProof(chainId, from, size),
+      lastProof: log.inclusionProof(chainId, to, size),
+    });
+    const root = parseCheckpoint(parseNote(note)?.text ?? "")?.root;
+    if (!root || !equalBytes(root, proofs.root))
+      throw new Error(`the records of ${chainId} are not those that its checkpoint of ${size} is over`);
+    const file = new StagedFile(this.#staging, "proofs.json");
+    file.write('{"proofs":[');
+    for (let sequence = from; sequence <= to; sequence++) {
+      if ((sequence - from) % PAGE === 0) await setImmediate();
+      const hashes = proofs.of(sequence);
+      file.write(
+        `${sequence === from ? "" : ","}{"hashes":[${hashes.map((hash) => `"${hash}"`).join(",")}],"sequence":${sequence}}`,
+      );
+    }
+    file.write(`],"tree_size":${size}}`);
+    return file.end();
+  }
+
+  #smallFiles(history: KeyHistory) {
+    const logKeys = this.#source.store
+      .keys()
+      .filter(({ role }) => role === "log")
+      .map((key) => publicJwk(key, { role: "log", from_sequence: 0, to_sequence: null }));
+    const files = {
+      "keys.json": canonicalJson({
+        keys: [...history.keys.map(({ row, ...range }) => publicJwk(row, { role: "event", ...range })), ...logKeys],
+      }),
+      "verifier-inputs.json": canonicalJson({
+        ...METHODS,
+        hash_profile_id: HASH_PROFILE,
+        segment_signature_method: "ed25519-over-rfc8785-without-events-and-signature",
+        schema_version: SCHEMA_VERSION,
+      }),
+      checkpoint: this.#checkpoint.note,
+    };
+    return Object.entries(files).map(([name, text]) => {
+      const bytes = Buffer.from(text);
+      return { file: { name, size: bytes.length, open: () => [bytes] }, digest: digestOf(bytes) };
+    });
+  }
+
+  #manifest(
+    export_id: string,
+    bundle_hash: string,
+    named: ReadonlyMap<string, { digest: string }>,
+    erasures: string[],
+    history: KeyHistory,
+  ): Buffer {
+    const { chainId, from, to } = this.#range;
+    const { tenantId, evidenceProfileId } = this.#request;
+    const { logOrigin, nodeId } = this.#source;
+    const texts = {
+      schema_version: SCHEMA_VERSION,
+      export_id,
+      created_at: this.#lastOccurredAt,
+      provider_id: logOrigin,
+      tenant_id: tenantId,
+      evidence_profile_id: evidenceProfileId,
+      profile_version: PROFILE_VERSION,
+      hash_profile_id: HASH_PROFILE,
+      producer_identity: { issuer_id: logOrigin, producer_id: nodeId },
+      verifier_expectations_ref: "verifier-inputs.json",
+      scope: { from_sequence: from, to_sequence: to },
+      chain_id: chainId,
+      chain_segment_ref: "chain-segment.json",
+      bundle_hash,
+      ...(erasures.length > 0 && { erasures }),
+      ...(history.later.length > 0 && { rotations: history.later }),
+    };
+    const members = new Map<string, () => Iterable<string>>(
+      Object.entries(texts).map(([name, value]) => [name, () => [canonicalJson(value)]]),
+    );
+    members.set("artifacts", () => this.#artifactsText());
+    members.set("files", () => this.#filesText(named));
+    const unsigned = objectText(members);
+    const signature = this.#signature(unsigned);
+    members.set("signatures", () => [canonicalJson([signature])]);
+    return objectText(members);
+  }
+
+  *#artifactsText(): Generator<string> {
+    const kinds = new Set([...this.#kinds.keys(), "decision"]);
+    let first = true;
+    yield "{";
+    for (const kind of [...kinds].sort()) {
+      const refs = kind === "decision" ? this.#decisions() : [...(this.#kinds.get(kind) ?? [])].sort();
+      yield `${first ? "" : ","}${canonicalJson(kind)}:[`;
+      first = false;
+      yield* commaSeparated(refs, (hex) => `"artifacts/${hex}"`);
+      yield "]";
+    }
+    yield "}";
+  }
+
+  /** All that events point to, own artifacts and shared ones, in order. */
+  #decisions(): Iterable<string> {
+    return merged(this.#rows.sorted(), [...(this.#kinds.get("decision") ?? [])].sort());
+  }
+
+  *#filesText(named: ReadonlyMap<string, { digest: string }>): Generator<string> {
+    yield "{";
+    yield* commaSeparated(this.#listed(named), ([name, digest]) => `"${name}":"${digest}"`);
+    yield "}";
+  }
+
+  /** Every file but the manifest, in order of names. */
+  *#listed(named: ReadonlyMap<string, { digest: string }>): Generator<[name: string, digest: string]> {
+    for (const hex of merged(this.#rows.sorted(), [...this.#shared.keys()].sort()))
+      yield [`artifacts/${hex}`, `sha256:${hex}`];
+    for (const name of [...named.keys()].sort()) yield [name, named.get(name)!.digest];
+  }
+
+  /** In order of names. */
+  async *#files(named: ReadonlyMap<string, { file: ExportFile }>, manifest: Buffer): AsyncGenerator<ExportFile> {
+    const { store } = this.#source;
+    let given = 0;
+    for (const { hex, sequence } of mergedRows(this.#rows.sorted(), [...this.#shared.keys()].sort())) {
+      if (++given % PAGE === 0) await setImmediate();
+      const bytes =
+        sequence === undefined ? this.#shared.get(hex)!.read() : store.log.artifactAt(this.#range.chainId, sequence);
+      if (!bytes || digestOf(bytes).slice(7) !== hex)
+        throw new Error(`the artifact ${hex} changed while it was exported`);
+      yield { name: `artifacts/${hex}`, size: bytes.length, open: () => [bytes] };
+    }
+    const others = [...named.values()].map(({ file }) => file);
+    others.push({ name: "manifest.json", size: manifest.length, open: () => [manifest] });
+    yield* others.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+}
+
+const PUBLIC_MEMBERS = ["kty", "crv", "x", "kid", "alg", "use"] as const;
+
+function publicJwk({ jwk }: KeyRow, range: object): object {
+  return {
+    ...Object.fromEntries(PUBLIC_MEMBERS.flatMap((name) => (jwk[name] === undefined ? [] : [[name, jwk[name]]]))),
+    ...range,
+  };
+}
+
+function objectText(members: ReadonlyMap<string, () => Iterable<string>>): Buffer {
+  const parts: Buffer[] = [];
+  let pending = "{";
+  const flush = () => {
+    parts.push(Buffer.from(pending));
+    pending = "";
+  };
+  for (const [i, name] of [...members.keys()].sort().entries()) {
+    pending += `${i === 0 ? "" : ","}${JSON.stringify(name)}:`;
+    for (const text of members.get(name)!()) if ((pending += text).length > 65_536) flush();
+  }
+  pending += "}";
+  flush();
+  return Buffer.concat(parts);
+}
+
+function* commaSeparated<T>(items: Iterable<T>, text: (item: T) => string): Generator<string> {
+  let first = true;
+  for (const item of items) {
+    yield first ? text(item) : `,${text(item)}`;
+    first = false;
+  }
+}
+
+/** Two sorted sequences as one, what is in both once. */
+function* mergedRows(
+  rows: Iterable<{ hex: string; sequence: number }>,
+  shared: Iterable<string>,
+): Generator<{ hex: string; sequence: number | undefined }> {
+  const others = shared[Symbol.iterator]();
+  let other = others.next();
+  for (const row of rows) {
+    for (; other.done !== true && other.value <= row.hex; other = others.next())
+      if (other.value !== row.hex) yield { hex: other.value, sequence: undefined };
+    yield row;
+  }
+  for (; other.done !== true; other = others.next()) yield { hex: other.value, sequence: undefined };
+}
+
+function* merged(rows: Iterable<{ hex: string; sequence: number }>, shared: Iterable<string>): Generator<string> {
+  for (const { hex } of mergedRows(rows, shared)) yield hex;
+}

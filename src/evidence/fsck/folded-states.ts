@@ -1,0 +1,182 @@
+// State rebuilt from events alone, to be compared with what the store keeps. It lies in a temporary database, so that a million workloads take no more memory than one.
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { canonicalJson } from "../../core/json.ts";
+import {
+  MESH_EVENT_TYPES,
+  meshChanges,
+  meshOf,
+  step,
+  type Mesh,
+  type MeshDetails,
+  type MeshPart,
+} from "../../core/mesh.ts";
+import type { EvidenceEvent } from "../../core/schema/event.ts";
+import { stepWorkload, type Workload } from "../../core/workload.ts";
+import type { StoreReader } from "../../store/store.ts";
+
+const PAGE = 500;
+/** SQLite deletes the file of such a database as soon as it is made. */
+const TEMPORARY = "";
+const CACHE_KIB = 32 * 1024;
+
+type Kind = "workload" | "mesh";
+type Row = { tenant_id: string; key: string; value: string };
+type Place = { tenant_id: string; key: string };
+
+export class FoldedStates implements Disposable {
+  readonly #db: DatabaseSync;
+  readonly #get: StatementSync;
+  readonly #put: StatementSync;
+  readonly #delete: StatementSync;
+  readonly #page: StatementSync;
+  /** What events do not explain: an event that would not continue the state that the ones before it led to. */
+  readonly #unfolded = new Set<string>();
+
+  constructor() {
+    this.#db = new DatabaseSync(TEMPORARY);
+    this.#db.exec(`PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -${CACHE_KIB};
+                   CREATE TABLE states (kind TEXT, tenant_id TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (kind, tenant_id, key)) WITHOUT ROWID; BEGIN`);
+    this.#get = this.#db.prepare("SELECT value FROM states WHERE kind = ? AND tenant_id = ? AND key = ?");
+    this.#put = this.#db.prepare("INSERT OR REPLACE INTO states (kind, tenant_id, key, value) VALUES (?, ?, ?, ?)");
+    this.#delete = this.#db.prepare("DELETE FROM states WHERE kind = ? AND tenant_id = ? AND key = ?");
+    this.#page = this.#db.prepare(
+      "SELECT tenant_id, key, value FROM states WHERE kind = ? AND (tenant_id, key) > (?, ?) ORDER BY tenant_id, key LIMIT ?",
+    );
+  }
+
+  /** Folds one event, if it is about a workload or a mesh. */
+  fold(event: EvidenceEvent): void {
+    const details = (event.details ?? {}) as { workload_id?: unknown; mesh_id?: unknown };
+    if (event.event_type.startsWith("workload.") && typeof details.workload_id === "string")
+      this.#foldOne("workload", event, details.workload_id);
+    else if (event.event_type.startsWith("mesh.") && typeof details.mesh_id === "string")
+      this.#foldOne("mesh", event, details.mesh_id);
+  }
+
+  /** Workloads and meshes whose stored state is not what their events say, e.g. `workload a of acme`. */
+  differing(store: StoreReader): string[] {
+    const differing = new Set(this.#unfolded);
+    for (const kind of ["workload", "mesh"] as const) {
+      const stored = rows((after) => store.states(kind, undefined, PAGE, after));
+      const folded = rows(
+        (after) => this.#page.all(kind, after?.tenant_id ?? "", after?.key ?? "", PAGE) as unknown as Row[],
+      );
+      for (const place of unequal(stored, folded)) differing.add(nameOf(kind, place));
+    }
+    return [...differing];
+  }
+
+  [Symbol.dispose](): void {
+    this.#db.close();
+  }
+
+  #foldOne(kind: Kind, event: EvidenceEvent, id: string): void {
+    try {
+      if (kind === "workload") this.#foldWorkload(event, id);
+      else this.#foldMesh(event, id);
+    } catch {
+      this.#unfolded.add(nameOf(kind, { tenant_id: event.tenant_id, key: id }));
+    }
+  }
+
+  #foldWorkload(event: EvidenceEvent, id: string): void {
+    const before = this.#read("workload", event.tenant_id, id) as Workload | null;
+    const after = stepWorkload(before, event);
+    if (after !== before) this.#write("workload", event.tenant_id, id, after);
+  }
+
+  #foldMesh(event: EvidenceEvent, id: string): void {
+    if (event.outcome !== "accepted") return;
+    const before =
+      event.event_type === MESH_EVENT_TYPES.reload ? this.#wholeMesh(event.tenant_id, id) : this.#sliceOf(event, id);
+    const after = step(before, event);
+    if (after === null) return;
+    for (const { part, key, value } of meshChanges(before, after, event))
+      this.#write("mesh", event.tenant_id, `${id} ${part} ${key}`, value);
+  }
+
+  /** As much of the mesh as an event about one workload touches. */
+  #sliceOf({ tenant_id, details }: EvidenceEvent, id: string): Mesh | null {
+    const { workload_id, rail_id, from_rail_id, to_rail_id } = details as Partial<Record<string, string>> & MeshDetails;
+    const rails = [rail_id, from_rail_id, to_rail_id].filter((rail) => typeof rail === "string");
+    const named = [
+      ["mesh", ""],
+      ...rails.map((rail) => ["rail", rail]),
+      ["placement", workload_id],
+      ["departed", workload_id],
+    ] as const;
+    return meshOf(
+      named.map(
+        ([part, key]) => ({ part, key, value: this.#read("mesh", tenant_id, `${id} ${part} ${key}`) }) as MeshPart,
+      ),
+    );
+  }
+
+  /** Without the departed, on which no reload depends. */
+  #wholeMesh(tenantId: string, id: string): Mesh | null {
+    const parts: MeshPart[] = [];
+    for (const prefix of ["mesh", "placement", "rail"]) {
+      const start = `${id} ${prefix} `;
+      // The head's own key is the prefix itself, so the search begins just before it.
+      for (const { tenant_id, key, value } of rows(
+        (after) => this.#page.all("mesh", tenantId, after?.key ?? start.slice(0, -1), PAGE) as unknown as Row[],
+      )) {
+        if (tenant_id !== tenantId || !key.startsWith(start)) break;
+        parts.push({ part: prefix, key: key.slice(start.length), value: JSON.parse(value) } as MeshPart);
+      }
+    }
+    return meshOf(parts);
+  }
+
+  #read(kind: Kind, tenantId: string, key: string): unknown {
+    const value = this.#get.get(kind, tenantId, key)?.["value"];
+    return value === undefined ? null : JSON.parse(value as string);
+  }
+
+  #write(kind: Kind, tenantId: string, key: string, value: unknown): void {
+    if (value === null) this.#delete.run(kind, tenantId, key);
+    else this.#put.run(kind, tenantId, key, canonicalJson(value));
+  }
+}
+
+/** A part of a mesh is named for its mesh. */
+function nameOf(kind: Kind, { tenant_id, key }: Place): string {
+  return `${kind} ${kind === "mesh" ? key.split(" ", 1)[0] : key} of ${tenant_id}`;
+}
+
+function* rows(page: (after: Place | undefined) => Row[]): Generator<Row, void, undefined> {
+  let last: Row | undefined;
+  do {
+    const found = page(last);
+    yield* found;
+    last = found.length < PAGE ? undefined : found.at(-1);
+  } while (last);
+}
+
+/** Where two sorted listings differ. */
+function* unequal(a: Iterator<Row, void>, b: Iterator<Row, void>): Generator<Place, void, undefined> {
+  let [left, right] = [a.next(), b.next()];
+  while (!left.done || !right.done) {
+    const order = compare(left.value, right.value);
+    if (order !== 0) yield (order < 0 ? left.value : right.value) as Row;
+    else if (canonicalOf(left.value!.value) !== right.value!.value) yield left.value!;
+    if (order <= 0) left = a.next();
+    if (order >= 0) right = b.next();
+  }
+}
+
+/** undefined for what is no JSON. */
+function canonicalOf(stored: string): string | undefined {
+  try {
+    return canonicalJson(JSON.parse(stored));
+  } catch {
+    return undefined;
+  }
+}
+
+/** By tenant, then key; what has ended comes last. Identifiers are ASCII, so this is the database's order too. */
+function compare(a: Row | void, b: Row | void): number {
+  if (!a || !b) return a ? -1 : b ? 1 : 0;
+  if (a.tenant_id !== b.tenant_id) return a.tenant_id < b.tenant_id ? -1 : 1;
+  return a.key === b.key ? 0 : a.key < b.key ? -1 : 1;
+}

@@ -1,0 +1,197 @@
+// Verifies what a data directory holds from its stored bytes, independently of what wrote it: signatures, chains, artifacts, state.
+import { createPublicKey, verify, type KeyObject } from "node:crypto";
+import { equalBytes } from "../../core/bytes.ts";
+import { digestOf, EMPTY_STREAM, type Head } from "../../core/event.ts";
+import { canonicalJson, parseStrict } from "../../core/json.ts";
+import { appendLeaf, EMPTY_FRONTIER, rootAt, rootOf, type Frontier } from "../../core/merkle.ts";
+import type { EvidenceEvent } from "../../core/schema/event.ts";
+import { TREE_HASHER } from "../../core/sha256.ts";
+import { nodesOfTiles } from "../../core/tiles.ts";
+import type { StoredEvent, StoreReader } from "../../store/store.ts";
+import { FoldedStates } from "./folded-states.ts";
+
+const PAGE = 500;
+const ROUNDS_MAX = 10;
+const POINTER_PREFIX = "eosc://evidence/";
+
+/** The first thing wrong with a stream. */
+export type StreamFault = { readonly sequence: number; readonly message: string };
+export type StreamReport = { chain_id: string; events: number; erased: number; fault: StreamFault | undefined };
+export type StoreReport = {
+  readonly streams: StreamReport[];
+  /** Workloads and meshes whose state isn't the fold of their events; null where a server recorded too fast to compare. */
+  readonly states: string[] | null;
+  readonly events: number;
+};
+
+type Keys = ReadonlyMap<string, KeyObject>;
+/** How far a stream was read, and the Merkle tree of it (evidence.md §4). */
+type End = Head & { readonly tree: Frontier };
+const START: End = { ...EMPTY_STREAM, tree: EMPTY_FRONTIER };
+type Walk = {
+  readonly store: StoreReader;
+  readonly keys: Keys;
+  readonly ends: Map<string, End>;
+  readonly reports: Map<string, StreamReport>;
+  readonly folded: FoldedStates;
+  position: number;
+  events: number;
+};
+
+/**
+ * Walks every event in order of commit.
+ * @param progress called now and then with how many events were read.
+ */
+export function verifyStore(store: StoreReader, progress: (events: number) => void): StoreReport {
+  using folded = new FoldedStates();
+  const walk: Walk = {
+    store,
+    keys: readKeys(store),
+    ends: new Map(),
+    reports: new Map(),
+    folded,
+    position: 0,
+    events: 0,
+  };
+  let states: string[] | null = null;
+  // A running server appends while we read; state and events are compared at a moment when there is nothing newer.
+  for (let round = 0; round < ROUNDS_MAX && states === null; round++) {
+    readOn(walk, progress);
+    compareEnds(walk);
+    const differing = folded.differing(store);
+    if (store.events({ order: "asc", limit: 1, after: walk.position }).length === 0) states = differing;
+  }
+  compareTrees(walk);
+  return { streams: [...walk.reports.values()], states, events: walk.events };
+}
+
+function readKeys(store: StoreReader): Keys {
+  return new Map(
+    store
+      .keys()
+      .filter(({ role }) => role === "event")
+      .map(({ kid, jwk }) => [kid, createPublicKey({ key: jwk as never, format: "jwk" })]),
+  );
+}
+
+function readOn(walk: Walk, progress: (events: number) => void): void {
+  for (;;) {
+    const page = walk.store.events({ order: "asc", limit: PAGE, after: walk.position });
+    for (const stored of page) readEvent(walk, stored);
+    if (page.length < PAGE) return;
+    progress(walk.events);
+  }
+}
+
+function readEvent(walk: Walk, { position, record }: StoredEvent): void {
+  walk.position = position;
+  walk.events++;
+  const read = readRecord(record, walk.keys);
+  const event = read.event;
+  if (event === undefined)
+    return void faulted(reportOf(walk, `(event at position ${position})`), -1, read.problem ?? "");
+  const report = reportOf(walk, event.chain_id);
+  const end = walk.ends.get(event.chain_id) ?? START;
+  const tree = appendLeaf(TREE_HASHER, end.tree, TREE_HASHER.leaf(Buffer.from(record, "ascii")));
+  walk.ends.set(event.chain_id, { size: event.sequence + 1, hash: event.event_hash, tree });
+  report.events++;
+  const problem = read.problem ?? placeProblem(event, end) ?? artifactProblem(walk, event, report);
+  if (problem !== undefined) faulted(report, event.sequence, problem);
+  walk.folded.fold(event);
+}
+
+function reportOf(walk: Walk, chain: string): StreamReport {
+  let report = walk.reports.get(chain);
+  if (report === undefined)
+    walk.reports.set(chain, (report = { chain_id: chain, events: 0, erased: 0, fault: undefined }));
+  return report;
+}
+
+function faulted(report: StreamReport, sequence: number, message: string): void {
+  report.fault ??= { sequence, message };
+}
+
+/** Signature over the stored bytes, then what they say of themselves. Source: evidence.md §1, §2. */
+function readRecord(record: string, keys: Keys): { event?: EvidenceEvent; problem?: string } {
+  const [header, payload, signature, ...more] = record.split(".");
+  if (header === undefined || payload === undefined || signature === undefined || more.length > 0)
+    return { problem: "the record is no compact JWS" };
+  const bytes = Buffer.from(payload, "base64url");
+  let event: EvidenceEvent;
+  let protectedHeader: { alg?: unknown; kid?: unknown; typ?: unknown };
+  try {
+    event = parseStrict(bytes) as EvidenceEvent;
+    protectedHeader = JSON.parse(Buffer.from(header, "base64url").toString()) as typeof protectedHeader;
+  } catch {
+    return { problem: "the record's header or payload is not JSON" };
+  }
+  const problem =
+    signatureProblem(protectedHeader, `${header}.${payload}`, signature, keys) ?? hashProblem(event, bytes);
+  return { event, ...(problem !== undefined && { problem }) };
+}
+
+function signatureProblem(
+  header: { alg?: unknown; kid?: unknown; typ?: unknown },
+  signed: string,
+  signature: string,
+  keys: Keys,
+): string | undefined {
+  if (header.alg !== "EdDSA" || header.typ !== "railgate-event+jws")
+    return "the record's header isn't that of an event";
+  const key = keys.get(String(header.kid));
+  if (key === undefined) return `it is signed by ${String(header.kid)}, which is none of this node's keys`;
+  return verify(null, Buffer.from(signed), key, Buffer.from(signature, "base64url"))
+    ? undefined
+    : "its signature does not verify";
+}
+
+function hashProblem(event: EvidenceEvent, bytes: Uint8Array): string | undefined {
+  const { event_hash, ...rest } = event;
+  if (canonicalJson(event) !== new TextDecoder().decode(bytes)) return "its bytes are not canonical JSON";
+  return digestOf(canonicalJson(rest)) === event_hash ? undefined : "event_hash is not the hash of the event";
+}
+
+function placeProblem(event: EvidenceEvent, end: Head): string | undefined {
+  if (!event.chain_id.startsWith(`${event.tenant_id}/`))
+    return `it is ${event.tenant_id}'s and lies in ${event.chain_id}`;
+  if (event.sequence !== end.size) return `a gap: it is number ${event.sequence} where ${end.size} should be`;
+  return event.prev_hash === end.hash ? undefined : "prev_hash is not the hash of the event before it";
+}
+
+function artifactProblem({ store }: Walk, event: EvidenceEvent, report: StreamReport): string | undefined {
+  const digest = event.evidence_pointer.slice(POINTER_PREFIX.length);
+  const bytes = store.artifact(digest, event.id);
+  if (bytes === undefined) return void report.erased++;
+  return digestOf(bytes) === digest ? undefined : "its artifact is not the one it points to";
+}
+
+/** Where each stream ends, as the store keeps it for the next append, must be where its events end. */
+function compareEnds(walk: Walk): void {
+  for (const [chain, head] of walk.store.heads()) {
+    const end = walk.ends.get(chain) ?? START;
+    if (head.size > end.size) {
+      // Newer than what was read, if events go on; else events are missing at the end.
+      const newer = walk.store.events({ order: "asc", limit: 1, after: walk.position, chain_id: chain });
+      if (newer.length === 0)
+        faulted(reportOf(walk, chain), end.size, `events ${end.size} to ${head.size - 1} are missing`);
+    } else if (head.size < end.size || head.hash !== end.hash)
+      faulted(reportOf(walk, chain), end.size - 1, "the stream's head is not its last event");
+  }
+  for (const chain of walk.ends.keys())
+    if (!walk.store.heads().has(chain)) faulted(reportOf(walk, chain), 0, "the stream has no head");
+}
+
+/** The stored tree must be the tree of the records, or proofs would be of something else. */
+function compareTrees({ store, ends, reports }: Walk): void {
+  for (const [chain, { size, tree }] of ends) {
+    const report = reports.get(chain)!;
+    if (report.fault !== undefined) continue;
+    const stored = rootAt(
+      TREE_HASHER,
+      nodesOfTiles(TREE_HASHER, (level, n) => store.log.tile(chain, level, n)),
+      size,
+    );
+    if (!equalBytes(stored, rootOf(TREE_HASHER, tree)))
+      faulted(report, size - 1, "the stored Merkle tree is not that of the records");
+  }
+}

@@ -1,0 +1,139 @@
+// The node's signing keys, one for each role: made at first start, private file mode 0600, never logged (spec evidence §5).
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { calculateJwkThumbprint } from "jose";
+import { RailgateError } from "../../core/errors.ts";
+import type { KeyRow } from "../../store/store.ts";
+import { syncDir, writeDurably } from "../../store/files.ts";
+
+/** The private key that the database names is not there; signing with another would break the stream's key history. */
+export class KeyError extends RailgateError {
+  static override code = "key_unavailable";
+}
+
+export interface SigningKey {
+  readonly kid: string;
+  readonly privateKey: KeyObject;
+  /** Public JWK with `kid`, `alg`, `use`. */
+  readonly publicJwk: { readonly [member: string]: unknown; readonly kid: string };
+}
+
+/** Where an event key comes from that the node does not make itself; `name` is for messages. */
+export type KeySource = { readonly name: string } & ({ readonly directory: string } | { readonly read: () => string });
+
+/**
+ * A private key that was given: from a folder the one with this thumbprint, or the only one where none is named.
+ * @throws KeyError, which never quotes the key.
+ */
+export async function loadGivenKey(source: KeySource, kid?: string): Promise<SigningKey> {
+  const keys =
+    "read" in source
+      ? [await signingKey(parsePrivateKey(source.read(), source.name))]
+      : await keysInFolder(source.directory);
+  const fitting = kid === undefined ? keys : keys.filter((key) => key.kid === kid);
+  if (fitting.length === 1) return fitting[0]!;
+  if (kid !== undefined) throw new KeyError(`${source.name} does not hold the key ${kid}`);
+  throw new KeyError(`${source.name} holds ${keys.length} keys, and nothing says which is to be used first`);
+}
+
+async function keysInFolder(folder: string): Promise<SigningKey[]> {
+  let names: string[];
+  try {
+    names = readdirSync(folder)
+      .filter((name) => name.endsWith(".jwk"))
+      .sort();
+  } catch (cause) {
+    throw new KeyError(`the folder ${folder} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
+  }
+  return Promise.all(names.map((name) => signingKey(readPrivateKey(join(folder, name)))));
+}
+
+/** What a key signs: events, checkpoints of this node's log, or cosignatures of others'. */
+export type KeyRole = KeyRow["role"];
+
+/** Where a node's private key for a role lies. */
+export function keyFile(dataDir: string, role: KeyRole): string {
+  return join(dataDir, "keys", `${role}.jwk`);
+}
+
+/** Where a node's private event key lies. */
+export function eventKeyFile(dataDir: string): string {
+  return keyFile(dataDir, "event");
+}
+
+/** See {@link loadKey}. */
+export async function loadEventKey(dataDir: string, mayCreate: boolean): Promise<SigningKey> {
+  return loadKey(dataDir, "event", mayCreate);
+}
+
+/** Where a new event key waits until the rotation that names it is on record. */
+export function nextKeyFile(dataDir: string, kid: string): string {
+  return join(dataDir, "keys", `event-${kid}.jwk`);
+}
+
+/** Makes a new event key, and writes it down beside the one in use. Nothing is signed with it before {@link adoptKey}. */
+export async function makeNextKey(dataDir: string): Promise<SigningKey> {
+  const key = await signingKey(generateKeyPairSync("ed25519").privateKey);
+  writeDurably(nextKeyFile(dataDir, key.kid), `${JSON.stringify(key.privateKey.export({ format: "jwk" }))}\n`, 0o600);
+  return key;
+}
+
+/**
+ * Puts the event key that the database names in its place, after a rotation that is on record: it takes over the file, and
+ * the private half of the one before it is gone. New keys that no rotation on record names are given up.
+ * @param kid the key in use, as the database has it.
+ */
+export function adoptKey(dataDir: string, kid: string): void {
+  const folder = join(dataDir, "keys");
+  if (!existsSync(folder)) return;
+  if (existsSync(nextKeyFile(dataDir, kid))) renameSync(nextKeyFile(dataDir, kid), eventKeyFile(dataDir));
+  for (const name of readdirSync(folder)) if (/^event-[\w-]+\.jwk$/.test(name)) rmSync(join(folder, name));
+  syncDir(folder);
+}
+
+/**
+ * Reads the node's key for a role, or makes it where `mayCreate`.
+ * @throws KeyError when the file is missing but was signed with before, or is no Ed25519 private JWK.
+ */
+export async function loadKey(dataDir: string, role: KeyRole, mayCreate: boolean): Promise<SigningKey> {
+  const file = keyFile(dataDir, role);
+  if (!existsSync(file)) {
+    if (!mayCreate) {
+      throw new KeyError(`${file} is missing, but this node has signed with it; restore the file from its backup`);
+    }
+    const { privateKey } = generateKeyPairSync("ed25519");
+    writeDurably(file, `${JSON.stringify(privateKey.export({ format: "jwk" }))}\n`, 0o600);
+  }
+  return signingKey(readPrivateKey(file));
+}
+
+async function signingKey(privateKey: KeyObject): Promise<SigningKey> {
+  const jwk = createPublicKey(privateKey).export({ format: "jwk" });
+  const kid = await calculateJwkThumbprint(jwk as { kty: string });
+  return { kid, privateKey, publicJwk: { ...jwk, kid, alg: "EdDSA", use: "sig" } };
+}
+
+function readPrivateKey(file: string): KeyObject {
+  try {
+    return parsePrivateKey(readFileSync(file, "utf8"), file);
+  } catch (error) {
+    if (error instanceof KeyError) throw error;
+    throw new KeyError(`${file} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+}
+
+/** @param place where it comes from, for messages. */
+function parsePrivateKey(text: string, place: string): KeyObject {
+  let key: KeyObject;
+  try {
+    key = text.trimStart().startsWith("-----BEGIN")
+      ? createPrivateKey(text)
+      : createPrivateKey({ key: JSON.parse(text), format: "jwk" });
+  } catch {
+    // The cause could quote the key, so it is not passed on.
+    throw new KeyError(`${place} holds no private key in JWK form`);
+  }
+  if (key.asymmetricKeyType !== "ed25519") throw new KeyError(`${place} holds a key that is not Ed25519`);
+  return key;
+}

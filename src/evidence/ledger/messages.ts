@@ -1,0 +1,69 @@
+// What the ledger and the committer's thread say to each other.
+import type { webcrypto } from "node:crypto";
+import type { Append } from "../../store/store.ts";
+
+export interface CommitterData {
+  readonly storePath: string;
+  readonly privateJwk: webcrypto.JsonWebKey;
+  readonly kid: string;
+  /** Absent: no checkpoints are made. */
+  readonly log?: LogData;
+}
+
+/** What checkpoints are made with. */
+export interface LogData {
+  readonly privateJwk: webcrypto.JsonWebKey;
+  /** The origin of a stream's log is `<origin>/<chain_id>`. */
+  readonly origin: string;
+  /** Where the latest are kept outside the database. */
+  readonly checkpointFile: string;
+}
+
+/** A private key that signs records. */
+export interface RecordKey {
+  readonly privateJwk: webcrypto.JsonWebKey;
+  readonly kid: string;
+}
+
+/** An append whose record is not signed yet: `text` is the event's canonical bytes. `signNextWith` signs all that comes behind it. */
+export type UnsignedAppend = Omit<Append, "record"> & {
+  readonly text: string;
+  readonly signNextWith?: RecordKey | undefined;
+};
+
+export type CommitterRequest =
+  | {
+      readonly kind: "commit";
+      readonly epoch: number;
+      readonly batch: number;
+      readonly events: readonly UnsignedAppend[];
+    }
+  /** Checkpoints of all that is committed, now. */
+  | { readonly kind: "checkpoint"; readonly request: number }
+  /** Can the database be written again? */
+  | { readonly kind: "probe" }
+  | { readonly kind: "close" };
+
+export type CommitterReply =
+  | {
+      readonly kind: "committed";
+      readonly batch: number;
+      /** One record (compact JWS) per event, in order. */
+      readonly records: readonly string[];
+      readonly firstPosition: number;
+      readonly signingMs: number;
+      readonly commitMs: number;
+    }
+  | {
+      readonly kind: "checkpointed" /** Which of our requests it answers; absent: it was due. */;
+      readonly request?: number;
+      readonly streams: number;
+      readonly failure?: string;
+    }
+  | {
+      readonly kind: "failed";
+      readonly batch: number /** Batches of an earlier epoch are refused from now on. */;
+      readonly epoch: number;
+      readonly message: string;
+    }
+  | { readonly kind: "probed"; readonly failure?: string };

@@ -1,0 +1,103 @@
+// Events that are no decisions: what a node does of itself, and what is done with its evidence.
+import { digestOf, EMPTY_SET, type EventDraft } from "../../core/event.ts";
+import { canonicalJson } from "../../core/json.ts";
+import type { EventType } from "../../core/schema/event.ts";
+import type { Activated } from "../../policies/choose.ts";
+import type { Policy } from "../../policy/policy.ts";
+import type { Blob, StoreReader } from "../../store/store.ts";
+import type { Entry, Ledger } from "./ledger.ts";
+
+/** Whose stream an event goes to, and who acted. */
+export interface ActedBy {
+  readonly tenantId: string;
+  readonly actor: string;
+}
+
+/** Whose events the node's own are (spec evidence §1). */
+const THE_NODE: ActedBy = { tenantId: "default", actor: "node" };
+
+const ACTIVATED = { kind: "policy", tenant_id: THE_NODE.tenantId, key: "active" } as const;
+
+export interface RecorderParts {
+  readonly ledger: Ledger;
+  readonly store: StoreReader;
+  readonly evidenceProfileId: string;
+  readonly now: () => number;
+  readonly newId: () => string;
+  readonly activePolicy: () => Policy | null;
+}
+
+type Details = { readonly [name: string]: unknown };
+
+export class Recorder {
+  readonly #parts: RecorderParts;
+
+  constructor(parts: RecorderParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws EvidenceUnavailableError EVI-01: what was to be recorded must not be done. */
+  async record(type: EventType, details: Details, by: ActedBy = THE_NODE): Promise<void> {
+    await this.#append(this.entry(type, details, by));
+  }
+
+  /** A bundle that was not accepted as policy. */
+  async recordRejection(details: Details): Promise<void> {
+    const entry = this.entry("policy.reject", details, THE_NODE);
+    const refusal = {
+      outcome: "refused",
+      refusal_reason_class: "dependency_unavailable_fail_closed",
+      refusal_reason_code: "policy_unavailable",
+    } as const;
+    await this.#append({ ...entry, draft: { ...entry.draft, ...refusal } });
+  }
+
+  /** The policy that was activated last. Kept as state: its event may lie a million events back. */
+  lastActivated(): Activated | undefined {
+    const { kind, tenant_id, key } = ACTIVATED;
+    const stored = this.#parts.store.state(kind, tenant_id, key);
+    return stored === undefined ? undefined : (JSON.parse(stored) as Activated);
+  }
+
+  /** Once per change of policy, not per start. */
+  async recordActivation({ digest, revision, sequence, bytes }: Policy): Promise<void> {
+    if (this.lastActivated()?.digest === digest) return;
+    const activated: Activated = { digest, revision, sequence };
+    const entry = this.entry("policy.activate", { ...activated }, THE_NODE, { digest, bytes });
+    await this.#append({ ...entry, states: [{ ...ACTIVATED, value: JSON.stringify(activated) }] });
+  }
+
+  /** The event, not yet appended. Its artifact is the blob, or its details. */
+  entry(type: EventType, details: Details, by: ActedBy, blob?: Blob, nowMs = this.#parts.now()): Entry {
+    const { newId, evidenceProfileId, activePolicy } = this.#parts;
+    const artifact = canonicalJson(details);
+    const artifactDigest = blob?.digest ?? digestOf(artifact);
+    const draft: EventDraft = {
+      id: newId(),
+      event_type: type,
+      occurred_at: new Date(nowMs).toISOString(),
+      tenant_id: by.tenantId,
+      actor: by.actor,
+      correlation_id: newId(),
+      outcome: "accepted",
+      evidence_profile_id: evidenceProfileId,
+      evidence_pointer: `eosc://evidence/${artifactDigest}`,
+      policy_snapshot_id: activePolicy()?.digest ?? digestOf(EMPTY_SET),
+      authority_snapshot_id: digestOf(EMPTY_SET),
+      details,
+    };
+    return {
+      draft,
+      artifact: blob ? null : artifact,
+      artifactDigest,
+      workloadId: null,
+      occurredAtMs: nowMs,
+      blobs: blob ? [blob] : [],
+      states: [],
+    };
+  }
+
+  async #append(entry: Entry): Promise<void> {
+    await Promise.all(this.#parts.ledger.append([entry]));
+  }
+}

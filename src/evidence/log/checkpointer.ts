@@ -1,0 +1,97 @@
+// Checkpoints on the committer's thread: which streams have grown, and soon after, a signed head of each.
+import { createPrivateKey } from "node:crypto";
+import type { StoreWriter } from "../../store/store.ts";
+import { CheckpointFile, checkpointSigner, type StreamCheckpoint } from "./checkpoints.ts";
+import type { CommitterReply, LogData } from "../ledger/messages.ts";
+
+type Checkpointed = Extract<CommitterReply, { kind: "checkpointed" }>;
+
+/** From a commit to its checkpoint: a second at most (spec evidence §4), the time that making it takes included. */
+const DELAY_MS = 500;
+const RETRY_MS = 1000;
+/** Streams in one go, so that the batches that wait meanwhile wait some tens of milliseconds at most. */
+const STREAMS_AT_ONCE = 256;
+
+export class Checkpointer {
+  readonly #store: () => StoreWriter;
+  readonly #report: (reply: Checkpointed) => void;
+  readonly #sign: ReturnType<typeof checkpointSigner>;
+  readonly #path: string;
+  #file: CheckpointFile | undefined;
+  /** Streams without a checkpoint of all that is committed; undefined: to be read from the store. */
+  #grown: Set<string> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    { privateJwk, origin, checkpointFile }: LogData,
+    store: () => StoreWriter,
+    report: (reply: Checkpointed) => void,
+  ) {
+    this.#sign = checkpointSigner(createPrivateKey({ key: privateJwk, format: "jwk" }), origin);
+    this.#path = checkpointFile;
+    this.#store = store;
+    this.#report = report;
+  }
+
+  /** Events are committed; they get a checkpoint in time. */
+  grown(events: readonly { readonly chain_id: string }[]): void {
+    for (const { chain_id } of events) this.#grown?.add(chain_id);
+    this.#schedule(DELAY_MS);
+  }
+
+  /** Checkpoints of all that has grown, durable outside the database and then in it. */
+  publish(): Checkpointed {
+    let streams = 0;
+    try {
+      for (let made; (made = this.#publishSome()) > 0; ) streams += made;
+      return { kind: "checkpointed", streams };
+    } catch (error) {
+      return this.#fail(error);
+    }
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    const { failure, streams } = this.publish();
+    clearTimeout(this.#timer);
+    if (failure !== undefined) this.#report({ kind: "checkpointed", streams, failure });
+  }
+
+  #schedule(delayMs: number): void {
+    this.#timer ??= setTimeout(() => this.#due(), delayMs);
+  }
+
+  #due(): void {
+    this.#timer = undefined;
+    try {
+      if (this.#publishSome() === STREAMS_AT_ONCE) this.#schedule(0);
+    } catch (error) {
+      this.#report(this.#fail(error));
+    }
+  }
+
+  #fail(error: unknown): Checkpointed {
+    // What the file holds is read again, whatever was written of it.
+    this.#file = undefined;
+    this.#schedule(RETRY_MS);
+    return { kind: "checkpointed", streams: 0, failure: (error as Error).message };
+  }
+
+  /** @returns for how many streams. */
+  #publishSome(): number {
+    const store = this.#store();
+    const grown = (this.#grown ??= new Set(store.uncheckpointed()));
+    const chains = [...grown].slice(0, STREAMS_AT_ONCE);
+    if (chains.length === 0) return 0;
+    const made: StreamCheckpoint[] = chains.map((chain) => {
+      const { size, root } = store.tree(chain);
+      return this.#sign(chain, size, root);
+    });
+    // Outside first: nobody sees a checkpoint that a database from before it could be silent about.
+    this.#file ??= new CheckpointFile(this.#path);
+    this.#file.append(made);
+    store.putCheckpoints(made);
+    for (const chain of chains) grown.delete(chain);
+    return chains.length;
+  }
+}

@@ -1,0 +1,115 @@
+// Streams read as transparency logs: checkpoints, tiles, entries and proofs, from what is committed (spec evidence §4).
+import { toBase64 } from "../../core/bytes.ts";
+import { EvidenceUnavailableError } from "../../core/errors.ts";
+import { consistencyProof, HASH_BYTES, inclusionProof, type NodeReader } from "../../core/merkle.ts";
+import { formatVkey, type NoteKey } from "../../core/note.ts";
+import { TREE_HASHER } from "../../core/sha256.ts";
+import { entryBundle, nodesOfTiles, TILE_WIDTH, tileWidthAt, type TileName } from "../../core/tiles.ts";
+import type { LogReader, StoredCheckpoint, StreamRow } from "../../store/store.ts";
+import { logNoteKey, originOf } from "./note-signing.ts";
+
+/** A record's place in its stream's log, with what proves it to whoever holds the log's key. */
+export interface Inclusion {
+  readonly index: number;
+  /** Of the checkpoint. */
+  readonly size: number;
+  /** Base64, from the leaf up (RFC 6962 §2.1.1). */
+  readonly hashes: readonly string[];
+  /** The signed note. */
+  readonly checkpoint: string;
+}
+
+export interface TransparencyLogParts {
+  readonly reader: LogReader;
+  /** The origin of a stream's log is `<origin>/<chain_id>`. */
+  readonly origin: string;
+  /** Of the log, 32 bytes. */
+  readonly publicKey: Uint8Array;
+  /** Makes checkpoints of all that is committed. */
+  readonly checkpoint: () => Promise<void>;
+}
+
+export class TransparencyLog {
+  readonly #parts: TransparencyLogParts;
+
+  constructor(parts: TransparencyLogParts) {
+    this.#parts = parts;
+  }
+
+  streams(): StreamRow[] {
+    return this.#parts.reader.streams();
+  }
+
+  stream(chainId: string): StreamRow | undefined {
+    return this.#parts.reader.stream(chainId);
+  }
+
+  /** The key that a stream's checkpoints are signed with. */
+  key(chainId: string): NoteKey {
+    return logNoteKey(originOf(this.#parts.origin, chainId), this.#parts.publicKey);
+  }
+
+  /** The same as text (c2sp.org/signed-note). */
+  vkey(chainId: string): string {
+    return formatVkey(this.key(chainId));
+  }
+
+  /**
+   * The latest checkpoint of a stream that has at least this many events.
+   * @returns one that covers them; it is made where there is none yet.
+   * @throws EvidenceUnavailableError when none can be made.
+   */
+  async checkpoint(chainId: string, sizeMin = 1): Promise<StoredCheckpoint> {
+    const { reader, checkpoint } = this.#parts;
+    const known = reader.checkpoint(chainId);
+    if (known && known.size >= sizeMin) return known;
+    await checkpoint();
+    const made = reader.checkpoint(chainId);
+    if (!made || made.size < sizeMin)
+      throw new EvidenceUnavailableError(`there is no checkpoint of ${chainId} over ${sizeMin} events`);
+    return made;
+  }
+
+  /** A tile, or a bundle of entries; undefined where the stream is not that large yet. */
+  tile(chainId: string, { level, n, width }: TileName): Uint8Array | undefined {
+    const { reader } = this.#parts;
+    const size = reader.stream(chainId)?.size ?? 0;
+    if (tileWidthAt(level === "entries" ? 0 : level, n, size) < width) return undefined;
+    if (level !== "entries") return reader.tile(chainId, level, n).subarray(0, width * HASH_BYTES);
+    const records = reader.records(chainId, n * TILE_WIDTH, n * TILE_WIDTH + width);
+    return entryBundle(records.map((record) => Buffer.from(record, "latin1")));
+  }
+
+  /**
+   * That the record at `index` is in the tree of that size: base64 hashes.
+   * @throws RangeError unless 0 ≤ index < size ≤ the stream's size.
+   */
+  inclusionProof(chainId: string, index: number, size: number): string[] {
+    return inclusionProof(TREE_HASHER, this.#nodes(chainId, size), index, size).map(toBase64);
+  }
+
+  /** That the tree of size `to` begins with that of size `from`. @throws RangeError unless 0 ≤ from ≤ to ≤ the stream's size. */
+  consistencyProof(chainId: string, from: number, to: number): string[] {
+    return consistencyProof(TREE_HASHER, this.#nodes(chainId, to), from, to).map(toBase64);
+  }
+
+  /** Where a committed record is, proven. @throws EvidenceUnavailableError when no checkpoint can be made. */
+  async inclusion(chainId: string, index: number): Promise<Inclusion> {
+    const { size, note } = await this.checkpoint(chainId, index + 1);
+    return { index, size, hashes: this.inclusionProof(chainId, index, size), checkpoint: note };
+  }
+
+  #nodes(chainId: string, size: number): NodeReader {
+    const { reader } = this.#parts;
+    const committed = reader.stream(chainId)?.size ?? 0;
+    if (size > committed) throw new RangeError(`${chainId} has ${committed} events, not ${size}`);
+    // A proof reads a tile more than once.
+    const tiles = new Map<string, Uint8Array>();
+    return nodesOfTiles(TREE_HASHER, (level, n) => {
+      const name = `${level}/${n}`;
+      let tile = tiles.get(name);
+      if (!tile) tiles.set(name, (tile = reader.tile(chainId, level, n)));
+      return tile;
+    });
+  }
+}

@@ -1,0 +1,168 @@
+// One decision, decided again: from the artifact's exact bytes, in canonical form, and what a difference means.
+import { RailgateError } from "../../core/errors.ts";
+import { digestOf } from "../../core/event.ts";
+import { canonicalJson } from "../../core/json.ts";
+import { hostRefusal } from "../../core/outcome.ts";
+import { readBundleFiles } from "../../policy/bundle-files.ts";
+import { EvaluationError, Evaluator } from "../../policy/evaluator.ts";
+import { JsonStream, JsonStreamError } from "../verify/json-stream.ts";
+
+/** What was given is neither an export nor a data directory, or a bundle cannot be used. */
+export class ReplayError extends RailgateError {
+  static override code = "replay_impossible";
+}
+
+/** What a candidate policy would have changed. */
+export type ChangeKind = "newly_refused" | "newly_admitted" | "other_envelope";
+
+/** An event with the artifact that it points to. */
+export interface ReplayItem {
+  readonly chain_id: string;
+  readonly sequence: number;
+  readonly event_id: string;
+  /** Digest of the bundle that decided. */
+  readonly policy: string;
+  /** Digest of the artifact. */
+  readonly pointer: string;
+  readonly artifact: Uint8Array;
+}
+
+export type ReplayFinding =
+  | { readonly kind: "no_decision" }
+  | { readonly kind: "reproduced" }
+  /** No policy decided; the host refused in its place. */
+  | { readonly kind: "host_refused"; readonly decidesNow: boolean }
+  | { readonly kind: "mismatch"; readonly problem: string }
+  | { readonly kind: "changed"; readonly change: ChangeKind; readonly rules: readonly string[] };
+
+/** Longer than any evaluation that was let pass, so that a slow machine does not look like another policy. */
+const LIMITS = { evaluationMsMax: 60_000, memoryMiBMax: 256 };
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** The WASM of a bundle. Its signature is not looked at: what decided is known by its digest, and a candidate may have none. @throws BundleError, EvaluationError */
+export async function loadForReplay(bundle: Uint8Array): Promise<Evaluator> {
+  const files = await readBundleFiles(bundle);
+  const wasm = files.get("policy.wasm");
+  if (!wasm) throw new EvaluationError("the bundle has no policy.wasm; build it with `opa build -t wasm`");
+  const data = files.get("data.json");
+  return Evaluator.load(wasm, data ? (JSON.parse(utf8.decode(data)) as object) : {}, LIMITS);
+}
+
+interface Artifact {
+  readonly entrypoint: string;
+  /** As it was evaluated. */
+  readonly input: Uint8Array;
+  /** Canonical JSON, as stored. */
+  readonly decision: string;
+  readonly problem: boolean;
+}
+
+type Decided = { readonly output: unknown } | { readonly failure: string };
+/** What decisions of all kinds have in common, as far as they have it. */
+type Shape = {
+  outcome?: unknown;
+  error_code?: unknown;
+  envelope?: { declared?: unknown; required?: unknown } | null;
+  refusals?: readonly { rule?: unknown; code?: unknown }[];
+};
+
+/** @param evaluator of the policy that decided; undefined where it is not here. */
+export function checkDecision(item: ReplayItem, evaluator: Evaluator | undefined): ReplayFinding {
+  if (digestOf(item.artifact) !== item.pointer)
+    return { kind: "mismatch", problem: "the artifact is not the one that the event points to" };
+  const artifact = readArtifact(item.artifact);
+  if (artifact === undefined) return { kind: "no_decision" };
+  if (artifact.problem) return checkHostRefusal(artifact, evaluator);
+  if (evaluator === undefined) return { kind: "mismatch", problem: `the policy bundle ${item.policy} is not here` };
+  const decided = decide(evaluator, artifact);
+  if ("failure" in decided) return { kind: "mismatch", problem: decided.failure };
+  return textOf(decided.output) === artifact.decision
+    ? { kind: "reproduced" }
+    : { kind: "mismatch", problem: "the policy decides otherwise on this input" };
+}
+
+/** What the candidate would have decided on the same input. */
+export function compareDecision(item: ReplayItem, candidate: Evaluator): ReplayFinding {
+  if (digestOf(item.artifact) !== item.pointer)
+    return { kind: "mismatch", problem: "the artifact is not the one that the event points to" };
+  const artifact = readArtifact(item.artifact);
+  if (artifact === undefined) return { kind: "no_decision" };
+  if (!candidate.entrypoints.includes(artifact.entrypoint))
+    return { kind: "mismatch", problem: `the candidate has no entrypoint ${artifact.entrypoint}` };
+  const before = JSON.parse(artifact.decision) as Shape;
+  const decided = decide(candidate, artifact);
+  const after =
+    "failure" in decided ? ({ outcome: "refused", error_code: "POL-03" } as Shape) : ((decided.output ?? {}) as Shape);
+  const isAccepted = ({ outcome }: Shape): boolean => outcome === "accepted";
+  if (isAccepted(before) !== isAccepted(after)) {
+    return isAccepted(before)
+      ? { kind: "changed", change: "newly_refused", rules: rulesOf(after) }
+      : { kind: "changed", change: "newly_admitted", rules: rulesOf(before) };
+  }
+  const [from, to] = [before.envelope?.required, after.envelope?.required];
+  return from === to || "failure" in decided
+    ? { kind: "reproduced" }
+    : { kind: "changed", change: "other_envelope", rules: [`${String(from)} → ${String(to)}`] };
+}
+
+/** The host refuses where no policy can decide, and only ever refuses (POL-01, POL-03, and where it asserts safety again). */
+function checkHostRefusal(artifact: Artifact, evaluator: Evaluator | undefined): ReplayFinding {
+  const recorded = JSON.parse(artifact.decision) as Shape;
+  if (recorded.outcome !== "refused")
+    return { kind: "mismatch", problem: "the host decided in the policy's place, and did not refuse" };
+  const codes = (recorded.refusals ?? []).map(({ code }) => code);
+  const [code] = codes;
+  if (codes.length === 1 && (code === "policy_unavailable" || code === "policy_error")) {
+    if (canonicalJson(hostRefusal(code, recorded.envelope?.declared)) !== artifact.decision)
+      return { kind: "mismatch", problem: "the host's refusal is not of its form" };
+  }
+  const decided = evaluator && decide(evaluator, artifact);
+  return {
+    kind: "host_refused",
+    decidesNow: decided !== undefined && "output" in decided && decided.output !== undefined,
+  };
+}
+
+function decide(evaluator: Evaluator, { entrypoint, input }: Artifact): Decided {
+  try {
+    return { output: evaluator.evaluate(entrypoint, input) };
+  } catch (error) {
+    if (error instanceof EvaluationError) return { failure: error.message };
+    throw error;
+  }
+}
+
+function textOf(output: unknown): string | undefined {
+  try {
+    return canonicalJson(output);
+  } catch {
+    return undefined;
+  }
+}
+
+function rulesOf({ refusals, error_code }: Shape): string[] {
+  const rules = (refusals ?? []).map(({ rule }) => String(rule));
+  return rules.length > 0 ? [...new Set(rules)].sort() : [String(error_code ?? "none")];
+}
+
+/** @returns undefined where it is no decision of a policy. */
+function readArtifact(bytes: Uint8Array): Artifact | undefined {
+  const members = new Map<string, Uint8Array>();
+  const stream = new JsonStream({}, ([name], json) => members.set(name!, json));
+  try {
+    stream.write(bytes);
+    stream.end();
+  } catch (error) {
+    if (error instanceof JsonStreamError) return undefined;
+    throw error;
+  }
+  const [decision, entrypoint, input] = [members.get("decision"), members.get("entrypoint"), members.get("input")];
+  if (!decision || !entrypoint || !input) return undefined;
+  // The evaluator takes a buffer that holds nothing else.
+  return {
+    entrypoint: JSON.parse(utf8.decode(entrypoint)) as string,
+    input: input.slice(),
+    decision: utf8.decode(decision),
+    problem: members.has("problem"),
+  };
+}

@@ -1,0 +1,166 @@
+// Replays decisions: the policy that each event names decides its stored input again, and must come to the same bytes (spec evidence §6).
+import { readFileSync } from "node:fs";
+import { digestOf } from "../../core/event.ts";
+import { ReplayError, type ChangeKind, type ReplayFinding, type ReplayItem } from "./check.ts";
+import { CANDIDATE, ReplayPool } from "./pool.ts";
+import { openReplaySource, type ReplaySource } from "./source.ts";
+
+export { ReplayError, type ChangeKind } from "./check.ts";
+
+export interface Change {
+  readonly sequence: number;
+  readonly event_id: string;
+  readonly chain_id: string;
+  readonly change: ChangeKind;
+  /** Rules that would refuse now, or that refused then; for another envelope, which would be required in place of which. */
+  readonly rules: readonly string[];
+}
+
+/** A decision that its policy and input do not lead to. */
+export interface Mismatch {
+  readonly sequence: number;
+  readonly event_id: string;
+  readonly chain_id: string;
+  readonly problem: string;
+}
+
+export interface ReplayReport {
+  /** Whether every decision was reached again; with a candidate, whether every decision could be compared. */
+  readonly ok: boolean;
+  /** Events that are decisions of a policy; all others are not replayed. */
+  readonly decisions: number;
+  /** Reached again, byte for byte; with a candidate: decided as before. */
+  readonly reproduced: number;
+  /** Refused by the host, since no policy could decide (POL-01, POL-03); `decides_now`: the policy does decide today. */
+  readonly host_refused: { readonly total: number; readonly decides_now: number };
+  /** Erased artifacts: there is nothing left to decide on. */
+  readonly erased: number;
+  readonly mismatches: readonly Mismatch[];
+  /** Empty without a candidate. */
+  readonly changed: readonly Change[];
+  /** The candidate's digest; null without one. */
+  readonly candidate: string | null;
+}
+
+export interface ReplayOptions {
+  /** A candidate policy's bundle, signed or not: it decides in place of the policies that did. */
+  readonly candidate?: Uint8Array | undefined;
+  /** Called now and then with how many decisions were replayed. */
+  readonly progress?: ((decisions: number) => void) | undefined;
+}
+
+/** Decisions that one thread is given at once. */
+const BATCH = 64;
+const LISTED_MAX = 100_000;
+
+/**
+ * Replays all decisions of an export (folder, `.tar.gz`, `.tar`), of a data directory or of its database.
+ * Signatures and hashes of the evidence itself are `verifyExport`'s business; that an artifact is the one its event points
+ * to, and a bundle the one it names, is checked here.
+ * @throws ReplayError
+ */
+export async function replay(path: string, options: ReplayOptions = {}): Promise<ReplayReport> {
+  using source = await openReplaySource(path);
+  const pool = new ReplayPool();
+  try {
+    if (options.candidate) await pool.addPolicy(CANDIDATE, options.candidate);
+    return await new Replay(source, pool, options).run();
+  } finally {
+    await pool.close();
+  }
+}
+
+/** Reads a candidate's bundle. @throws ReplayError */
+export function readCandidate(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new ReplayError(`the bundle ${path} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
+  }
+}
+
+class Replay {
+  readonly #source: ReplaySource;
+  readonly #pool: ReplayPool;
+  readonly #options: ReplayOptions;
+  readonly #mismatches: Mismatch[] = [];
+  readonly #changed: Change[] = [];
+  readonly #hostRefused = { total: 0, decides_now: 0 };
+  #decisions = 0;
+  #reproduced = 0;
+  #erased = 0;
+
+  constructor(source: ReplaySource, pool: ReplayPool, options: ReplayOptions) {
+    this.#source = source;
+    this.#pool = pool;
+    this.#options = options;
+  }
+
+  async run(): Promise<ReplayReport> {
+    const running: Promise<void>[] = [];
+    let batch: ReplayItem[] = [];
+    const start = (items: ReplayItem[]): Promise<void> => {
+      const job = this.#pool.check(items).then((findings) => this.#take(items, findings));
+      job.catch(() => {});
+      return job;
+    };
+    for await (const item of this.#source.items()) {
+      if (item.artifact === undefined) {
+        this.#erased++;
+        continue;
+      }
+      await this.#provide(item);
+      batch.push({ ...item, artifact: item.artifact });
+      if (batch.length < BATCH) continue;
+      running.push(start(batch));
+      batch = [];
+      if (running.length > this.#pool.size * 2) await running.shift();
+    }
+    running.push(start(batch));
+    await Promise.all(running);
+    return this.#report();
+  }
+
+  /** Makes sure that the threads have the policy which is to decide. */
+  async #provide(item: { readonly policy: string }): Promise<void> {
+    if (this.#options.candidate || this.#pool.has(item.policy)) return;
+    const bundle = await this.#source.bundle(item.policy);
+    if (bundle && digestOf(bundle) !== item.policy)
+      throw new ReplayError(`the policy bundle ${item.policy} is damaged`);
+    if (bundle) await this.#pool.addPolicy(item.policy, bundle);
+  }
+
+  #take(items: readonly ReplayItem[], findings: readonly ReplayFinding[]): void {
+    findings.forEach((finding, i) => this.#count(items[i]!, finding));
+    this.#options.progress?.(this.#decisions);
+  }
+
+  #count({ sequence, event_id, chain_id }: ReplayItem, finding: ReplayFinding): void {
+    if (finding.kind === "no_decision") return;
+    this.#decisions++;
+    const place = { sequence, event_id, chain_id };
+    if (finding.kind === "mismatch" && this.#mismatches.length < LISTED_MAX)
+      this.#mismatches.push({ ...place, problem: finding.problem });
+    if (finding.kind === "changed" && this.#changed.length < LISTED_MAX)
+      this.#changed.push({ ...place, change: finding.change, rules: finding.rules });
+    if (finding.kind === "reproduced") this.#reproduced++;
+    if (finding.kind !== "host_refused") return;
+    this.#hostRefused.total++;
+    if (finding.decidesNow) this.#hostRefused.decides_now++;
+  }
+
+  #report(): ReplayReport {
+    const inOrder = <T extends { chain_id: string; sequence: number }>(list: T[]): T[] =>
+      list.sort((a, b) => (a.chain_id < b.chain_id ? -1 : a.chain_id > b.chain_id ? 1 : a.sequence - b.sequence));
+    return {
+      ok: this.#mismatches.length === 0,
+      decisions: this.#decisions,
+      reproduced: this.#reproduced,
+      host_refused: this.#hostRefused,
+      erased: this.#erased,
+      mismatches: inOrder(this.#mismatches),
+      changed: inOrder(this.#changed),
+      candidate: this.#options.candidate ? digestOf(this.#options.candidate) : null,
+    };
+  }
+}

@@ -1,0 +1,191 @@
+// Where decisions to replay come from: an export, read without unpacking it to disk, or a data directory.
+import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { eventTextOf } from "../../core/event.ts";
+import type { EvidenceEvent } from "../../core/schema/event.ts";
+import { openSqliteReader } from "../../store/sqlite/sqlite.ts";
+import type { StoreReader } from "../../store/store.ts";
+import { ReplayError, type ReplayItem } from "./check.ts";
+import { lineChunks } from "../verify/chunks.ts";
+import { ARTIFACT_NAME } from "../verify/manifest.ts";
+import { opened } from "../verify/node.ts";
+import { ArchiveError, type ArchiveEntry } from "../verify/tar.ts";
+
+/** An event that may be a decision; `artifact` undefined where it was erased. */
+export type SourceItem = Omit<ReplayItem, "artifact"> & { readonly artifact: Uint8Array | undefined };
+
+export interface ReplaySource extends Disposable {
+  items(): AsyncIterable<SourceItem>;
+  /** A policy bundle by digest; undefined where it is not here. */
+  bundle(digest: string): Promise<Uint8Array | undefined>;
+}
+
+const PAGE = 256;
+const POINTER_PREFIX = "eosc://evidence/";
+const SQLITE_MAGIC = "SQLite format 3\0";
+const ARTIFACT_BYTES_MAX = 1024 ** 3;
+
+/** @throws ReplayError */
+export async function openReplaySource(path: string): Promise<ReplaySource> {
+  if (!existsSync(path)) throw new ReplayError(`there is no ${path}`);
+  const database = statSync(path).isDirectory() ? join(path, "railgate.db") : path;
+  if (existsSync(database) && isDatabase(database)) return new DatabaseSource(openSqliteReader(database));
+  const open = await opened(path);
+  return ExportSource.read(() => open()!);
+}
+
+function isDatabase(path: string): boolean {
+  const head = Buffer.alloc(SQLITE_MAGIC.length);
+  const fd = openSync(path, "r");
+  try {
+    readSync(fd, head);
+  } finally {
+    closeSync(fd);
+  }
+  return head.toString("latin1") === SQLITE_MAGIC;
+}
+
+class DatabaseSource implements ReplaySource {
+  readonly #store: StoreReader;
+
+  constructor(store: StoreReader) {
+    this.#store = store;
+  }
+
+  async *items(): AsyncGenerator<SourceItem> {
+    for (const { chain_id, size } of this.#store.log.streams()) {
+      for (let page = 0; page < size; page += PAGE) {
+        for (const record of this.#store.log.records(chain_id, page, Math.min(size, page + PAGE))) {
+          const item = itemOf(eventTextOf(record));
+          const artifact = this.#store.log.artifactAt(chain_id, item.sequence);
+          // A shared artifact is a bundle or authority material, and no decision.
+          if (artifact || !this.#store.artifact(item.pointer)) yield { ...item, artifact };
+        }
+      }
+    }
+  }
+
+  async bundle(digest: string): Promise<Uint8Array | undefined> {
+    return this.#store.artifact(digest);
+  }
+
+  [Symbol.dispose](): void {
+    this.#store.close();
+  }
+}
+
+function itemOf(text: string): Omit<ReplayItem, "artifact"> {
+  const { chain_id, sequence, id, policy_snapshot_id, evidence_pointer } = JSON.parse(text) as EvidenceEvent;
+  return {
+    chain_id,
+    sequence,
+    event_id: id,
+    policy: policy_snapshot_id,
+    pointer: evidence_pointer.slice(POINTER_PREFIX.length),
+  };
+}
+
+type Pending = Omit<ReplayItem, "artifact">;
+
+/** Read up to three times: for the events, for the bundles, for the decisions. */
+class ExportSource implements ReplaySource {
+  readonly #open: () => AsyncIterable<ArchiveEntry>;
+  readonly #byPointer: Map<string, Pending[]>;
+  readonly #bundles: Map<string, Uint8Array>;
+
+  private constructor(
+    open: () => AsyncIterable<ArchiveEntry>,
+    byPointer: Map<string, Pending[]>,
+    bundles: Map<string, Uint8Array>,
+  ) {
+    this.#open = open;
+    this.#byPointer = byPointer;
+    this.#bundles = bundles;
+  }
+
+  /** @throws ReplayError what was given is no export. */
+  static async read(open: () => AsyncIterable<ArchiveEntry>): Promise<ExportSource> {
+    try {
+      const byPointer = await readEvents(open());
+      const policies = new Set([...byPointer.values()].flatMap((items) => items.map(({ policy }) => policy)));
+      return new ExportSource(open, byPointer, await readBundles(open(), policies));
+    } catch (error) {
+      throw replayError(error);
+    }
+  }
+
+  async *items(): AsyncGenerator<SourceItem> {
+    const left = new Map(this.#byPointer);
+    try {
+      for await (const { name, size, body } of this.#open()) {
+        const pointer = pointerOf(name);
+        const items = pointer === undefined ? undefined : left.get(pointer);
+        if (!items || size > ARTIFACT_BYTES_MAX) continue;
+        left.delete(pointer!);
+        const artifact = await collect(body);
+        for (const item of items) yield { ...item, artifact: artifact.slice() };
+      }
+    } catch (error) {
+      throw replayError(error);
+    }
+    for (const items of left.values()) for (const item of items) yield { ...item, artifact: undefined };
+  }
+
+  async bundle(digest: string): Promise<Uint8Array | undefined> {
+    return this.#bundles.get(digest);
+  }
+
+  [Symbol.dispose](): void {}
+}
+
+function replayError(error: unknown): unknown {
+  return error instanceof ArchiveError
+    ? new ReplayError(`the export cannot be read: ${error.message}`, { cause: error })
+    : error;
+}
+
+async function readEvents(entries: AsyncIterable<ArchiveEntry>): Promise<Map<string, Pending[]>> {
+  const byPointer = new Map<string, Pending[]>();
+  for await (const { name, body } of entries) {
+    if (name !== "events.jsonl") continue;
+    for await (const { bytes } of lineChunks(body))
+      for (const line of Buffer.from(bytes.buffer).toString("utf8").split("\n"))
+        if (line !== "") addEvent(byPointer, line);
+    return byPointer;
+  }
+  throw new ReplayError("it holds no events.jsonl, so it is no export");
+}
+
+function addEvent(byPointer: Map<string, Pending[]>, line: string): void {
+  let item: Pending;
+  try {
+    item = itemOf(line);
+  } catch (cause) {
+    throw new ReplayError("events.jsonl holds what is no event", { cause });
+  }
+  const items = byPointer.get(item.pointer);
+  if (items) items.push(item);
+  else byPointer.set(item.pointer, [item]);
+}
+
+async function readBundles(
+  entries: AsyncIterable<ArchiveEntry>,
+  policies: ReadonlySet<string>,
+): Promise<Map<string, Uint8Array>> {
+  const bundles = new Map<string, Uint8Array>();
+  for await (const { name, body, size } of entries) {
+    const digest = pointerOf(name);
+    if (digest !== undefined && policies.has(digest) && size <= ARTIFACT_BYTES_MAX)
+      bundles.set(digest, await collect(body));
+  }
+  return bundles;
+}
+
+const pointerOf = (name: string): string | undefined =>
+  ARTIFACT_NAME.test(name) ? `sha256:${name.slice("artifacts/".length)}` : undefined;
+
+async function collect(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of body) parts.push(part.slice());
+  return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+}

@@ -1,0 +1,194 @@
+// Who is calling: on loopback anyone, through a browser or not, as long as the call was meant for us; elsewhere whoever proves it.
+import type { IncomingMessage } from "node:http";
+import type { TLSSocket } from "node:tls";
+import { createLocalJWKSet, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from "jose";
+import type { Config } from "../../node/config/config.ts";
+import type { Caller } from "../../gate/gate.ts";
+import { HttpError } from "./problem.ts";
+import { isIdentifier } from "./query.ts";
+
+/** Where this listener is; its port is known for sure once it listens. */
+export interface Whereabouts {
+  readonly port: number;
+  readonly tls: boolean;
+}
+
+export interface Doorkeeper {
+  /**
+   * That the call was meant for this listener, and no other site made a browser send it.
+   * @throws HttpError 403 `host_forbidden`, `origin_forbidden`
+   */
+  checkSource(req: IncomingMessage): void;
+  /** @throws HttpError 401 `unauthenticated` */
+  authenticate(req: IncomingMessage): Caller | Promise<Caller>;
+  /** Whether callers have to prove who they are. */
+  readonly authenticates: boolean;
+}
+
+/** Anyone who can open a connection to this machine's loopback. */
+const LOOPBACK: Caller = { tenantId: null, actor: "loopback" };
+
+type Authentication = NonNullable<Config["authentication"]>;
+
+export function makeDoorkeeper(
+  config: Pick<Config, "listen" | "behindProxy" | "authentication">,
+  whereabouts: Whereabouts,
+): Doorkeeper {
+  const { listen, behindProxy, authentication } = config;
+  // Behind a proxy the Host is the proxy's; but then only those who prove who they are may do without this check.
+  const checksSource = listen.loopback && !(behindProxy && authentication);
+  return {
+    checkSource: checksSource ? (req) => checkSource(req, whereabouts) : () => {},
+    authenticate: authentication ? makeAuthenticator(authentication) : () => LOOPBACK,
+    authenticates: authentication !== undefined,
+  };
+}
+
+const AUTHORITY = /^(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])(?::(\d{1,5}))?$/i;
+const ABSOLUTE_TARGET = /^https?:\/\/([^/?#]*)/i;
+
+/**
+ * Against DNS rebinding and cross-site requests: the Host is a loopback name with our port, and a browser's Origin, where
+ * there is one, is that same host.
+ */
+function checkSource({ url = "", headers: { host, origin } }: IncomingMessage, { port, tls }: Whereabouts): void {
+  // An absolute target overrides the header (RFC 9112 §3.2.2), so both must be ours.
+  const named = url.startsWith("/") ? undefined : ABSOLUTE_TARGET.exec(url)?.[1];
+  if (!isOurs(host, port, tls) || (named !== undefined && !isOurs(named, port, tls))) {
+    throw new HttpError(
+      "host_forbidden",
+      `This listener is localhost, 127.0.0.1 or [::1], port ${port}; the request's Host is another.`,
+    );
+  }
+  if (origin !== undefined && origin.toLowerCase() !== `${tls ? "https" : "http"}://${host!.toLowerCase()}`) {
+    throw new HttpError("origin_forbidden", "Pages of another origin may not use this listener.");
+  }
+}
+
+function isOurs(host: string | undefined, port: number, tls: boolean): boolean {
+  const parts = AUTHORITY.exec(host ?? "");
+  if (parts === null) return false;
+  return Number(parts[2] ?? (tls ? 443 : 80)) === port;
+}
+
+/** Asymmetric only: whoever can verify a MAC could have made it. */
+const JWT_ALGORITHMS = [
+  "EdDSA",
+  "Ed25519",
+  "ES256",
+  "ES384",
+  "ES512",
+  "PS256",
+  "PS384",
+  "PS512",
+  "RS256",
+  "RS384",
+  "RS512",
+];
+const CLOCK_TOLERANCE_S = 30;
+const TOKENS_KEPT_MAX = 1000;
+const SUBJECT_LENGTH_MAX = 255;
+
+function makeAuthenticator({ jwt, mtls }: Authentication): Doorkeeper["authenticate"] {
+  const byToken = jwt && makeJwtAuthenticator(jwt);
+  const scheme = jwt ? 'Bearer realm="railgate"' : 'TLS-Client-Certificate realm="railgate"';
+  return (req) => {
+    const authorization = req.headers.authorization;
+    if (byToken && authorization !== undefined) return byToken(authorization);
+    const caller = mtls && certificateCaller(req.socket as TLSSocket, mtls.tenantFrom);
+    if (caller) return caller;
+    const wanted = [jwt && "a bearer token", mtls && "a client certificate"].filter(Boolean).join(" or ");
+    throw new HttpError("unauthenticated", `Send ${wanted}.`, { "WWW-Authenticate": scheme });
+  };
+}
+
+type Jwt = NonNullable<Authentication["jwt"]>;
+
+/** A verified token is good until it expires: keys are configured, so nothing can revoke it in between. */
+function makeJwtAuthenticator(jwt: Jwt): (authorization: string) => Caller | Promise<Caller> {
+  const keys = createLocalJWKSet({ keys: jwt.jwks.keys.map((key) => ({ ...key })) as never });
+  const kept = new Map<string, { caller: Caller; untilMs: number }>();
+  return (authorization) => {
+    const token = /^Bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i.exec(authorization)?.[1];
+    if (token === undefined) throw invalidToken("it is no bearer token in JWT form");
+    const known = kept.get(token);
+    if (known && Date.now() < known.untilMs) return known.caller;
+    kept.delete(token);
+    return verifyToken(token, keys, jwt).then((payload) => {
+      const caller = tokenCaller(payload, jwt);
+      if (kept.size >= TOKENS_KEPT_MAX) kept.clear();
+      kept.set(token, { caller, untilMs: payload.exp! * 1000 });
+      return caller;
+    });
+  };
+}
+
+async function verifyToken(token: string, keys: JWTVerifyGetKey, { issuer, audience }: Jwt): Promise<JWTPayload> {
+  const options = {
+    issuer,
+    audience,
+    algorithms: JWT_ALGORITHMS,
+    requiredClaims: ["exp", "sub"],
+    clockTolerance: CLOCK_TOLERANCE_S,
+  };
+  try {
+    return (await jwtVerify(token, keys, options)).payload;
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw invalidToken(reasonOf(error));
+    // Keys without ids: any of them may be the one.
+    for await (const key of error) {
+      try {
+        return (await jwtVerify(token, key, options)).payload;
+      } catch (failure) {
+        if (!(failure instanceof errors.JWSSignatureVerificationFailed)) throw invalidToken(reasonOf(failure));
+      }
+    }
+    throw invalidToken("its signature does not verify");
+  }
+}
+
+/** What may be told to a stranger: jose's messages name claims and checks, never keys or values. */
+const reasonOf = (error: unknown): string =>
+  error instanceof errors.JOSEError ? error.message : "it cannot be verified";
+
+function tokenCaller(payload: JWTPayload, { issuer, tenantClaim }: Jwt): Caller {
+  const tenantId = payload[tenantClaim];
+  if (typeof tenantId !== "string" || !isIdentifier(tenantId))
+    throw invalidToken(`its claim "${tenantClaim}" is no tenant`);
+  if (!isName(payload.sub)) throw invalidToken('its claim "sub" is no name');
+  return { tenantId, actor: `jwt:${issuer}#${payload.sub}` };
+}
+
+/** What can stand in evidence, as the name of who acted. */
+function isName(text: unknown): text is string {
+  return (
+    typeof text === "string" &&
+    text !== "" &&
+    text.length <= SUBJECT_LENGTH_MAX &&
+    /^[^\p{C}\p{Zl}\p{Zp}]+$/u.test(text)
+  );
+}
+
+/** RFC 6750 §3. */
+function invalidToken(reason: string): HttpError {
+  const description = reason.replaceAll(/[^ !#-[\]-~]/g, "'");
+  return new HttpError("unauthenticated", `The bearer token is not accepted: ${reason}.`, {
+    "WWW-Authenticate": `Bearer realm="railgate", error="invalid_token", error_description="${description}"`,
+  });
+}
+
+const certificateCallers = new WeakMap<TLSSocket, Caller>();
+
+/** The caller by its client certificate, which the TLS layer checked against `tls.client_ca`; undefined where there is none. */
+function certificateCaller(socket: TLSSocket, tenantFrom: "O" | "OU" | "CN"): Caller | undefined {
+  const known = certificateCallers.get(socket);
+  if (known) return known;
+  if (!socket.authorized) return undefined;
+  const { subject, fingerprint256 } = socket.getPeerCertificate();
+  const tenantId: unknown = subject?.[tenantFrom];
+  if (typeof tenantId !== "string" || !isIdentifier(tenantId)) return undefined;
+  const name: unknown = subject.CN;
+  const caller = { tenantId, actor: `mtls:${isName(name) ? name : fingerprint256}` };
+  certificateCallers.set(socket, caller);
+  return caller;
+}

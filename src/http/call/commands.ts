@@ -1,0 +1,159 @@
+// What commands have in common over HTTP: whose they are, how a retry is told, and how what came of them is answered.
+import { KeyReusedError, type Answered, type Idempotency, type Keep, type Recorded } from "../../gate/retries.ts";
+import { RevisionError } from "../../gate/commands/mesh.ts";
+import { refusedError, type Refusal } from "../../gate/refused.ts";
+import { RequestError, type RequestFault } from "../../core/errors.ts";
+import { digestOf } from "../../core/event.ts";
+import { canonicalJson } from "../../core/json.ts";
+import type { EvidenceEvent } from "../../core/schema/event.ts";
+import type { Workload } from "../../core/workload.ts";
+import type { Trace } from "../../gate/gate.ts";
+import { readJson } from "./body.ts";
+import { etagOf } from "./conditions.ts";
+import { HttpError, type ProblemCode } from "./problem.ts";
+import { identifier, isIdentifier, type Parameters } from "./query.ts";
+import type { Exchange, Reply } from "./route.ts";
+import { tenantOf } from "./tenant.ts";
+
+/** What came of a command, as far as the door needs it to answer; plain JSON, kept for retries. */
+export type Kept =
+  /** `members` of the answer, as JSON text without braces; `revision` where it has an entity tag. */
+  | { readonly as: "members"; readonly status: 200 | 201; readonly members: string; readonly revision?: number }
+  | { readonly as: "workload"; readonly workload: Workload }
+  | { readonly as: "refusal"; readonly refusal: Refusal };
+
+/** The query of every command. */
+export const COMMAND_QUERY = {
+  tenant_id: identifier(
+    "Whose it is: `default` where neither query nor body names one, the caller's own where callers log in.",
+  ),
+  trace_id: identifier(
+    "Ends up in the event, and so does the trace of `traceparent`; the body's `trace_id` comes first.",
+  ),
+} satisfies Parameters;
+
+export const COMMAND_HEADERS = {
+  "Idempotency-Key":
+    "An identifier of 1 to 255 characters. The same request under the same key is carried out once, and answered alike for a day; another request under it is a 422.",
+};
+
+export const COMMAND_PROBLEMS: readonly ProblemCode[] = [
+  "tenant_forbidden",
+  "idempotency_key_reused",
+  "evidence_unavailable",
+];
+
+/** Whose a command is, and what it says. */
+export interface Asked<B> {
+  readonly tenantId: string;
+  readonly trace: Trace;
+  readonly body: B;
+}
+
+type CommandBody = { readonly tenant_id?: string; readonly trace_id?: string };
+type CommandExchange = Exchange<typeof COMMAND_QUERY>;
+
+/**
+ * Reads a command's path, body and tenant.
+ * @throws RequestError 4xx for what cannot be read. @throws HttpError 403 `tenant_forbidden`
+ */
+export async function readCommand<B extends CommandBody>(
+  exchange: CommandExchange,
+  parse: (body: unknown) => B,
+  bodyBytesMax: number,
+): Promise<Asked<B>> {
+  checkPath(exchange.params);
+  const body = parse(await readJson(exchange.req, exchange.res, bodyBytesMax));
+  return { ...askedBy(exchange, body), body };
+}
+
+/** As `readCommand`, where there is no body. */
+export function readBare(exchange: CommandExchange): Asked<null> {
+  checkPath(exchange.params);
+  return { ...askedBy(exchange, {}), body: null };
+}
+
+/** Parts of a path that name something are identifiers. @throws RequestError 422 */
+export function checkPath(params: Exchange["params"]): void {
+  const faults: RequestFault[] = Object.entries(params)
+    .filter(([, text]) => !isIdentifier(text))
+    .map(([name]) => ({ pointer: `/path/${name}`, message: "must be 1 to 253 letters, digits and -._:/@" }));
+  if (faults.length > 0) throw new RequestError(422, faults);
+}
+
+function askedBy({ caller, query, trace }: CommandExchange, body: CommandBody): { tenantId: string; trace: Trace } {
+  if (body.tenant_id !== undefined && query.tenant_id !== undefined && body.tenant_id !== query.tenant_id) {
+    throw new RequestError(422, [{ pointer: "/tenant_id", message: "is not the tenant that the query names" }]);
+  }
+  const traceId = body.trace_id ?? query.trace_id ?? trace.traceId;
+  return {
+    tenantId: tenantOf(caller, body.tenant_id ?? query.tenant_id),
+    trace: { ...trace, ...(traceId !== undefined && { traceId }) },
+  };
+}
+
+const KEY = /^[A-Za-z0-9._:/@-]{1,255}$/;
+
+/** `Idempotency-Key`, bare or in the quotes of a structured field. @throws RequestError 422 */
+export function idempotencyKey({ headers }: Exchange["req"]): string | undefined {
+  const given = headers["idempotency-key"];
+  if (given === undefined) return undefined;
+  const key = typeof given === "string" ? given.replace(/^"(.*)"$/, "$1") : "";
+  if (!KEY.test(key))
+    throw new RequestError(422, [
+      { pointer: "/headers/idempotency-key", message: "must be 1 to 255 letters, digits and -._:/@" },
+    ]);
+  return key;
+}
+
+/**
+ * Carries out a command: at once, or, under an idempotency key, unless it was carried out before.
+ * @param work is given `keep`, which makes of the outcome the state to commit with the event.
+ * @throws HttpError 412 `revision_conflict`, 422 `idempotency_key_reused`
+ * @throws EvidenceUnavailableError EVI-01; nothing changed.
+ */
+export async function carryOut(
+  exchange: CommandExchange,
+  { tenantId, body }: Asked<unknown>,
+  retries: Idempotency<Kept>,
+  work: (keep: Keep<Kept>) => Promise<Answered<Kept>>,
+): Promise<Answered<Kept>> {
+  const { req, params, query } = exchange;
+  const key = idempotencyKey(req);
+  try {
+    if (key === undefined) return await work(() => []);
+    const path = req.url!.split("?", 1)[0]!;
+    const digest = digestOf(
+      canonicalJson({ method: req.method, path, params: { ...params }, query: { ...query }, body }),
+    );
+    return await retries.once({ tenantId, key, digest }, work);
+  } catch (error) {
+    if (error instanceof RevisionError)
+      throw new HttpError(
+        "revision_conflict",
+        error.message,
+        error.revision === 0 ? {} : { ETag: etagOf(error.revision) },
+      );
+    if (error instanceof KeyReusedError) throw new HttpError("idempotency_key_reused", error.message);
+    throw error;
+  }
+}
+
+/** What a command is answered with. @throws RefusedError for a refusal. */
+export function commandReply(
+  exchange: Exchange,
+  tenantId: string,
+  { kept, receipt }: Answered<Kept>,
+  workloadText: (workload: Workload, receipt: Recorded) => string,
+): Reply {
+  const event = JSON.parse(receipt.eventText) as EvidenceEvent;
+  exchange.notes = { decision_id: event.id, tenant_id: tenantId, outcome: event.outcome };
+  if (kept.as === "refusal") throw refusedError(kept.refusal, { event, receipt: receipt.record });
+  const members = kept.as === "workload" ? workloadText(kept.workload, receipt) : kept.members;
+  const headers = "revision" in kept && kept.revision !== undefined ? { headers: { ETag: etagOf(kept.revision) } } : {};
+  return {
+    status: "status" in kept ? kept.status : 200,
+    body: `{${members},"event":${receipt.eventText},"receipt":"${receipt.record}"}`,
+    ...headers,
+  };
+}

@@ -1,0 +1,130 @@
+// What goes wrong, as it is answered: RFC 9457 problem details, each with a stable `code`.
+import {
+  EvidenceUnavailableError,
+  RailgateError,
+  RefusedError,
+  RequestError,
+  type RequestFault,
+} from "../../core/errors.ts";
+import type { Problem } from "../../core/schema/problem.ts";
+
+/** Every code that this door answers by itself, with its HTTP status. Clients may rely on both; titles may change. */
+export const PROBLEMS = {
+  request_malformed: { status: 400, title: "The request cannot be read" },
+  unauthenticated: { status: 401, title: "Who is calling is not proven" },
+  host_forbidden: { status: 403, title: "The Host header names another server" },
+  origin_forbidden: { status: 403, title: "The request comes from another site" },
+  tenant_forbidden: { status: 403, title: "That is another tenant's" },
+  not_found: { status: 404, title: "There is nothing at this path" },
+  workload_unknown: { status: 404, title: "No such workload" },
+  mesh_unknown: { status: 404, title: "No such mesh" },
+  event_unknown: { status: 404, title: "No such event" },
+  artifact_unknown: { status: 404, title: "The artifact is not here" },
+  stream_unknown: { status: 404, title: "No such stream" },
+  tile_unknown: { status: 404, title: "No such tile" },
+  method_not_allowed: { status: 405, title: "This path does not take that method" },
+  request_timeout: { status: 408, title: "The request took too long to arrive" },
+  export_incomplete: { status: 409, title: "The export would lack what its profile demands" },
+  revision_conflict: { status: 412, title: "The mesh has moved on" },
+  request_too_large: { status: 413, title: "The request is too large or too deep" },
+  content_type_unsupported: { status: 415, title: "The request is not JSON" },
+  request_invalid: { status: 422, title: "The request is not of the expected shape" },
+  idempotency_key_reused: { status: 422, title: "The key was used for another request" },
+  headers_too_large: { status: 431, title: "The request's headers are too large" },
+  evidence_unavailable: { status: 503, title: "Evidence could not be recorded" },
+  not_ready: { status: 503, title: "This node would admit nothing now" },
+  exports_exhausted: { status: 503, title: "Too many exports are read or verified at once" },
+  streams_exhausted: { status: 503, title: "Too many clients follow the events" },
+  internal: { status: 503, title: "Something unexpected went wrong" },
+} as const satisfies { readonly [code: string]: { readonly status: number; readonly title: string } };
+
+export type ProblemCode = keyof typeof PROBLEMS;
+type Headers = Readonly<Record<string, string>>;
+
+export const PROBLEM_TYPE = "application/problem+json";
+/** After a failure that may be over soon. */
+const RETRY_S = "1";
+
+/** A request that the door itself turns away. */
+export class HttpError extends RailgateError {
+  readonly status: number;
+  readonly headers: Headers;
+
+  constructor(code: ProblemCode, detail: string, headers: Headers = {}) {
+    super(detail);
+    this.code = code;
+    this.status = PROBLEMS[code].status;
+    this.headers = headers;
+  }
+}
+
+/** The client went away before its request was here; nobody is left to answer. */
+export class ClientGoneError extends RailgateError {
+  static override code: string = "client_gone";
+}
+
+/** A problem, and the headers that belong to it. */
+export interface ProblemAnswer {
+  readonly problem: Problem;
+  readonly headers: Headers;
+}
+
+/** Whatever was thrown, as a problem. What was not thrown on purpose keeps its message to itself: never a 500, never an admission. */
+export function problemOf(error: unknown, requestId: string): ProblemAnswer {
+  const instance = `urn:railgate:request:${requestId}`;
+  if (error instanceof RefusedError) return { problem: refusal(error, instance), headers: {} };
+  if (error instanceof HttpError)
+    return { problem: problem(error.code as ProblemCode, error.message, instance), headers: error.headers };
+  if (error instanceof RequestError) {
+    return { problem: problem(error.code as ProblemCode, error.message, instance, error.errors), headers: {} };
+  }
+  const retry = { "Retry-After": RETRY_S };
+  if (error instanceof EvidenceUnavailableError) {
+    return {
+      problem: problem(
+        "evidence_unavailable",
+        "The decision could not be made durable, so nothing was admitted. Ask again.",
+        instance,
+      ),
+      headers: retry,
+    };
+  }
+  return {
+    problem: problem(
+      "internal",
+      "Nothing was admitted. The node's log has the cause under this request's id.",
+      instance,
+    ),
+    headers: retry,
+  };
+}
+
+/** Whether nobody threw this on purpose, so that the log needs all there is to know of it. */
+export function isUnexpected(error: unknown): boolean {
+  return ![HttpError, RequestError, RefusedError, EvidenceUnavailableError].some((kind) => error instanceof kind);
+}
+
+function problem(code: ProblemCode, detail: string, instance: string, errors: readonly RequestFault[] = []): Problem {
+  const { status, title } = PROBLEMS[code];
+  return {
+    type: typeOf(code),
+    title,
+    status,
+    code,
+    detail,
+    instance,
+    ...(errors.length > 0 && { errors: [...errors] }),
+  };
+}
+
+/** The law's own refusal of a command; its evidence proves it. */
+function refusal(
+  { code, status, title, message, solution, pointer, event, receipt }: RefusedError,
+  instance: string,
+): Problem {
+  const meshEvent = event.details?.["mesh_event"] as string | null | undefined;
+  const proof = { ...(meshEvent !== undefined && { mesh_event: meshEvent }), event, receipt };
+  return { type: typeOf(code), title, status, code, detail: message, instance, pointer, solution, ...proof };
+}
+
+const typeOf = (code: string): string => `urn:railgate:problem:${code}`;

@@ -1,0 +1,81 @@
+// What a route is: where it is, what it answers, and how the API's description tells it. Everything else follows from this.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { TSchema } from "typebox";
+import type { Caller, Trace } from "../../gate/gate.ts";
+import type { ProblemCode } from "./problem.ts";
+import type { Parameters, Query } from "./query.ts";
+
+/** One call, as a handler sees it. */
+export interface Exchange<P extends Parameters = Parameters> {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly caller: Caller;
+  readonly trace: Trace;
+  /** Made here, or the caller's own. */
+  readonly requestId: string;
+  /** Parts of the path, percent-decoded. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Query<P>;
+  /** Added to the call's line in the log. */
+  notes: object | undefined;
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly body: string | Uint8Array;
+  /** Default: application/json. */
+  readonly type?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Answers a call; undefined when it has taken the response over itself. */
+export type Handler<P extends Parameters = Parameters> = (
+  exchange: Exchange<P>,
+) => Reply | undefined | Promise<Reply | undefined>;
+
+/** One answer in the API's description. */
+export interface Answer {
+  readonly description: string;
+  /** Content type → JSON Schema, or the name of a component. */
+  readonly content?: Readonly<Record<string, string | object>>;
+}
+
+/** Codes of the law's refusals → their HTTP status. */
+export type Refusals = Readonly<Record<string, 404 | 409 | 422>>;
+
+export interface Route {
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  /** As express has it: `/v1/workloads/:id`. */
+  readonly path: string;
+  readonly handle: Handler;
+  /** For those who have not proved who they are, too. */
+  readonly open?: boolean;
+  /** What may stand in the query; undefined: anything may, and is ignored. */
+  readonly query?: Parameters;
+  readonly summary: string;
+  readonly description?: string;
+  readonly tag: string;
+  /** Name of the body's component. */
+  readonly body?: string;
+  /** Parts of the path, with what they are. */
+  readonly params?: Readonly<Record<string, string>>;
+  /** By status. */
+  readonly answers: Readonly<Record<number, Answer>>;
+  /** Problems of its own, beside those that any route answers. */
+  readonly problems?: readonly ProblemCode[];
+  /** What the law may refuse, with evidence. */
+  readonly refusals?: Refusals;
+  /** Headers that it heeds, with what they are for. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Shapes that only this part of the interface has, by the name of their component. */
+  readonly shapes?: Readonly<Record<string, TSchema>>;
+}
+
+/** A route whose handler knows its query's types. */
+export function route<P extends Parameters>(
+  given: Omit<Route, "handle" | "query"> & { query?: P; handle: Handler<P> },
+): Route {
+  return given as unknown as Route;
+}
+
+export const json = (value: unknown, status = 200): Reply => ({ status, body: JSON.stringify(value) });

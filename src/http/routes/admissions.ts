@@ -1,0 +1,159 @@
+// `/v1/admissions`: one request, or many in one commit.
+import Type from "typebox";
+import { RequestError } from "../../core/errors.ts";
+import { parseAdmissionRequest, parser } from "../../core/request.ts";
+import { closed } from "../../core/schema/base.ts";
+import { DecisionSchema } from "../../core/schema/decision.ts";
+import { AdmissionRequestSchema, type AdmissionRequest } from "../../core/schema/request.ts";
+import { AdmissionAnswer } from "../../core/schema/workload.ts";
+import { ProblemSchema, type Problem } from "../../core/schema/problem.ts";
+import type { Answered, Idempotency } from "../../gate/retries.ts";
+import type { Admission, Caller, Gate } from "../../gate/gate.ts";
+import { readJson } from "../call/body.ts";
+import { carryOut, COMMAND_HEADERS, commandReply, idempotencyKey, type Kept } from "../call/commands.ts";
+import { problemOf } from "../call/problem.ts";
+import { flag } from "../call/query.ts";
+import { json, route, type Exchange, type Reply, type Route } from "../call/route.ts";
+
+export interface AdmissionLimits {
+  readonly bodyBytesMax: number;
+  readonly batchItemsMax: number;
+}
+
+const DryRunAnswer = closed({ decision: DecisionSchema, dry_run: Type.Literal(true) });
+const BatchBody = closed({ items: Type.Array(AdmissionRequestSchema) });
+const BatchAnswer = closed({ items: Type.Array(Type.Union([AdmissionAnswer, ProblemSchema])) });
+
+/** Only that there are items; each is read by itself, so that a malformed one fails alone. */
+const parseBatch = parser(closed({ items: Type.Array(Type.Unknown()) }));
+
+const QUERY = { dry_run: flag("Decide, and record nothing: nothing is admitted.") };
+
+export function admissionRoutes(gate: Gate, limits: AdmissionLimits, retries: Idempotency<Kept>): Route[] {
+  return [
+    route({
+      method: "POST",
+      path: "/v1/admissions",
+      tag: "Admissions",
+      summary: "Decide an admission",
+      description:
+        "Accepted or refused, the answer is 200: the decision, its signed event, and the receipt that proves it. It is durable before it is answered.",
+      query: QUERY,
+      body: "AdmissionRequest",
+      shapes: { DryRunAnswer },
+      answers: {
+        200: {
+          description: "The decision",
+          content: { "application/json": { anyOf: [ref("AdmissionAnswer"), ref("DryRunAnswer")] } },
+        },
+      },
+      headers: COMMAND_HEADERS,
+      problems: ["evidence_unavailable", "idempotency_key_reused"],
+      handle: async (exchange) => {
+        const request = parseAdmissionRequest(await readJson(exchange.req, exchange.res, limits.bodyBytesMax));
+        if (exchange.query.dry_run === true) return dryRun(gate, request, exchange);
+        return idempotencyKey(exchange.req) === undefined
+          ? admit(gate, request, exchange)
+          : admitOnce(gate, request, exchange, retries);
+      },
+    }),
+    route({
+      method: "POST",
+      path: "/v1/admissions/batch",
+      tag: "Admissions",
+      summary: "Decide many admissions in one commit",
+      description:
+        "Items are decided in order, each seeing what the ones before it changed. A malformed item yields its problem in its place, with pointers into the item; the others are decided.",
+      query: {},
+      body: "BatchBody",
+      shapes: { BatchBody, BatchAnswer },
+      answers: {
+        200: {
+          description: "An answer or a problem for each item, in the same order",
+          content: { "application/json": "BatchAnswer" },
+        },
+      },
+      problems: ["evidence_unavailable"],
+      handle: async (exchange) => admitAll(gate, await readBatch(exchange, limits), exchange),
+    }),
+  ];
+}
+
+async function admit(gate: Gate, request: AdmissionRequest, exchange: Exchange): Promise<Reply> {
+  const admission = await gate.admit(request, exchange.caller, exchange.trace);
+  exchange.notes = notesOf(admission, request, exchange.caller);
+  return { status: 200, body: admission.toText() };
+}
+
+async function admitOnce(
+  gate: Gate,
+  request: AdmissionRequest,
+  exchange: Exchange,
+  retries: Idempotency<Kept>,
+): Promise<Reply> {
+  const tenantId = exchange.caller.tenantId ?? request.workload.tenant_id;
+  const answered = await carryOut(
+    exchange,
+    { tenantId, trace: exchange.trace, body: request },
+    retries,
+    async (keep): Promise<Answered<Kept>> => {
+      let kept: Kept | undefined;
+      const { receipt, eventText, position } = await gate.admit(
+        request,
+        exchange.caller,
+        exchange.trace,
+        (decision, eventId) => {
+          kept = { as: "members", status: 200, members: `"decision":${JSON.stringify(decision)}` };
+          return keep(kept, eventId);
+        },
+      );
+      return { kept: kept!, receipt: { record: receipt, eventText, position } };
+    },
+  );
+  return commandReply(exchange, tenantId, answered, () => "");
+}
+
+async function dryRun(gate: Gate, request: AdmissionRequest, exchange: Exchange): Promise<Reply> {
+  const decision = await gate.dryRun(request, exchange.caller);
+  exchange.notes = { dry_run: true, outcome: decision.outcome };
+  return json({ decision, dry_run: true });
+}
+
+async function readBatch({ req, res }: Exchange, { bodyBytesMax, batchItemsMax }: AdmissionLimits): Promise<unknown[]> {
+  const { items } = parseBatch(await readJson(req, res, bodyBytesMax));
+  if (items.length > batchItemsMax)
+    throw new RequestError(413, [{ pointer: "/items", message: `more than ${batchItemsMax} items` }]);
+  return items;
+}
+
+async function admitAll(gate: Gate, items: readonly unknown[], exchange: Exchange): Promise<Reply> {
+  const read = items.map((item) => readItem(item, exchange.requestId));
+  const requests = read.filter((item): item is AdmissionRequest => !("status" in item));
+  const admissions = requests.length === 0 ? [] : await gate.admitAll(requests, exchange.caller, exchange.trace);
+  exchange.notes = { items: items.length, decided: admissions.length };
+  let next = 0;
+  const texts = read.map((item) => ("status" in item ? JSON.stringify(item) : admissions[next++]!.toText()));
+  return { status: 200, body: `{"items":[${texts.join(",")}]}` };
+}
+
+/** A request has no member `status`, and a problem always has. */
+function readItem(item: unknown, requestId: string): AdmissionRequest | Problem {
+  try {
+    return parseAdmissionRequest(item);
+  } catch (error) {
+    if (!(error instanceof RequestError)) throw error;
+    return problemOf(error, requestId).problem;
+  }
+}
+
+function notesOf(admission: Admission, request: AdmissionRequest, caller: Caller): object {
+  const { outcome, refusals } = admission.decision;
+  return {
+    decision_id: admission.eventId,
+    tenant_id: caller.tenantId ?? request.workload.tenant_id,
+    outcome,
+    ...(refusals.length > 0 && { codes: refusals.map(({ code }) => code) }),
+  };
+}
+
+const ref = (component: string): object => ({ $ref: `#/components/schemas/${component}` });

@@ -1,0 +1,99 @@
+// Opening a data directory: its database, keys, node id and checkpoints are there and fit each other, or it is not opened.
+import type { KeyObject } from "node:crypto";
+import { join } from "node:path";
+import { EvidenceUnavailableError, RailgateError } from "../core/errors.ts";
+import { openSqliteReader, openSqliteWriter, storeFile } from "../store/sqlite/sqlite.ts";
+import type { StoreReader, StoreWriter } from "../store/store.ts";
+import { checkpointFile, openCheckpoints } from "../evidence/log/checkpoints.ts";
+import type { LogData } from "../evidence/ledger/messages.ts";
+import {
+  adoptKey,
+  KeyError,
+  keyFile,
+  loadGivenKey,
+  loadKey,
+  type KeyRole,
+  type KeySource,
+  type SigningKey,
+} from "../evidence/keys/keys.ts";
+import { rawPublicKey } from "../evidence/log/note-signing.ts";
+
+export interface PrepareOptions {
+  readonly dataDir: string;
+  readonly nodeId?: string | undefined;
+  readonly eventKey?: KeySource | undefined;
+  readonly logOrigin?: string | undefined;
+  readonly checkpointDir?: string | undefined;
+  /** Whether this node cosigns logs of others, and so needs a key for it. */
+  readonly witness?: object | undefined;
+}
+
+/** What a data directory holds, once it is made sure of. */
+export interface Prepared {
+  readonly nodeId: string;
+  readonly key: SigningKey;
+  readonly log: LogData;
+  /** The log's public key, 32 bytes. */
+  readonly logKey: Uint8Array;
+  /** Where logs are witnessed: what cosigns them. */
+  readonly witnessKey: KeyObject | undefined;
+}
+
+/**
+ * Makes sure of database, keys, node id and checkpoints, writing what is missing. Only the holder of the directory's lock may.
+ * @throws KeyError, LogRolledBackError, EvidenceUnavailableError see RailgateNode.open.
+ */
+export async function prepare(options: PrepareOptions, nowMs: number): Promise<Prepared> {
+  try {
+    using writer = openSqliteWriter(storeFile(options.dataDir));
+    using reader = openSqliteReader(storeFile(options.dataDir));
+    const key = await prepareKey(options.dataDir, "event", reader, writer, nowMs, options.eventKey);
+    const { privateKey } = await prepareKey(options.dataDir, "log", reader, writer, nowMs);
+    const nodeId =
+      options.nodeId ??
+      reader.meta("node_id") ??
+      `node-${key.kid
+        .replaceAll(/[^a-zA-Z0-9]/g, "")
+        .slice(0, 8)
+        .toLowerCase()}`;
+    if (reader.meta("node_id") !== nodeId) writer.putMeta("node_id", nodeId);
+    const log: LogData = {
+      privateJwk: privateKey.export({ format: "jwk" }),
+      origin: options.logOrigin ?? `railgate.local/${nodeId}`,
+      checkpointFile: checkpointFile(options.checkpointDir ?? join(options.dataDir, "checkpoints"), nodeId),
+    };
+    const logKey = rawPublicKey(privateKey);
+    const witness = options.witness && (await prepareKey(options.dataDir, "witness", reader, writer, nowMs));
+    await openCheckpoints(log.checkpointFile, reader.log, logKey);
+    return { nodeId, key, log, logKey, witnessKey: witness?.privateKey };
+  } catch (error) {
+    if (error instanceof RailgateError) throw error;
+    throw new EvidenceUnavailableError(
+      `the data directory ${options.dataDir} cannot be used: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+}
+
+/** The private key that the database names for a role; a new one where it names none yet. */
+async function prepareKey(
+  dataDir: string,
+  role: KeyRole,
+  reader: StoreReader,
+  writer: StoreWriter,
+  nowMs: number,
+  source?: KeySource,
+): Promise<SigningKey> {
+  const [known] = reader.keys().filter((key) => key.role === role && key.retired_at_ms === null);
+  // A rotation that was recorded and whose end a crash prevented.
+  if (known && role === "event" && !source) adoptKey(dataDir, known.kid);
+  const key = source
+    ? await loadGivenKey(source, "directory" in source ? known?.kid : undefined)
+    : await loadKey(dataDir, role, known === undefined);
+  if (known && known.kid !== key.kid)
+    throw new KeyError(
+      `the private key in ${source?.name ?? keyFile(dataDir, role)} is not ${known.kid}, with which this node signs; restore that one from its backup`,
+    );
+  if (!known) writer.putKey({ kid: key.kid, role, jwk: key.publicJwk, created_at_ms: nowMs, retired_at_ms: null });
+  return key;
+}

@@ -1,0 +1,81 @@
+// One writer per data directory: an exclusive SQLite lock, which the kernel releases when its holder dies, however it dies.
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { StoreLockedError } from "../core/errors.ts";
+import { writeDurably } from "./files.ts";
+
+/** What the holder says of itself, for messages and for commands that would rather ask it. */
+export interface LockHolder {
+  readonly pid: number;
+  readonly since: string;
+  /** Where it listens, once it does. */
+  readonly url?: string;
+}
+
+export class DataDirLock {
+  readonly #dataDir: string;
+  readonly #db: DatabaseSync;
+  #holder: LockHolder;
+
+  private constructor(dataDir: string, db: DatabaseSync, holder: LockHolder) {
+    this.#dataDir = dataDir;
+    this.#db = db;
+    this.#holder = holder;
+    this.#announce();
+  }
+
+  /**
+   * Takes the directory's lock, creating the directory (mode 0700) where needed.
+   * @param since RFC 3339, told to whoever finds it locked.
+   * @throws StoreLockedError naming the holder.
+   */
+  static acquire(dataDir: string, since: string): DataDirLock {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    const db = new DatabaseSync(join(dataDir, "lock.db"));
+    try {
+      db.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    } catch (error) {
+      db.close();
+      if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw error;
+      const holder = readHolder(dataDir);
+      const who = holder
+        ? `process ${holder.pid} since ${holder.since}${holder.url ? `, listening on ${holder.url}` : ""}`
+        : "another process";
+      throw new StoreLockedError(
+        `the data directory ${dataDir} is in use by ${who}; stop it, or give this one a directory of its own (RAILGATE_DATA_DIR)`,
+      );
+    }
+    return new DataDirLock(dataDir, db, { pid: process.pid, since });
+  }
+
+  /** Tells others where the holder can be asked. */
+  listening(url: string): void {
+    this.#holder = { ...this.#holder, url };
+    this.#announce();
+  }
+
+  release(): void {
+    rmSync(holderFile(this.#dataDir), { force: true });
+    this.#db.close();
+  }
+
+  #announce(): void {
+    writeDurably(holderFile(this.#dataDir), `${JSON.stringify(this.#holder)}\n`);
+  }
+}
+
+/** Who holds the directory, as it said; stale after a crash, so only meaningful when the lock is taken. */
+export function readHolder(dataDir: string): LockHolder | undefined {
+  try {
+    return JSON.parse(readFileSync(holderFile(dataDir), "utf8")) as LockHolder;
+  } catch {
+    return undefined;
+  }
+}
+
+const SQLITE_BUSY = 5;
+
+function holderFile(dataDir: string): string {
+  return join(dataDir, "lock.json");
+}

@@ -1,0 +1,142 @@
+// The Merkle log in SQLite: tiles grow in the transaction of the events that they are over, so neither is ever ahead of the other.
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { HASH_BYTES } from "../../core/merkle.ts";
+import { recordLeaf, TREE_HASHER } from "../../core/sha256.ts";
+import { TILE_WIDTH, TreeTail } from "../../core/tiles.ts";
+import type { LogReader, StoredCheckpoint, StreamRow } from "../store.ts";
+
+/**
+ * Full tiles of level 0, and above it the partial ones as well. The partial tile of level 0 is not stored: its hashes are
+ * those of at most 255 records, which are.
+ */
+export const LOG_SCHEMA = `
+CREATE TABLE tiles (stream INTEGER NOT NULL REFERENCES streams, level INTEGER NOT NULL, n INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY (stream, level, n)) WITHOUT ROWID;
+CREATE TABLE checkpoints (stream INTEGER PRIMARY KEY REFERENCES streams, size INTEGER NOT NULL, note TEXT NOT NULL);
+`;
+
+const TILE = "SELECT hashes FROM tiles WHERE stream = ? AND level = ? AND n = ?";
+const RECORDS = "SELECT record FROM events WHERE stream = ? AND sequence >= ? AND sequence < ? ORDER BY sequence";
+
+/** The ends of streams that are appended to, as they will be when the running transaction commits. */
+export class LogWriter {
+  readonly #tile: StatementSync;
+  readonly #records: StatementSync;
+  readonly #putTile: StatementSync;
+  readonly #putCheckpoint: StatementSync;
+
+  constructor(db: DatabaseSync) {
+    this.#tile = db.prepare(TILE);
+    this.#records = db.prepare(RECORDS);
+    this.#putTile = db.prepare("INSERT OR REPLACE INTO tiles (stream, level, n, hashes) VALUES (?, ?, ?, ?)");
+    this.#putCheckpoint = db.prepare("INSERT OR REPLACE INTO checkpoints (stream, size, note) VALUES (?, ?, ?)");
+  }
+
+  /** The end of a stream of this size, from what is stored. */
+  readTail(stream: number, size: number): TreeTail {
+    if (size === 0) return TreeTail.empty(TREE_HASHER);
+    return TreeTail.read(TREE_HASHER, (level, n) => readTile(this.#tile, this.#records, stream, level, n, size), size);
+  }
+
+  /** Appends a record's leaf, and stores what became whole with it. */
+  append(stream: number, tail: TreeTail, record: string): void {
+    for (const growth of tail.append(recordLeaf(record))) {
+      const { level, n } = growth;
+      if ("tile" in growth) {
+        this.#putTile.run(stream, level, n, growth.tile);
+        continue;
+      }
+      const before = this.#tile.get(stream, level, n)?.["hashes"] as Uint8Array | undefined;
+      this.#putTile.run(stream, level, n, before ? Buffer.concat([before, growth.hash]) : growth.hash);
+    }
+  }
+
+  putCheckpoint(stream: number, { size, note }: StoredCheckpoint): void {
+    this.#putCheckpoint.run(stream, size, note);
+  }
+}
+
+/** Reads of committed streams. What it has read stays true, since streams only grow. */
+export class SqliteLogReader implements LogReader {
+  readonly #db: DatabaseSync;
+  readonly #tile: StatementSync;
+  readonly #records: StatementSync;
+  readonly #stream: StatementSync;
+  readonly #artifact: StatementSync;
+
+  constructor(db: DatabaseSync) {
+    this.#db = db;
+    this.#artifact = db.prepare(
+      `SELECT CAST(bytes AS BLOB) AS bytes FROM artifacts
+       WHERE position = (SELECT position FROM events WHERE stream = (SELECT stream FROM streams WHERE chain_id = ?) AND sequence = ?)`,
+    );
+    this.#tile = db.prepare(TILE);
+    this.#records = db.prepare(RECORDS);
+    this.#stream = db.prepare(
+      `SELECT s.stream, s.chain_id, s.size, e.tenant_id FROM streams s LEFT JOIN events e ON e.stream = s.stream AND e.sequence = 0 WHERE s.chain_id = ?`,
+    );
+  }
+
+  streams(): StreamRow[] {
+    const rows = this.#db
+      .prepare(
+        "SELECT s.chain_id, s.size, e.tenant_id FROM streams s JOIN events e ON e.stream = s.stream AND e.sequence = 0 ORDER BY s.chain_id",
+      )
+      .all();
+    return rows as unknown as StreamRow[];
+  }
+
+  stream(chainId: string): StreamRow | undefined {
+    const row = this.#stream.get(chainId);
+    return row && row["tenant_id"] !== null
+      ? ({ chain_id: row["chain_id"], size: row["size"], tenant_id: row["tenant_id"] } as StreamRow)
+      : undefined;
+  }
+
+  tile(chainId: string, level: number, n: number): Uint8Array {
+    const row = this.#stream.get(chainId) as unknown as { stream: number; size: number } | undefined;
+    return row ? readTile(this.#tile, this.#records, row.stream, level, n, row.size) : new Uint8Array(0);
+  }
+
+  records(chainId: string, from: number, to: number): string[] {
+    const row = this.#stream.get(chainId);
+    return row ? readRecords(this.#records, row["stream"] as number, from, to) : [];
+  }
+
+  artifactAt(chainId: string, sequence: number): Uint8Array | undefined {
+    return this.#artifact.get(chainId, sequence)?.["bytes"] as Uint8Array | undefined;
+  }
+
+  checkpoint(chainId: string): StoredCheckpoint | undefined {
+    const row = this.#db
+      .prepare("SELECT size, note FROM checkpoints WHERE stream = (SELECT stream FROM streams WHERE chain_id = ?)")
+      .get(chainId);
+    return row as unknown as StoredCheckpoint | undefined;
+  }
+
+  uncheckpointed(): string[] {
+    return this.#db
+      .prepare(
+        "SELECT chain_id FROM streams LEFT JOIN checkpoints USING (stream) WHERE streams.size > coalesce(checkpoints.size, 0)",
+      )
+      .all()
+      .map((row) => row["chain_id"] as string);
+  }
+}
+
+function readTile(
+  tile: StatementSync,
+  records: StatementSync,
+  stream: number,
+  level: number,
+  n: number,
+  size: number,
+): Uint8Array {
+  const stored = tile.get(stream, level, n)?.["hashes"] as Uint8Array | undefined;
+  if (stored || level > 0) return stored ?? new Uint8Array(0);
+  const leaves = readRecords(records, stream, n * TILE_WIDTH, Math.min(size, (n + 1) * TILE_WIDTH)).map(recordLeaf);
+  return Buffer.concat(leaves, leaves.length * HASH_BYTES);
+}
+
+function readRecords(records: StatementSync, stream: number, from: number, to: number): string[] {
+  return records.all(stream, from, to).map((row) => row["record"] as string);
+}

@@ -1,0 +1,30 @@
+// The library reads a host's objects as strictly as HTTP reads a body, and is done with them before it decides.
+import { readFileSync } from "node:fs";
+import test from "ava";
+import { openRailgate } from "../../src/library/index.ts";
+import { emptyDir } from "../http/support.ts";
+
+const example = () =>
+  JSON.parse(readFileSync(new URL("../../examples/requests/container-low-risk.json", import.meta.url), "utf8"));
+
+test("what JSON cannot carry is no request, and leaves no event", async (t) => {
+  await using gate = await openRailgate({ dataDir: emptyDir() });
+  const circular = example();
+  circular.workload.self = circular;
+  const surrogate = example();
+  surrogate.workload.envelope.container.seccomp = "\ud800";
+  for (const request of [circular, surrogate, { workload: 1n }, undefined, () => {}]) {
+    await t.throwsAsync(gate.admit(request), { code: "request_malformed" });
+    await t.throwsAsync(gate.dryRun(request), { code: "request_malformed" });
+  }
+  await t.throwsAsync(gate.workload("w").attest({ report_ref: "\udfff" }), { code: "request_malformed" });
+  t.is((await gate.admit(example())).event.sequence, 0);
+});
+
+test("members that are undefined are absent, and a request that changes after the call changes nothing", async (t) => {
+  await using gate = await openRailgate({ dataDir: emptyDir() });
+  const request = { ...example(), authority: undefined };
+  const deciding = gate.admit(request);
+  request.workload.envelope.container.privileged = true;
+  t.is((await deciding).decision.outcome, "accepted");
+});
