@@ -1,5 +1,6 @@
 // What an audit of many decisions costs: exporting, verifying and replaying them, each by the real command in a process of its own.
 // `node bench/audit.ts [decisions]`, default 100,000. Nothing is skipped: every signature, hash, proof and decision is checked.
+import { hostCaller } from "../src/core/caller.ts";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
@@ -30,7 +31,7 @@ async function decide(): Promise<void> {
         workload: { ...example.workload, tenant_id: "acme", workload_id: `workload-${(made + i) % 50_000}` },
       });
     });
-    await node.gate.admitAll(requests, { tenantId: null, actor: "bench" });
+    await node.gate.admitAll(requests, hostCaller("bench"));
   }
 }
 

@@ -1,4 +1,5 @@
 // `node bench/history.ts [events]`: starting, reading meshes and `railgate doctor` with ten thousand events behind it, and with a million: neither start nor memory may grow with them.
+import { hostCaller } from "../src/core/caller.ts";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -178,10 +179,11 @@ async function measured(dataDir: string): Promise<Record<string, number>> {
   const opened = performance.now();
   const mesh = node.gate.meshes("t-0").get("m")!;
   const read = performance.now();
-  await node.gate.mesh({ command: "elevate", mesh_id: "m", workload_id: "nobody", target_rail_id: "hw" }, "t-0", {
-    tenantId: null,
-    actor: "bench",
-  });
+  await node.gate.mesh(
+    { command: "elevate", mesh_id: "m", workload_id: "nobody", target_rail_id: "hw" },
+    "t-0",
+    hostCaller("bench"),
+  );
   const answered = performance.now();
   await node.close();
   return {

@@ -90,6 +90,11 @@ export class RefusedError extends RailgateError {
   }
 }
 
+/** Something of a tenant that is not the caller's was named. */
+export class TenantForbiddenError extends RailgateError {
+  static override code: string = "tenant_forbidden";
+}
+
 /** A setting that is unknown, mistyped or contradicts another. */
 export class ConfigError extends RailgateError {
   static override code: string = "config_invalid";

@@ -2,7 +2,6 @@
 import { admission } from "./commands/admission.ts";
 import {
   NO_TOKENS,
-  type Caller,
   type Command,
   type SingleRefusal,
   type Situation,
@@ -11,6 +10,7 @@ import {
 } from "./commands/command.ts";
 import { lifecycleCommand } from "./commands/lifecycle.ts";
 import { meshCommand } from "./commands/mesh.ts";
+import { actorOf, type Caller } from "../core/caller.ts";
 import { EMPTY_SET, digestOf, eventIdIn, type EventDraft } from "../core/event.ts";
 import { InvariantError } from "../core/invariant.ts";
 import { canonicalJson } from "../core/json.ts";
@@ -28,7 +28,7 @@ import { EvaluationError } from "../policy/evaluator.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { Trust } from "../trust/trust.ts";
 
-export type { Caller, Trace } from "./commands/command.ts";
+export type { Trace } from "./commands/command.ts";
 
 /** Proof that a command was decided: its event, signed and durable. */
 export class Evidenced {
@@ -407,7 +407,7 @@ export class Gate {
       event_type,
       occurred_at: new Date(nowMs).toISOString(),
       tenant_id: command.tenantId,
-      actor: caller.actor,
+      actor: actorOf(caller),
       correlation_id: command.correlationId ?? this.#parts.newId(),
       outcome,
       evidence_profile_id: this.#parts.evidenceProfileId,

@@ -1,5 +1,6 @@
 // A mesh and a workload as a host that embeds the engine commands them: typed, validated as HTTP does it, refusals as errors.
 import Type from "typebox";
+import type { Caller } from "../core/caller.ts";
 import { refusalIn, refusedError } from "../gate/refused.ts";
 import { throughJson } from "../core/json.ts";
 import { wireMesh, type MeshCommand } from "../core/mesh.ts";
@@ -17,7 +18,7 @@ import { Attestation, type AttestationRequest } from "../core/schema/request.ts"
 import type { Transition } from "../core/schema/workload.ts";
 import { get } from "../core/tree.ts";
 import type { LifecycleCommand, Workload } from "../core/workload.ts";
-import type { Caller, Gate } from "../gate/gate.ts";
+import type { Gate } from "../gate/gate.ts";
 
 /** How an accepted command is proved. */
 export interface Proof {

@@ -1,9 +1,10 @@
 // `railgate`: the engine as a library, for hosts that decide in their own process, connected or not.
+import { hostCaller } from "../core/caller.ts";
 import { throughJson } from "../core/json.ts";
 import { parseAdmissionRequest } from "../core/request.ts";
 import type { Decision } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
-import type { Caller, Trace } from "../gate/gate.ts";
+import type { Trace } from "../gate/gate.ts";
 import { MeshHandle, WorkloadHandle } from "./handles.ts";
 import { RailgateNode, type NodeOptions } from "../node/open.ts";
 
@@ -32,7 +33,7 @@ export interface AdmissionAnswer {
   readonly receipt: string;
 }
 
-const EMBEDDING_HOST: Caller = { tenantId: null, actor: "library" };
+const EMBEDDING_HOST = hostCaller("library");
 
 export class Railgate implements AsyncDisposable {
   readonly #node: RailgateNode;

@@ -1,4 +1,5 @@
 // A node: the parts of Railgate put together over one data directory, and the events that are its own.
+import { tenantCaller } from "../core/caller.ts";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { forgetAnswer } from "../gate/retries.ts";
@@ -416,10 +417,7 @@ export class RailgateNode implements AsyncDisposable {
       const due = this.store.due("workload", this.#now() - 1, DEADLINES_AT_ONCE);
       await Promise.all(
         due.map(({ tenant_id, key }) =>
-          this.gate.lifecycle({ command: "deadline", workload_id: key }, tenant_id, {
-            tenantId: tenant_id,
-            actor: "node",
-          }),
+          this.gate.lifecycle({ command: "deadline", workload_id: key }, tenant_id, tenantCaller(tenant_id, "node")),
         ),
       );
     } catch (error) {

@@ -1,4 +1,5 @@
 // `railgate doctor`: it finds each thing that is wrong, names it, and says how to cure it.
+import { hostCaller } from "../../src/core/caller.ts";
 import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -8,7 +9,7 @@ import { emptyDir, railgate, railgateOnTerminal } from "./railgate.ts";
 import { admissible, insufficient } from "./requests.ts";
 
 type Report = { ok: boolean; checks: { check: string; status: string; message: string; cure?: string }[] };
-const CALLER = { tenantId: null, actor: "test" };
+const CALLER = hostCaller("test");
 const CHECKS = [
   "node",
   "settings",

@@ -1,4 +1,5 @@
 // `railgate events` and `railgate keys`: what was recorded, read while nobody or somebody writes.
+import { hostCaller } from "../../src/core/caller.ts";
 import { once } from "node:events";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +17,7 @@ type Event = {
   correlation_id: string;
   sequence: number;
 };
-const CALLER = { tenantId: null, actor: "test" };
+const CALLER = hostCaller("test");
 
 /** A node with two tenants' decisions in it. */
 async function recordedNode(): Promise<string> {

@@ -1,4 +1,5 @@
 // The log of a running node: checkpoints in time, proofs that check without its code, and a database that went back in time.
+import { hostCaller } from "../../src/core/caller.ts";
 import {
   appendFileSync,
   cpSync,
@@ -39,7 +40,7 @@ async function inDir(
   }
 }
 
-const CALLER = { tenantId: null, actor: "test" };
+const CALLER = hostCaller("test");
 let made = 0;
 const admit = (node: RailgateNode, count = 1) =>
   Promise.all(

@@ -1,4 +1,5 @@
 // Real decisions of a real node, decided again: from its data directory and from exports, and by policies that would decide otherwise.
+import { hostCaller } from "../../src/core/caller.ts";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +13,7 @@ import { readBundleFiles } from "../../src/policy/bundle-files.ts";
 import { railgate } from "../cli/railgate.ts";
 import { admit, asked, exportFiles, request, sha256, withNode, type Files, type Json } from "./exports.ts";
 
-const CALLER = { tenantId: null, actor: "test" };
+const CALLER = hostCaller("test");
 
 /** The bundle that comes with Railgate, with other settings, and not signed. */
 async function candidate(change: (settings: Json) => void): Promise<Buffer> {

@@ -1,4 +1,5 @@
 // Re-attestation deadlines that pass while the node is down, or many at once: each is put on record by the node itself, once.
+import { hostCaller } from "../../src/core/caller.ts";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
@@ -11,7 +12,7 @@ import { differingStates } from "./history.ts";
 
 const T0 = Date.UTC(2026, 10, 25, 8);
 const HOUR = 3_600_000;
-const CALLER = { tenantId: null, actor: "test" };
+const CALLER = hostCaller("test");
 /** More than the node looks at in one go. */
 const WORKLOADS = 130;
 

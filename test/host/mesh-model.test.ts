@@ -1,4 +1,5 @@
 // Long random lives of a mesh through the whole host, compared with the model after every command: restarts between commands, kill -9 during them.
+import { hostCaller } from "../../src/core/caller.ts";
 import test, { type ExecutionContext } from "ava";
 import fc from "fast-check";
 import { join } from "node:path";
@@ -15,7 +16,7 @@ import { differingStates, foldHistory } from "./history.ts";
 import { spawnServer, type Server } from "./process.ts";
 
 const SEED = Number(process.env["RAILGATE_TEST_SEED"] ?? 1 + Math.floor(Math.random() * 2 ** 31));
-const CALLER = { tenantId: null, actor: "test" };
+const CALLER = hostCaller("test");
 const MESH = "m";
 
 /** Workloads: one never admitted, one admitted to shared rails, one to sandboxes. */

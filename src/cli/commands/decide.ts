@@ -1,4 +1,5 @@
 // `railgate decide`: one admission request, decided here, or by the server that holds the data directory.
+import { hostCaller } from "../../core/caller.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { RequestError, StoreLockedError, type RequestFault } from "../../core/errors.ts";
@@ -72,7 +73,7 @@ async function admit({ config, out }: Context, request: AdmissionRequest, docume
     try {
       await using node = await RailgateNode.open({ ...nodeOptions(config), observe: { policyFailed: failed(out) } });
       out.progress("");
-      const { decision, event, receipt } = await node.gate.admit(request, { tenantId: null, actor: "cli" });
+      const { decision, event, receipt } = await node.gate.admit(request, hostCaller("cli"));
       return { decision, event, receipt };
     } catch (error) {
       if (!(error instanceof StoreLockedError)) throw error;

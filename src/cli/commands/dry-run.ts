@@ -1,4 +1,5 @@
 // What would be decided, with no store, no keys and no evidence: the same pipeline as a node's, over nothing.
+import { hostCaller } from "../../core/caller.ts";
 import type { Config } from "../../node/config/config.ts";
 import type { Decision } from "../../core/schema/decision.ts";
 import type { AdmissionRequest } from "../../core/schema/request.ts";
@@ -42,5 +43,5 @@ export async function dryRun(
     newId: () => "",
     observe: { evaluated: () => {}, decided: () => {}, commanded: () => {}, policyFailed },
   });
-  return gate.dryRun(request, { tenantId: null, actor: "cli" });
+  return gate.dryRun(request, hostCaller("cli"));
 }

@@ -1,9 +1,10 @@
 // Commands of a mesh or a workload from the command line: carried out here, or by the server that holds the data directory.
+import { hostCaller } from "../../core/caller.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 import { RefusedError, RequestError, StoreLockedError, type RequestFault } from "../../core/errors.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import type { Problem } from "../../core/schema/problem.ts";
-import type { Caller, Gate } from "../../gate/gate.ts";
+import type { Gate } from "../../gate/gate.ts";
 import { CannotRunError, EXIT, type Context, type ExitCode } from "./command.ts";
 import { safe, type Output } from "./output.ts";
 
@@ -12,7 +13,7 @@ const HELD_MS_MAX = 5000;
 const HELD_CHECK_MS = 50;
 const LABEL_WIDTH = "Receipt".length;
 
-export const CLI_CALLER: Caller = { tenantId: null, actor: "cli" };
+export const CLI_CALLER = hostCaller("cli");
 
 /** A command as it is carried out here, and as a server is asked to. */
 export interface Commanded<T> {

@@ -1,4 +1,5 @@
 // Admission: may this workload run, in which envelope, on which rail (spec law §2, §3).
+import { provenTenant, tenantActing, type Caller } from "../../core/caller.ts";
 import type { EventDraft } from "../../core/event.ts";
 import { buildInput } from "../../core/facts.ts";
 import { hostRefusal, recognise, type Catalogue, type HostRefusalCode } from "../../core/outcome.ts";
@@ -9,14 +10,14 @@ import { attestationDetails, stepWorkload, type AdmitDetails, type Workload } fr
 import type { StateView } from "../../evidence/ledger/state.ts";
 import type { StateWrite } from "../../store/store.ts";
 import { authoritySnapshot, type Trust } from "../../trust/trust.ts";
-import { NO_TOKENS, type Caller, type Command, type Situation, type Statement, type Tokens } from "./command.ts";
+import { NO_TOKENS, type Command, type Situation, type Statement, type Tokens } from "./command.ts";
 
 export const ADMISSION = "railgate/admission/decision";
 
 /** A caller acts within its own tenant, so that is whose stream records even the refusal of another's workload (TEN-01). */
 export function admission(request: AdmissionRequest, caller: Caller): Command<AdmissionInput, PolicyDecision> {
   const { workload } = request;
-  const tenantId = caller.tenantId ?? workload.tenant_id;
+  const tenantId = tenantActing(caller, workload.tenant_id);
   return {
     entrypoint: ADMISSION,
     tenantId,
@@ -41,10 +42,11 @@ function inputOf(
   workload: Workload | undefined,
   { nowMs, caller, tokens, context }: Situation,
 ): AdmissionInput {
+  const tenant_id = provenTenant(caller);
   return buildInput({
     request,
     nowMs,
-    caller: caller.tenantId === null ? null : { tenant_id: caller.tenantId },
+    caller: tenant_id === null ? null : { tenant_id },
     trust: tokens.facts,
     workload: workload ? { state: workload.state, least_level: workload.least_level } : null,
     context,

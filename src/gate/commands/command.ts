@@ -1,4 +1,5 @@
 // What a governed command is to the pipeline: how its facts are gathered, its answer recognised, its effect folded.
+import type { Caller } from "../../core/caller.ts";
 import type { EventDraft } from "../../core/event.ts";
 import { NO_TRUST, type TrustFacts } from "../../core/facts.ts";
 import type { Catalogue, HostRefusalCode } from "../../core/outcome.ts";
@@ -8,12 +9,6 @@ import type { Context } from "../../core/schema/input.ts";
 import type { StateView } from "../../evidence/ledger/state.ts";
 import type { Blob, StateWrite } from "../../store/store.ts";
 import { authoritySnapshot, type Trust } from "../../trust/trust.ts";
-
-/** Who asks. `tenantId` null: an unauthenticated loopback listener, or the embedding host itself. */
-export interface Caller {
-  readonly tenantId: string | null;
-  readonly actor: string;
-}
 
 /** What ties a command to the caller's own records. */
 export interface Trace {

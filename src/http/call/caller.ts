@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
 import { createLocalJWKSet, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from "jose";
 import type { Config } from "../../node/config/config.ts";
-import type { Caller } from "../../gate/gate.ts";
+import { hostCaller, tenantCaller, type Caller } from "../../core/caller.ts";
 import { HttpError } from "./problem.ts";
 import { isIdentifier } from "./query.ts";
 
@@ -26,7 +26,7 @@ export interface Doorkeeper {
 }
 
 /** Anyone who can open a connection to this machine's loopback. */
-const LOOPBACK: Caller = { tenantId: null, actor: "loopback" };
+const LOOPBACK = hostCaller("loopback");
 
 type Authentication = NonNullable<Config["authentication"]>;
 
@@ -156,7 +156,7 @@ function tokenCaller(payload: JWTPayload, { issuer, tenantClaim }: Jwt): Caller 
   if (typeof tenantId !== "string" || !isIdentifier(tenantId))
     throw invalidToken(`its claim "${tenantClaim}" is no tenant`);
   if (!isName(payload.sub)) throw invalidToken('its claim "sub" is no name');
-  return { tenantId, actor: `jwt:${issuer}#${payload.sub}` };
+  return tenantCaller(tenantId, `jwt:${issuer}#${payload.sub}`);
 }
 
 /** What can stand in evidence, as the name of who acted. */
@@ -188,7 +188,7 @@ function certificateCaller(socket: TLSSocket, tenantFrom: "O" | "OU" | "CN"): Ca
   const tenantId: unknown = subject?.[tenantFrom];
   if (typeof tenantId !== "string" || !isIdentifier(tenantId)) return undefined;
   const name: unknown = subject.CN;
-  const caller = { tenantId, actor: `mtls:${isName(name) ? name : fingerprint256}` };
+  const caller = tenantCaller(tenantId, `mtls:${isName(name) ? name : fingerprint256}`);
   certificateCallers.set(socket, caller);
   return caller;
 }

@@ -2,6 +2,7 @@
 import { KeyReusedError, type Answered, type Idempotency, type Keep, type Recorded } from "../../gate/retries.ts";
 import { RevisionError } from "../../gate/commands/mesh.ts";
 import { refusedError, type Refusal } from "../../gate/refused.ts";
+import { tenantOf } from "../../core/caller.ts";
 import { RequestError, type RequestFault } from "../../core/errors.ts";
 import { digestOf } from "../../core/event.ts";
 import { canonicalJson } from "../../core/json.ts";
@@ -13,7 +14,6 @@ import { etagOf } from "./conditions.ts";
 import { HttpError, type ProblemCode } from "./problem.ts";
 import { identifier, isIdentifier, type Parameters } from "./query.ts";
 import type { Exchange, Reply } from "./route.ts";
-import { tenantOf } from "./tenant.ts";
 
 /** What came of a command, as far as the door needs it to answer; plain JSON, kept for retries. */
 export type Kept =

@@ -3,7 +3,8 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import { EvidenceUnavailableError } from "../../core/errors.ts";
-import type { Caller, Trace } from "../../gate/gate.ts";
+import { NOBODY } from "../../core/caller.ts";
+import type { Trace } from "../../gate/gate.ts";
 import type { Doorkeeper } from "./caller.ts";
 import type { Metrics } from "../metrics.ts";
 import { ClientGoneError, isUnexpected, problemOf, PROBLEM_TYPE } from "./problem.ts";
@@ -27,7 +28,6 @@ type Handled = (req: RoutedRequest, res: ServerResponse) => void;
 /** nginx's status for a client that did not wait; only ever in logs and metrics. */
 const CLIENT_GONE = 499;
 const NOT_MODIFIED = 304;
-const NOBODY: Caller = { tenantId: null, actor: "nobody" };
 const NO_QUERY: Query = Object.freeze({});
 const JSON_TYPE = "application/json";
 const NOT_STORED = { "Cache-Control": "no-store" };
@@ -123,7 +123,7 @@ export class Door {
     const { log, metrics } = this.#parts;
     metrics.answered(req.method!, route.path, status, tookMs);
     if (!log.isLevelEnabled("info")) return;
-    const tenant = caller.tenantId === null ? undefined : caller.tenantId;
+    const tenant = caller.kind === "tenant" ? caller.tenantId : undefined;
     log.info({
       request_id: requestId,
       method: req.method,

@@ -4,6 +4,7 @@ import {
   RailgateError,
   RefusedError,
   RequestError,
+  TenantForbiddenError,
   type RequestFault,
 } from "../../core/errors.ts";
 import type { Problem } from "../../core/schema/problem.ts";
@@ -75,6 +76,8 @@ export function problemOf(error: unknown, requestId: string): ProblemAnswer {
   if (error instanceof RefusedError) return { problem: refusal(error, instance), headers: {} };
   if (error instanceof HttpError)
     return { problem: problem(error.code as ProblemCode, error.message, instance), headers: error.headers };
+  if (error instanceof TenantForbiddenError)
+    return { problem: problem("tenant_forbidden", error.message, instance), headers: {} };
   if (error instanceof RequestError) {
     return { problem: problem(error.code as ProblemCode, error.message, instance, error.errors), headers: {} };
   }
@@ -101,7 +104,9 @@ export function problemOf(error: unknown, requestId: string): ProblemAnswer {
 
 /** Whether nobody threw this on purpose, so that the log needs all there is to know of it. */
 export function isUnexpected(error: unknown): boolean {
-  return ![HttpError, RequestError, RefusedError, EvidenceUnavailableError].some((kind) => error instanceof kind);
+  return ![HttpError, RequestError, RefusedError, TenantForbiddenError, EvidenceUnavailableError].some(
+    (kind) => error instanceof kind,
+  );
 }
 
 function problem(code: ProblemCode, detail: string, instance: string, errors: readonly RequestFault[] = []): Problem {

@@ -1,7 +1,8 @@
 // What a route is: where it is, what it answers, and how the API's description tells it. Everything else follows from this.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TSchema } from "typebox";
-import type { Caller, Trace } from "../../gate/gate.ts";
+import type { Caller } from "../../core/caller.ts";
+import type { Trace } from "../../gate/gate.ts";
 import type { ProblemCode } from "./problem.ts";
 import type { Parameters, Query } from "./query.ts";
 

@@ -1,4 +1,5 @@
 // `/v1/admissions`: one request, or many in one commit.
+import { tenantActing, type Caller } from "../../core/caller.ts";
 import Type from "typebox";
 import { RequestError } from "../../core/errors.ts";
 import { parseAdmissionRequest, parser } from "../../core/request.ts";
@@ -8,7 +9,7 @@ import { AdmissionRequestSchema, type AdmissionRequest } from "../../core/schema
 import { AdmissionAnswer } from "../../core/schema/workload.ts";
 import { ProblemSchema, type Problem } from "../../core/schema/problem.ts";
 import type { Answered, Idempotency } from "../../gate/retries.ts";
-import type { Admission, Caller, Gate } from "../../gate/gate.ts";
+import type { Admission, Gate } from "../../gate/gate.ts";
 import { readJson } from "../call/body.ts";
 import { carryOut, COMMAND_HEADERS, commandReply, idempotencyKey, type Kept } from "../call/commands.ts";
 import { problemOf } from "../call/problem.ts";
@@ -91,7 +92,7 @@ async function admitOnce(
   exchange: Exchange,
   retries: Idempotency<Kept>,
 ): Promise<Reply> {
-  const tenantId = exchange.caller.tenantId ?? request.workload.tenant_id;
+  const tenantId = tenantActing(exchange.caller, request.workload.tenant_id);
   const answered = await carryOut(
     exchange,
     { tenantId, trace: exchange.trace, body: request },
@@ -150,7 +151,7 @@ function notesOf(admission: Admission, request: AdmissionRequest, caller: Caller
   const { outcome, refusals } = admission.decision;
   return {
     decision_id: admission.eventId,
-    tenant_id: caller.tenantId ?? request.workload.tenant_id,
+    tenant_id: tenantActing(caller, request.workload.tenant_id),
     outcome,
     ...(refusals.length > 0 && { codes: refusals.map(({ code }) => code) }),
   };

@@ -11,7 +11,7 @@ import { HttpError } from "../call/problem.ts";
 import { choice, cursor, identifier, invalid, time, whole, type Query } from "../call/query.ts";
 import { route, type Exchange, type Reply, type Route } from "../call/route.ts";
 import { InclusionSchema } from "./streams.ts";
-import { tenantAsked } from "../call/tenant.ts";
+import { maySee, tenantAsked } from "../../core/caller.ts";
 
 const LIMIT = { byDefault: 100, max: 1000 };
 
@@ -169,7 +169,7 @@ async function inclusionOf(log: TransparencyLog, chainId: string, sequence: numb
 /** An event of another tenant is as unknown as one that never was. */
 function find(store: StoreReader, { caller, params }: Exchange) {
   const event = store.event(params["id"]!);
-  if (!event || (caller.tenantId !== null && event.tenant_id !== caller.tenantId)) {
+  if (!event || !maySee(caller, event.tenant_id)) {
     throw new HttpError("event_unknown", "This node has no such event.");
   }
   return event;

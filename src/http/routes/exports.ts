@@ -17,7 +17,7 @@ import { verifyExport } from "../../evidence/verify/node.ts";
 import { readJson } from "../call/body.ts";
 import { HttpError } from "../call/problem.ts";
 import { json, route, type Exchange, type Reply, type Route } from "../call/route.ts";
-import { tenantOf } from "../call/tenant.ts";
+import { actorOf, tenantOf } from "../../core/caller.ts";
 
 export interface ExportParts {
   readonly source: ExportSource;
@@ -129,7 +129,7 @@ async function exportAs(
   const request = {
     tenantId: tenantOf(caller, body.tenant_id),
     evidenceProfileId: body.evidence_profile_id ?? evidenceProfileId,
-    actor: caller.actor,
+    actor: actorOf(caller),
     artifacts,
     chainId: body.chain_id,
     fromSequence: body.from_sequence,

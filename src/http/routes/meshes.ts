@@ -25,7 +25,7 @@ import { etagOf, expectedRevision, isKnown } from "../call/conditions.ts";
 import { HttpError } from "../call/problem.ts";
 import { cursor, identifier, isIdentifier, whole } from "../call/query.ts";
 import { route, type Exchange, type Refusals, type Reply, type Route } from "../call/route.ts";
-import { tenantOf } from "../call/tenant.ts";
+import { tenantOf } from "../../core/caller.ts";
 
 export interface MeshParts {
   readonly gate: Gate;

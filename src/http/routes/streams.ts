@@ -1,4 +1,5 @@
 // `/v1/streams`: each stream as a transparency log, in the form that existing tools read (https://c2sp.org/tlog-tiles).
+import { maySee } from "../../core/caller.ts";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import Type from "typebox";
@@ -58,7 +59,7 @@ export function streamRoutes(log: TransparencyLog): Route[] {
       shapes: { StreamList },
       answers: { 200: { description: "Streams by `chain_id`", content: { "application/json": "StreamList" } } },
       handle: ({ caller }) => {
-        const mine = log.streams().filter(({ tenant_id }) => caller.tenantId === null || caller.tenantId === tenant_id);
+        const mine = log.streams().filter(({ tenant_id }) => maySee(caller, tenant_id));
         return json({ items: mine.map(({ chain_id, size }) => ({ chain_id, size, vkey: log.vkey(chain_id) })) });
       },
     }),
@@ -116,7 +117,7 @@ export function streamRoutes(log: TransparencyLog): Route[] {
 /** A stream of another tenant is as unknown as one that never was. */
 function find(log: TransparencyLog, { caller, params }: Exchange<any>): StreamRow {
   const stream = log.stream(params["chain_id"]!);
-  if (!stream || (caller.tenantId !== null && caller.tenantId !== stream.tenant_id))
+  if (!stream || !maySee(caller, stream.tenant_id))
     throw new HttpError("stream_unknown", "This node has no such stream.");
   return stream;
 }
@@ -127,7 +128,7 @@ async function tile(log: TransparencyLog, exchange: Exchange<any>): Promise<Repl
   const name = parseTilePath(`tile/${[exchange.params["tile"]].flat().join("/")}`);
   const bytes = name && log.tile(chain_id, name);
   if (!name || !bytes) throw new HttpError("tile_unknown", "The stream has no such tile, or not yet.");
-  const cached = { "Cache-Control": `${exchange.caller.tenantId === null ? "public" : "private"}, ${IMMUTABLE}` };
+  const cached = { "Cache-Control": `${exchange.caller.kind === "host" ? "public" : "private"}, ${IMMUTABLE}` };
   if (name.level !== "entries") return { status: 200, body: bytes, type: "application/octet-stream", headers: cached };
   const headers = { ...cached, Vary: "Accept-Encoding" };
   if (!acceptsGzip(exchange)) return { status: 200, body: bytes, type: "application/octet-stream", headers };

@@ -11,7 +11,7 @@ import type { StoreReader } from "../../store/store.ts";
 import { HttpError } from "../call/problem.ts";
 import { cursor, identifier, isIdentifier, whole } from "../call/query.ts";
 import { json, route, type Route } from "../call/route.ts";
-import { tenantAsked, tenantOf } from "../call/tenant.ts";
+import { tenantAsked, tenantOf } from "../../core/caller.ts";
 
 const LIMIT = { byDefault: 100, max: 1000 };
 /** The last events of one workload that come with it; `/v1/events?workload_id=` has all. */

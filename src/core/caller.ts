@@ -1,0 +1,65 @@
+// Who asks, and the one place that says whose things they may name: its own tenant's, any tenant's, or nobody's.
+import { TenantForbiddenError } from "./errors.ts";
+
+/**
+ * - `tenant`: proved to act for one tenant, and sees nothing else.
+ * - `host`: the process that holds the data, or whoever may open a connection to its loopback; acts for any tenant.
+ * - `nobody`: has proved nothing yet, and may name nothing.
+ */
+export type Caller =
+  | { readonly kind: "tenant"; readonly tenantId: string; readonly actor: string }
+  | { readonly kind: "host"; readonly actor: string }
+  | { readonly kind: "nobody" };
+
+export const NOBODY: Caller = Object.freeze({ kind: "nobody" });
+
+/** The tenant of a request that names none, where nobody has to say for whom they act (spec api §4). */
+const DEFAULT_TENANT = "default";
+
+export const hostCaller = (actor: string): Caller => ({ kind: "host", actor });
+export const tenantCaller = (tenantId: string, actor: string): Caller => ({ kind: "tenant", tenantId, actor });
+
+/** The tenant that a caller proved to act for; null where it may act for any. @throws TenantForbiddenError nobody */
+export function provenTenant(caller: Caller): string | null {
+  switch (caller.kind) {
+    case "tenant":
+      return caller.tenantId;
+    case "host":
+      return null;
+    case "nobody":
+      throw new TenantForbiddenError("Who is calling is not proven.");
+  }
+}
+
+/** As evidence names it. @throws TenantForbiddenError nobody */
+export function actorOf(caller: Caller): string {
+  if (caller.kind === "nobody") throw new TenantForbiddenError("Who is calling is not proven.");
+  return caller.actor;
+}
+
+/**
+ * The tenant that a listing is about; undefined: all of them.
+ * @throws TenantForbiddenError it names a tenant that is not the caller's.
+ */
+export function tenantAsked(caller: Caller, named: string | undefined): string | undefined {
+  const own = provenTenant(caller);
+  if (own === null) return named;
+  if (named !== undefined && named !== own)
+    throw new TenantForbiddenError("Callers see what is their own tenant's only.");
+  return own;
+}
+
+/** The one tenant that a thing with a name is looked up in. @throws TenantForbiddenError */
+export function tenantOf(caller: Caller, named: string | undefined): string {
+  return tenantAsked(caller, named) ?? DEFAULT_TENANT;
+}
+
+/** Whose stream an act on a tenant's thing goes to: the caller's own, whatever it names, so that even a refusal of another's is its own record. */
+export function tenantActing(caller: Caller, named: string): string {
+  return provenTenant(caller) ?? named;
+}
+
+/** Whether the caller may see what is this tenant's. */
+export function maySee(caller: Caller, tenantId: string): boolean {
+  return caller.kind === "host" || (caller.kind === "tenant" && caller.tenantId === tenantId);
+}
