@@ -1,4 +1,4 @@
-// Runs every suite: types, Rego (`opa test`), host (ava). `npm test`; `npm test -- rego|ava|types` for one of them.
+// Runs every suite: style (Biome), types, Rego (`opa test`), host (ava). `npm test`; `npm test -- style|types|rego|ava` for one of them.
 // The last line is `N passed, N failed` over all suites; a suite that cannot run counts as a failure.
 import { spawn } from "node:child_process";
 import { regoTests } from "./rego.ts";
@@ -8,12 +8,29 @@ interface Count {
   failed: number;
 }
 
-const suites: { [name: string]: () => Promise<Count> } = { types: typecheck, rego: regoTests, ava };
+const suites: { [name: string]: () => Promise<Count> } = { style, types, rego: regoTests, ava };
 
-/** One check: does every file have the types it claims? */
-async function typecheck(): Promise<Count> {
-  const { status } = await run("tsc", ["--noEmit"]);
-  return status === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+/** Is every file formatted, and within the rules of biome.json? `npm run format` mends what can be mended. */
+async function style(): Promise<Count> {
+  return checks([
+    ["biome", ["format", "."]],
+    ["biome", ["lint", "--error-on-warnings", "."]],
+  ]);
+}
+
+/** Does every file have the types it claims? */
+async function types(): Promise<Count> {
+  return checks([["tsc", ["--noEmit"]]]);
+}
+
+/** Each command is a check, passed when it ends well. */
+async function checks(commands: readonly [command: string, args: string[]][]): Promise<Count> {
+  const count: Count = { passed: 0, failed: 0 };
+  for (const [command, args] of commands) {
+    const { status } = await run(command, args);
+    count[status === 0 ? "passed" : "failed"]++;
+  }
+  return count;
 }
 
 async function ava(): Promise<Count> {

@@ -1,6 +1,6 @@
 // A real listener over a data directory of its own, and calls to it in which every header can be chosen.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { Agent, request as httpRequest, type IncomingHttpHeaders, type RequestOptions } from "node:http";
+import { type Agent, request as httpRequest, type IncomingHttpHeaders, type RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
 // Feeds the host's fold acceptances that no honest law would give, and checks that it refuses exactly those that break an invariant.
-import { InvariantError, MESH_INVARIANTS } from "../../src/core/invariant.ts";
+import { InvariantError, type MESH_INVARIANTS } from "../../src/core/invariant.ts";
 import { type Mesh, type MeshCommand, MESH_EVENT_TYPES, type MeshEvent } from "../../src/core/mesh.ts";
 import { get } from "../../src/core/tree.ts";
 import type { Rail } from "../../src/core/schema/mesh.ts";

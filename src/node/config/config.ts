@@ -9,8 +9,8 @@ import { parseVkey, SIGNATURE_TYPES } from "../../core/note.ts";
 import { sha256 } from "../../core/sha256.ts";
 import {
   ConfigFile,
-  EVIDENCE_PROFILES,
-  LOG_LEVELS,
+  type EVIDENCE_PROFILES,
+  type LOG_LEVELS,
   type KEY_ALGORITHMS,
   type SUBJECT_FIELDS,
 } from "../../core/schema/config.ts";
