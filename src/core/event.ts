@@ -1,5 +1,6 @@
 // An event: the signed statement of one governed action, and its place in its stream (spec evidence §1, §3).
 import { hash } from "node:crypto";
+import { digestOfHex, HASH_PROFILE } from "./digest.ts";
 import { canonicalJson } from "./json.ts";
 import type { EvidenceEvent } from "./schema/event.ts";
 
@@ -12,14 +13,13 @@ export interface Head {
   readonly hash: string | null;
 }
 
-export const HASH_PROFILE = "ecs-hash-v1";
 /** What a digest stands for where there is nothing: no policy active, no authority used (spec evidence §1). */
 export const EMPTY_SET = "[]";
 export const EMPTY_STREAM: Head = { size: 0, hash: null };
 
 /** `"sha256:" + hex` of the bytes, or of the text's UTF-8. */
 export function digestOf(data: string | Uint8Array): string {
-  return `sha256:${hash("sha256", data, "hex")}`;
+  return digestOfHex(hash("sha256", data, "hex"));
 }
 
 /** The stream that a tenant has on a node (spec evidence §3). */

@@ -1,5 +1,6 @@
 // Merkle trees by RFC 6962 §2.1: appending, roots, and making proofs. Checking proofs is core/merkle-verify.ts, written apart from this.
-import { concatBytes, fromHex, toHex } from "./bytes.ts";
+import { concatBytes } from "./bytes.ts";
+import { digestBytes, digestText } from "./digest.ts";
 
 /** SHA-256, brought by the caller: node:crypto, or a library in a browser. */
 export type Sha256 = (data: Uint8Array) => Uint8Array;
@@ -84,11 +85,11 @@ export function rootOfLeaves(hasher: TreeHasher, leaves: Iterable<Uint8Array>): 
  */
 export function rootOfDigests(hasher: TreeHasher, eventHashes: Iterable<string>): string {
   const leaves = Array.from(eventHashes, (digest) => {
-    const bytes = digest.startsWith("sha256:") ? fromHex(digest.slice("sha256:".length)) : undefined;
-    if (bytes?.length !== HASH_BYTES) throw new RangeError(`${digest} is no sha256 digest`);
+    const bytes = digestBytes(digest);
+    if (bytes === undefined) throw new RangeError(`${digest} is no sha256 digest`);
     return bytes;
   });
-  return `sha256:${toHex(rootOfLeaves(hasher, leaves))}`;
+  return digestText(rootOfLeaves(hasher, leaves));
 }
 
 /**

@@ -1,5 +1,6 @@
 // A policy that may be used: a bundle whose signature and file set were verified before anything in it was looked at (spec law POL-01).
 import { compactVerify, decodeJwt, decodeProtectedHeader, importJWK, importSPKI, type CryptoKey, type JWK } from "jose";
+import { digestOfHex } from "../core/digest.ts";
 import { BundleError } from "../core/errors.ts";
 import type { Catalogue } from "../core/outcome.ts";
 import { hashBundleFile, readBundleFiles, sha256Hex } from "./bundle-files.ts";
@@ -63,7 +64,7 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
   }
   const encoder = new TextEncoder();
   return {
-    digest: `sha256:${sha256Hex(bytes)}`,
+    digest: digestOfHex(sha256Hex(bytes)),
     revision: manifest.revision,
     sequence: manifest.sequence,
     entrypoints: evaluator.entrypoints,

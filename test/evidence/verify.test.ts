@@ -885,9 +885,10 @@ test("what runs in browsers imports nothing of Node's, and nothing of the code t
   walk(new URL("../../src/evidence/verify/index.ts", import.meta.url));
   const paths = [...seen].map((href) => href.split("/src/")[1]!);
   t.true(paths.length > 10);
-  // The note and checkpoint formats are shared; hashing, trees, canonical JSON and tar are the verifier's own.
+  // How digests are written and the note and checkpoint formats are shared; hashing, trees and canonical JSON are the verifier's own.
   t.deepEqual(paths.filter((path) => !path.startsWith("evidence/verify/")).sort(), [
     "core/bytes.ts",
+    "core/digest.ts",
     "core/merkle.ts",
     "core/note.ts",
   ]);

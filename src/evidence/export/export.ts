@@ -6,7 +6,15 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { equalBytes } from "../../core/bytes.ts";
 import { RailgateError } from "../../core/errors.ts";
-import { digestOf, EMPTY_SET, eventTextOf, HASH_PROFILE } from "../../core/event.ts";
+import {
+  digestOfHex,
+  digestOfPointer,
+  digestText,
+  EMPTY_SNAPSHOT,
+  HASH_PROFILE,
+  hexOfDigest,
+} from "../../core/digest.ts";
+import { digestOf, eventTextOf } from "../../core/event.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { appendLeaf, EMPTY_FRONTIER, HASH_BYTES, rootOf } from "../../core/merkle.ts";
 import { parseCheckpoint, parseNote } from "../../core/note.ts";
@@ -71,8 +79,6 @@ export interface PreparedExport extends Disposable {
 }
 
 const PAGE = 256;
-const EMPTY_SNAPSHOT = digestOf(EMPTY_SET);
-const POINTER_PREFIX = "eosc://evidence/";
 const ROW_BYTES = 40;
 const SEGMENT_ALGORITHM = "sha256";
 
@@ -163,7 +169,7 @@ class StagedFile {
     const path = this.#path;
     return {
       file: { name: this.name, size: this.#size, open: () => createReadStream(path) },
-      digest: `sha256:${this.#hash.digest("hex")}`,
+      digest: digestText(this.#hash.digest()),
     };
   }
 
@@ -185,7 +191,7 @@ class ArtifactRows {
   add(digest: string, sequence: number): void {
     const at = this.#count++ * ROW_BYTES;
     if (at === this.#rows.length) this.#rows = Buffer.concat([this.#rows, Buffer.alloc(this.#rows.length)]);
-    this.#rows.write(digest.slice("sha256:".length), at, "hex");
+    this.#rows.write(hexOfDigest(digest), at, "hex");
     this.#rows.writeDoubleBE(sequence, at + HASH_BYTES);
   }
 
@@ -251,14 +257,14 @@ class ExportMaker {
     const erasures = this.#erasures();
     this.#checkProfile();
     if (this.#missing.length > 0) throw new ExportIncompleteError(this.#missing);
-    const bundle_hash = `sha256:${Buffer.from(rootOf(TREE_HASHER, this.#frontier)).toString("hex")}`;
+    const bundle_hash = digestText(rootOf(TREE_HASHER, this.#frontier));
     const segment = this.#endSegment(staged.segment, bundle_hash);
     const proofs = await this.#proofs();
     const small = this.#smallFiles(history);
     const named = new Map(
       [staged.events, staged.records, segment, proofs, ...small].map((each) => [each.file.name, each]),
     );
-    const export_id = `export-${digestOf(canonicalJson([chainId, from, to, bundle_hash, this.#request.evidenceProfileId, this.#checkpoint.note])).slice(7, 39)}`;
+    const export_id = `export-${hexOfDigest(digestOf(canonicalJson([chainId, from, to, bundle_hash, this.#request.evidenceProfileId, this.#checkpoint.note]))).slice(0, 32)}`;
     const manifest = this.#manifest(export_id, bundle_hash, named, erasures, history);
     return { export_id, bundle_hash, manifestDigest: digestOf(manifest), files: () => this.#files(named, manifest) };
   }
@@ -291,14 +297,18 @@ class ExportMaker {
       `${line === 0 ? "" : ","}${canonicalJson({ id, sequence, prev_hash, event_hash, event_ref: `events.jsonl#L${line + 1}` })}`,
     );
     this.#leaves.set(recordLeaf(record), line * HASH_BYTES);
-    this.#frontier = appendLeaf(TREE_HASHER, this.#frontier, TREE_HASHER.leaf(Buffer.from(event_hash.slice(7), "hex")));
+    this.#frontier = appendLeaf(
+      TREE_HASHER,
+      this.#frontier,
+      TREE_HASHER.leaf(Buffer.from(hexOfDigest(event_hash), "hex")),
+    );
     this.#lastOccurredAt = event.occurred_at;
     this.#readArtifacts(event, sequence);
   }
 
   #readArtifacts(event: EvidenceEvent, sequence: number): void {
     const { store } = this.#source;
-    const digest = event.evidence_pointer.slice(POINTER_PREFIX.length);
+    const digest = digestOfPointer(event.evidence_pointer)!;
     const own = store.log.artifactAt(this.#range.chainId, sequence);
     if (own && digestOf(own) !== digest) this.#missing.push(`the artifact of event ${sequence} is damaged`);
     if (own) this.#rows.add(digest, sequence);
@@ -315,7 +325,7 @@ class ExportMaker {
 
   /** @returns false where the store does not have it. */
   #share(kind: string, digest: string): boolean {
-    const hex = digest.slice("sha256:".length);
+    const hex = hexOfDigest(digest);
     if (!this.#shared.has(hex)) {
       const { store } = this.#source;
       const bytes = store.artifact(digest);
@@ -338,7 +348,7 @@ class ExportMaker {
       for (const path of paths) {
         try {
           const bytes = readFileSync(path);
-          const hex = digestOf(bytes).slice("sha256:".length);
+          const hex = hexOfDigest(digestOf(bytes));
           this.#shared.set(hex, { size: bytes.length, read: () => bytes });
           this.#ofKind(kind, hex);
         } catch (error) {
@@ -521,7 +531,7 @@ class ExportMaker {
   /** Every file but the manifest, in order of names. */
   *#listed(named: ReadonlyMap<string, { digest: string }>): Generator<[name: string, digest: string]> {
     for (const hex of merged(this.#rows.sorted(), [...this.#shared.keys()].sort()))
-      yield [`artifacts/${hex}`, `sha256:${hex}`];
+      yield [`artifacts/${hex}`, digestOfHex(hex)];
     for (const name of [...named.keys()].sort()) yield [name, named.get(name)!.digest];
   }
 
@@ -533,7 +543,7 @@ class ExportMaker {
       if (++given % PAGE === 0) await setImmediate();
       const bytes =
         sequence === undefined ? this.#shared.get(hex)!.read() : store.log.artifactAt(this.#range.chainId, sequence);
-      if (!bytes || digestOf(bytes).slice(7) !== hex)
+      if (!bytes || digestOf(bytes) !== digestOfHex(hex))
         throw new Error(`the artifact ${hex} changed while it was exported`);
       yield { name: `artifacts/${hex}`, size: bytes.length, open: () => [bytes] };
     }

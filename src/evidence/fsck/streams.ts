@@ -1,6 +1,7 @@
 // Verifies what a data directory holds from its stored bytes, independently of what wrote it: signatures, chains, artifacts, state.
 import { createPublicKey, verify, type KeyObject } from "node:crypto";
 import { equalBytes } from "../../core/bytes.ts";
+import { digestOfPointer } from "../../core/digest.ts";
 import { digestOf, EMPTY_STREAM, type Head } from "../../core/event.ts";
 import { canonicalJson, parseStrict } from "../../core/json.ts";
 import { appendLeaf, EMPTY_FRONTIER, rootAt, rootOf, type Frontier } from "../../core/merkle.ts";
@@ -12,7 +13,6 @@ import { FoldedStates } from "./folded-states.ts";
 
 const PAGE = 500;
 const ROUNDS_MAX = 10;
-const POINTER_PREFIX = "eosc://evidence/";
 
 /** The first thing wrong with a stream. */
 export type StreamFault = { readonly sequence: number; readonly message: string };
@@ -159,7 +159,8 @@ function placeProblem(event: EvidenceEvent, end: Head): string | undefined {
 }
 
 function artifactProblem({ store }: Walk, event: EvidenceEvent, report: StreamReport): string | undefined {
-  const digest = event.evidence_pointer.slice(POINTER_PREFIX.length);
+  const digest = digestOfPointer(event.evidence_pointer);
+  if (digest === undefined) return "it points to no artifact";
   const bytes = store.artifact(digest, event.id);
   if (bytes === undefined) return void report.erased++;
   return digestOf(bytes) === digest ? undefined : "its artifact is not the one it points to";

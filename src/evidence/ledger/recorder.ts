@@ -1,5 +1,6 @@
 // Events that are no decisions: what a node does of itself, and what is done with its evidence.
-import { digestOf, EMPTY_SET, type EventDraft } from "../../core/event.ts";
+import { EMPTY_SNAPSHOT, pointerTo } from "../../core/digest.ts";
+import { digestOf, type EventDraft } from "../../core/event.ts";
 import { canonicalJson } from "../../core/json.ts";
 import type { EventType } from "../../core/schema/event.ts";
 import type { Activated } from "../../policies/choose.ts";
@@ -81,9 +82,9 @@ export class Recorder {
       correlation_id: newId(),
       outcome: "accepted",
       evidence_profile_id: evidenceProfileId,
-      evidence_pointer: `eosc://evidence/${artifactDigest}`,
-      policy_snapshot_id: activePolicy()?.digest ?? digestOf(EMPTY_SET),
-      authority_snapshot_id: digestOf(EMPTY_SET),
+      evidence_pointer: pointerTo(artifactDigest),
+      policy_snapshot_id: activePolicy()?.digest ?? EMPTY_SNAPSHOT,
+      authority_snapshot_id: EMPTY_SNAPSHOT,
       details,
     };
     return {

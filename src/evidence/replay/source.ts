@@ -1,6 +1,7 @@
 // Where decisions to replay come from: an export, read without unpacking it to disk, or a data directory.
 import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { digestOfHex, digestOfPointer } from "../../core/digest.ts";
 import { eventTextOf } from "../../core/event.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import { openSqliteReader } from "../../store/sqlite/sqlite.ts";
@@ -21,7 +22,6 @@ export interface ReplaySource extends Disposable {
 }
 
 const PAGE = 256;
-const POINTER_PREFIX = "eosc://evidence/";
 const SQLITE_MAGIC = "SQLite format 3\0";
 const ARTIFACT_BYTES_MAX = 1024 ** 3;
 
@@ -81,7 +81,7 @@ function itemOf(text: string): Omit<ReplayItem, "artifact"> {
     sequence,
     event_id: id,
     policy: policy_snapshot_id,
-    pointer: evidence_pointer.slice(POINTER_PREFIX.length),
+    pointer: digestOfPointer(evidence_pointer) ?? evidence_pointer,
   };
 }
 
@@ -182,7 +182,7 @@ async function readBundles(
 }
 
 const pointerOf = (name: string): string | undefined =>
-  ARTIFACT_NAME.test(name) ? `sha256:${name.slice("artifacts/".length)}` : undefined;
+  ARTIFACT_NAME.test(name) ? digestOfHex(name.slice("artifacts/".length)) : undefined;
 
 async function collect(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];

@@ -1,28 +1,23 @@
 // A thread that decides again what it is sent.
-import { parentPort } from "node:worker_threads";
 import type { Evaluator } from "../../policy/evaluator.ts";
-import { checkDecision, compareDecision, loadForReplay } from "./check.ts";
-import { CANDIDATE, type ReplayReply, type ReplayRequest } from "./pool.ts";
+import { answerRequests } from "../threads.ts";
+import { checkDecision, compareDecision, loadForReplay, type ReplayFinding } from "./check.ts";
+import { CANDIDATE, type ReplayRequest } from "./pool.ts";
 
-const policies = new Map<string, Evaluator>();
+/** Loading takes a moment, and what is to be decided may be sent meanwhile. */
+const policies = new Map<string, Promise<Evaluator>>();
 
-parentPort!.on("message", async (request: ReplayRequest) => {
-  let reply: ReplayReply;
-  try {
-    reply = { job: request.job, findings: await answer(request) };
-  } catch (error) {
-    reply = { job: request.job, error: (error as Error).message };
-  }
-  parentPort!.postMessage(reply);
-});
-
-async function answer(request: ReplayRequest) {
+answerRequests<ReplayRequest, readonly ReplayFinding[]>(async (request) => {
   if (request.kind === "policy") {
-    policies.set(request.name, await loadForReplay(request.bundle));
+    const loading = loadForReplay(request.bundle);
+    policies.set(request.name, loading);
+    await loading;
     return [];
   }
-  const candidate = policies.get(CANDIDATE);
-  return request.items.map((item) =>
-    candidate ? compareDecision(item, candidate) : checkDecision(item, policies.get(item.policy)),
-  );
-}
+  const candidate = await policies.get(CANDIDATE);
+  const findings: ReplayFinding[] = [];
+  for (const item of request.items) {
+    findings.push(candidate ? compareDecision(item, candidate) : checkDecision(item, await policies.get(item.policy)));
+  }
+  return findings;
+});

@@ -1,9 +1,9 @@
 // What follows once an export was read to its end: the checks that need more than one of its files.
 import { noteKey, SIGNATURE_TYPES, verifyNote } from "../../core/note.ts";
 import { canonicalText } from "./canonical.ts";
-import { digestBytes, digestText, hexOf } from "./hex.ts";
+import { digestBytes, digestText, EMPTY_SNAPSHOT, HASH_PROFILE, hexOf } from "../../core/digest.ts";
 import { scopeOf } from "./manifest.ts";
-import { BASELINE_FIELDS, CHAIN_FIELDS, EMPTY_SNAPSHOT, HASH_PROFILE, METHODS, PROFILES } from "./profiles.ts";
+import { BASELINE_FIELDS, CHAIN_FIELDS, METHODS, PROFILES } from "./profiles.ts";
 import type { ErasedArtifact, ExportSummary, VerifyReport } from "./report.ts";
 import { checkRecords, fromBase64url, type NotableEvent } from "./rows.ts";
 import { KIND, LISTED, PRESENT, REFERENCED } from "./tables.ts";

@@ -1,6 +1,6 @@
 // Reads a manifest as its bytes stand: what it lists goes into the tables one by one, the rest is kept, and so is what is signed.
 import { canonicalText } from "./canonical.ts";
-import { digestBytes, hexBytes } from "./hex.ts";
+import { digestBytes, hexBytes } from "../../core/digest.ts";
 import { JsonStream, JsonStreamError, parseJson } from "./json-stream.ts";
 import { SCHEMA_VERSION } from "./profiles.ts";
 import type { Findings } from "./report.ts";

@@ -1,6 +1,6 @@
 // The verifier's own Merkle hashing (RFC 6962 §2.1): roots as leaves stream by, and inclusion proofs of a whole range at once.
 import type { Primitives } from "./primitives.ts";
-import { DIGEST_BYTES } from "./tables.ts";
+import { DIGEST_BYTES } from "../../core/digest.ts";
 
 const CONTRADICTIONS_MAX = 1000;
 

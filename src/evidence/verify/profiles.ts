@@ -43,7 +43,6 @@ export const PROFILES: { readonly [profile: string]: ProfileDemands | undefined 
 /** Raised when the layout, or what a profile demands, changes. */
 export const PROFILE_VERSION = "1";
 export const SCHEMA_VERSION = "ecs-evidence-export-v1";
-export const HASH_PROFILE = "ecs-hash-v1";
 
 /** What `verifier-inputs.json` says of the methods, and what is applied here. */
 export const METHODS = {
@@ -64,7 +63,3 @@ export const FILES = {
   "verifier-inputs.json": { bytesMax: 1024 * 1024 },
 } as const;
 export type FileName = keyof typeof FILES;
-
-/** `SHA-256("[]")`: what a snapshot id is where there is nothing (spec evidence §1). */
-export const EMPTY_SNAPSHOT = "sha256:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945";
-export const POINTER_PREFIX = "eosc://evidence/";

@@ -1,10 +1,9 @@
 // Checks of single records, a chunk of lines at a time, so that they can be done in parallel: form, hashes, signatures.
 import { canonicalWithout } from "./canonical.ts";
-import { digestBytes, hexBytes, isDigest } from "./hex.ts";
+import { DIGEST_BYTES, digestBytes, digestOfPointer, hexBytes, isDigest } from "../../core/digest.ts";
 import type { Primitives } from "./primitives.ts";
-import { BASELINE_FIELDS, CHAIN_FIELDS, POINTER_PREFIX } from "./profiles.ts";
+import { BASELINE_FIELDS, CHAIN_FIELDS } from "./profiles.ts";
 import type { CheckName } from "./report.ts";
-import { DIGEST_BYTES } from "./tables.ts";
 
 /** Whole lines of a file. */
 export interface LineChunk {
@@ -171,12 +170,8 @@ class EventChunk {
     const unchained = CHAIN_FIELDS.find((name) => !Object.hasOwn(event, name));
     if (unchained !== undefined) this.unchained ??= { index, message: `the event has no ${unchained}` };
     const pointer = event["evidence_pointer"];
-    if (
-      typeof pointer === "string" &&
-      !(pointer.startsWith(POINTER_PREFIX) && isDigest(pointer.slice(POINTER_PREFIX.length)))
-    ) {
+    if (typeof pointer === "string" && digestOfPointer(pointer) === undefined)
       this.faults.add("events", index, "evidence_pointer is no eosc://evidence/sha256:<hex>");
-    }
     if (event["refusal_reason_code"] === undefined && event["outcome"] === "refused")
       this.faults.add("events", index, "a refused event has no refusal_reason_code");
   }
@@ -188,9 +183,8 @@ class EventChunk {
     columns.times[row] = Date.parse(String(event["occurred_at"]));
     if (isDigest(event_hash)) hexBytes(event_hash, columns.eventHashes, row * DIGEST_BYTES, 7);
     if (isDigest(prev_hash)) hexBytes(prev_hash, columns.prevHashes, row * DIGEST_BYTES, 7);
-    if (typeof evidence_pointer === "string" && isDigest(evidence_pointer.slice(POINTER_PREFIX.length))) {
-      hexBytes(evidence_pointer, columns.pointers, row * DIGEST_BYTES, POINTER_PREFIX.length + 7);
-    }
+    const artifact = digestBytes(digestOfPointer(evidence_pointer));
+    if (artifact !== undefined) columns.pointers.set(artifact, row * DIGEST_BYTES);
     columns.rowDigests.set(rowDigest(this.#primitives, id, sequence, prev_hash, event_hash), row * DIGEST_BYTES);
   }
 

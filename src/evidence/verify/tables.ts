@@ -1,6 +1,5 @@
 // Tables of digests: what is remembered of an export while it streams by, in bytes and not in objects, so that memory stays small.
-
-export const DIGEST_BYTES = 32;
+import { DIGEST_BYTES } from "../../core/digest.ts";
 
 /** Digests by number, 0, 1, 2, …; grows as they are put. */
 export class DigestColumn {

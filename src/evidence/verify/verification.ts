@@ -2,7 +2,7 @@
 import { parseCheckpoint, parseNote, type Checkpoint, type Note } from "../../core/note.ts";
 import { inOrder, lineChunks } from "./chunks.ts";
 import { conclude } from "./conclusions.ts";
-import { hexBytes } from "./hex.ts";
+import { DIGEST_BYTES, hexBytes } from "../../core/digest.ts";
 import { JsonStream, JsonStreamError, parseJson } from "./json-stream.ts";
 import { readKeys, readPins, type ExportKey, type Pin, type PinnedKeys } from "./keys.ts";
 import { ARTIFACT_NAME, readManifest, type Manifest } from "./manifest.ts";
@@ -22,7 +22,7 @@ import {
   type RecordRows,
   type RowFault,
 } from "./rows.ts";
-import { DIGEST_BYTES, DigestColumn, DigestSet, Paired, PRESENT, REFERENCED } from "./tables.ts";
+import { DigestColumn, DigestSet, Paired, PRESENT, REFERENCED } from "./tables.ts";
 import { ArchiveError, type ArchiveEntry } from "./tar.ts";
 
 /** Checks chunks of records; in Node on all cores. */

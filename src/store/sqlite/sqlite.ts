@@ -1,6 +1,7 @@
 // The default store: one SQLite database in WAL mode, synchronous=FULL, so that a commit is on the disk when it returns.
 import { join } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { digestText, hexOfDigest } from "../../core/digest.ts";
 import { EMPTY_STREAM, type Head } from "../../core/event.ts";
 import { ENTRY_BYTES_MAX, type TreeTail } from "../../core/tiles.ts";
 import { LOG_SCHEMA, LogWriter, SqliteLogReader } from "./log.ts";
@@ -390,10 +391,4 @@ function versionOf(db: DatabaseSync): number {
   return db.prepare("PRAGMA user_version").get()!["user_version"] as number;
 }
 
-function digestBytes(digest: string): Uint8Array {
-  return Buffer.from(digest.slice("sha256:".length), "hex");
-}
-
-function digestText(bytes: Uint8Array): string {
-  return `sha256:${Buffer.from(bytes).toString("hex")}`;
-}
+const digestBytes = (digest: string): Uint8Array => Buffer.from(hexOfDigest(digest), "hex");
