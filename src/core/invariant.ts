@@ -18,7 +18,13 @@ export const LIFECYCLE_INVARIANTS = [
   "INV-LIFECYCLE-FAIL-CLOSED",
 ] as const;
 
-export type Invariant = (typeof MESH_INVARIANTS)[number] | (typeof LIFECYCLE_INVARIANTS)[number];
+/** What an event must be to be put on record (spec evidence §1). */
+export const EVENT_INVARIANTS = ["INV-EVENT-FITS"] as const;
+
+export type Invariant =
+  | (typeof MESH_INVARIANTS)[number]
+  | (typeof LIFECYCLE_INVARIANTS)[number]
+  | (typeof EVENT_INVARIANTS)[number];
 
 /** An event would break an invariant: it must not be committed, or, read from a store, must not be believed. */
 export class InvariantError extends RailgateError {

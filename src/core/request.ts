@@ -24,19 +24,22 @@ export function parser<S extends TSchema>(schema: S): (value: unknown) => Static
 /** `POST /v1/admissions` (spec: the admission request). */
 export const parseAdmissionRequest = parser(AdmissionRequestSchema);
 
-/** What of a topology an event, which names it in full, has room for. */
-export const TOPOLOGY_BYTES_MAX = 40_000;
+/** What of a topology an event, which names it in full, has room for: bytes of its canonical JSON (spec evidence §1). */
+const TOPOLOGY_BYTES_MAX = 32 * 1024;
 
 const parseTopology = parser(TopologyBodySchema);
 
 /**
  * `PUT /v1/meshes/{mesh_id}/topology`: only that there are rails; the law judges them. Throws RequestError 413 where they
- * are larger, written as JSON, than `TOPOLOGY_BYTES_MAX`: several hundred rails.
+ * are larger than `TOPOLOGY_BYTES_MAX`: several hundred rails.
  */
 export function parseTopologyBody(value: unknown): TopologyBody {
   const body = parseTopology(value);
-  if (Buffer.byteLength(JSON.stringify(body.rails)) > TOPOLOGY_BYTES_MAX)
-    throw new RequestError(413, [{ pointer: "/rails", message: `larger than ${TOPOLOGY_BYTES_MAX} bytes` }]);
+  // As long as in canonical form, which only orders members.
+  if (Buffer.byteLength(JSON.stringify({ rails: body.rails })) > TOPOLOGY_BYTES_MAX)
+    throw new RequestError(413, [
+      { pointer: "/rails", message: `a topology of more than ${TOPOLOGY_BYTES_MAX} bytes in canonical JSON` },
+    ]);
   return body;
 }
 

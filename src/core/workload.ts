@@ -1,6 +1,7 @@
 // A workload's life as state: the facts of it that the law judges, and the fold of what was decided.
 //
 // No rule is here. `stepWorkload` asserts that an event continues the state that it was decided on.
+import { briefly, REFERENCE_CHARS_MAX } from "./brief.ts";
 import { must } from "./invariant.ts";
 import type { MeshAdmission } from "./mesh.ts";
 import {
@@ -291,7 +292,13 @@ export function attestationDetails({
   measured_at_ms,
 }: AttestationFact): AttestationDetails {
   const measured_at = measured_at_ms === null ? null : new Date(measured_at_ms).toISOString();
-  return { form, report_ref, platform_type, result, measured_at };
+  return {
+    form,
+    report_ref: briefly(report_ref, REFERENCE_CHARS_MAX),
+    platform_type: briefly(platform_type),
+    result,
+    measured_at,
+  };
 }
 
 /**

@@ -11,6 +11,7 @@ import {
 import { lifecycleCommand } from "./commands/lifecycle.ts";
 import { meshCommand } from "./commands/mesh.ts";
 import { actorOf, type Caller } from "../core/caller.ts";
+import { briefPointer, mustFit } from "../core/brief.ts";
 import { EMPTY_SET, digestOf, eventIdIn, type EventDraft } from "../core/event.ts";
 import { InvariantError } from "../core/invariant.ts";
 import { canonicalJson } from "../core/json.ts";
@@ -400,6 +401,7 @@ export class Gate {
       refusal,
       details,
     } = command.statement(input, decision, this.#parts.states, situation);
+    mustFit(details);
     const artifact = artifactText(command.entrypoint, decided);
     const artifactDigest = digestOf(artifact);
     const draft: EventDraft = {
@@ -418,7 +420,7 @@ export class Gate {
       ...(refusal && {
         refusal_reason_class: refusal.class,
         refusal_reason_code: refusal.code,
-        refusal_subject: refusal.pointer,
+        refusal_subject: briefPointer(refusal.pointer),
       }),
       details: {
         ...details,

@@ -96,6 +96,8 @@ export const VERSION = (
 /** How soon after it passed a missed re-attestation deadline is noticed. */
 const DEADLINES_CHECKED_MS = 1000;
 const DEADLINES_AT_ONCE = 100;
+/** It becomes part of an event. */
+const BASIS_CHARS_MAX = 1024;
 
 /** There is nothing of that name to erase. */
 export class ArtifactUnknownError extends RailgateError {
@@ -306,7 +308,8 @@ export class RailgateNode implements AsyncDisposable {
     if (!event || event.chain_id !== chain || this.store.log.artifactAt(chain, event.sequence) === undefined) {
       throw new ArtifactUnknownError(`the stream ${chain} has no event ${eventId} with an artifact of its own`);
     }
-    if (basis.trim() === "") throw new TypeError("an erasure needs a basis");
+    if (basis.trim() === "" || basis.length > BASIS_CHARS_MAX)
+      throw new TypeError(`an erasure needs a basis, of ${BASIS_CHARS_MAX} characters at most`);
     const details = {
       action: "artifact_erased",
       artifact_digest: stored!.artifact_digest,

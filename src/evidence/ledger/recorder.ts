@@ -1,6 +1,7 @@
 // Events that are no decisions: what a node does of itself, and what is done with its evidence.
 import { EMPTY_SNAPSHOT, pointerTo } from "../../core/digest.ts";
 import { digestOf, type EventDraft } from "../../core/event.ts";
+import { brief } from "../../core/brief.ts";
 import { canonicalJson } from "../../core/json.ts";
 import type { EventType } from "../../core/schema/event.ts";
 import type { Activated } from "../../policies/choose.ts";
@@ -16,6 +17,9 @@ export interface ActedBy {
 
 /** Whose events the node's own are (spec evidence §1). */
 const THE_NODE: ActedBy = { tenantId: "default", actor: "node" };
+
+/** What is said of a bundle may quote it. */
+const PROBLEM_CHARS_MAX = 2048;
 
 const ACTIVATED = { kind: "policy", tenant_id: THE_NODE.tenantId, key: "active" } as const;
 
@@ -43,7 +47,8 @@ export class Recorder {
   }
 
   /** A bundle that was not accepted as policy. */
-  async recordRejection(details: Details): Promise<void> {
+  async recordRejection({ reason, problem }: { readonly reason: string; readonly problem: string }): Promise<void> {
+    const details = { reason: brief(reason), problem: brief(problem, PROBLEM_CHARS_MAX) };
     const entry = this.entry("policy.reject", details, THE_NODE);
     const refusal = {
       outcome: "refused",

@@ -1,5 +1,6 @@
 // Admission: may this workload run, in which envelope, on which rail (spec law §2, §3).
 import { provenTenant, tenantActing, type Caller } from "../../core/caller.ts";
+import { briefly, countOf } from "../../core/brief.ts";
 import type { EventDraft } from "../../core/event.ts";
 import { buildInput } from "../../core/facts.ts";
 import { hostRefusal, recognise, type Catalogue, type HostRefusalCode } from "../../core/outcome.ts";
@@ -64,7 +65,10 @@ function statementOf(
     event_type: decision.outcome === "accepted" ? "workload.admit" : "workload.refuse",
     subject: request.workload.workload_id,
     refusal,
-    details: { ...admitDetails(request, input, decision, tokens), codes: decision.refusals.map(({ code }) => code) },
+    details: {
+      ...admitDetails(request, input, decision, tokens),
+      codes: countOf(decision.refusals.map(({ code }) => code)),
+    },
   };
 }
 
@@ -78,14 +82,15 @@ function admitDetails(
   const { attestation, reattestation } = input.facts;
   return {
     workload_id: workload.workload_id,
-    envelope: { declared: decision.envelope.declared, required: decision.envelope.required },
+    envelope: { declared: briefly(decision.envelope.declared), required: decision.envelope.required },
     least_level: decision.rail.least_level,
-    obligations: decision.obligations,
+    // As many as there are meshes, and known from those at any time.
+    obligations: decision.obligations.filter(({ obligation }) => obligation !== "elevate"),
     reattestation_interval_s: reattestation?.interval_s ?? null,
     valid_until: validUntil(decision, tokens),
     crp: workload.crp?.designated === true,
-    governance_profile: workload.governance_profile ?? null,
-    platform: declaredPlatform(workload.envelope),
+    governance_profile: briefly(workload.governance_profile ?? null),
+    platform: briefly(declaredPlatform(workload.envelope)),
     attestation: attestation && attestationDetails(attestation),
   };
 }
