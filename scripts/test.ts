@@ -1,4 +1,4 @@
-// Runs every suite: style (Biome), types, Rego (`opa test`), host (ava). `npm test`; `npm test -- style|types|rego|ava` for one of them.
+// Runs every suite: style (Biome, Knip), types, Rego (`opa test`), host (ava). `npm test`; `npm test -- style|types|rego|ava` for one of them.
 // The last line is `N passed, N failed` over all suites; a suite that cannot run counts as a failure.
 import { spawn } from "node:child_process";
 import { regoTests } from "./rego.ts";
@@ -10,11 +10,12 @@ interface Count {
 
 const suites: { [name: string]: () => Promise<Count> } = { style, types, rego: regoTests, ava };
 
-/** Is every file formatted, and within the rules of biome.json? `npm run format` mends what can be mended. */
+/** Is every file formatted, within the rules of biome.json, and used (knip.json)? `npm run format` mends the format. */
 async function style(): Promise<Count> {
   return checks([
     ["biome", ["format", "."]],
     ["biome", ["lint", "--error-on-warnings", "."]],
+    ["knip", ["--include", "files,unlisted,binaries,unresolved,duplicates"]],
   ]);
 }
 
