@@ -36,5 +36,6 @@ for (const rail of ["enclave", "fast"]) {
 }
 
 await mesh.remove(workload);
-for (const [rail, { active_count, total_placed }] of Object.entries(mesh.show()!.rail_states))
+const shown = await mesh.show();
+for (const [rail, { active_count, total_placed }] of Object.entries(shown!.rail_states))
   console.log(`${rail}: ${active_count} active, ${total_placed} placed`);

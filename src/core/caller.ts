@@ -1,13 +1,15 @@
 // Who asks, and the one place that says whose things they may name: its own tenant's, any tenant's, or nobody's.
-import { TenantForbiddenError } from "./errors.ts";
+import { OperatorNeededError, TenantForbiddenError } from "./errors.ts";
 
 /**
  * - `tenant`: proved to act for one tenant, and sees nothing else.
+ * - `operator`: proved to run this node; sees all tenants, and does what operators do.
  * - `host`: the process that holds the data, or whoever may open a connection to its loopback; acts for any tenant.
  * - `nobody`: has proved nothing yet, and may name nothing.
  */
 export type Caller =
   | { readonly kind: "tenant"; readonly tenantId: string; readonly actor: string }
+  | { readonly kind: "operator"; readonly actor: string }
   | { readonly kind: "host"; readonly actor: string }
   | { readonly kind: "nobody" };
 
@@ -17,6 +19,7 @@ export const NOBODY: Caller = Object.freeze({ kind: "nobody" });
 const DEFAULT_TENANT = "default";
 
 export const hostCaller = (actor: string): Caller => ({ kind: "host", actor });
+export const operatorCaller = (actor: string): Caller => ({ kind: "operator", actor });
 export const tenantCaller = (tenantId: string, actor: string): Caller => ({ kind: "tenant", tenantId, actor });
 
 /** The tenant that a caller proved to act for; null where it may act for any. @throws TenantForbiddenError nobody */
@@ -24,6 +27,7 @@ export function provenTenant(caller: Caller): string | null {
   switch (caller.kind) {
     case "tenant":
       return caller.tenantId;
+    case "operator":
     case "host":
       return null;
     case "nobody":
@@ -61,5 +65,14 @@ export function tenantActing(caller: Caller, named: string): string {
 
 /** Whether the caller may see what is this tenant's. */
 export function maySee(caller: Caller, tenantId: string): boolean {
-  return caller.kind === "host" || (caller.kind === "tenant" && caller.tenantId === tenantId);
+  return mayOperate(caller) || (caller.kind === "tenant" && caller.tenantId === tenantId);
+}
+
+/** Whether the caller may do what operators do. */
+export const mayOperate = ({ kind }: Caller): boolean => kind === "operator" || kind === "host";
+
+/** As evidence names who operates. @throws OperatorNeededError */
+export function operatorActing(caller: Caller): string {
+  if (!mayOperate(caller)) throw new OperatorNeededError("Only an operator of this node may do that.");
+  return actorOf(caller);
 }

@@ -95,6 +95,58 @@ export class TenantForbiddenError extends RailgateError {
   static override code: string = "tenant_forbidden";
 }
 
+/** An operator's act, asked for by one who is none. */
+export class OperatorNeededError extends RailgateError {
+  static override code: string = "operator_needed";
+}
+
+/** What is named is not here, or not the caller's to see. */
+export class NotFoundError extends RailgateError {
+  static override code: string = "not_found";
+
+  constructor(code: NotFoundCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export type NotFoundCode =
+  | "artifact_unknown"
+  | "event_unknown"
+  | "mesh_unknown"
+  | "stream_unknown"
+  | "tile_unknown"
+  | "workload_unknown";
+
+/** The caller decided on a mesh that has moved on since; nothing was decided, and nothing is on record. */
+export class RevisionError extends RailgateError {
+  static override code: string = "revision_conflict";
+  /** The mesh's revision now; 0: it was never defined. */
+  readonly revision: number;
+
+  constructor(message: string, revision: number) {
+    super(message);
+    this.revision = revision;
+  }
+}
+
+/** The idempotency key came before, with another request; nothing was decided. */
+export class KeyReusedError extends RailgateError {
+  static override code: string = "idempotency_key_reused";
+}
+
+/** The export lacks what its profile demands, or what its events point to. */
+export class ExportIncompleteError extends RailgateError {
+  static override code: string = "export_incomplete";
+  readonly missing: readonly string[];
+
+  constructor(missing: readonly string[]) {
+    const shown = missing.slice(0, 5).join("; ");
+    super(`the export would be incomplete: ${shown}${missing.length > 5 ? ` (and ${missing.length - 5} more)` : ""}`);
+    this.missing = missing;
+  }
+}
+
 /** A setting that is unknown, mistyped or contradicts another. */
 export class ConfigError extends RailgateError {
   static override code: string = "config_invalid";

@@ -2,15 +2,10 @@
 //
 // What is kept commits with the command's event, so it is there exactly when the command took place, however the node
 // ended. The event and its record lie in the store anyway; beside them only what the door made of the outcome is kept.
-import { RailgateError } from "../core/errors.ts";
+import { KeyReusedError } from "../core/errors.ts";
 import { eventTextOf } from "../core/event.ts";
 import type { Receipt } from "../evidence/ledger/ledger.ts";
 import type { StateWrite, StoreReader } from "../store/store.ts";
-
-/** The key came before, with another request; nothing was decided. */
-export class KeyReusedError extends RailgateError {
-  static override code = "idempotency_key_reused";
-}
 
 /** A request that may come again. */
 export interface Retryable {

@@ -12,6 +12,7 @@ import type { EventType, EvidenceEvent } from "../core/schema/event.ts";
 import { sha256 } from "../core/sha256.ts";
 import { EventKey, type Rotated, type RotateOptions } from "../evidence/keys/event-key.ts";
 import { makeIds } from "../evidence/ledger/ids.ts";
+import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
 import type { KeySource, SigningKey } from "../evidence/keys/keys.ts";
 import { DEFAULT_LEDGER_LIMITS, Ledger, type BatchFigures } from "../evidence/ledger/ledger.ts";
 import { DataDirLock } from "../store/lock.ts";
@@ -269,14 +270,8 @@ export class RailgateNode implements AsyncDisposable {
   }
 
   /** Public keys, current and retired, with which this node's records verify. */
-  jwks(): { keys: { readonly [member: string]: unknown }[] } {
-    const keys = this.store.keys().filter(({ role }) => role === "event");
-    return {
-      keys: keys.map(({ jwk, retired_at_ms: retired }) => ({
-        ...jwk,
-        ...(retired !== null && { retired_at: new Date(retired).toISOString() }),
-      })),
-    };
+  jwks(): PublicKeys {
+    return publicKeys(this.store.keys());
   }
 
   /** Signs with the event key what no record can be: canonical JSON begins with a brace, a record's signing input never does. */

@@ -5,6 +5,8 @@ import {
   hostCaller,
   maySee,
   NOBODY,
+  operatorActing,
+  operatorCaller,
   provenTenant,
   tenantActing,
   tenantAsked,
@@ -41,4 +43,13 @@ test("nobody is not everyone: whoever has proved nothing may name, see and do no
   t.throws(() => provenTenant(NOBODY), FORBIDDEN);
   t.throws(() => actorOf(NOBODY), FORBIDDEN);
   t.false(maySee(NOBODY, "acme"));
+});
+
+test("an operator sees all tenants, and only operators and the host operate", (t) => {
+  const OPERATOR = operatorCaller("jwt:us#ops");
+  t.is(provenTenant(OPERATOR), null);
+  t.true(maySee(OPERATOR, "globex"));
+  t.is(operatorActing(OPERATOR), "jwt:us#ops");
+  t.is(operatorActing(HOST), "cli");
+  for (const caller of [ACME, NOBODY]) t.throws(() => operatorActing(caller), { code: "operator_needed" });
 });

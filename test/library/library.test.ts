@@ -23,17 +23,17 @@ async function withGate(work: (gate: Railgate) => Promise<void>): Promise<void> 
 test("a mesh is defined, used and shown, each command with its proof", async (t) => {
   await withGate(async (gate) => {
     const mesh = gate.mesh("edge-1", "acme");
-    t.is(mesh.show(), null);
+    t.is(await mesh.show(), null);
     t.is((await mesh.define({ rails: RAILS })).mesh.revision, 1);
     t.is((await mesh.place("w", "fast", POLICY)).placement.rail_id, "fast");
     const { placement, event, receipt } = await mesh.elevate("w", "sandbox", { traceId: "tr-1" });
     t.like(placement, { level: "sandbox_isolated", policy: POLICY });
     t.like(event, { event_type: "mesh.elevate", tenant_id: "acme", actor: "library", details: { trace_id: "tr-1" } });
-    const { payload } = await compactVerify(receipt, createLocalJWKSet(gate.jwks() as never));
+    const { payload } = await compactVerify(receipt, createLocalJWKSet((await gate.jwks()) as never));
     t.deepEqual(JSON.parse(new TextDecoder().decode(payload)), event);
-    t.like(mesh.show(), { revision: 3, placements: { w: { rail_id: "sandbox" } } });
+    t.like(await mesh.show(), { revision: 3, placements: { w: { rail_id: "sandbox" } } });
     t.is((await mesh.remove("w")).placement.rail_id, "sandbox");
-    t.is(gate.mesh("edge-1").show(), null, "meshes are their tenant's own");
+    t.is(await gate.mesh("edge-1").show(), null, "meshes are their tenant's own");
   });
 });
 
@@ -97,6 +97,6 @@ test("a workload lives, and leaves its rail when it is destroyed", async (t) => 
       workload: { state: "destroyed" },
       event: { event_type: "workload.envelope.destroy", details: { trace_id: "tr" } },
     });
-    t.deepEqual({ ...mesh.show()!.placements }, {});
+    t.deepEqual({ ...(await mesh.show())!.placements }, {});
   });
 });

@@ -4,7 +4,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { ReadableStream } from "node:stream/web";
 import { InvalidArgumentError, type Command } from "commander";
-import { StoreLockedError } from "../../core/errors.ts";
+import { ExportIncompleteError, StoreLockedError } from "../../core/errors.ts";
 import type { ExportRequest } from "../../evidence/export/export.ts";
 import { CannotRunError, EXIT, newCommand, run, UsageError, type Context, type ExitCode } from "../io/command.ts";
 import { safe } from "../io/output.ts";
@@ -61,7 +61,6 @@ async function make(context: Context, options: Options): Promise<Written | Refus
   try {
     return await here(context, options);
   } catch (error) {
-    const { ExportIncompleteError } = await import("../../evidence/export/export.ts");
     if (error instanceof ExportIncompleteError)
       return { code: error.code, message: error.message, missing: error.missing };
     if (!(error instanceof StoreLockedError)) throw error;

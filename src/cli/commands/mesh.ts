@@ -3,9 +3,9 @@ import { createInterface } from "node:readline/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Mesh } from "../../core/mesh.ts";
 import { LEVELS } from "../../core/schema/base.ts";
-import type { ElevationPolicy, MeshPlacement, Rail } from "../../core/schema/mesh.ts";
-import type { MeshHandle, Proof } from "../../library/handles.ts";
-import type { Gate } from "../../gate/gate.ts";
+import type { ElevationPolicy, PlacementAnswer, Rail } from "../../core/schema/mesh.ts";
+import type { LocalRailgate } from "../../library/local.ts";
+import type { MeshHandle } from "../../library/railgate.ts";
 import { CannotRunError, EXIT, newCommand, run, UsageError, type Context, type ExitCode } from "../io/command.ts";
 import { safe } from "../io/output.ts";
 
@@ -13,7 +13,7 @@ type Named = { tenant: string; traceId?: string };
 type ShowOptions = Named & { all?: boolean };
 type ApplyOptions = Named & { yes?: boolean; dryRun?: boolean };
 type PlaceOptions = Named & { maxLevel: ElevationPolicy["max_target_level"]; elevation: boolean; budget?: number };
-type Placed = { placement: MeshPlacement } & Proof;
+type Placed = PlacementAnswer;
 
 export function meshCommand(): Command {
   const mesh = new Command("mesh").description("isolation meshes: their rails, and which workload is on which");
@@ -176,8 +176,7 @@ async function apply(context: Context, meshId: string, file: string, options: Ap
   }
   if (options.dryRun || changes?.length === 0) return done(context, mesh, changes);
   if (!options.yes && !(await agreed(context))) return EXIT.refused;
-  const { MeshHandle } = await import("../../library/handles.ts");
-  const { command, CLI_CALLER } = await import("../io/commanding.ts");
+  const { command } = await import("../io/commanding.ts");
   // What was shown is what is changed: on a mesh that has moved on since, nothing is done.
   const revision = mesh?.revision ?? 0;
   return command(
@@ -187,11 +186,10 @@ async function apply(context: Context, meshId: string, file: string, options: Ap
       path: pathOf(meshId, "topology", options),
       body: { rails },
       revision,
-      here: (gate: Gate) =>
-        new MeshHandle(gate, CLI_CALLER, meshId, options.tenant).define(
-          { rails: rails as Rail[] },
-          { revision, traceId: options.traceId },
-        ),
+      here: (railgate: LocalRailgate) =>
+        railgate
+          .mesh(meshId, options.tenant)
+          .define({ rails: rails as Rail[] }, { revision, traceId: options.traceId }),
     },
     (answer) =>
       out.line(`\n${out.colour.green(mesh === null ? "Defined" : "Reloaded")}  revision ${answer.mesh.revision}`),
@@ -262,14 +260,11 @@ async function move(
   { here, path, ...rest }: Move,
   say: (placed: Placed) => string = onRail,
 ): Promise<ExitCode> {
-  const [{ MeshHandle }, { command, CLI_CALLER }] = await Promise.all([
-    import("../../library/handles.ts"),
-    import("../io/commanding.ts"),
-  ]);
+  const { command } = await import("../io/commanding.ts");
   const commanded = {
     ...rest,
     path: pathOf(meshId, path, options),
-    here: (gate: Gate) => here(new MeshHandle(gate, CLI_CALLER, meshId, options.tenant), { traceId: options.traceId }),
+    here: (railgate: LocalRailgate) => here(railgate.mesh(meshId, options.tenant), { traceId: options.traceId }),
   };
   return command<Placed>(context, commanded, (placed) =>
     context.out.line(`${context.out.colour.green("Done")}  ${safe(say(placed))}`),

@@ -3,7 +3,7 @@ import { Argument, InvalidArgumentError, type Command } from "commander";
 import { TRANSITIONS } from "../../core/schema/base.ts";
 import type { Transition } from "../../core/schema/workload.ts";
 import type { Workload } from "../../core/workload.ts";
-import type { Gate } from "../../gate/gate.ts";
+import type { LocalRailgate } from "../../library/local.ts";
 import type { StoreReader } from "../../store/store.ts";
 import { CannotRunError, EXIT, newCommand, run, type Context, type ExitCode } from "../io/command.ts";
 import { safe } from "../io/output.ts";
@@ -131,10 +131,7 @@ async function lifecycle(
   transition: Transition,
   { tenant, traceId }: { tenant: string; traceId?: string },
 ): Promise<ExitCode> {
-  const [{ WorkloadHandle }, { command, CLI_CALLER }] = await Promise.all([
-    import("../../library/handles.ts"),
-    import("../io/commanding.ts"),
-  ]);
+  const { command } = await import("../io/commanding.ts");
   const query = new URLSearchParams({ tenant_id: tenant, ...(traceId !== undefined && { trace_id: traceId }) });
   return command(
     context,
@@ -142,11 +139,9 @@ async function lifecycle(
       method: "POST",
       path: `/v1/workloads/${encodeURIComponent(id)}/lifecycle?${query}`,
       body: { transition },
-      here: async (gate: Gate) => {
-        const { workload, ...proof } = await new WorkloadHandle(gate, CLI_CALLER, id, tenant).transition(transition, {
-          traceId,
-        });
-        return { workload: { state: workload.state }, ...proof };
+      here: async (railgate: LocalRailgate) => {
+        const { workload, event, receipt } = await railgate.workload(id, tenant).transition(transition, { traceId });
+        return { workload: { state: workload.state }, event, receipt };
       },
     },
     ({ workload }) => context.out.line(`${context.out.colour.green("Done")}  ${safe(id)} is ${workload.state}`),

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { RefusedError, RequestError, StoreLockedError, type RequestFault } from "../../core/errors.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import type { Problem } from "../../core/schema/problem.ts";
-import type { Gate } from "../../gate/gate.ts";
+import type { LocalRailgate } from "../../library/local.ts";
 import { CannotRunError, EXIT, type Context, type ExitCode } from "./command.ts";
 import { safe, type Output } from "./output.ts";
 
@@ -17,7 +17,7 @@ export const CLI_CALLER = hostCaller("cli");
 
 /** A command as it is carried out here, and as a server is asked to. */
 export interface Commanded<T> {
-  here(gate: Gate): Promise<T>;
+  here(railgate: LocalRailgate): Promise<T>;
   readonly method: "POST" | "PUT" | "DELETE";
   /** With the tenant in its query. */
   readonly path: string;
@@ -55,8 +55,9 @@ async function carryOut<T extends Proved>(
   { config, out }: Context,
   commanded: Commanded<T>,
 ): Promise<{ answer: T; by?: string }> {
-  const [{ RailgateNode }, { nodeOptions }, { readHolder }] = await Promise.all([
+  const [{ RailgateNode }, { LocalRailgate }, { nodeOptions }, { readHolder }] = await Promise.all([
     import("../../node/open.ts"),
+    import("../../library/local.ts"),
     import("../../node/config/options.ts"),
     import("../../store/lock.ts"),
   ]);
@@ -66,7 +67,7 @@ async function carryOut<T extends Proved>(
     try {
       await using node = await RailgateNode.open({ ...nodeOptions(config), observe: { policyFailed } });
       out.progress("");
-      return { answer: await commanded.here(node.gate) };
+      return { answer: await commanded.here(new LocalRailgate(node, {}, CLI_CALLER)) };
     } catch (error) {
       if (!(error instanceof StoreLockedError)) throw error;
       const by = readHolder(config.dataDir)?.url;

@@ -30,6 +30,7 @@ export * from "./input.ts";
 export * from "./mesh.ts";
 export * from "./plain.ts";
 export * from "./problem.ts";
+export * from "./queries.ts";
 export * from "./request.ts";
 export * from "./workload.ts";
 

@@ -66,3 +66,5 @@ export type Rail = Static<typeof Rail>;
 export type RailState = Static<typeof RailState>;
 export type MeshPlacement = Static<typeof MeshPlacement>;
 export type Mesh = Static<typeof MeshSchema>;
+export type MeshAnswer = Static<typeof MeshAnswer>;
+export type PlacementAnswer = Static<typeof PlacementAnswer>;

@@ -39,6 +39,19 @@ export const WorkloadViewSchema = closed({
   events: Type.Array(EvidenceEventSchema),
 });
 
+const { workload_id, tenant_id, state, least_level, attestation, obligations } = WorkloadViewSchema.properties;
+
+/** `GET /v1/workloads`, each. */
+export const WorkloadSummary = closed({
+  workload_id,
+  tenant_id,
+  state,
+  least_level,
+  admission: closed({ event_id: Type.String(), admitted_at: Time }),
+  attestation,
+  obligations,
+});
+
 export const AdmissionAnswer = closed({ decision: DecisionSchema, event: EvidenceEventSchema, receipt: Receipt });
 export const WorkloadAnswer = closed({ workload: WorkloadViewSchema, event: EvidenceEventSchema, receipt: Receipt });
 
@@ -46,3 +59,6 @@ export type Transition = Static<typeof Transition>;
 export type LifecycleBody = Static<typeof LifecycleBodySchema>;
 export type AttestationBody = Static<typeof AttestationBodySchema>;
 export type WorkloadView = Static<typeof WorkloadViewSchema>;
+export type WorkloadSummary = Static<typeof WorkloadSummary>;
+export type AdmissionAnswer = Static<typeof AdmissionAnswer>;
+export type WorkloadAnswer = Static<typeof WorkloadAnswer>;

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { equalBytes } from "../../core/bytes.ts";
-import { RailgateError } from "../../core/errors.ts";
+import { ExportIncompleteError, RailgateError } from "../../core/errors.ts";
 import {
   digestOfHex,
   digestOfPointer,
@@ -26,18 +26,6 @@ import { keyHistory, type KeyHistory } from "../keys/key-history.ts";
 import type { TransparencyLog } from "../log/log.ts";
 import { RangeProofs } from "../log/range-proofs.ts";
 import { METHODS, PROFILE_VERSION, PROFILES, SCHEMA_VERSION } from "../verify/profiles.ts";
-
-/** The export lacks what its profile demands, or what its events point to. */
-export class ExportIncompleteError extends RailgateError {
-  static override code = "export_incomplete";
-  readonly missing: readonly string[];
-
-  constructor(missing: readonly string[]) {
-    const shown = missing.slice(0, 5).join("; ");
-    super(`the export would be incomplete: ${shown}${missing.length > 5 ? ` (and ${missing.length - 5} more)` : ""}`);
-    this.missing = missing;
-  }
-}
 
 /** There is no such stream, or it does not reach that far. */
 export class ExportRangeError extends RailgateError {

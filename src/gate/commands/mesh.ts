@@ -1,5 +1,5 @@
 // Mesh commands: define or reload a topology, place, elevate and remove workloads (spec law §5).
-import { RailgateError } from "../../core/errors.ts";
+import { RevisionError } from "../../core/errors.ts";
 import { HOST_REFUSALS, type HostRefusalCode } from "../../core/outcome.ts";
 import {
   MESH_EVENT_TYPES,
@@ -16,22 +16,6 @@ import {
 import type { Context } from "../../core/schema/input.ts";
 import { meshAdmission } from "../../core/workload.ts";
 import { NO_TOKENS, refusalOf, type Command } from "./command.ts";
-
-/** The caller decided on a mesh that has moved on since (`If-Match`); nothing was decided, and nothing is on record. */
-export class RevisionError extends RailgateError {
-  static override code = "revision_conflict";
-  /** The mesh's revision now; 0: it was never defined. */
-  readonly revision: number;
-
-  constructor(meshId: string, revision: number) {
-    super(
-      revision === 0
-        ? `The mesh ${meshId} is not defined.`
-        : `The mesh ${meshId} is at revision ${revision}; read it again and decide anew.`,
-    );
-    this.revision = revision;
-  }
-}
 
 const MESH = "railgate/mesh/decision";
 
@@ -73,7 +57,7 @@ export function meshCommand(
     input: (states, { context }) => {
       before = after = states.meshes(tenantId).get(request.mesh_id) ?? null;
       const revision = before?.revision ?? 0;
-      if (expected && !expected(revision)) throw new RevisionError(request.mesh_id, revision);
+      if (expected && !expected(revision)) throw new RevisionError(movedOn(request.mesh_id, revision), revision);
       const workload = workloadId === null ? undefined : states.workload(tenantId, workloadId);
       return { request, facts: meshFacts(before, request, meshAdmission(workload ?? null)), context };
     },
@@ -101,3 +85,8 @@ function failClosed(code: HostRefusalCode): MeshDecision {
   const { rule, class: refusalClass } = HOST_REFUSALS[code];
   return { outcome: "refused", error_code: code, mesh_event: null, class: refusalClass, rule, pointer: "", params: {} };
 }
+
+const movedOn = (meshId: string, revision: number): string =>
+  revision === 0
+    ? `The mesh ${meshId} is not defined.`
+    : `The mesh ${meshId} is at revision ${revision}; read it again and decide anew.`;

@@ -1,9 +1,8 @@
 // What commands have in common over HTTP: whose they are, how a retry is told, and how what came of them is answered.
-import { KeyReusedError, type Answered, type Idempotency, type Keep, type Recorded } from "../../gate/retries.ts";
-import { RevisionError } from "../../gate/commands/mesh.ts";
+import type { Answered, Idempotency, Keep, Recorded } from "../../gate/retries.ts";
 import { refusedError, type Refusal } from "../../gate/refused.ts";
 import { tenantOf } from "../../core/caller.ts";
-import { RequestError, type RequestFault } from "../../core/errors.ts";
+import { KeyReusedError, RequestError, RevisionError, type RequestFault } from "../../core/errors.ts";
 import { digestOf } from "../../core/event.ts";
 import { canonicalJson } from "../../core/json.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";

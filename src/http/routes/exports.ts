@@ -2,16 +2,10 @@
 import type { IncomingMessage } from "node:http";
 import { pipeline } from "node:stream/promises";
 import Type from "typebox";
-import { RequestError } from "../../core/errors.ts";
+import { ExportIncompleteError, RequestError } from "../../core/errors.ts";
 import { parser } from "../../core/request.ts";
-import { closed, Count, Identifier, oneOf, optional } from "../../core/schema/base.ts";
-import { EVIDENCE_PROFILES } from "../../core/schema/config.ts";
-import {
-  ExportIncompleteError,
-  ExportRangeError,
-  prepareExport,
-  type ExportSource,
-} from "../../evidence/export/export.ts";
+import { ExportRequestSchema } from "../../core/schema/queries.ts";
+import { ExportRangeError, prepareExport, type ExportSource } from "../../evidence/export/export.ts";
 import { tarGz } from "../../evidence/export/files.ts";
 import { verifyExport } from "../../evidence/verify/node.ts";
 import { readJson } from "../call/body.ts";
@@ -36,17 +30,6 @@ const IDLE_MS_MAX = 30_000;
 const UNPACKED_BYTES_MAX = 64 * 1024 ** 3;
 const ARCHIVE_TYPE = /^application\/(?:gzip|x-gzip|x-tar|tar\+gzip|octet-stream)\s*(?:;|$)/i;
 
-const ExportRequestSchema = closed({
-  tenant_id: optional(Identifier),
-  evidence_profile_id: optional(
-    oneOf(EVIDENCE_PROFILES, { description: "what the export must hold; the node's own profile where absent" }),
-  ),
-  from_sequence: optional(Count),
-  to_sequence: optional(Count),
-  chain_id: optional(
-    Type.String({ description: "<tenant_id>/<node_id>; the tenant's stream on this node where absent" }),
-  ),
-});
 const parseBody = parser(ExportRequestSchema);
 
 const VerifyReportSchema = Type.Object({

@@ -20,7 +20,7 @@ import {
   type Kept,
 } from "../call/commands.ts";
 import { route, type Exchange, type Refusals, type Route } from "../call/route.ts";
-import { workloadView } from "./workloads.ts";
+import { workloadView } from "../../library/workload-view.ts";
 
 export interface LifecycleParts {
   readonly gate: Gate;

@@ -1,12 +1,9 @@
 // `/v1/workloads`: what was admitted, and what became of it.
-import Type, { type Static } from "typebox";
-import { eventTextOf } from "../../core/event.ts";
-import { closed, nullable, Time } from "../../core/schema/base.ts";
-import type { Decision } from "../../core/schema/decision.ts";
-import type { EvidenceEvent } from "../../core/schema/event.ts";
-import { WorkloadViewSchema, type WorkloadView } from "../../core/schema/workload.ts";
-import { timeMs } from "../../core/time.ts";
+import Type from "typebox";
+import { closed, nullable } from "../../core/schema/base.ts";
+import { WorkloadSummary } from "../../core/schema/workload.ts";
 import type { Workload } from "../../core/workload.ts";
+import { EVENTS_SHOWN, workloadSummary, workloadView } from "../../library/workload-view.ts";
 import type { StoreReader } from "../../store/store.ts";
 import { HttpError } from "../call/problem.ts";
 import { cursor, identifier, isIdentifier, whole } from "../call/query.ts";
@@ -14,22 +11,9 @@ import { json, route, type Route } from "../call/route.ts";
 import { tenantAsked, tenantOf } from "../../core/caller.ts";
 
 const LIMIT = { byDefault: 100, max: 1000 };
-/** The last events of one workload that come with it; `/v1/events?workload_id=` has all. */
-const EVENTS_SHOWN = 20;
 
-const { workload_id, tenant_id, state, least_level, attestation, obligations } = WorkloadViewSchema.properties;
-const WorkloadSummary = closed({
-  workload_id,
-  tenant_id,
-  state,
-  least_level,
-  admission: closed({ event_id: Type.String(), admitted_at: Time }),
-  attestation,
-  obligations,
-});
 const WorkloadList = closed({ items: Type.Array(WorkloadSummary), next: nullable(Type.String()) });
 
-type WorkloadSummary = Static<typeof WorkloadSummary>;
 type Place = { readonly tenant_id: string; readonly key: string };
 
 /** Tenant and workload behind which a listing goes on; identifiers have no space. */
@@ -61,7 +45,7 @@ export function workloadRoutes(store: StoreReader, now: () => number): Route[] {
         const { limit = LIMIT.byDefault } = query;
         const rows = store.states("workload", tenantAsked(caller, query.tenant_id), limit + 1, query.cursor);
         const page = rows.slice(0, limit);
-        const items = page.map(({ value }) => summaryOf(JSON.parse(value) as Workload, now()));
+        const items = page.map(({ value }) => workloadSummary(JSON.parse(value) as Workload, now()));
         return json({ items, next: rows.length > limit ? writePlace(page.at(-1)!) : null });
       },
     }),
@@ -87,53 +71,4 @@ export function workloadRoutes(store: StoreReader, now: () => number): Route[] {
       },
     }),
   ];
-}
-
-/**
- * A workload as it is answered.
- * @param nowMs milliseconds since the epoch.
- * @param position of the last event to be shown; default: the newest.
- */
-export function workloadView(store: StoreReader, workload: Workload, nowMs: number, position?: number): WorkloadView {
-  const { admission, ...summary } = summaryOf(workload, nowMs);
-  const events = store.events({
-    tenant_id: workload.tenant_id,
-    workload_id: workload.workload_id,
-    order: "desc",
-    limit: EVENTS_SHOWN,
-    after: position === undefined ? undefined : position + 1,
-  });
-  return {
-    ...summary,
-    admission: { ...admission, decision: decisionOf(store, workload.admission.event_id) },
-    events: events.map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent),
-  };
-}
-
-function summaryOf(workload: Workload, nowMs: number): WorkloadSummary {
-  const { workload_id, tenant_id, state, least_level, admission, obligations } = workload;
-  return {
-    workload_id,
-    tenant_id,
-    state,
-    least_level,
-    admission: { event_id: admission.event_id, admitted_at: admission.at },
-    attestation: attestationOf(workload, nowMs),
-    obligations: [...obligations],
-  };
-}
-
-function attestationOf({ attestation, reattestation }: Workload, nowMs: number): WorkloadSummary["attestation"] {
-  if (attestation === null) return null;
-  const { form, report_ref, platform_type, result, measured_at } = attestation;
-  const overdue = reattestation !== null && (reattestation.missed || nowMs > timeMs(reattestation.by)!);
-  return { form, report_ref, platform_type, result, measured_at, due_by: reattestation?.by ?? null, overdue };
-}
-
-/** What was decided, from the stored artifact; null where it was erased. An acceptance has no refusals to explain. */
-function decisionOf(store: StoreReader, eventId: string): Decision | null {
-  const bytes = store.artifact("sha256:", eventId);
-  return bytes === undefined
-    ? null
-    : (JSON.parse(Buffer.from(bytes).toString("utf8")) as { decision: Decision }).decision;
 }

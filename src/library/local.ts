@@ -1,0 +1,199 @@
+// `Railgate` over a node in this process, for one caller: parsed, scoped to a tenant, decided by the gate.
+import { actorOf, hostCaller, operatorActing, tenantOf, type Caller } from "../core/caller.ts";
+import { NotFoundError, RequestError } from "../core/errors.ts";
+import { throughJson } from "../core/json.ts";
+import { parseAdmissionRequest, parser } from "../core/request.ts";
+import type { Decision } from "../core/schema/decision.ts";
+import {
+  ErasureSchema,
+  ExportRequestSchema,
+  RotationSchema,
+  type Erasure,
+  type ExportQuery,
+  type Rotation,
+} from "../core/schema/queries.ts";
+import type { AdmissionRequest } from "../core/schema/request.ts";
+import { timeMs } from "../core/time.ts";
+import { ExportRangeError, prepareExport, type PreparedExport } from "../evidence/export/export.ts";
+import { tarGz } from "../evidence/export/files.ts";
+import { verifyExport } from "../evidence/verify/node.ts";
+import type { VerifyReport } from "../evidence/verify/report.ts";
+import type { RailgateNode } from "../node/open.ts";
+import {
+  LocalMesh,
+  LocalWorkload,
+  proven,
+  traceOf,
+  type HandleParts,
+  type LocalOptions,
+  type Proven,
+} from "./handles.ts";
+import { LocalReader } from "./reader.ts";
+import type { Export, Railgate, RotatedKey, Status } from "./railgate.ts";
+import { workloadView } from "./workload-view.ts";
+
+export interface LocalSettings {
+  /** Milliseconds since the epoch. */
+  readonly now?: (() => number) | undefined;
+  /** What an export must hold where it says nothing. */
+  readonly evidenceProfileId?: string | undefined;
+  /** Files that exports bring along, by kind. */
+  readonly artifacts?: { readonly [kind: string]: readonly string[] } | undefined;
+}
+
+const PROFILE_DEFAULT = "ecs-evidence-admissible";
+/** Of an archive that is verified, unpacked. */
+const UNPACKED_BYTES_MAX = 64 * 1024 ** 3;
+
+const parseExport = parser(ExportRequestSchema);
+const parseRotation = parser(RotationSchema);
+const parseErasure = parser(ErasureSchema);
+
+export class LocalRailgate extends LocalReader implements Railgate {
+  readonly #node: RailgateNode;
+  readonly #settings: LocalSettings;
+  readonly #handles: HandleParts;
+
+  /** @param caller for whom it acts; default: the host itself. */
+  constructor(node: RailgateNode, settings: LocalSettings = {}, caller: Caller = hostCaller("library")) {
+    const now = settings.now ?? Date.now;
+    super(
+      {
+        store: node.store,
+        log: node.log,
+        meshes: (tenantId) => node.gate.meshes(tenantId),
+        now,
+        subscribe: (listener) => node.subscribe(listener),
+      },
+      caller,
+    );
+    this.#node = node;
+    this.#settings = settings;
+    this.#handles = {
+      gate: node.gate,
+      caller,
+      showMesh: (meshId, tenantId) => this.showMesh(meshId, tenantId),
+      showWorkload: (workloadId, tenantId) => this.showWorkload(workloadId, tenantId),
+      viewWorkload: (workload, { event, position }) =>
+        workloadView(node.store, workload, timeMs(event.occurred_at)!, position),
+    };
+  }
+
+  /** The same node, for another caller. */
+  as(caller: Caller): LocalRailgate {
+    return new LocalRailgate(this.#node, this.#settings, caller);
+  }
+
+  async admit(request: unknown, options: LocalOptions = {}): Promise<Proven<{ decision: Decision }>> {
+    return this.admitParsed(parseAdmissionRequest(throughJson(request)), options);
+  }
+
+  /** As `admit`, for what was read as strictly already. */
+  async admitParsed(request: AdmissionRequest, options: LocalOptions = {}): Promise<Proven<{ decision: Decision }>> {
+    const admission = await this.#node.gate.admit(request, this.caller, traceOf(options));
+    return proven({ decision: admission.decision }, admission);
+  }
+
+  async admitAll(
+    requests: readonly unknown[],
+    options: LocalOptions = {},
+  ): Promise<(Proven<{ decision: Decision }> | RequestError)[]> {
+    return this.admitAllParsed(requests.map(readAdmission), options);
+  }
+
+  /** As `admitAll`, for what was read as strictly already. */
+  async admitAllParsed(
+    read: readonly (AdmissionRequest | RequestError)[],
+    options: LocalOptions = {},
+  ): Promise<(Proven<{ decision: Decision }> | RequestError)[]> {
+    const good = read.filter((each): each is AdmissionRequest => !(each instanceof RequestError));
+    const decided = good.length === 0 ? [] : await this.#node.gate.admitAll(good, this.caller, traceOf(options));
+    const answers = decided.map((admission) => proven({ decision: admission.decision }, admission)).values();
+    return read.map((each) => (each instanceof RequestError ? each : answers.next().value!));
+  }
+
+  async dryRun(request: unknown): Promise<Decision> {
+    return this.#node.gate.dryRun(parseAdmissionRequest(throughJson(request)), this.caller);
+  }
+
+  override mesh(meshId: string, tenantId?: string): LocalMesh {
+    return new LocalMesh(this.#handles, meshId, tenantId);
+  }
+
+  override workload(workloadId: string, tenantId?: string): LocalWorkload {
+    return new LocalWorkload(this.#handles, workloadId, tenantId);
+  }
+
+  async export(query: ExportQuery): Promise<Export> {
+    const prepared = await this.prepareExport(query);
+    return {
+      exportId: prepared.exportId,
+      archive: tarGz(prepared.files),
+      [Symbol.asyncDispose]: async () => prepared[Symbol.dispose](),
+    };
+  }
+
+  /** As `export`, as files. */
+  async prepareExport(query: ExportQuery): Promise<PreparedExport> {
+    const body = parseExport(throughJson(query));
+    const { evidenceProfileId = PROFILE_DEFAULT, artifacts } = this.#settings;
+    return prepareExport(this.#node, {
+      tenantId: tenantOf(this.caller, body.tenant_id),
+      evidenceProfileId: body.evidence_profile_id ?? evidenceProfileId,
+      actor: actorOf(this.caller),
+      artifacts,
+      chainId: body.chain_id,
+      fromSequence: body.from_sequence,
+      toSequence: body.to_sequence,
+    }).catch((error: unknown) => {
+      throw error instanceof ExportRangeError ? new NotFoundError("stream_unknown", error.message) : error;
+    });
+  }
+
+  verify(archive: Uint8Array | AsyncIterable<Uint8Array>): Promise<VerifyReport> {
+    return verifyExport(archive, { limits: { bytesMax: UNPACKED_BYTES_MAX } });
+  }
+
+  async rotateKey(rotation: Rotation = {}): Promise<RotatedKey> {
+    const { compromised_since, to } = parseRotation(throughJson(rotation));
+    const actor = operatorActing(this.caller);
+    const since = compromised_since === undefined ? undefined : new Date(timeMs(compromised_since)!).toISOString();
+    return this.#node.rotateKey({ actor, to, compromisedSince: since });
+  }
+
+  async erase(eventId: string, erasure: Erasure): Promise<void> {
+    const { basis, ...scope } = parseErasure(throughJson(erasure));
+    const actor = operatorActing(this.caller);
+    const { event } = await this.event(eventId, scope);
+    await this.#node.eraseArtifact(eventId, event.tenant_id, basis, actor);
+  }
+
+  async status(): Promise<Status> {
+    const { problem } = this;
+    return { ready: problem === undefined, problem: problem ?? null };
+  }
+
+  /** Why nothing would be admitted now; undefined when ready. */
+  get problem(): string | undefined {
+    return this.#node.problem;
+  }
+
+  /** Waits for what was decided to become durable, then lets go of the data directory. */
+  override async close(): Promise<void> {
+    await this.#node.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** What cannot be read is handed back: it fails alone. */
+function readAdmission(request: unknown): AdmissionRequest | RequestError {
+  try {
+    return parseAdmissionRequest(throughJson(request));
+  } catch (error) {
+    if (error instanceof RequestError) return error;
+    throw error;
+  }
+}

@@ -1,0 +1,332 @@
+// What may be read of a node's evidence and state, for one caller: what is committed, and nothing else.
+import { maySee, tenantAsked, tenantOf, type Caller } from "../core/caller.ts";
+import { EvidenceUnavailableError, NotFoundError, RequestError } from "../core/errors.ts";
+import { eventTextOf } from "../core/event.ts";
+import { throughJson } from "../core/json.ts";
+import { wireMesh, type Mesh } from "../core/mesh.ts";
+import { parser } from "../core/request.ts";
+import { IDENTIFIER_PATTERN } from "../core/schema/base.ts";
+import type { EvidenceEvent } from "../core/schema/event.ts";
+import type { Mesh as WireMesh } from "../core/schema/mesh.ts";
+import { EventScope, EventsQuery, FollowQuery, ListQuery } from "../core/schema/queries.ts";
+import type { WorkloadSummary, WorkloadView } from "../core/schema/workload.ts";
+import { parseTilePath } from "../core/tiles.ts";
+import { timeMs } from "../core/time.ts";
+import { sizeOf } from "../core/tree.ts";
+import type { Workload } from "../core/workload.ts";
+import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
+import type { TransparencyLog } from "../evidence/log/log.ts";
+import type { EventQuery, StoredEvent, StoreReader, StreamRow } from "../store/store.ts";
+import { checkNames } from "./names.ts";
+import type { Artifact, EventLookup, InclusionProof, Page, RailgateReader, StreamSummary } from "./railgate.ts";
+import { workloadSummary, workloadView } from "./workload-view.ts";
+
+export interface ReaderParts {
+  readonly store: StoreReader;
+  readonly log: TransparencyLog;
+  /** A tenant's meshes, as far as they are durable. */
+  readonly meshes: (tenantId: string) => ReadonlyMap<string, Mesh>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Calls back when something became durable; absent: it is looked for now and then. */
+  readonly subscribe?: (listener: () => void) => () => void;
+}
+
+/** A page of events with their records, of which a door can write the answer without parsing. */
+export interface EventPage extends Page<EvidenceEvent> {
+  readonly records: readonly string[];
+}
+
+const EVENTS_DEFAULT = 100;
+const WORKLOADS_DEFAULT = 100;
+const MESHES_DEFAULT = 20;
+const MESHES_MAX = 100;
+/** A page of meshes ends early where it would show more placements than this. */
+const PAGE_PLACEMENTS_MAX = 10_000;
+const FOLLOW_PAGE = 200;
+const LOOKED_FOR_MS = 250;
+
+const parseList = parser(ListQuery);
+const parseEvents = parser(EventsQuery);
+const parseFollow = parser(FollowQuery);
+const parseScope = parser(EventScope);
+
+export class LocalReader implements RailgateReader {
+  readonly #parts: ReaderParts;
+  /** Who asks. */
+  protected readonly caller: Caller;
+
+  constructor(parts: ReaderParts, caller: Caller) {
+    this.#parts = parts;
+    this.caller = caller;
+  }
+
+  async meshes(query: ListQuery = {}): Promise<Page<WireMesh>> {
+    const { tenant_id, limit = MESHES_DEFAULT, cursor } = parseList(throughJson(query));
+    const after = cursor === undefined ? undefined : placed(isIdentifier(cursor) ? cursor : undefined);
+    return pageOfMeshes(this.#parts.meshes(tenantOf(this.caller, tenant_id)), Math.min(limit, MESHES_MAX), after);
+  }
+
+  mesh(meshId: string, tenantId?: string): { show(): Promise<WireMesh | null> } {
+    checkNames({ mesh_id: meshId, tenant_id: tenantId });
+    return { show: () => this.showMesh(meshId, tenantId) };
+  }
+
+  async workloads(query: ListQuery = {}): Promise<Page<WorkloadSummary>> {
+    const { tenant_id, limit = WORKLOADS_DEFAULT, cursor } = parseList(throughJson(query));
+    const after = cursor === undefined ? undefined : placed(readPlace(cursor));
+    const { store, now } = this.#parts;
+    const rows = store.states("workload", tenantAsked(this.caller, tenant_id), limit + 1, after);
+    const page = rows.slice(0, limit);
+    const items = page.map(({ value }) => workloadSummary(JSON.parse(value) as Workload, now()));
+    return { items, next: rows.length > limit ? writePlace(page.at(-1)!) : null };
+  }
+
+  workload(workloadId: string, tenantId?: string): { show(): Promise<WorkloadView | null> } {
+    checkNames({ workload_id: workloadId, tenant_id: tenantId });
+    return { show: () => this.showWorkload(workloadId, tenantId) };
+  }
+
+  async events(query: EventsQuery = {}): Promise<EventPage> {
+    const { cursor, ...asked } = parseEvents(throughJson(query));
+    const place = cursor === undefined ? undefined : placed(readPosition(cursor));
+    const { order = place?.order ?? "desc", limit = EVENTS_DEFAULT } = asked;
+    if (place && place.order !== order) throw invalidCursor(`continues a listing with order=${place.order}`);
+    const found = this.#parts.store.events({
+      ...this.#filters(asked),
+      order,
+      limit: limit + 1,
+      after: place?.position,
+    });
+    const page = found.slice(0, limit);
+    const records = page.map(({ record }) => record);
+    return {
+      records,
+      get items() {
+        return records.map(eventOf);
+      },
+      next: found.length > limit ? `${order}-${page.at(-1)!.position}` : null,
+    };
+  }
+
+  async event(eventId: string, scope: EventScope = {}): Promise<EventLookup> {
+    const { record } = this.#find(eventId, scope);
+    return {
+      get event() {
+        return eventOf(record);
+      },
+      record,
+      inclusion: await this.#inclusion(record),
+    };
+  }
+
+  async artifact(eventId: string, scope: EventScope = {}): Promise<Artifact> {
+    const { artifact_digest: digest } = this.#find(eventId, scope);
+    const bytes = this.#parts.store.artifact(digest, eventId);
+    if (bytes === undefined)
+      throw new NotFoundError(
+        "artifact_unknown",
+        `The artifact ${digest} was erased, or never kept; the event about it stands.`,
+      );
+    return { digest, bytes };
+  }
+
+  async *follow(query: FollowQuery = {}, signal?: AbortSignal): AsyncGenerator<EvidenceEvent> {
+    for await (const { record } of this.followRecords(query, signal)) yield eventOf(record);
+  }
+
+  /** As `follow`, with what is signed. At most a page of it is held, however slowly it is taken. */
+  async *followRecords(query: FollowQuery = {}, signal?: AbortSignal): AsyncGenerator<StoredEvent> {
+    const { after, ...asked } = parseFollow(throughJson(query));
+    const { store } = this.#parts;
+    const filters = this.#filters(asked);
+    let position =
+      after === undefined ? (asked.since === undefined ? newest(store) : 0) : this.#find(after, {}).position;
+    using commits = new Wakeup(this.#parts.subscribe, signal);
+    while (!signal?.aborted) {
+      const upTo = newest(store);
+      const found =
+        position < upTo ? store.events({ ...filters, order: "asc", limit: FOLLOW_PAGE, after: position }) : [];
+      position = found.length === FOLLOW_PAGE ? found.at(-1)!.position : Math.max(upTo, found.at(-1)?.position ?? 0);
+      for (const event of found) {
+        if (signal?.aborted) return;
+        yield event;
+      }
+      if (found.length < FOLLOW_PAGE) await commits.next();
+    }
+  }
+
+  async streams(): Promise<StreamSummary[]> {
+    const { log } = this.#parts;
+    const mine = log.streams().filter(({ tenant_id }) => maySee(this.caller, tenant_id));
+    return mine.map(({ chain_id, size }) => ({ chain_id, size, vkey: log.vkey(chain_id) }));
+  }
+
+  async checkpoint(chainId: string): Promise<string> {
+    return (await this.#parts.log.checkpoint(this.#stream(chainId).chain_id)).note;
+  }
+
+  async tile(chainId: string, name: string): Promise<Uint8Array> {
+    const { chain_id } = this.#stream(chainId);
+    const tile = parseTilePath(`tile/${name}`);
+    const bytes = tile && this.#parts.log.tile(chain_id, tile);
+    if (!bytes) throw new NotFoundError("tile_unknown", "The stream has no such tile, or not yet.");
+    return bytes;
+  }
+
+  async inclusionProof(chainId: string, index: number, size: number): Promise<string[]> {
+    const { chain_id, size: committed } = this.#stream(chainId);
+    mustBeWhole({ index, size });
+    if (size > committed) throw invalid("size", `is more than the ${committed} events of the stream`);
+    if (index >= size) throw invalid("index", "must be less than size");
+    return this.#parts.log.inclusionProof(chain_id, index, size);
+  }
+
+  async consistencyProof(chainId: string, from: number, to: number): Promise<string[]> {
+    const { chain_id, size: committed } = this.#stream(chainId);
+    mustBeWhole({ from, to });
+    if (to > committed) throw invalid("to", `is more than the ${committed} events of the stream`);
+    if (from > to) throw invalid("from", "must not be more than to");
+    return this.#parts.log.consistencyProof(chain_id, from, to);
+  }
+
+  async jwks(): Promise<PublicKeys> {
+    return publicKeys(this.#parts.store.keys());
+  }
+
+  async close(): Promise<void> {
+    this.#parts.store.close();
+  }
+
+  protected async showMesh(meshId: string, tenantId: string | undefined): Promise<WireMesh | null> {
+    const mesh = this.#parts.meshes(tenantOf(this.caller, tenantId)).get(meshId);
+    return mesh ? wireMesh(mesh) : null;
+  }
+
+  protected async showWorkload(workloadId: string, tenantId: string | undefined): Promise<WorkloadView | null> {
+    const { store, now } = this.#parts;
+    const stored = store.state("workload", tenantOf(this.caller, tenantId), workloadId);
+    return stored === undefined ? null : workloadView(store, JSON.parse(stored) as Workload, now());
+  }
+
+  #filters({ tenant_id, since, until, ...filters }: FollowQuery): Omit<EventQuery, "order" | "limit" | "after"> {
+    const { event_type, outcome, workload_id, correlation_id } = filters;
+    return {
+      event_type,
+      outcome,
+      workload_id,
+      correlation_id,
+      tenant_id: tenantAsked(this.caller, tenant_id),
+      since_ms: since === undefined ? undefined : timeMs(since),
+      until_ms: until === undefined ? undefined : timeMs(until),
+    };
+  }
+
+  /** An event of another tenant is as unknown as one that never was. */
+  #find(eventId: string, scope: EventScope): NonNullable<ReturnType<StoreReader["event"]>> {
+    const tenant = tenantAsked(this.caller, parseScope(throughJson(scope)).tenant_id);
+    const event = this.#parts.store.event(eventId);
+    if (!event || !maySee(this.caller, event.tenant_id) || (tenant !== undefined && tenant !== event.tenant_id))
+      throw new NotFoundError("event_unknown", "This node has no such event.");
+    return event;
+  }
+
+  /** The event itself is told even while its place cannot be proven. */
+  async #inclusion(record: string): Promise<InclusionProof | null> {
+    const { chain_id, sequence } = eventOf(record);
+    try {
+      return await this.#parts.log.inclusion(chain_id, sequence);
+    } catch (error) {
+      if (error instanceof EvidenceUnavailableError) return null;
+      throw error;
+    }
+  }
+
+  /** A stream of another tenant is as unknown as one that never was. */
+  #stream(chainId: string): StreamRow {
+    const stream = this.#parts.log.stream(chainId);
+    if (!stream || !maySee(this.caller, stream.tenant_id))
+      throw new NotFoundError("stream_unknown", "This node has no such stream.");
+    return stream;
+  }
+}
+
+/** Wakes whoever follows: `next` resolves when something may have become durable since it last did, or at the end. */
+class Wakeup implements Disposable {
+  readonly #polls: boolean;
+  readonly #ended = new AbortController();
+  #woken = Promise.withResolvers<void>();
+
+  constructor(subscribe: ReaderParts["subscribe"], signal: AbortSignal | undefined) {
+    const wake = (): void => this.#woken.resolve();
+    const unsubscribe = subscribe?.(wake);
+    this.#polls = unsubscribe === undefined;
+    signal?.addEventListener("abort", wake, { signal: this.#ended.signal });
+    this.#ended.signal.addEventListener("abort", () => unsubscribe?.());
+  }
+
+  async next(): Promise<void> {
+    const later = this.#polls ? setTimeout(() => this.#woken.resolve(), LOOKED_FOR_MS) : undefined;
+    await this.#woken.promise;
+    clearTimeout(later);
+    this.#woken = Promise.withResolvers<void>();
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended.abort();
+  }
+}
+
+const IDENTIFIER = new RegExp(IDENTIFIER_PATTERN);
+const isIdentifier = (text: string): boolean => IDENTIFIER.test(text);
+
+/** As it was signed. */
+export const eventOf = (record: string): EvidenceEvent => JSON.parse(eventTextOf(record)) as EvidenceEvent;
+
+const newest = (store: StoreReader): number => store.events({ order: "desc", limit: 1 })[0]?.position ?? 0;
+
+const invalid = (member: string, message: string): RequestError =>
+  new RequestError(422, [{ pointer: `/${member}`, message }]);
+const invalidCursor = (message: string): RequestError => invalid("cursor", message);
+
+function placed<T>(place: T | undefined): T {
+  if (place === undefined) throw invalidCursor("must be the `next` of an earlier answer");
+  return place;
+}
+
+function mustBeWhole(numbers: Readonly<Record<string, number>>): void {
+  for (const [name, value] of Object.entries(numbers))
+    if (!Number.isSafeInteger(value) || value < 0) throw invalid(name, "must be a whole number, 0 or more");
+}
+
+type Place = { readonly tenant_id: string; readonly key: string };
+
+/** Tenant and workload behind which a listing goes on; identifiers have no space. */
+const writePlace = ({ tenant_id, key }: Place): string => Buffer.from(`${tenant_id} ${key}`).toString("base64url");
+
+function readPlace(text: string): Place | undefined {
+  const [tenant = "", key = "", ...rest] = Buffer.from(text, "base64url").toString().split(" ");
+  return rest.length === 0 && isIdentifier(tenant) && isIdentifier(key) ? { tenant_id: tenant, key } : undefined;
+}
+
+/** Direction and position: a listing cannot be continued the other way round. */
+const POSITION = /^(asc|desc)-(\d{1,15})$/;
+
+function readPosition(text: string): { order: EventQuery["order"]; position: number } | undefined {
+  const parts = POSITION.exec(text);
+  return parts === null ? undefined : { order: parts[1] as EventQuery["order"], position: Number(parts[2]) };
+}
+
+function pageOfMeshes(meshes: ReadonlyMap<string, Mesh>, limit: number, after: string | undefined): Page<WireMesh> {
+  const ids = [...meshes.keys()].filter((id) => after === undefined || id > after).sort();
+  const items: Mesh[] = [];
+  let placements = 0;
+  for (const id of ids) {
+    const mesh = meshes.get(id)!;
+    placements += sizeOf(mesh.placements);
+    if (items.length === limit || (items.length > 0 && placements > PAGE_PLACEMENTS_MAX))
+      return { items: items.map(wireMesh), next: items.at(-1)!.mesh_id };
+    items.push(mesh);
+  }
+  return { items: items.map(wireMesh), next: null };
+}
