@@ -5,7 +5,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from "jose";
-import { hashBundleFile, readBundleFiles } from "../src/policy/bundle-files.ts";
+import { hashBundleFile } from "../src/policy/bundle-documents.ts";
+import { readBundleFiles } from "../src/policy/bundle-files.ts";
 import { signBundleFiles, writeBundleFiles } from "../src/policy/sign.ts";
 import { readAnnotations } from "./annotations.ts";
 import { ensureOpa } from "./opa.ts";
@@ -49,10 +50,11 @@ export async function buildBundleFiles(directory = "policy"): Promise<Map<string
   }
 }
 
-function withRevision(files: Map<string, Uint8Array>): Map<string, Uint8Array> {
+async function withRevision(files: Map<string, Uint8Array>): Promise<Map<string, Uint8Array>> {
   const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
   const manifest = JSON.parse(new TextDecoder().decode(files.get(".manifest"))) as object;
-  const hashes = [...files].map(([name, content]) => `${name} ${hashBundleFile(name, content)}\n`).sort();
+  const lines = [...files].map(async ([name, content]) => `${name} ${await hashBundleFile(name, content)}\n`);
+  const hashes = (await Promise.all(lines)).sort();
   const revision = `${version}-${createHash("sha256").update(hashes.join("")).digest("hex").slice(0, REVISION_DIGITS)}`;
   const sorted = [...files].sort(([a], [b]) => (a < b ? -1 : 1));
   return new Map(

@@ -1,13 +1,24 @@
-// The files of a bundle: reads the archive strictly, and hashes files as OPA does, so that its signatures can be checked. In browsers too.
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
+// The files of a bundle: reads the archive strictly, and puts its data files together. In browsers too.
+import { unpacked } from "../archive/gzip.ts";
+import { ArchiveError, readTar, show, type TarRules } from "../archive/tar.ts";
+import { concatBytes } from "../core/bytes.ts";
 import { BundleError } from "../core/errors.ts";
+import { isDataFile, readDocument } from "./bundle-documents.ts";
 
-const UNPACKED_BYTES_MAX = 64 * 1024 * 1024;
-const BLOCK = 512;
+const LIMITS = { bytesMax: 64 * 1024 * 1024, entriesMax: 100_000 };
 
-/** Files whose JSON is hashed by value and not by bytes (OPA v1/bundle `IsStructuredDoc`). */
-const STRUCTURED = /(?:^|\/)(?:data\.json|\.manifest)$/;
+/** Names as `opa build` and other packers of bundles write them: a leading slash or `./` says nothing. */
+const RULES: TarRules = {
+  fileName(given) {
+    const name = given.replace(/^\.?\//, "");
+    const parts = name.split("/");
+    if (name === "" || name.includes("\\") || parts.some((part) => part === "" || part === "." || part === ".."))
+      throw new ArchiveError(`${show(given)} is no name for a file in it`);
+    return name;
+  },
+  checkFolder() {},
+  mayRename: true,
+};
 
 /**
  * Reads a bundle's `.tar.gz`. Nothing is written to disk, and only plain files count.
@@ -16,124 +27,59 @@ const STRUCTURED = /(?:^|\/)(?:data\.json|\.manifest)$/;
  *   OPA's slash, climb or come twice, links and other special entries.
  */
 export async function readBundleFiles(bytes: Uint8Array): Promise<Map<string, Uint8Array>> {
-  const tar = await unzip(bytes);
   const files = new Map<string, Uint8Array>();
-  let at = 0;
-  while (at + BLOCK <= tar.length && tar.subarray(at, at + BLOCK).some((byte) => byte !== 0)) {
-    const { name, size, type } = readHeader(tar.subarray(at, at + BLOCK));
-    at += BLOCK;
-    if (at + size > tar.length) throw archive("it ends in the middle of a file");
-    if (type === "0" || type === "\0") addFile(files, name, tar.subarray(at, at + size));
-    else if (type !== "5") throw archive(`${name} is not a plain file`);
-    at += Math.ceil(size / BLOCK) * BLOCK;
+  try {
+    if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) throw new ArchiveError("it is not gzip");
+    for await (const { name, body } of readTar(unpacked(once(bytes)), RULES, LIMITS)) {
+      if (files.has(name)) throw new ArchiveError(`${name} comes twice`);
+      const parts: Uint8Array[] = [];
+      for await (const part of body) parts.push(part);
+      files.set(name, concatBytes(...parts));
+    }
+  } catch (error) {
+    if (!(error instanceof ArchiveError)) throw error;
+    throw new BundleError("archive", `the bundle cannot be read: ${error.message}`, { cause: error });
   }
   return files;
 }
 
-async function unzip(bytes: Uint8Array): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  const reader = new Blob([bytes as Uint8Array<ArrayBuffer>])
-    .stream()
-    .pipeThrough(new DecompressionStream("gzip"))
-    .getReader();
-  try {
-    for (let next; !(next = await reader.read()).done; parts.push(next.value)) {
-      length += next.value.length;
-      if (length > UNPACKED_BYTES_MAX) throw archive(`it unpacks to more than ${UNPACKED_BYTES_MAX} bytes`);
-    }
-  } catch (error) {
-    await reader.cancel().catch(() => {});
-    throw error instanceof BundleError ? error : archive("it is not gzip", error);
-  }
-  return joined(parts, length);
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
-function joined(parts: readonly Uint8Array[], length: number): Uint8Array {
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
+/**
+ * What policies see as `data`: each data file's document under the folder that it lies in.
+ * @throws BundleError `archive` where one is no JSON or YAML, `data` where two disagree or hold a number that would be rounded.
+ */
+export async function readBundleData(files: ReadonlyMap<string, Uint8Array>): Promise<Document> {
+  let data: Document = {};
+  for (const [name, content] of files) {
+    if (!isDataFile(name)) continue;
+    const folders = name.split("/").slice(0, -1);
+    const document = folders.reduceRight<unknown>(
+      (value, folder) => ({ __proto__: null, [folder]: value }),
+      await readDocument(name, content),
+    );
+    if (!isDocument(document)) throw new BundleError("archive", `${name} in the bundle is not a JSON object`);
+    data = merged(data, document, name);
+  }
+  return data;
+}
+
+type Document = { readonly [name: string]: unknown };
+
+const isDocument = (value: unknown): value is Document =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+function merged(left: Document, right: Document, name: string): Document {
+  const names = Object.keys(right);
+  const whole = Object.fromEntries(Object.entries(left));
+  for (const key of names) {
+    const [before, after] = [Object.hasOwn(left, key) ? left[key] : undefined, right[key]];
+    if (before !== undefined && !(isDocument(before) && isDocument(after)))
+      throw new BundleError("data", `${name} in the bundle says again what ${key} is`);
+    const value = isDocument(before) && isDocument(after) ? merged(before, after, name) : after;
+    Object.defineProperty(whole, key, { value, enumerable: true, configurable: true, writable: true });
   }
   return whole;
-}
-
-/** POSIX ustar; extended headers (pax, GNU) are special entries, which a bundle needs none of. */
-function readHeader(header: Uint8Array): { name: string; size: number; type: string } {
-  const text = (from: number, length: number) => {
-    const field = header.subarray(from, from + length);
-    const end = field.indexOf(0);
-    return new TextDecoder().decode(end < 0 ? field : field.subarray(0, end));
-  };
-  const octal = (from: number, length: number) => {
-    const field = text(from, length).trim();
-    if (!/^[0-7]+$/.test(field)) throw archive("it is not a tar archive");
-    return Number.parseInt(field, 8);
-  };
-  const sum = header.reduce((total, byte, i) => total + (i >= 148 && i < 156 ? 0x20 : byte), 0);
-  if (octal(148, 8) !== sum) throw archive("it is not a tar archive");
-  const prefix = text(257, 5) === "ustar" ? text(345, 155) : "";
-  return {
-    name: prefix === "" ? text(0, 100) : `${prefix}/${text(0, 100)}`,
-    size: octal(124, 12),
-    type: String.fromCharCode(header[156]!),
-  };
-}
-
-function addFile(files: Map<string, Uint8Array>, tarName: string, content: Uint8Array): void {
-  const name = tarName.replace(/^\.?\//, "");
-  const parts = name.split("/");
-  if (name === "" || name.includes("\\") || parts.some((part) => part === "" || part === "." || part === "..")) {
-    throw archive(`${JSON.stringify(tarName)} is no name for a file in it`);
-  }
-  if (files.has(name)) throw archive(`${name} comes twice`);
-  files.set(name, content);
-}
-
-function archive(problem: string, cause?: unknown): BundleError {
-  return new BundleError("archive", `the bundle cannot be read: ${problem}`, { cause });
-}
-
-const encoder = new TextEncoder();
-
-/** SHA-256, in hex. */
-export const sha256Hex = (bytes: Uint8Array): string => bytesToHex(sha256(bytes));
-
-/** SHA-256 of a bundle's file, in hex, as OPA's bundle signatures have it. @throws BundleError `archive` */
-export function hashBundleFile(name: string, content: Uint8Array): string {
-  const hashed = STRUCTURED.test(name) ? byValue(name, content) : content;
-  return sha256Hex(typeof hashed === "string" ? encoder.encode(hashed) : hashed);
-}
-
-function byValue(name: string, content: Uint8Array): string {
-  try {
-    return goJson(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content)));
-  } catch (error) {
-    throw archive(`${name} is not JSON`, error);
-  }
-}
-
-/** As Go's encoder writes it with keys sorted by bytes and HTML left alone (OPA v1/bundle/hash.go). */
-function goJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(goJson).join(",")}]`;
-  if (typeof value === "object" && value !== null) {
-    const names = Object.keys(value).sort(byCodePoint);
-    return `{${names.map((name) => `${goString(name)}:${goJson((value as { [name: string]: unknown })[name])}`).join(",")}}`;
-  }
-  return typeof value === "string" ? goString(value) : JSON.stringify(value);
-}
-
-/** The order of Go's strings, which compares UTF-8; JavaScript's own compares UTF-16, which differs beyond U+FFFF. */
-function byCodePoint(a: string, b: string): number {
-  const [left, right] = [[...a], [...b]];
-  for (let i = 0; i < left.length && i < right.length; i++) {
-    const difference = left[i]!.codePointAt(0)! - right[i]!.codePointAt(0)!;
-    if (difference !== 0) return difference;
-  }
-  return left.length - right.length;
-}
-
-function goString(text: string): string {
-  return JSON.stringify(text).replaceAll("\u2028", "\\u2028").replaceAll("\u2029", "\\u2029");
 }

@@ -3,7 +3,8 @@ import { compactVerify, decodeJwt, decodeProtectedHeader, importJWK, importSPKI,
 import { digestOfHex } from "../core/digest.ts";
 import { BundleError } from "../core/errors.ts";
 import type { Catalogue } from "../core/outcome.ts";
-import { hashBundleFile, readBundleFiles, sha256Hex } from "./bundle-files.ts";
+import { hashBundleFile, readDocument, sha256Hex } from "./bundle-documents.ts";
+import { readBundleData, readBundleFiles } from "./bundle-files.ts";
 import { DEFAULT_LIMITS, Evaluator, type EvaluationLimits } from "./evaluator.ts";
 
 /** Keys that may sign bundles: a JWKS, or the `keys` map of OPA's configuration (`{id: {key, algorithm}}`). */
@@ -13,7 +14,7 @@ export type BundleKeys =
 
 export interface LoadOptions {
   readonly keys: BundleKeys;
-  /** Accept only this key's signature (OPA: `bundles.<name>.signing.keyid`). */
+  /** Accept only this key's signature (OPA: `bundles.<name>.signing.keyid`). Without it the signature's own word counts, else the only key. */
   readonly keyId?: string;
   /** The `scope` that the signature must carry (OPA: `bundles.<name>.signing.scope`). */
   readonly scope?: string;
@@ -47,13 +48,13 @@ const ALGORITHMS = ["ES256", "ES384", "ES512", "EdDSA", "PS256", "PS384", "PS512
 
 /**
  * Verifies a bundle in OPA's format and loads its WASM. Nothing is fetched, and nothing is used before it is verified.
- * @throws BundleError `policy_invalid`, with `reason` `archive`, `signature`, `files`, `manifest` or `wasm`.
+ * @throws BundleError `policy_invalid`, with `reason` `archive`, `signature`, `files`, `manifest`, `data` or `wasm`.
  */
 export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promise<Policy> {
   const files = await readBundleFiles(bytes);
   await verifySignature(files, options);
-  const manifest = readManifest(files);
-  const data = readJson(files, "data.json") as { railgate?: { catalogue?: Catalogue } };
+  const manifest = await readManifest(files);
+  const data = (await readBundleData(files)) as { railgate?: { catalogue?: Catalogue } };
   const wasm = files.get("policy.wasm");
   if (!wasm) throw new BundleError("wasm", "the bundle has no policy.wasm; build it with `opa build -t wasm`");
   let evaluator: Evaluator;
@@ -75,40 +76,71 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
   };
 }
 
+/** The one file that is the signature, by its exact name in whatever folder (OPA, since 1.22). */
+const SIGNATURES = /(?:^|\/)\.signatures\.json$/;
+/** OPA's own verification; one of another name is a plugin of some build of OPA. */
+const DEFAULT_VERIFIER = "_default";
+
+type SignedFile = { readonly name?: unknown; readonly hash?: unknown; readonly algorithm?: unknown };
+type Claims = { readonly files?: unknown; readonly scope?: unknown };
+
 /** OPA's bundle signature: a JWT that lists every file with its hash, and nothing may be missing or added. */
-async function verifySignature(files: Map<string, Uint8Array>, options: LoadOptions): Promise<void> {
-  const signatures = (readJson(files, ".signatures.json") as { signatures?: unknown }).signatures;
-  if (!Array.isArray(signatures) || signatures.length !== 1 || typeof signatures[0] !== "string") {
-    throw new BundleError("signature", "the bundle's .signatures.json must hold exactly one signature");
-  }
-  const payload = await verifyToken(signatures[0], options);
-  if (options.scope !== undefined && payload.scope !== options.scope) {
+async function verifySignature(files: ReadonlyMap<string, Uint8Array>, options: LoadOptions): Promise<void> {
+  const [signatureFile, token] = await readSignature(files);
+  const claims = await verifyToken(token, options);
+  if (options.scope !== undefined && claims.scope !== options.scope) {
     throw new BundleError(
       "signature",
-      `the bundle is signed for scope ${JSON.stringify(payload.scope ?? "")}, not ${JSON.stringify(options.scope)}`,
+      `the bundle is signed for scope ${JSON.stringify(claims.scope ?? "")}, not ${JSON.stringify(options.scope)}`,
     );
   }
-  if (!Array.isArray(payload.files)) throw new BundleError("signature", "the bundle's signature lists no files");
-  const expected = new Map((payload.files as { name: string; hash: string }[]).map((file) => [file.name, file]));
+  if (!Array.isArray(claims.files)) throw new BundleError("signature", "the bundle's signature lists no files");
+  const signed = new Map((claims.files as SignedFile[]).map((file) => [file?.name, file]));
   for (const [name, content] of files) {
-    if (name === ".signatures.json") continue;
-    const file = expected.get(name);
-    if (!file) throw new BundleError("files", `${name} is in the bundle but not in its signature`);
-    if (hashBundleFile(name, content) !== file.hash) throw new BundleError("files", `${name} is not what was signed`);
-    expected.delete(name);
+    if (name === signatureFile) continue;
+    const file = signed.get(name);
+    if (file === undefined) throw new BundleError("files", `${name} is in the bundle but not in its signature`);
+    if ((await hashBundleFile(name, content, String(file.algorithm))) !== file.hash)
+      throw new BundleError("files", `${name} is not what was signed`);
+    signed.delete(name);
   }
-  const [missing] = expected.keys();
-  if (missing !== undefined) throw new BundleError("files", `${missing} was signed but is not in the bundle`);
+  const [missing] = signed.keys();
+  if (signed.size > 0) throw new BundleError("files", `${String(missing)} was signed but is not in the bundle`);
 }
 
-async function verifyToken(token: string, { keys, keyId }: LoadOptions): Promise<{ files?: unknown; scope?: unknown }> {
+async function readSignature(files: ReadonlyMap<string, Uint8Array>): Promise<[name: string, token: string]> {
+  const found = [...files.keys()].filter((name) => SIGNATURES.test(name));
+  if (found.length !== 1)
+    throw new BundleError(
+      "signature",
+      found.length === 0
+        ? "the bundle has no .signatures.json"
+        : `the bundle has ${found.length} files .signatures.json`,
+    );
+  const { signatures, plugin } = (await readObject(files, found[0]!)) as { signatures?: unknown; plugin?: unknown };
+  if (!Array.isArray(signatures) || signatures.length !== 1 || typeof signatures[0] !== "string")
+    throw new BundleError("signature", "the bundle's .signatures.json must hold exactly one signature");
+  if (plugin !== undefined && plugin !== "" && plugin !== DEFAULT_VERIFIER)
+    throw new BundleError(
+      "signature",
+      `the bundle is signed for the verifier ${JSON.stringify(plugin)}, which is none of ours`,
+    );
+  return [found[0]!, signatures[0]];
+}
+
+async function verifyToken(token: string, { keys, keyId }: LoadOptions): Promise<Claims> {
   try {
     const { alg, kid } = decodeProtectedHeader(token);
-    const claimed = decodeJwt<{ keyid?: string }>(token).keyid ?? kid;
-    const wanted = keyId ?? claimed;
-    const key = await verificationKey(keys, wanted, alg);
-    const { payload } = await compactVerify(token, key.key, { algorithms: key.algorithms });
-    return JSON.parse(new TextDecoder().decode(payload)) as { files?: unknown; scope?: unknown };
+    if (alg === undefined || !ALGORITHMS.includes(alg)) {
+      throw new BundleError(
+        "signature",
+        `the bundle is signed with ${JSON.stringify(alg ?? "")}; use one of ${ALGORITHMS.join(", ")}`,
+      );
+    }
+    const claimed = decodeJwt<{ keyid?: string }>(token).keyid || kid || undefined;
+    const { key, algorithm } = await verificationKey(keys, keyId ?? claimed, alg);
+    const { payload } = await compactVerify(token, key, { algorithms: [algorithm] });
+    return JSON.parse(new TextDecoder().decode(payload)) as Claims;
   } catch (error) {
     if (error instanceof BundleError) throw error;
     throw new BundleError("signature", `the bundle's signature does not verify: ${(error as Error).message}`, {
@@ -117,37 +149,48 @@ async function verifyToken(token: string, { keys, keyId }: LoadOptions): Promise
   }
 }
 
+/** @param wanted the key's id; undefined where neither settings nor token name one, so that the only key is meant. */
 async function verificationKey(
   keys: BundleKeys,
   wanted: string | undefined,
-  alg: string | undefined,
-): Promise<{ key: CryptoKey; algorithms: string[] }> {
-  const unknown = new BundleError(
-    "signature",
-    `the bundle is signed by key ${JSON.stringify(wanted ?? "")}, which is not trusted here`,
-  );
-  if (alg === undefined || !ALGORITHMS.includes(alg)) {
+  alg: string,
+): Promise<{ key: CryptoKey; algorithm: string }> {
+  const known = keysById(keys);
+  if (wanted === undefined && known.length !== 1)
     throw new BundleError(
       "signature",
-      `the bundle is signed with ${JSON.stringify(alg ?? "")}; use one of ${ALGORITHMS.join(", ")}`,
+      `the bundle's signature names no key, and there are ${known.length} to choose from`,
     );
+  const found = wanted === undefined ? known[0] : known.find(([id]) => id === wanted);
+  if (found === undefined)
+    throw new BundleError(
+      "signature",
+      `the bundle is signed by key ${JSON.stringify(wanted)}, which is not trusted here`,
+    );
+  const [, given] = found;
+  if ("jwk" in given) {
+    const algorithm = given.jwk.alg ?? alg;
+    return { key: (await importJWK(given.jwk, algorithm)) as CryptoKey, algorithm };
   }
-  if (Array.isArray((keys as { keys?: unknown }).keys)) {
-    const jwk = (keys as { keys: readonly JWK[] }).keys.find((candidate) => candidate.kid === wanted);
-    if (!jwk) throw unknown;
-    return { key: (await importJWK(jwk, jwk.alg ?? alg)) as CryptoKey, algorithms: [jwk.alg ?? alg] };
-  }
-  const entry =
-    wanted !== undefined && Object.hasOwn(keys, wanted)
-      ? (keys as { [id: string]: { key: string; algorithm?: string } })[wanted]
-      : undefined;
-  if (!entry) throw unknown;
-  const algorithm = entry.algorithm ?? "RS256";
-  return { key: await importSPKI(entry.key, algorithm), algorithms: [algorithm] };
+  const algorithm = given.algorithm ?? OPA_ALGORITHM;
+  return { key: await importSPKI(given.key, algorithm), algorithm };
 }
 
-function readManifest(files: Map<string, Uint8Array>): { revision: string; sequence: number | null } {
-  const manifest = readJson(files, ".manifest") as {
+/** What OPA takes a key for that says nothing of its algorithm. */
+const OPA_ALGORITHM = "RS256";
+
+type GivenKey = { readonly jwk: JWK } | { readonly key: string; readonly algorithm?: string };
+
+function keysById(keys: BundleKeys): [id: string | undefined, key: GivenKey][] {
+  if (Array.isArray((keys as { keys?: unknown }).keys))
+    return (keys as { keys: readonly JWK[] }).keys.map((jwk) => [jwk.kid, { jwk }]);
+  return Object.entries(keys as { [id: string]: { key: string; algorithm?: string } });
+}
+
+async function readManifest(
+  files: ReadonlyMap<string, Uint8Array>,
+): Promise<{ revision: string; sequence: number | null }> {
+  const manifest = (await readObject(files, ".manifest")) as {
     revision?: unknown;
     metadata?: { railgate?: { sequence?: unknown } };
   };
@@ -161,15 +204,10 @@ function readManifest(files: Map<string, Uint8Array>): { revision: string; seque
   };
 }
 
-function readJson(files: Map<string, Uint8Array>, name: string): object {
+async function readObject(files: ReadonlyMap<string, Uint8Array>, name: string): Promise<object> {
   const content = files.get(name);
-  if (!content)
-    throw new BundleError(name === ".signatures.json" ? "signature" : "manifest", `the bundle has no ${name}`);
-  try {
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content));
-    if (typeof value === "object" && value !== null) return value;
-  } catch {
-    // Said below.
-  }
+  if (content === undefined) throw new BundleError("manifest", `the bundle has no ${name}`);
+  const value = await readDocument(name, content);
+  if (typeof value === "object" && value !== null) return value;
   throw new BundleError("archive", `${name} in the bundle is not a JSON object`);
 }

@@ -885,8 +885,10 @@ test("what runs in browsers imports nothing of Node's, and nothing of the code t
   walk(new URL("../../src/evidence/verify/index.ts", import.meta.url));
   const paths = [...seen].map((href) => href.split("/src/")[1]!);
   t.true(paths.length > 10);
-  // How digests are written and the note and checkpoint formats are shared; hashing, trees and canonical JSON are the verifier's own.
+  // Archives, how digests are written, and the note and checkpoint formats are shared; hashing, trees and canonical JSON are the verifier's own.
   t.deepEqual(paths.filter((path) => !path.startsWith("evidence/verify/")).sort(), [
+    "archive/gzip.ts",
+    "archive/tar.ts",
     "core/bytes.ts",
     "core/digest.ts",
     "core/merkle.ts",

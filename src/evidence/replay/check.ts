@@ -3,7 +3,7 @@ import { RailgateError } from "../../core/errors.ts";
 import { digestOf } from "../../core/event.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { hostRefusal } from "../../core/outcome.ts";
-import { readBundleFiles } from "../../policy/bundle-files.ts";
+import { readBundleData, readBundleFiles } from "../../policy/bundle-files.ts";
 import { EvaluationError, Evaluator } from "../../policy/evaluator.ts";
 import { JsonStream, JsonStreamError } from "../verify/json-stream.ts";
 
@@ -44,8 +44,7 @@ export async function loadForReplay(bundle: Uint8Array): Promise<Evaluator> {
   const files = await readBundleFiles(bundle);
   const wasm = files.get("policy.wasm");
   if (!wasm) throw new EvaluationError("the bundle has no policy.wasm; build it with `opa build -t wasm`");
-  const data = files.get("data.json");
-  return Evaluator.load(wasm, data ? (JSON.parse(utf8.decode(data)) as object) : {}, LIMITS);
+  return Evaluator.load(wasm, await readBundleData(files), LIMITS);
 }
 
 interface Artifact {

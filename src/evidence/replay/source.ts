@@ -8,9 +8,9 @@ import { openSqliteReader } from "../../store/sqlite/sqlite.ts";
 import type { StoreReader } from "../../store/store.ts";
 import { ReplayError, type ReplayItem } from "./check.ts";
 import { lineChunks } from "../verify/chunks.ts";
-import { ARTIFACT_NAME } from "../verify/manifest.ts";
+import { ARTIFACT_BYTES_MAX, ARTIFACT_NAME } from "../verify/files.ts";
 import { opened } from "../verify/node.ts";
-import { ArchiveError, type ArchiveEntry } from "../verify/tar.ts";
+import { ArchiveError, type ArchiveEntry } from "../../archive/tar.ts";
 
 /** An event that may be a decision; `artifact` undefined where it was erased. */
 export type SourceItem = Omit<ReplayItem, "artifact"> & { readonly artifact: Uint8Array | undefined };
@@ -23,7 +23,6 @@ export interface ReplaySource extends Disposable {
 
 const PAGE = 256;
 const SQLITE_MAGIC = "SQLite format 3\0";
-const ARTIFACT_BYTES_MAX = 1024 ** 3;
 
 /** @throws ReplayError */
 export async function openReplaySource(path: string): Promise<ReplaySource> {

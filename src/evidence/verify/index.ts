@@ -1,9 +1,10 @@
 // `railgate/verify`: checks an export with nothing but the export itself, in browsers and wherever else there is WebCrypto.
-import { unpacked } from "./unpack.ts";
+import type { ArchiveEntry } from "../../archive/tar.ts";
+import { byUse, checkedName, DEFAULT_ARCHIVE_LIMITS, readArchive, type ArchiveLimits } from "./files.ts";
 import { WEB_PRIMITIVES } from "./primitives.ts";
 import type { PinnedKeys } from "./keys.ts";
 import type { VerifyReport } from "./report.ts";
-import { checkedName, readTar, type ArchiveEntry, type ArchiveLimits } from "./tar.ts";
+
 import { Verification } from "./verification.ts";
 
 export type { Check, CheckName, CheckStatus, ErasedArtifact, ExportSummary, Place, VerifyReport } from "./report.ts";
@@ -35,37 +36,17 @@ export async function verifyExport(input: ExportInput, options: VerifyOptions = 
   return new Verification({ primitives: WEB_PRIMITIVES, ...options }).read(opener(input, options.limits));
 }
 
-/** Files of an export in the order in which they can be checked as they come. */
-const ORDER = [
-  "manifest.json",
-  "keys.json",
-  "verifier-inputs.json",
-  "checkpoint",
-  "chain-segment.json",
-  "events.jsonl",
-  "records.jws",
-  "proofs.json",
-];
-
-/** Compares file names: those first that others are checked with. */
-export function byUse(a: string, b: string): number {
-  const [left, right] = [ORDER.indexOf(a), ORDER.indexOf(b)].map((at) => (at === -1 ? ORDER.length : at)) as [
-    number,
-    number,
-  ];
-  return left - right || (a < b ? -1 : a > b ? 1 : 0);
-}
-
 /** Opens an export; a second time only where its bytes are still there. */
-export function opener(input: ExportInput, limits?: Partial<ArchiveLimits>): () => AsyncIterable<ArchiveEntry> | null {
+export function opener(input: ExportInput, given?: Partial<ArchiveLimits>): () => AsyncIterable<ArchiveEntry> | null {
+  const limits = { ...DEFAULT_ARCHIVE_LIMITS, ...given };
   if (input instanceof Map) return () => filesOf(input as ReadonlyMap<string, Uint8Array>);
-  if (input instanceof Uint8Array) return () => readTar(unpacked(once(input)), limits);
-  if (input instanceof Blob) return () => readTar(unpacked(input.stream()), limits);
+  if (input instanceof Uint8Array) return () => readArchive(once(input), limits);
+  if (input instanceof Blob) return () => readArchive(input.stream(), limits);
   let read = false;
   return () => {
     if (read) return null;
     read = true;
-    return readTar(unpacked(input as AsyncIterable<Uint8Array>), limits);
+    return readArchive(input as AsyncIterable<Uint8Array>, limits);
   };
 }
 

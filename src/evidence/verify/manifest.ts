@@ -4,7 +4,7 @@ import { digestBytes, hexBytes } from "../../core/digest.ts";
 import { JsonStream, JsonStreamError, parseJson } from "./json-stream.ts";
 import { SCHEMA_VERSION } from "./profiles.ts";
 import type { Findings } from "./report.ts";
-import { checkedName } from "./tar.ts";
+import { ARTIFACT_NAME, checkedName } from "./files.ts";
 import { KIND, LISTED, type DigestSet } from "./tables.ts";
 
 export interface Manifest {
@@ -28,7 +28,6 @@ export interface ManifestSignature {
 }
 
 const FILE = "manifest.json";
-export const ARTIFACT_NAME = /^artifacts\/[0-9a-f]{64}$/;
 const ARTIFACT_PREFIX = "artifacts/".length;
 const FILES_MAX = 1000;
 const SIGNATURES_MAX = 16;

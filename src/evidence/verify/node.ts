@@ -2,22 +2,14 @@
 import { closeSync, constants, createReadStream, fstatSync, openSync, readSync } from "node:fs";
 import { lstat, open, opendir } from "node:fs/promises";
 import { join } from "node:path";
-import { Readable, Transform } from "node:stream";
-import { createGunzip } from "node:zlib";
-import { byUse, opener, type ExportInput, type VerifyOptions } from "./index.ts";
+import { nodeGunzip } from "../../archive/gzip-node.ts";
+import { ArchiveError, type ArchiveEntry } from "../../archive/tar.ts";
+import { byUse, checkedName, DEFAULT_ARCHIVE_LIMITS, readArchive, type ArchiveLimits } from "./files.ts";
+import { opener, type ExportInput, type VerifyOptions } from "./index.ts";
 import type { PinnedKeys } from "./keys.ts";
 import { NODE_PRIMITIVES } from "./node-primitives.ts";
 import { VerifierPool } from "./pool.ts";
 import type { VerifyReport } from "./report.ts";
-import {
-  ArchiveError,
-  checkedName,
-  DEFAULT_ARCHIVE_LIMITS,
-  readTar,
-  type ArchiveEntry,
-  type ArchiveLimits,
-} from "./tar.ts";
-import { unpacked, type Gunzip } from "./unpack.ts";
 import { Verification } from "./verification.ts";
 
 export type { Check, CheckName, CheckStatus, ErasedArtifact, ExportSummary, Place, VerifyReport } from "./report.ts";
@@ -56,39 +48,15 @@ export async function opened(
         : (input as AsyncIterable<Uint8Array>);
     if (archive === undefined) return opener(input, bounds);
     let read = false;
-    return () => (read ? null : ((read = true), readTar(unpacked(archive, nodeGunzip), bounds)));
+    return () => (read ? null : ((read = true), readArchive(archive, bounds, nodeGunzip)));
   }
   if ((await lstat(input)).isDirectory()) {
     const names = await namesIn(input, bounds);
     return () => filesIn(input, names);
   }
   await (await open(input)).close();
-  return () => readTar(unpacked(createReadStream(input, { highWaterMark: 1024 * 1024 }), nodeGunzip), bounds);
+  return () => readArchive(createReadStream(input, { highWaterMark: 1024 * 1024 }), bounds, nodeGunzip);
 }
-
-/** zlib ignores what follows the end of the stream, so what it took is counted. */
-const nodeGunzip: Gunzip = async function* (source) {
-  let given = 0;
-  const counted = new Transform({
-    transform(chunk: Buffer, _, done) {
-      given += chunk.length;
-      done(null, chunk);
-    },
-  });
-  const gunzip = createGunzip({ chunkSize: 256 * 1024 });
-  const input = Readable.from(source, { objectMode: false });
-  input.on("error", (error) => gunzip.destroy(error));
-  input.pipe(counted).pipe(gunzip);
-  try {
-    for await (const part of gunzip) yield part as Uint8Array;
-  } catch (cause) {
-    throw cause instanceof ArchiveError ? cause : new ArchiveError("its gzip stream is damaged", { cause });
-  } finally {
-    input.destroy();
-    gunzip.destroy();
-  }
-  if (gunzip.bytesWritten !== given) throw new ArchiveError("something is hidden behind its end");
-};
 
 /** Names of the files in a folder. Nothing but plain files, in `artifacts/` or beside it: links are not followed. */
 async function namesIn(folder: string, limits: ArchiveLimits): Promise<string[] | ArchiveError> {

@@ -50,16 +50,3 @@ export const METHODS = {
   segment_hash_method: "rfc6962-merkle-root-over-raw-event-hashes",
   bundle_hash_method: "rfc6962-merkle-root-over-raw-event-hashes",
 } as const;
-
-/** Files of an export, other than `artifacts/`. Those without a bound are read as they stream by. */
-export const FILES = {
-  "manifest.json": { bytesMax: 1024 ** 3 },
-  "chain-segment.json": { bytesMax: Infinity },
-  "events.jsonl": { bytesMax: Infinity },
-  "records.jws": { bytesMax: Infinity },
-  checkpoint: { bytesMax: 64 * 1024 },
-  "proofs.json": { bytesMax: Infinity },
-  "keys.json": { bytesMax: 4 * 1024 * 1024 },
-  "verifier-inputs.json": { bytesMax: 1024 * 1024 },
-} as const;
-export type FileName = keyof typeof FILES;

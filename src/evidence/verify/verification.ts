@@ -5,10 +5,10 @@ import { conclude } from "./conclusions.ts";
 import { DIGEST_BYTES, hexBytes } from "../../core/digest.ts";
 import { JsonStream, JsonStreamError, parseJson } from "./json-stream.ts";
 import { readKeys, readPins, type ExportKey, type Pin, type PinnedKeys } from "./keys.ts";
-import { ARTIFACT_NAME, readManifest, type Manifest } from "./manifest.ts";
+import { readManifest, type Manifest } from "./manifest.ts";
 import { RangeInclusion, StreamingRoot } from "./merkle.ts";
 import type { Primitives, Sha256Stream } from "./primitives.ts";
-import { FILES, type FileName } from "./profiles.ts";
+import { ARTIFACT_BYTES_MAX, ARTIFACT_NAME, FILES, type FileName } from "./files.ts";
 import { Findings, type CheckName, type VerifyReport } from "./report.ts";
 import {
   checkEvents,
@@ -23,7 +23,7 @@ import {
   type RowFault,
 } from "./rows.ts";
 import { DigestColumn, DigestSet, Paired, PRESENT, REFERENCED } from "./tables.ts";
-import { ArchiveError, type ArchiveEntry } from "./tar.ts";
+import { ArchiveError, type ArchiveEntry } from "../../archive/tar.ts";
 
 /** Checks chunks of records; in Node on all cores. */
 export interface Checker {
@@ -46,7 +46,6 @@ const NEEDS: Partial<Record<FileName, readonly FileName[]>> = {
   "records.jws": ["keys.json"],
   "proofs.json": ["checkpoint", "events.jsonl"],
 };
-const ARTIFACT_BYTES_MAX = 1024 ** 3;
 /** Of what is kept as objects: policies that are named, rotations, erasures. Beyond it nothing passes. */
 const KEPT_MAX = 1_000_000;
 const EXTRA_FILES_MAX = 1000;

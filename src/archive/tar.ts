@@ -1,16 +1,24 @@
 // Reads a tar archive as it streams, keeping nothing and writing nothing: whatever is not a plain file of a plain name ends it.
-// Formats: POSIX ustar, with pax headers that say nothing of names, links and sizes, and GNU's binary sizes.
+// Formats: POSIX ustar, pax headers, GNU's binary sizes and long names; what a header may say of a file is for the reader's rules. In browsers too.
 
 /** The archive is hostile or damaged; nothing more of it is read. */
 export class ArchiveError extends Error {}
 
-export interface ArchiveLimits {
+export interface TarLimits {
   /** All of it, unpacked. */
   readonly bytesMax: number;
   readonly entriesMax: number;
 }
 
-export const DEFAULT_ARCHIVE_LIMITS: ArchiveLimits = { bytesMax: 256 * 1024 ** 3, entriesMax: 20_000_000 };
+/** What an archive of one kind may hold. */
+export interface TarRules {
+  /** The name by which a file counts. @throws ArchiveError */
+  fileName(given: string): string;
+  /** Folders hold nothing, and may only be named as the kind has them. @throws ArchiveError */
+  checkFolder(given: string): void;
+  /** Whether an extended header may name the file that follows, and say its size. */
+  readonly mayRename: boolean;
+}
 
 export interface ArchiveEntry {
   readonly name: string;
@@ -22,7 +30,7 @@ export interface ArchiveEntry {
 const BLOCK = 512;
 const PAX_BYTES_MAX = 64 * 1024;
 const PAX_HARMLESS = /^(?:[acm]time|uid|gid|uname|gname|comment|charset|hdrcharset|(?:LIBARCHIVE|SCHILY)\..*)$/;
-const NAME_LENGTH_MAX = 255;
+const SHOWN_MAX = 255;
 const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 
 /** Bytes as they come, handed out in the sizes that are asked for. */
@@ -75,22 +83,31 @@ class ByteReader {
 /** @throws ArchiveError */
 export async function* readTar(
   source: AsyncIterable<Uint8Array>,
-  given: Partial<ArchiveLimits> = {},
+  rules: TarRules,
+  { bytesMax, entriesMax }: TarLimits,
 ): AsyncGenerator<ArchiveEntry> {
-  const limits = { ...DEFAULT_ARCHIVE_LIMITS, ...given };
-  const reader = new ByteReader(source, limits.bytesMax);
+  const reader = new ByteReader(source, bytesMax);
+  let said: Said = {};
   for (let entries = 0; ; entries++) {
     const header = await reader.exactly(BLOCK);
     if (header === undefined) throw new ArchiveError("its end is missing");
     if (isZero(header)) return endOfArchive(reader);
-    if (entries >= limits.entriesMax) throw new ArchiveError(`it holds more than ${limits.entriesMax} entries`);
-    const { name, size, type } = readHeader(header);
-    if (type === "x" || type === "g") await skipPax(reader, size);
-    else if (type === "5") checkDirectory(name, size);
-    else if (type === "0") yield* fileEntry(reader, checkedName(name), size);
-    else throw new ArchiveError(`${show(name)} is no plain file`);
+    if (entries >= entriesMax) throw new ArchiveError(`it holds more than ${entriesMax} entries`);
+    const { type, ...plain } = readHeader(header);
+    if (type === "x" || type === "g") said = { ...said, ...(await readPax(reader, plain.size, rules, type)) };
+    else if (type === "L" && rules.mayRename) said = { ...said, name: await readLongName(reader, plain.size) };
+    else {
+      const { name, size } = { ...plain, ...said };
+      said = {};
+      if (type === "5" && size === 0) rules.checkFolder(name);
+      else if (type === "0") yield* fileEntry(reader, rules.fileName(name), size);
+      else throw new ArchiveError(`${show(name)} is no plain file`);
+    }
   }
 }
+
+/** What extended headers said of the file that follows. */
+type Said = { readonly name?: string; readonly size?: number };
 
 async function* fileEntry(reader: ByteReader, name: string, size: number): AsyncGenerator<ArchiveEntry> {
   const body = new Body(reader, size);
@@ -146,7 +163,7 @@ function readHeader(header: Uint8Array): { name: string; size: number; type: str
 
 function text(field: Uint8Array): string {
   const end = field.indexOf(0);
-  return latin1(end === -1 ? field : field.subarray(0, end));
+  return utf8Text(end === -1 ? field : field.subarray(0, end));
 }
 
 function octal(field: Uint8Array): number | undefined {
@@ -164,35 +181,60 @@ function numeric(field: Uint8Array): number {
   return size;
 }
 
-/** Records are `<length> <name>=<value>\n`. Those that would rename, link or resize the next file are refused. */
-async function skipPax(reader: ByteReader, size: number): Promise<void> {
+/** Records are `<length> <name>=<value>\n`, the length counting all of it. Those that link are refused, and those that rename where rules forbid it. */
+async function readPax(reader: ByteReader, size: number, rules: TarRules, type: "x" | "g"): Promise<Said> {
+  let said: Said = {};
+  const bytes = await readSmall(reader, size);
+  for (let at = 0; at < bytes.length; ) {
+    const space = bytes.indexOf(0x20, at);
+    const length = Number(latin1(bytes.subarray(at, space)));
+    const record = bytes.subarray(space + 1, at + length - 1);
+    const equals = record.indexOf(0x3d);
+    if (space === -1 || !Number.isSafeInteger(length) || equals < 1 || bytes[at + length - 1] !== 0x0a)
+      throw new ArchiveError("an extended header is malformed");
+    const [name, value] = [latin1(record.subarray(0, equals)), record.subarray(equals + 1)];
+    const renames = rules.mayRename && type === "x";
+    if (name === "path" && renames) said = { ...said, name: utf8Text(value) };
+    else if (name === "size" && renames) said = { ...said, size: sizeOf(latin1(value)) };
+    else if (!PAX_HARMLESS.test(name)) throw new ArchiveError(`an extended header says ${show(name)} of a file`);
+    at += length;
+  }
+  return said;
+}
+
+async function readLongName(reader: ByteReader, size: number): Promise<string> {
+  const bytes = await readSmall(reader, size);
+  return utf8Text(bytes.at(-1) === 0 ? bytes.subarray(0, -1) : bytes);
+}
+
+async function readSmall(reader: ByteReader, size: number): Promise<Uint8Array> {
   if (size > PAX_BYTES_MAX) throw new ArchiveError("an extended header is too large");
-  const body: number[] = [];
+  const bytes = new Uint8Array(size);
+  let at = 0;
   const content = new Body(reader, size);
-  for await (const part of content) body.push(...part);
+  for await (const part of content) {
+    bytes.set(part, at);
+    at += part.length;
+  }
   await content.finish();
-  const records = latin1(Uint8Array.from(body));
-  for (const record of records.split("\n").slice(0, -1)) {
-    const name = /^\d+ ([^=]+)=/.exec(record)?.[1] ?? "";
-    if (!PAX_HARMLESS.test(name)) throw new ArchiveError(`an extended header says ${show(name)} of a file`);
+  return bytes;
+}
+
+function sizeOf(digits: string): number {
+  const size = /^\d+$/.test(digits) ? Number(digits) : NaN;
+  if (!Number.isSafeInteger(size)) throw new ArchiveError("an extended header has no size");
+  return size;
+}
+
+function utf8Text(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new ArchiveError("a name is not UTF-8");
   }
 }
 
-function checkDirectory(name: string, size: number): void {
-  const plain = name.replace(/^\.\//, "").replace(/\/$/, "");
-  if (size !== 0 || (plain !== "" && plain !== "." && plain !== "artifacts"))
-    throw new ArchiveError(`${show(name)} is no folder of an export`);
-}
-
-/** @throws ArchiveError for names that lead out of the export, or look like others. */
-export function checkedName(given: string): string {
-  const name = given.replace(/^\.\//, "");
-  if (name.length > NAME_LENGTH_MAX || !/^[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+)*$/.test(name))
-    throw new ArchiveError(`${show(given)} is no name of a file in an export`);
-  if (name.split("/").some((part) => /^\.+$/.test(part)))
-    throw new ArchiveError(`${show(given)} leads out of the export`);
-  return name;
-}
-
 const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
-const show = (name: string): string => JSON.stringify(name.slice(0, NAME_LENGTH_MAX)).replaceAll(/[^ -~]/g, "?");
+
+/** A name as it can be printed. */
+export const show = (name: string): string => JSON.stringify(name.slice(0, SHOWN_MAX)).replaceAll(/[^ -~]/g, "?");

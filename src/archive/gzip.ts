@@ -2,6 +2,9 @@
 import { ArchiveError } from "./tar.ts";
 
 const GZIP_MAGIC = [0x1f, 0x8b] as const;
+/** Nothing that is worth sending gets so much smaller; beyond some bytes, what does is made to cost its reader. */
+const RATIO_MAX = 200;
+const RATIO_FREE_BYTES = 64 * 1024 ** 2;
 
 /** How gzip is unpacked. @throws ArchiveError when it is damaged, or something follows it. */
 export type Gunzip = (source: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
@@ -14,9 +17,24 @@ export async function* unpacked(
   const chunks = source[Symbol.asyncIterator]();
   const first = await nextFilled(chunks);
   if (first === undefined) throw new ArchiveError("it is empty");
-  const whole = withFirst(first, chunks);
-  if (first[0] === GZIP_MAGIC[0] && (first.length === 1 || first[1] === GZIP_MAGIC[1])) yield* gunzip(whole);
-  else yield* whole;
+  if (first[0] !== GZIP_MAGIC[0] || (first.length > 1 && first[1] !== GZIP_MAGIC[1])) yield* withFirst(first, chunks);
+  else yield* boundedRatio(withFirst(first, chunks), gunzip);
+}
+
+async function* boundedRatio(packed: AsyncIterable<Uint8Array>, gunzip: Gunzip): AsyncGenerator<Uint8Array> {
+  let [packedBytes, unpackedBytes] = [0, 0];
+  const counted = async function* () {
+    for await (const part of packed) {
+      packedBytes += part.length;
+      yield part;
+    }
+  };
+  for await (const part of gunzip(counted())) {
+    unpackedBytes += part.length;
+    if (unpackedBytes > RATIO_FREE_BYTES && unpackedBytes > packedBytes * RATIO_MAX)
+      throw new ArchiveError(`it unpacks to more than ${RATIO_MAX} times its size`);
+    yield part;
+  }
 }
 
 async function nextFilled(chunks: AsyncIterator<Uint8Array>): Promise<Uint8Array | undefined> {

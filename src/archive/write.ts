@@ -1,0 +1,111 @@
+// Writes tar archives, the same bytes for the same files: no owners, no times (POSIX ustar: IEEE Std 1003.1, pax, "ustar Interchange Format").
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGzip, gzipSync, type Gzip } from "node:zlib";
+import { ArchiveError } from "./tar.ts";
+
+/** One file, whose content is read when its turn comes. */
+export interface TarFile {
+  readonly name: string;
+  readonly size: number;
+  open(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
+
+const BLOCK = 512;
+const NAME_BYTES_MAX = 100;
+const PREFIX_BYTES_MAX = 155;
+const OCTAL_SIZE_MAX = 8 ** 11 - 1;
+const END_OF_ARCHIVE = 2 * BLOCK;
+const PIECE_BYTES = 128 * 1024;
+/** What is streamed is mostly digests and base64, which no effort makes smaller. */
+const STREAM_LEVEL = 3;
+/** RFC 1952 §2.3.1: where the byte for the operating system stands, and what says that it is unknown. */
+const [OS_AT, OS_UNKNOWN] = [9, 255] as const;
+
+/** A gzipped tar as it is read. Fails where a file is not the size that it was said to be. */
+export function tarGzStream(files: AsyncIterable<TarFile>): Gzip {
+  const gzip = createGzip({ level: STREAM_LEVEL });
+  pipeline(Readable.from(inPieces(tar(files)), { objectMode: false }), gzip).catch((error: Error) =>
+    gzip.destroy(error),
+  );
+  return gzip;
+}
+
+/** A gzipped tar of files that are at hand, in the order given. @throws ArchiveError where a name is too long for ustar. */
+export function tarGz(files: Iterable<readonly [name: string, content: Uint8Array]>): Uint8Array {
+  const blocks: Uint8Array[] = [];
+  for (const [name, content] of files) blocks.push(tarHeader(name, content.length), content, padding(content.length));
+  const archive = gzipSync(Buffer.concat([...blocks, new Uint8Array(END_OF_ARCHIVE)]), { level: 9 });
+  archive[OS_AT] = OS_UNKNOWN;
+  return archive;
+}
+
+async function* tar(files: AsyncIterable<TarFile>): AsyncGenerator<Uint8Array> {
+  for await (const file of files) {
+    yield tarHeader(file.name, file.size);
+    let left = file.size;
+    for await (const part of file.open()) {
+      left -= part.length;
+      yield part;
+    }
+    if (left !== 0) throw new Error(`${file.name} changed while it was written`);
+    yield padding(file.size);
+  }
+  yield new Uint8Array(END_OF_ARCHIVE);
+}
+
+const padding = (size: number): Uint8Array => new Uint8Array((BLOCK - (size % BLOCK)) % BLOCK);
+
+/** Mode 0644, owner 0, time 0. */
+function tarHeader(path: string, size: number): Uint8Array {
+  const block = Buffer.alloc(BLOCK);
+  const octal = (value: number, at: number, digits: number) =>
+    block.write(`${value.toString(8).padStart(digits, "0")}\0`, at, "latin1");
+  const [prefix, name] = splitPath(path);
+  block.write(name, 0);
+  octal(0o644, 100, 7);
+  octal(0, 108, 7);
+  octal(0, 116, 7);
+  if (size <= OCTAL_SIZE_MAX) octal(size, 124, 11);
+  else {
+    // GNU's form: the high bit set, then a big-endian number.
+    block[124] = 0x80;
+    block.writeBigUInt64BE(BigInt(size), 128);
+  }
+  octal(0, 136, 11);
+  block.write("        0", 148, "latin1");
+  block.write("ustar\0" + "00", 257, "latin1");
+  block.write(prefix, 345);
+  const sum = block.reduce((total, byte) => total + byte, 0);
+  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+  return block;
+}
+
+function splitPath(path: string): [prefix: string, name: string] {
+  if (Buffer.byteLength(path) <= NAME_BYTES_MAX) return ["", path];
+  for (let cut = path.indexOf("/", 1); cut > 0; cut = path.indexOf("/", cut + 1)) {
+    const [prefix, name] = [path.slice(0, cut), path.slice(cut + 1)];
+    if (Buffer.byteLength(prefix) <= PREFIX_BYTES_MAX && Buffer.byteLength(name) <= NAME_BYTES_MAX)
+      return [prefix, name];
+  }
+  throw new ArchiveError(`${path} is too long a name`);
+}
+
+/** Small parts gathered into large ones. */
+async function* inPieces(parts: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let piece = Buffer.allocUnsafe(PIECE_BYTES);
+  let used = 0;
+  for await (const part of parts) {
+    if (used > 0 && used + part.length > PIECE_BYTES) {
+      yield piece.subarray(0, used);
+      piece = Buffer.allocUnsafe(PIECE_BYTES);
+      used = 0;
+    }
+    if (part.length > PIECE_BYTES) yield part;
+    else {
+      piece.set(part, used);
+      used += part.length;
+    }
+  }
+  if (used > 0) yield piece.subarray(0, used);
+}
