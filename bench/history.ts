@@ -12,7 +12,7 @@ import { verifyStore } from "../src/evidence/fsck/streams.ts";
 import { loadKey } from "../src/evidence/keys/keys.ts";
 import { recordSigner } from "../src/evidence/ledger/sign.ts";
 import { RailgateNode } from "../src/node/open.ts";
-import { openSqliteReader, openSqliteWriter, storeFile } from "../src/store/sqlite/sqlite.ts";
+import { openReader, openWriter } from "../src/store/open.ts";
 import type { Append, StateWrite } from "../src/store/store.ts";
 
 const SMALL = 10_000;
@@ -161,7 +161,7 @@ async function write(dataDir: string, events: number): Promise<void> {
   const { privateKey, kid } = await loadKey(dataDir, "event", false);
   const sign = recordSigner(privateKey, kid);
   const histories = Array.from({ length: TENANTS }, (_, n) => new History(`t-${n}`, nodeId));
-  using writer = openSqliteWriter(storeFile(dataDir));
+  using writer = openWriter(dataDir);
   let batch: Append[] = [];
   let written = 0;
   for (let n = 0; written < events; n++) {
@@ -206,7 +206,7 @@ function doctor(dataDir: string): Record<string, number> {
 
 function runDoctor(dataDir: string): void {
   const started = performance.now();
-  using store = openSqliteReader(storeFile(dataDir));
+  using store = openReader(dataDir);
   const { streams, states } = verifyStore(store, () => {});
   const faults = streams.filter(({ fault }) => fault !== undefined).length + (states ?? ["not compared"]).length;
   console.log(

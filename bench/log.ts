@@ -9,7 +9,7 @@ import { recordLeaf, TREE_HASHER } from "../src/core/sha256.ts";
 import { TreeTail } from "../src/core/tiles.ts";
 import { checkpointSigner } from "../src/evidence/log/checkpoints.ts";
 import { TransparencyLog } from "../src/evidence/log/log.ts";
-import { openSqliteReader, openSqliteWriter } from "../src/store/sqlite/sqlite.ts";
+import { openReader, openWriter } from "../src/store/open.ts";
 import type { Append, StoreWriter } from "../src/store/store.ts";
 
 const SMALL = 10_000;
@@ -86,7 +86,7 @@ function median(rounds: number, work: (round: number) => void): number {
 function measure(writer: StoreWriter, size: number): { [what: string]: [number, string] } {
   appendTo(writer, size - WINDOW, 4096, FILLER);
   const append = appendTo(writer, size, BATCH, RECORD);
-  using reader = openSqliteReader(path);
+  using reader = openReader(path);
   const log = new TransparencyLog({
     reader: reader.log,
     origin: "bench",
@@ -121,7 +121,7 @@ function tileBytes(): number {
 }
 
 try {
-  const writer = openSqliteWriter(path);
+  const writer = openWriter(path);
   const small = measure(writer, SMALL);
   const smallBytes = tileBytes() / SMALL;
   const large = measure(writer, LARGE);

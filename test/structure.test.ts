@@ -84,6 +84,14 @@ test("every file says what it is for in its first line", (t) => {
   }
 });
 
+test("nobody outside the store's folder knows what kind of database it is", (t) => {
+  const known = filesUnder(SRC)
+    .filter((file) => !file.startsWith("src/store/"))
+    .flatMap((file) => imports(file).map((name) => `${file} imports ${name}`))
+    .filter((each) => /store\/(?:sqlite|postgres)|node:sqlite| pg$/.test(each));
+  t.deepEqual(known, []);
+});
+
 test("exports are named", (t) => {
   for (const file of filesUnder(SRC)) t.notRegex(source(file), /^export default/m, file);
 });

@@ -1,4 +1,5 @@
 // What may be read of a node's evidence and state, for one caller: what is committed, and nothing else.
+import { setImmediate as turn } from "node:timers/promises";
 import { maySee, tenantAsked, tenantOf, type Caller } from "../core/caller.ts";
 import { EvidenceUnavailableError, NotFoundError, RequestError } from "../core/errors.ts";
 import { eventTextOf } from "../core/event.ts";
@@ -92,20 +93,19 @@ export class LocalReader implements RailgateReader {
     const place = cursor === undefined ? undefined : placed(readPosition(cursor));
     const { order = place?.order ?? "desc", limit = EVENTS_DEFAULT } = asked;
     if (place && place.order !== order) throw invalidCursor(`continues a listing with order=${place.order}`);
-    const found = this.#parts.store.events({
+    const { events, next } = this.#parts.store.page({
       ...this.#filters(asked),
       order,
-      limit: limit + 1,
+      limit,
       after: place?.position,
     });
-    const page = found.slice(0, limit);
-    const records = page.map(({ record }) => record);
+    const records = events.map(({ record }) => record);
     return {
       records,
       get items() {
         return records.map(eventOf);
       },
-      next: found.length > limit ? `${order}-${page.at(-1)!.position}` : null,
+      next: next === null ? null : `${order}-${next}`,
     };
   }
 
@@ -122,7 +122,7 @@ export class LocalReader implements RailgateReader {
 
   async artifact(eventId: string, scope: EventScope = {}): Promise<Artifact> {
     const { artifact_digest: digest } = this.#find(eventId, scope);
-    const bytes = this.#parts.store.artifact(digest, eventId);
+    const bytes = this.#parts.store.artifactOf(eventId)?.bytes;
     if (bytes === undefined)
       throw new NotFoundError(
         "artifact_unknown",
@@ -145,14 +145,17 @@ export class LocalReader implements RailgateReader {
     using commits = new Wakeup(this.#parts.subscribe, signal);
     while (!signal?.aborted) {
       const upTo = newest(store);
-      const found =
-        position < upTo ? store.events({ ...filters, order: "asc", limit: FOLLOW_PAGE, after: position }) : [];
-      position = found.length === FOLLOW_PAGE ? found.at(-1)!.position : Math.max(upTo, found.at(-1)?.position ?? 0);
+      const { events: found, next } =
+        position < upTo
+          ? store.page({ ...filters, order: "asc", limit: FOLLOW_PAGE, after: position })
+          : { events: [], next: null };
+      position = next ?? Math.max(upTo, found.at(-1)?.position ?? 0);
       for (const event of found) {
         if (signal?.aborted) return;
         yield event;
       }
-      if (found.length < FOLLOW_PAGE) await commits.next();
+      // A page that ended early is followed by the next, but others get their turn.
+      await (next === null ? commits.next() : turn());
     }
   }
 

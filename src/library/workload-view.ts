@@ -54,7 +54,7 @@ function attestationOf({ attestation, reattestation }: Workload, nowMs: number):
 
 /** What was decided, from the stored artifact; null where it was erased. An acceptance has no refusals to explain. */
 function decisionOf(store: StoreReader, eventId: string): Decision | null {
-  const bytes = store.artifact("sha256:", eventId);
+  const bytes = store.artifactOf(eventId)?.bytes;
   return bytes === undefined
     ? null
     : (JSON.parse(Buffer.from(bytes).toString("utf8")) as { decision: Decision }).decision;

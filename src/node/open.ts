@@ -26,7 +26,7 @@ import { Gate, type ActivePolicy } from "../gate/gate.ts";
 import { DEFAULT_LIMITS } from "../policy/evaluator.ts";
 import { choosePolicy } from "../policies/choose.ts";
 import type { BundleKeys, Policy } from "../policy/policy.ts";
-import { openSqliteReader, storeFile } from "../store/sqlite/sqlite.ts";
+import { openReader } from "../store/open.ts";
 import type { StoredEvent, StoreReader } from "../store/store.ts";
 import { makeTrust, type Trust, type TrustConfig } from "../trust/trust.ts";
 
@@ -148,7 +148,7 @@ export class RailgateNode implements AsyncDisposable {
       store,
       nodeId,
       {
-        storePath: storeFile(options.dataDir),
+        storePath: options.dataDir,
         privateJwk: key.privateKey.export({ format: "jwk" }),
         kid: key.kid,
         log,
@@ -241,7 +241,7 @@ export class RailgateNode implements AsyncDisposable {
     let store: StoreReader | undefined;
     try {
       const prepared = await prepare(options, now());
-      store = openSqliteReader(storeFile(options.dataDir));
+      store = openReader(options.dataDir);
       const trust = await makeTrust(options.trust ?? { authorities: [], attesters: [] });
       const node = new RailgateNode(options, lock, store, trust, prepared);
       await node.#start(prepared.key);

@@ -2,7 +2,7 @@
 import type { KeyObject } from "node:crypto";
 import { join } from "node:path";
 import { EvidenceUnavailableError, RailgateError } from "../core/errors.ts";
-import { openSqliteReader, openSqliteWriter, storeFile } from "../store/sqlite/sqlite.ts";
+import { openReader, openWriter } from "../store/open.ts";
 import type { StoreReader, StoreWriter } from "../store/store.ts";
 import { checkpointFile, openCheckpoints } from "../evidence/log/checkpoints.ts";
 import type { LogData } from "../evidence/ledger/messages.ts";
@@ -45,8 +45,8 @@ export interface Prepared {
  */
 export async function prepare(options: PrepareOptions, nowMs: number): Promise<Prepared> {
   try {
-    using writer = openSqliteWriter(storeFile(options.dataDir));
-    using reader = openSqliteReader(storeFile(options.dataDir));
+    using writer = openWriter(options.dataDir);
+    using reader = openReader(options.dataDir);
     const key = await prepareKey(options.dataDir, "event", reader, writer, nowMs, options.eventKey);
     const { privateKey } = await prepareKey(options.dataDir, "log", reader, writer, nowMs);
     const nodeId =

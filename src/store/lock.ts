@@ -1,5 +1,5 @@
 // One writer per data directory: an exclusive SQLite lock, which the kernel releases when its holder dies, however it dies.
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { StoreLockedError } from "../core/errors.ts";
@@ -62,6 +62,19 @@ export class DataDirLock {
 
   #announce(): void {
     writeDurably(holderFile(this.#dataDir), `${JSON.stringify(this.#holder)}\n`);
+  }
+}
+
+/** Whether a process holds the directory. Only reads, so that it takes nothing from one that starts meanwhile. */
+export function isLocked(dataDir: string): boolean {
+  const file = join(dataDir, "lock.db");
+  if (!existsSync(file)) return false;
+  using db = new DatabaseSync(file, { readOnly: true, timeout: 0 });
+  try {
+    db.prepare("SELECT count(*) FROM sqlite_master").get();
+    return false;
+  } catch {
+    return true;
   }
 }
 

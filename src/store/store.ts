@@ -18,19 +18,41 @@ export interface EventRow {
 }
 
 /**
- * A piece of state that changes in the same transaction as its evidence. `value` null deletes it. Workloads and meshes
- * are folds of the evidence; an `answer` is what a command was answered, kept for whoever asks again; `policy` has the
- * digest of the one activated last.
+ * Workloads, the parts of meshes, and where each workload is placed are folds of the evidence; an `answer` is what came of a
+ * command, kept for whoever asks again; `policy` has the digest of the one activated last.
  */
-export interface StateWrite {
-  readonly kind: "workload" | "mesh" | "answer" | "policy";
+export type StateKind = "workload" | "mesh" | "placed" | "answer" | "policy";
+
+export interface StatePlace {
   readonly tenant_id: string;
   readonly key: string;
+}
+
+/** A piece of state that changes in the same transaction as its evidence. `value` null deletes it. */
+export interface StateWrite extends StatePlace {
+  readonly kind: StateKind;
   /** JSON. */
   readonly value: string | null;
+  /**
+   * One more than that of the state it was decided on; what was absent had 0. The commit fails where the stored version is
+   * another. Absent: whatever the version is.
+   */
+  readonly version?: number;
   /** When the host must look at it again, milliseconds since the epoch; absent: never. */
   readonly due_ms?: number;
+  /** What it is found by beside its key, and its order among all that refer to the same. */
+  readonly ref?: string;
+  readonly rank?: number;
 }
+
+export interface StoredState {
+  /** Counts its writes, from 1. */
+  readonly version: number;
+  /** JSON. */
+  readonly value: string;
+}
+
+type KeyedState = StoredState & { readonly key: string };
 
 export interface Blob {
   readonly digest: string;
@@ -70,6 +92,22 @@ export interface EventQuery {
   readonly limit: number;
   /** Continue behind this position. */
   readonly after?: number | undefined;
+}
+
+/** Part of a listing. */
+export interface EventPage {
+  readonly events: StoredEvent[];
+  /**
+   * Continue behind this position; null at the end. A page may have fewer events than were asked for, or none, and still
+   * not be the last: no page looks at more than a few thousand events.
+   */
+  readonly next: number | null;
+}
+
+/** An artifact's exact bytes, and their address. */
+export interface StoredArtifact {
+  readonly digest: string;
+  readonly bytes: Uint8Array;
 }
 
 /** A public key that signs or signed for this node. */
@@ -116,19 +154,30 @@ export interface LogReader {
 export interface StoreReader extends Disposable {
   readonly log: LogReader;
   heads(): Map<string, Head>;
+  page(query: EventQuery): EventPage;
+  /** As `page`, to the end or until there are as many as were asked for, however long that takes. */
   events(query: EventQuery): StoredEvent[];
   event(id: string): (StoredEvent & { tenant_id: string; artifact_digest: string }) | undefined;
-  /** Exact bytes by content address; `eventId` where the artifact belongs to that event alone. */
-  artifact(digest: string, eventId?: string): Uint8Array | undefined;
-  state(kind: StateWrite["kind"], tenantId: string, key: string): string | undefined;
+  /** A shared artifact, by content address. */
+  artifact(digest: string): Uint8Array | undefined;
+  /** What an event's `evidence_pointer` names: its own artifact, or the shared one; undefined where it was erased or never kept. */
+  artifactOf(eventId: string): StoredArtifact | undefined;
+  state(kind: StateKind, tenantId: string, key: string): string | undefined;
+  /** As `state`, with its version. */
+  read(kind: StateKind, tenantId: string, key: string): StoredState | undefined;
+  /** By tenant, then key. */
   states(
-    kind: StateWrite["kind"],
+    kind: StateKind,
     tenantId: string | undefined,
     limit: number,
-    after?: { tenant_id: string; key: string },
-  ): { tenant_id: string; key: string; value: string }[];
+    after?: StatePlace,
+  ): (StatePlace & { value: string })[];
+  /** All whose key begins so, as of one moment. */
+  within(kind: StateKind, tenantId: string, prefix: string): KeyedState[];
+  /** All that refer to this, by rank; read one by one, as far as they are wanted. */
+  referring(kind: StateKind, tenantId: string, ref: string): Generator<KeyedState, void, undefined>;
   /** State that is due at `nowMs`, the longest due first. */
-  due(kind: StateWrite["kind"], nowMs: number, limit: number): { tenant_id: string; key: string }[];
+  due(kind: StateKind, nowMs: number, limit: number): StatePlace[];
   keys(): KeyRow[];
   meta(name: string): string | undefined;
   close(): void;

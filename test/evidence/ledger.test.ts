@@ -12,7 +12,7 @@ import { digestOf } from "../../src/core/event.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import { loadEventKey, type SigningKey } from "../../src/evidence/keys/keys.ts";
 import { DEFAULT_LEDGER_LIMITS, Ledger, type Entry, type LedgerLimits } from "../../src/evidence/ledger/ledger.ts";
-import { openSqliteReader, openSqliteWriter } from "../../src/store/sqlite/sqlite.ts";
+import { openReader, openWriter } from "../../src/store/open.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 
 interface Bench {
@@ -28,9 +28,9 @@ async function withLedger(
 ): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), "railgate-ledger-"));
   const path = join(dir, "railgate.db");
-  openSqliteWriter(path).close();
+  openWriter(path).close();
   const key = await loadEventKey(dir, true);
-  const reader = openSqliteReader(path);
+  const reader = openReader(path);
   const ledger = new Ledger(
     reader,
     "node-1",
@@ -104,9 +104,7 @@ test("many entries at once make gapless, signed chains, one per tenant", async (
     t.is(Buffer.from(record.split(".")[1]!, "base64url").toString(), eventText);
     t.is(bench.reader.state("workload", "acme", "w1"), '{"name":"w1"}');
     t.is(
-      Buffer.from(
-        bench.reader.artifact(digestOf('{"name":"w1"}'), (JSON.parse(receipts[1]!.eventText) as EvidenceEvent).id)!,
-      ).toString(),
+      Buffer.from(bench.reader.artifactOf((JSON.parse(receipts[1]!.eventText) as EvidenceEvent).id)!.bytes).toString(),
       '{"name":"w1"}',
     );
   });

@@ -116,7 +116,7 @@ test("2,000 refusals are one decision, and the others of its batch are as they w
   t.is(of.event.details.codes.artifact_unpinned, 768);
   t.is(of.event.refusal_reason_code, of.decision.refusals[0].code);
   t.is(word.event.details.envelope.declared.length, 256);
-  const { id, evidence_pointer } = word.event;
-  const artifact = node.node.store.artifact(evidence_pointer.slice("eosc://evidence/".length), id)!;
+  const { id } = word.event;
+  const artifact = node.node.store.artifactOf(id)!.bytes;
   t.is(JSON.parse(Buffer.from(artifact).toString()).input.request.workload.envelope.kind.length, 200_000);
 });

@@ -3,7 +3,7 @@ import { MESH_EVENT_TYPES, step, wireMesh, type Mesh } from "../../src/core/mesh
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import { get } from "../../src/core/tree.ts";
 import { FoldedStates } from "../../src/evidence/fsck/folded-states.ts";
-import { openSqliteReader } from "../../src/store/sqlite/sqlite.ts";
+import { openReader } from "../../src/store/open.ts";
 import { join } from "node:path";
 import { brokenInvariant } from "../mesh/explorer.ts";
 import { rank, type Model, type Whereabouts } from "../mesh/model.ts";
@@ -43,7 +43,7 @@ function mustLeave(mesh: Mesh | null, event: EvidenceEvent, next: EvidenceEvent 
 
 /** Workloads and meshes whose stored state is not what the stored events say. */
 export function differingStates(dir: string): string[] {
-  using store = openSqliteReader(join(dir, "data", "railgate.db"));
+  using store = openReader(join(dir, "data", "railgate.db"));
   using folded = new FoldedStates();
   let after: number | undefined;
   for (;;) {

@@ -11,7 +11,7 @@ import { eventTextOf } from "../../src/core/event.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import type { AdmissionRequest } from "../../src/core/schema/request.ts";
 import { serve, type ServeOptions, type Served } from "../../src/http/server.ts";
-import { openSqliteReader } from "../../src/store/sqlite/sqlite.ts";
+import { openReader } from "../../src/store/open.ts";
 import { containerRequest } from "../core/requests.ts";
 
 export interface Answered {
@@ -150,7 +150,7 @@ export function insufficient(workload_id = "payments-api", tenant_id = "acme"): 
  * @throws Error where a signature fails, a chain has a gap or a fork, or an id comes twice.
  */
 export async function verifiedEvents(dir: string): Promise<EvidenceEvent[]> {
-  using store = openSqliteReader(join(dir, "data", "railgate.db"));
+  using store = openReader(join(dir, "data", "railgate.db"));
   const keys = createLocalJWKSet({ keys: store.keys().map(({ jwk }) => ({ ...jwk })) as never });
   const heads = new Map<string, { sequence: number; hash: string }>();
   const events: EvidenceEvent[] = [];

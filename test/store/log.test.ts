@@ -8,7 +8,7 @@ import { toHex } from "../../src/core/bytes.ts";
 import { rootAt, rootOfLeaves } from "../../src/core/merkle.ts";
 import { TREE_HASHER } from "../../src/core/sha256.ts";
 import { nodesOfTiles, tileWidthAt } from "../../src/core/tiles.ts";
-import { openSqliteReader, openSqliteWriter } from "../../src/store/sqlite/sqlite.ts";
+import { openReader, openWriter } from "../../src/store/open.ts";
 import type { Append } from "../../src/store/store.ts";
 
 function append(chain_id: string, sequence: number, record = `${chain_id}.${sequence}.x`): Append {
@@ -52,7 +52,7 @@ test("batches of any size over several streams, with restarts in between", (t) =
   inDir((path) => {
     const chains = ["a/n", "b/n", "c/n"];
     const sizes = new Map(chains.map((chain) => [chain, 0]));
-    let writer = openSqliteWriter(path);
+    let writer = openWriter(path);
     let turn = 1;
     while (sizes.get("a/n")! < 1100) {
       turn = (turn * 48_271) % 2_147_483_647;
@@ -65,10 +65,10 @@ test("batches of any size over several streams, with restarts in between", (t) =
       writer.append(batch);
       if (turn % 3 === 0) {
         writer.close();
-        writer = openSqliteWriter(path);
+        writer = openWriter(path);
       }
     }
-    const reader = openSqliteReader(path);
+    const reader = openReader(path);
     for (const [chain, size] of sizes) {
       const records = reader.log.records(chain, 0, size);
       t.is(records.length, size);
@@ -92,7 +92,7 @@ test("batches of any size over several streams, with restarts in between", (t) =
 
 test("a batch that fails leaves no hash behind, and the next one grows from what is stored", (t) => {
   inDir((path) => {
-    using writer = openSqliteWriter(path);
+    using writer = openWriter(path);
     writer.append(Array.from({ length: 250 }, (_, i) => append("a/n", i)));
     const before = writer.tree("a/n");
     const doubled = Array.from({ length: 20 }, (_, i) => append("a/n", 250 + i, "lost"));
@@ -101,7 +101,7 @@ test("a batch that fails leaves no hash behind, and the next one grows from what
     t.deepEqual(writer.tree("a/n"), before);
     t.throws(() => writer.append([append("a/n", 250), append("a/n", 252)]), { message: /cannot follow/ });
     writer.append(Array.from({ length: 20 }, (_, i) => append("a/n", 250 + i)));
-    using reader = openSqliteReader(path);
+    using reader = openReader(path);
     t.is(toHex(writer.tree("a/n").root), rootOfRecords(Array.from({ length: 270 }, (_, i) => `a/n.${i}.x`)));
     t.is(reader.log.tile("a/n", 0, 0).length, 8192);
   });
@@ -109,7 +109,7 @@ test("a batch that fails leaves no hash behind, and the next one grows from what
 
 test("a record that has no place in a bundle is not appended", (t) => {
   inDir((path) => {
-    using writer = openSqliteWriter(path);
+    using writer = openWriter(path);
     t.throws(() => writer.append([append("a/n", 0, "x".repeat(65_536))]), { message: /no place/ });
     writer.append([append("a/n", 0, "x".repeat(65_535))]);
     t.is(writer.tree("a/n").size, 1);
@@ -118,7 +118,7 @@ test("a record that has no place in a bundle is not appended", (t) => {
 
 test("more streams than are kept in memory", (t) => {
   inDir((path) => {
-    using writer = openSqliteWriter(path);
+    using writer = openWriter(path);
     const chains = Array.from({ length: 3000 }, (_, i) => `t${i}/n`);
     for (let round = 0; round < 2; round++) writer.append(chains.map((chain) => append(chain, round)));
     for (const chain of [chains[0]!, chains[2999]!])
@@ -128,9 +128,9 @@ test("more streams than are kept in memory", (t) => {
 
 test("checkpoints: the latest is kept, and what has grown since is known", (t) => {
   inDir((path) => {
-    using writer = openSqliteWriter(path);
+    using writer = openWriter(path);
     writer.append([append("a/n", 0), append("b/n", 0)]);
-    using reader = openSqliteReader(path);
+    using reader = openReader(path);
     t.deepEqual(writer.uncheckpointed().sort(), ["a/n", "b/n"]);
     writer.putCheckpoints([{ chain_id: "a/n", size: 1, note: "one" }]);
     t.deepEqual(reader.log.uncheckpointed(), ["b/n"]);

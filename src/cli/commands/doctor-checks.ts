@@ -69,7 +69,7 @@ const mode = (path: string) => (statSync(path).mode & 0o777).toString(8).padStar
 const sharedBits = (path: string) => (process.platform === "win32" ? 0 : statSync(path).mode & SHARED_BITS);
 
 async function lock({ dataDir }: Config): Promise<Found> {
-  const { isLocked } = await import("../../evidence/fsck/copy.ts");
+  const { isLocked } = await import("../../store/lock.ts");
   const { readHolder } = await import("../../store/lock.ts");
   if (!isLocked(dataDir)) return ok("free");
   const holder = readHolder(dataDir);
@@ -126,8 +126,8 @@ function bundleAge(revision: string, message: string): Found {
 }
 
 async function database({ dataDir }: Config): Promise<Found> {
-  const { quickCheck } = await import("../../evidence/fsck/copy.ts");
-  const problem = quickCheck(dataDir);
+  const { checkStore } = await import("../../store/open.ts");
+  const problem = checkStore(dataDir);
   if (problem === null) return ok("none yet; made at first start");
   return problem === undefined
     ? ok("sound (quick_check)")
@@ -137,7 +137,7 @@ async function database({ dataDir }: Config): Promise<Found> {
 const RESTORE = "keep a copy of the data directory as evidence, find out who changed it, and restore it from a backup";
 
 async function evidence({ dataDir }: Config, out: Output): Promise<Found[]> {
-  const { storeFile } = await import("../../store/sqlite/sqlite.ts");
+  const { storeFile } = await import("../../store/open.ts");
   if (!existsSync(storeFile(dataDir))) return [ok("none yet")];
   const [{ openForReading }, { verifyStore }] = await Promise.all([
     import("../io/reading.ts"),
@@ -171,7 +171,7 @@ function stateFindings(states: string[] | null): Found[] {
 
 /** What was signed of the database, and kept outside it, must still be true of it (evidence.md §4). */
 async function checkpoints({ dataDir, nodeId, evidence }: Config): Promise<Found> {
-  const { storeFile } = await import("../../store/sqlite/sqlite.ts");
+  const { storeFile } = await import("../../store/open.ts");
   if (!existsSync(storeFile(dataDir))) return ok("none yet");
   const [{ openForReading }, { CheckpointFile, checkpointFile, checkStreams }] = await Promise.all([
     import("../io/reading.ts"),
@@ -199,14 +199,26 @@ async function clock({ dataDir }: Config): Promise<Found> {
   const nowMs = Date.now();
   if (nowMs < CLOCK_EARLIEST_MS)
     return fail(`it says ${new Date(nowMs).toISOString()}`, "set the clock; time is part of every decision");
-  const { lastEventMs } = await import("../../evidence/fsck/copy.ts");
-  const aheadMs = (lastEventMs(dataDir) ?? nowMs) - nowMs;
+  const aheadMs = ((await lastEventMs(dataDir)) ?? nowMs) - nowMs;
   if (aheadMs > CLOCK_AHEAD_MS_MAX)
     return fail(
       `the last event was recorded ${Math.round(aheadMs / 1000)} s in the future`,
       "the clock was set back, or was wrong then; set it right (NTP) before going on",
     );
   return ok(`${new Date(nowMs).toISOString()}`);
+}
+
+/** When the newest event was recorded, milliseconds since the epoch; undefined if there is none. */
+async function lastEventMs(dataDir: string): Promise<number | undefined> {
+  const [{ storeExists }, { openForReading }, { eventTextOf }] = await Promise.all([
+    import("../../store/open.ts"),
+    import("../io/reading.ts"),
+    import("../../core/event.ts"),
+  ]);
+  if (!storeExists(dataDir)) return undefined;
+  using store = openForReading(dataDir);
+  const [newest] = store.events({ order: "desc", limit: 1 });
+  return newest && Date.parse((JSON.parse(eventTextOf(newest.record)) as { occurred_at: string }).occurred_at);
 }
 
 function disk({ dataDir }: Config): Found {

@@ -206,7 +206,7 @@ function done({ out }: Context, mesh: Mesh | null, changes: string[] | undefined
 
 async function present(dataDir: string, tenant: string, meshId: string): Promise<Mesh | null> {
   const { existsSync } = await import("node:fs");
-  const { storeFile } = await import("../../store/sqlite/sqlite.ts");
+  const { storeFile } = await import("../../store/open.ts");
   return existsSync(storeFile(dataDir)) ? ((await readAll(dataDir, tenant)).get(meshId) ?? null) : null;
 }
 

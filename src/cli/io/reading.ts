@@ -1,18 +1,16 @@
 // Opens a data directory's evidence for reading, whether or not a server is writing to it.
-import { existsSync } from "node:fs";
 import { CannotRunError } from "./command.ts";
-import { storeFile } from "../../store/sqlite/sqlite.ts";
-import { openSqliteReader } from "../../store/sqlite/sqlite.ts";
+import { openReader, storeExists } from "../../store/open.ts";
 import type { StoreReader } from "../../store/store.ts";
 
 /** @throws CannotRunError when there is nothing there, or it can't be read. */
 export function openForReading(dataDir: string): StoreReader {
-  if (!existsSync(storeFile(dataDir)))
+  if (!storeExists(dataDir))
     throw new CannotRunError(
       `${dataDir} holds no evidence yet; name the data directory with --data-dir or RAILGATE_DATA_DIR`,
     );
   try {
-    return openSqliteReader(storeFile(dataDir));
+    return openReader(dataDir);
   } catch (cause) {
     throw new CannotRunError(`the evidence in ${dataDir} can't be read: ${(cause as Error).message}`, { cause });
   }

@@ -1,5 +1,4 @@
 // State rebuilt from events alone, to be compared with what the store keeps. It lies in a temporary database, so that a million workloads take no more memory than one.
-import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { canonicalJson } from "../../core/json.ts";
 import {
   MESH_EVENT_TYPES,
@@ -12,37 +11,19 @@ import {
 } from "../../core/mesh.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import { stepWorkload, type Workload } from "../../core/workload.ts";
+import { Scratch } from "../../store/scratch.ts";
 import type { StoreReader } from "../../store/store.ts";
 
 const PAGE = 500;
-/** SQLite deletes the file of such a database as soon as it is made. */
-const TEMPORARY = "";
-const CACHE_KIB = 32 * 1024;
 
 type Kind = "workload" | "mesh";
 type Row = { tenant_id: string; key: string; value: string };
 type Place = { tenant_id: string; key: string };
 
 export class FoldedStates implements Disposable {
-  readonly #db: DatabaseSync;
-  readonly #get: StatementSync;
-  readonly #put: StatementSync;
-  readonly #delete: StatementSync;
-  readonly #page: StatementSync;
+  readonly #scratch = new Scratch();
   /** What events do not explain: an event that would not continue the state that the ones before it led to. */
   readonly #unfolded = new Set<string>();
-
-  constructor() {
-    this.#db = new DatabaseSync(TEMPORARY);
-    this.#db.exec(`PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -${CACHE_KIB};
-                   CREATE TABLE states (kind TEXT, tenant_id TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (kind, tenant_id, key)) WITHOUT ROWID; BEGIN`);
-    this.#get = this.#db.prepare("SELECT value FROM states WHERE kind = ? AND tenant_id = ? AND key = ?");
-    this.#put = this.#db.prepare("INSERT OR REPLACE INTO states (kind, tenant_id, key, value) VALUES (?, ?, ?, ?)");
-    this.#delete = this.#db.prepare("DELETE FROM states WHERE kind = ? AND tenant_id = ? AND key = ?");
-    this.#page = this.#db.prepare(
-      "SELECT tenant_id, key, value FROM states WHERE kind = ? AND (tenant_id, key) > (?, ?) ORDER BY tenant_id, key LIMIT ?",
-    );
-  }
 
   /** Folds one event, if it is about a workload or a mesh. */
   fold(event: EvidenceEvent): void {
@@ -58,16 +39,14 @@ export class FoldedStates implements Disposable {
     const differing = new Set(this.#unfolded);
     for (const kind of ["workload", "mesh"] as const) {
       const stored = rows((after) => store.states(kind, undefined, PAGE, after));
-      const folded = rows(
-        (after) => this.#page.all(kind, after?.tenant_id ?? "", after?.key ?? "", PAGE) as unknown as Row[],
-      );
+      const folded = rows((after) => this.#scratch.page(kind, PAGE, after));
       for (const place of unequal(stored, folded)) differing.add(nameOf(kind, place));
     }
     return [...differing];
   }
 
   [Symbol.dispose](): void {
-    this.#db.close();
+    this.#scratch[Symbol.dispose]();
   }
 
   #foldOne(kind: Kind, event: EvidenceEvent, id: string): void {
@@ -118,9 +97,8 @@ export class FoldedStates implements Disposable {
     for (const prefix of ["mesh", "placement", "rail"]) {
       const start = `${id} ${prefix} `;
       // The head's own key is the prefix itself, so the search begins just before it.
-      for (const { tenant_id, key, value } of rows(
-        (after) => this.#page.all("mesh", tenantId, after?.key ?? start.slice(0, -1), PAGE) as unknown as Row[],
-      )) {
+      const behind = { tenant_id: tenantId, key: start.slice(0, -1) };
+      for (const { tenant_id, key, value } of rows((after) => this.#scratch.page("mesh", PAGE, after ?? behind))) {
         if (tenant_id !== tenantId || !key.startsWith(start)) break;
         parts.push({ part: prefix, key: key.slice(start.length), value: JSON.parse(value) } as MeshPart);
       }
@@ -128,14 +106,13 @@ export class FoldedStates implements Disposable {
     return meshOf(parts);
   }
 
-  #read(kind: Kind, tenantId: string, key: string): unknown {
-    const value = this.#get.get(kind, tenantId, key)?.["value"];
-    return value === undefined ? null : JSON.parse(value as string);
+  #read(kind: Kind, tenant_id: string, key: string): unknown {
+    const value = this.#scratch.get(kind, { tenant_id, key });
+    return value === undefined ? null : JSON.parse(value);
   }
 
-  #write(kind: Kind, tenantId: string, key: string, value: unknown): void {
-    if (value === null) this.#delete.run(kind, tenantId, key);
-    else this.#put.run(kind, tenantId, key, canonicalJson(value));
+  #write(kind: Kind, tenant_id: string, key: string, value: unknown): void {
+    this.#scratch.set(kind, { tenant_id, key }, value === null ? null : canonicalJson(value));
   }
 }
 

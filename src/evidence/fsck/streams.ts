@@ -161,7 +161,7 @@ function placeProblem(event: EvidenceEvent, end: Head): string | undefined {
 function artifactProblem({ store }: Walk, event: EvidenceEvent, report: StreamReport): string | undefined {
   const digest = digestOfPointer(event.evidence_pointer);
   if (digest === undefined) return "it points to no artifact";
-  const bytes = store.artifact(digest, event.id);
+  const bytes = store.artifactOf(event.id)?.bytes;
   if (bytes === undefined) return void report.erased++;
   return digestOf(bytes) === digest ? undefined : "its artifact is not the one it points to";
 }

@@ -1,7 +1,7 @@
 // The committer's thread: signs a batch, appends it with its state in one transaction, and says so; checkpoints follow. Nothing else writes the database.
 import { createPrivateKey } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
-import { openSqliteWriter } from "../../store/sqlite/sqlite.ts";
+import { openWriter } from "../../store/open.ts";
 import type { StoreWriter } from "../../store/store.ts";
 import { Checkpointer } from "../log/checkpointer.ts";
 import { recordSigner, type RecordSigner } from "./sign.ts";
@@ -17,7 +17,7 @@ const checkpointer =
   log &&
   new Checkpointer(
     log,
-    () => (store ??= openSqliteWriter(storePath)),
+    () => (store ??= openWriter(storePath)),
     (reply) => parentPort!.postMessage(reply),
   );
 
@@ -45,7 +45,7 @@ function commit(batch: number, events: readonly UnsignedAppend[]): CommitterRepl
       return record;
     });
     const signed = performance.now();
-    store ??= openSqliteWriter(storePath);
+    store ??= openWriter(storePath);
     const firstPosition = store.append(events.map((event, i) => ({ ...event, record: records[i]! })));
     checkpointer?.grown(events);
     return {
@@ -67,7 +67,7 @@ function commit(batch: number, events: readonly UnsignedAppend[]): CommitterRepl
 /** A write that changes nothing: a full disk or a lock refuses it as it would refuse evidence. */
 function probe(): CommitterReply {
   try {
-    store ??= openSqliteWriter(storePath);
+    store ??= openWriter(storePath);
     store.putMeta("probed_at_ms", String(Date.now()));
     return { kind: "probed" };
   } catch (error) {

@@ -3,6 +3,7 @@ import type { webcrypto } from "node:crypto";
 import type { Append } from "../../store/store.ts";
 
 export interface CommitterData {
+  /** Where the store lies, as `openWriter` takes it. */
   readonly storePath: string;
   readonly privateJwk: webcrypto.JsonWebKey;
   readonly kid: string;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { digestOfHex, digestOfPointer } from "../../core/digest.ts";
 import { eventTextOf } from "../../core/event.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
-import { openSqliteReader } from "../../store/sqlite/sqlite.ts";
+import { openReader } from "../../store/open.ts";
 import type { StoreReader } from "../../store/store.ts";
 import { ReplayError, type ReplayItem } from "./check.ts";
 import { lineChunks } from "../verify/chunks.ts";
@@ -28,7 +28,7 @@ const SQLITE_MAGIC = "SQLite format 3\0";
 export async function openReplaySource(path: string): Promise<ReplaySource> {
   if (!existsSync(path)) throw new ReplayError(`there is no ${path}`);
   const database = statSync(path).isDirectory() ? join(path, "railgate.db") : path;
-  if (existsSync(database) && isDatabase(database)) return new DatabaseSource(openSqliteReader(database));
+  if (existsSync(database) && isDatabase(database)) return new DatabaseSource(openReader(database));
   const open = await opened(path);
   return ExportSource.read(() => open()!);
 }

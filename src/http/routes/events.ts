@@ -52,7 +52,7 @@ export function eventRoutes(store: StoreReader, log: TransparencyLog, followers:
       tag: "Events",
       summary: "List or follow events",
       description:
-        "Newest first, or oldest first with `order=asc`. With `Accept: text/event-stream` it follows live instead: each event is one message, whose id a client sends back as `Last-Event-ID` to go on from there; `since` begins in the past. `order`, `limit` and `cursor` mean nothing then.",
+        "Newest first, or oldest first with `order=asc`. A page may have fewer items than `limit`, or none, and still a `next`: none looks at more than some thousand events. With `Accept: text/event-stream` it follows live instead: each event is one message, whose id a client sends back as `Last-Event-ID` to go on from there; `since` begins in the past. `order`, `limit` and `cursor` mean nothing then.",
       query: QUERY,
       shapes: { EventList },
       answers: {
@@ -109,16 +109,18 @@ function list(store: StoreReader, { caller, query }: Exchange<typeof QUERY>): Re
   const { order = query.cursor?.order ?? "desc", limit = LIMIT.byDefault } = query;
   if (query.cursor && query.cursor.order !== order)
     throw invalid("cursor", `continues a listing with order=${query.cursor.order}`);
-  const rows = store.events({
+  const { events, next } = store.page({
     ...filtersOf(query),
     tenant_id: tenantAsked(caller, query.tenant_id),
     order,
-    limit: limit + 1,
+    limit,
     after: query.cursor?.position,
   });
-  const page = rows.slice(0, limit);
-  const next = rows.length > limit ? `"${order}-${page.at(-1)!.position}"` : "null";
-  return { status: 200, body: `{"items":[${page.map(({ record }) => eventTextOf(record)).join(",")}],"next":${next}}` };
+  const cursor = next === null ? "null" : `"${order}-${next}"`;
+  return {
+    status: 200,
+    body: `{"items":[${events.map(({ record }) => eventTextOf(record)).join(",")}],"next":${cursor}}`,
+  };
 }
 
 function follow(
@@ -180,7 +182,7 @@ const PREFIX = "sha256:";
 
 function artifact(store: StoreReader, exchange: Exchange): Reply {
   const { artifact_digest: digest } = find(store, exchange);
-  const bytes = store.artifact(digest, exchange.params["id"]!);
+  const bytes = store.artifactOf(exchange.params["id"]!)?.bytes;
   if (bytes === undefined)
     throw new HttpError(
       "artifact_unknown",

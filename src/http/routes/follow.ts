@@ -114,11 +114,17 @@ export class Followers {
   #send(follower: Follower): void {
     while (follower.stalledSinceMs === undefined && follower.position < this.#newest) {
       const newest = this.#newest;
-      const events = this.#store.events({ ...follower.filters, order: "asc", limit: PAGE, after: follower.position });
-      follower.position =
-        events.length === PAGE ? events.at(-1)!.position : Math.max(newest, events.at(-1)?.position ?? 0);
+      const { events, next } = this.#store.page({
+        ...follower.filters,
+        order: "asc",
+        limit: PAGE,
+        after: follower.position,
+      });
+      follower.position = next ?? Math.max(newest, events.at(-1)?.position ?? 0);
       if (events.length > 0 && !follower.res.write(events.map(messageOf).join("")))
         follower.stalledSinceMs = Date.now();
+      // Where much is passed over, others get their turn between one page and the next.
+      else if (next !== null) return void setImmediate(() => this.#followers.has(follower) && this.#feed(follower));
     }
   }
 

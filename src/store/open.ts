@@ -1,0 +1,30 @@
+// Opens a store where it lies. What kind of database it is, nobody outside this folder knows.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { checkDatabase } from "./sqlite/check.ts";
+import { SqliteReader } from "./sqlite/reader.ts";
+import { SqliteWriter } from "./sqlite/writer.ts";
+import type { StoreReader, StoreWriter } from "./store.ts";
+
+/** Where a data directory keeps its database; a database may be named by itself, too. */
+export const storeFile = (at: string): string => (at.endsWith(".db") ? at : join(at, "railgate.db"));
+
+export const storeExists = (at: string): boolean => existsSync(storeFile(at));
+
+/**
+ * Opens or creates a data directory's store for writing, and brings one of an earlier version up to date. Only the holder of
+ * the directory's lock may.
+ */
+export function openWriter(at: string): StoreWriter {
+  return new SqliteWriter(storeFile(at));
+}
+
+/** Opens a store for reading; the writer may be another thread or process. */
+export function openReader(at: string): StoreReader {
+  return new SqliteReader(storeFile(at));
+}
+
+/** What the database itself finds wrong with its files; undefined if nothing, null if there is none. */
+export function checkStore(at: string): string | undefined | null {
+  return storeExists(at) ? checkDatabase(storeFile(at)) : null;
+}

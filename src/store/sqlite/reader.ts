@@ -1,0 +1,163 @@
+// Reads of a SQLite store: they see what is committed, and nothing else. Each costs what it finds, however long the history.
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { EMPTY_STREAM, type Head } from "../../core/event.ts";
+import type {
+  EventPage,
+  EventQuery,
+  KeyRow,
+  LogReader,
+  StateKind,
+  StatePlace,
+  StoredArtifact,
+  StoredEvent,
+  StoredState,
+  StoreReader,
+} from "../store.ts";
+import { digestText, hexOfDigest } from "../../core/digest.ts";
+import { SqliteLogReader } from "./log.ts";
+import { BUSY_TIMEOUT_MS, checkReadable, versionOf } from "./schema.ts";
+import { EventSearch } from "./search.ts";
+
+export class SqliteReader implements StoreReader {
+  readonly log: LogReader;
+  readonly #db: DatabaseSync;
+  readonly #state: StatementSync;
+  readonly #search: EventSearch;
+
+  constructor(path: string) {
+    this.#db = new DatabaseSync(path, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
+    try {
+      const version = versionOf(this.#db);
+      checkReadable(version);
+      this.log = new SqliteLogReader(this.#db);
+      this.#search = new EventSearch(this.#db, version);
+      this.#state = this.#db.prepare(
+        `SELECT value, ${version === 1 ? "1" : "version"} AS version FROM states WHERE kind = ? AND tenant_id = ? AND key = ?`,
+      );
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
+  }
+
+  heads(): Map<string, Head> {
+    const rows = this.#db.prepare("SELECT chain_id, size, head_hash FROM streams").all() as {
+      chain_id: string;
+      size: number;
+      head_hash: string | null;
+    }[];
+    return new Map(
+      rows.map((row) => [row.chain_id, row.size === 0 ? EMPTY_STREAM : { size: row.size, hash: row.head_hash }]),
+    );
+  }
+
+  page(query: EventQuery): EventPage {
+    return this.#search.page(query);
+  }
+
+  events(query: EventQuery): StoredEvent[] {
+    const found: StoredEvent[] = [];
+    for (let after = query.after; found.length < query.limit; ) {
+      const { events, next } = this.#search.page({ ...query, limit: query.limit - found.length, after });
+      found.push(...events);
+      if (next === null) break;
+      after = next;
+    }
+    return found;
+  }
+
+  event(id: string): (StoredEvent & { tenant_id: string; artifact_digest: string }) | undefined {
+    const row = this.#db
+      .prepare("SELECT position, record, tenant_id, artifact_digest FROM events WHERE id = ?")
+      .get(id);
+    if (!row) return undefined;
+    return {
+      ...(row as unknown as StoredEvent & { tenant_id: string }),
+      artifact_digest: digestText(row["artifact_digest"] as Uint8Array),
+    };
+  }
+
+  artifact(digest: string): Uint8Array | undefined {
+    return this.#db.prepare("SELECT bytes FROM blobs WHERE digest = ?").get(Buffer.from(hexOfDigest(digest), "hex"))?.[
+      "bytes"
+    ] as Uint8Array | undefined;
+  }
+
+  artifactOf(eventId: string): StoredArtifact | undefined {
+    const row = this.#db
+      .prepare(
+        "SELECT artifact_digest, CAST(bytes AS BLOB) AS bytes FROM events LEFT JOIN artifacts USING (position) WHERE id = ?",
+      )
+      .get(eventId);
+    if (!row) return undefined;
+    const digest = digestText(row["artifact_digest"] as Uint8Array);
+    const bytes = (row["bytes"] as Uint8Array | null) ?? this.artifact(digest);
+    return bytes && { digest, bytes };
+  }
+
+  state(kind: StateKind, tenantId: string, key: string): string | undefined {
+    return this.#state.get(kind, tenantId, key)?.["value"] as string | undefined;
+  }
+
+  read(kind: StateKind, tenantId: string, key: string): StoredState | undefined {
+    return this.#state.get(kind, tenantId, key) as StoredState | undefined;
+  }
+
+  states(kind: StateKind, tenantId: string | undefined, limit: number, after?: StatePlace) {
+    // Written for what is asked, so that it is a search of the primary key and never a scan of what lies before.
+    const clauses = ["kind = ?"];
+    const given: SQLInputValue[] = [kind];
+    if (tenantId !== undefined) clauses.push("tenant_id = ?"), given.push(tenantId);
+    if (after !== undefined && after.tenant_id === tenantId) clauses.push("key > ?"), given.push(after.key);
+    else if (after !== undefined) clauses.push("(tenant_id, key) > (?, ?)"), given.push(after.tenant_id, after.key);
+    const rows = this.#db
+      .prepare(
+        `SELECT tenant_id, key, value FROM states WHERE ${clauses.join(" AND ")} ORDER BY tenant_id, key LIMIT ?`,
+      )
+      .all(...given, limit);
+    return rows as unknown as { tenant_id: string; key: string; value: string }[];
+  }
+
+  within(kind: StateKind, tenantId: string, prefix: string) {
+    const rows = this.#db
+      .prepare(
+        "SELECT key, value, version FROM states WHERE kind = ? AND tenant_id = ? AND key >= ? AND key < ? ORDER BY key",
+      )
+      .all(kind, tenantId, prefix, `${prefix}\u{10ffff}`);
+    return rows as unknown as ({ key: string } & StoredState)[];
+  }
+
+  *referring(kind: StateKind, tenantId: string, ref: string) {
+    // Stepped as far as it is asked for.
+    const rows = this.#db
+      .prepare("SELECT key, value, version FROM states WHERE kind = ? AND tenant_id = ? AND ref = ? ORDER BY rank, key")
+      .iterate(kind, tenantId, ref);
+    for (const row of rows) yield row as unknown as { key: string } & StoredState;
+  }
+
+  due(kind: StateKind, nowMs: number, limit: number) {
+    const rows = this.#db
+      .prepare("SELECT tenant_id, key FROM states WHERE kind = ? AND due_ms <= ? ORDER BY due_ms LIMIT ?")
+      .all(kind, nowMs, limit);
+    return rows as unknown as { tenant_id: string; key: string }[];
+  }
+
+  keys(): KeyRow[] {
+    const rows = this.#db
+      .prepare("SELECT kid, role, jwk, created_at_ms, retired_at_ms FROM keys ORDER BY created_at_ms, role, kid")
+      .all();
+    return rows.map((row) => ({ ...row, jwk: JSON.parse(row["jwk"] as string) })) as unknown as KeyRow[];
+  }
+
+  meta(name: string): string | undefined {
+    return this.#db.prepare("SELECT value FROM meta WHERE name = ?").get(name)?.["value"] as string | undefined;
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}

@@ -1,0 +1,211 @@
+// The single writer of a SQLite store: WAL mode, synchronous=FULL, so that a commit is on the disk when it returns.
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { ENTRY_BYTES_MAX, type TreeTail } from "../../core/tiles.ts";
+import type { Append, KeyRow, StateWrite, StoredCheckpoint, StoreWriter } from "../store.ts";
+import { hexOfDigest } from "../../core/digest.ts";
+import { LogWriter, SqliteLogReader } from "./log.ts";
+import { BUSY_TIMEOUT_MS, migrate, SPAN_POSITIONS } from "./schema.ts";
+
+/** WAL pages between checkpoints: larger means fewer pauses, a longer recovery and a larger `-wal` file. */
+const WAL_AUTOCHECKPOINT_PAGES = 4000;
+/** Streams whose end is kept in memory (at most some 12 KB each); the end of any other is read when it is appended to. */
+const STREAMS_KEPT_MAX = 2048;
+
+export class SqliteWriter implements StoreWriter {
+  readonly #db: DatabaseSync;
+  readonly #insertEvent: StatementSync;
+  readonly #insertArtifact: StatementSync;
+  readonly #putState: StatementSync;
+  readonly #putNextState: StatementSync;
+  readonly #putSpan: StatementSync;
+  readonly #deleteState: StatementSync;
+  readonly #putBlob: StatementSync;
+  readonly #setHead: StatementSync;
+  readonly #log: LogWriter;
+  /** chain_id → its number and its end as committed, least recently used first; forgotten on failure. */
+  readonly #streams = new Map<string, { stream: number; tail: TreeTail }>();
+
+  constructor(path: string) {
+    const db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+    try {
+      // Larger pages hold a whole record or artifact, so fewer of them overflow. What is erased must not be left over in a page,
+      // and pages are split as they fill, so free space is overwritten always and not only when something is erased.
+      db.exec(`PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA secure_delete = ON;
+               PRAGMA wal_autocheckpoint = ${WAL_AUTOCHECKPOINT_PAGES};`);
+      migrate(db);
+      this.#insertEvent = db.prepare(
+        `INSERT INTO events (stream, sequence, id, event_type, outcome, tenant_id, workload_id, correlation_id, occurred_at_ms, artifact_digest, record)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      );
+      this.#insertArtifact = db.prepare("INSERT INTO artifacts (position, bytes) VALUES (?, ?)");
+      this.#putState = db.prepare(`${PUT_STATE}, version = states.version + 1`);
+      this.#putNextState = db.prepare(
+        `${PUT_STATE}, version = excluded.version WHERE states.version = excluded.version - 1`,
+      );
+      this.#putSpan = db.prepare(
+        `INSERT INTO spans (span, min_ms, max_ms) VALUES (?, ?, ?)
+         ON CONFLICT (span) DO UPDATE SET min_ms = min(min_ms, excluded.min_ms), max_ms = max(max_ms, excluded.max_ms)`,
+      );
+      this.#deleteState = db.prepare("DELETE FROM states WHERE kind = ? AND tenant_id = ? AND key = ?");
+      this.#putBlob = db.prepare("INSERT OR IGNORE INTO blobs (digest, bytes) VALUES (?, ?)");
+      this.#setHead = db.prepare("UPDATE streams SET size = ?, head_hash = ? WHERE stream = ?");
+      this.#log = new LogWriter(db);
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+    this.#db = db;
+  }
+
+  append(batch: readonly Append[]): number {
+    let first = 0;
+    const erases = batch.some((event) => event.erases);
+    const heads = new Map<number, { size: number; hash: string }>();
+    const spans = new Map<number, readonly [min: number, max: number]>();
+    this.#transaction(() => {
+      for (const event of batch) {
+        const stream = this.#stream(event.chain_id);
+        if (event.sequence !== stream.tail.size) {
+          throw new Error(
+            `stream ${event.chain_id} ends at ${stream.tail.size}, and event ${event.sequence} cannot follow`,
+          );
+        }
+        if (event.record.length > ENTRY_BYTES_MAX)
+          throw new Error(`a record of ${event.record.length} bytes has no place in a log`);
+        const position = Number(
+          this.#insertEvent.run(
+            stream.stream,
+            event.sequence,
+            event.id,
+            event.event_type,
+            event.outcome,
+            event.tenant_id,
+            event.workload_id,
+            event.correlation_id,
+            event.occurred_at_ms,
+            digestBytes(event.artifact_digest),
+            event.record,
+          ).lastInsertRowid,
+        );
+        first ||= position;
+        if (event.artifact !== null) this.#insertArtifact.run(position, event.artifact);
+        for (const blob of event.blobs) this.#putBlob.run(digestBytes(blob.digest), blob.bytes);
+        for (const state of event.states) this.#writeState(state);
+        for (const key of event.keys ?? []) this.putKey(key);
+        for (const sequence of event.erases ?? []) this.#erase(stream.stream, sequence);
+        this.#log.append(stream.stream, stream.tail, event.record);
+        heads.set(stream.stream, { size: event.sequence + 1, hash: event.event_hash });
+        widen(spans, position, event.occurred_at_ms);
+      }
+      for (const [span, [min, max]] of spans) this.#putSpan.run(span, min, max);
+      for (const [stream, head] of heads) this.#setHead.run(head.size, head.hash, stream);
+    });
+    this.#trimStreams();
+    if (erases) this.#foldLog();
+    return first;
+  }
+
+  /** Old pages live on in the log of writes until it is folded into the database. What committed stands, even if this fails; a later checkpoint folds it. */
+  #foldLog(): void {
+    try {
+      this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch {
+      // Said above.
+    }
+  }
+
+  #erase(stream: number, sequence: number): void {
+    this.#db
+      .prepare("DELETE FROM artifacts WHERE position = (SELECT position FROM events WHERE stream = ? AND sequence = ?)")
+      .run(stream, sequence);
+  }
+
+  tree(chainId: string): { size: number; root: Uint8Array } {
+    const { size, root } = this.#stream(chainId).tail;
+    return { size, root };
+  }
+
+  putCheckpoints(checkpoints: readonly (StoredCheckpoint & { readonly chain_id: string })[]): void {
+    this.#transaction(() => {
+      for (const checkpoint of checkpoints)
+        this.#log.putCheckpoint(this.#stream(checkpoint.chain_id).stream, checkpoint);
+    });
+    this.#trimStreams();
+  }
+
+  uncheckpointed(): string[] {
+    return new SqliteLogReader(this.#db).uncheckpointed();
+  }
+
+  putKey(key: KeyRow): void {
+    this.#db
+      .prepare("INSERT OR REPLACE INTO keys (kid, role, jwk, created_at_ms, retired_at_ms) VALUES (?, ?, ?, ?, ?)")
+      .run(key.kid, key.role, JSON.stringify(key.jwk), key.created_at_ms, key.retired_at_ms);
+  }
+
+  putMeta(name: string, value: string): void {
+    this.#db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)").run(name, value);
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #transaction(work: () => void): void {
+    this.#db.exec("BEGIN IMMEDIATE");
+    try {
+      work();
+      this.#db.exec("COMMIT");
+    } catch (error) {
+      this.#streams.clear();
+      // SQLite rolls back by itself on some errors (a full disk); a second rollback then has nothing to undo.
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  #stream(chainId: string): { stream: number; tail: TreeTail } {
+    let known = this.#streams.get(chainId);
+    if (!known) {
+      this.#db.prepare("INSERT OR IGNORE INTO streams (chain_id, size) VALUES (?, 0)").run(chainId);
+      const { stream, size } = this.#db.prepare("SELECT stream, size FROM streams WHERE chain_id = ?").get(chainId) as {
+        stream: number;
+        size: number;
+      };
+      known = { stream, tail: this.#log.readTail(stream, size) };
+    } else this.#streams.delete(chainId);
+    this.#streams.set(chainId, known);
+    return known;
+  }
+
+  #trimStreams(): void {
+    for (const chainId of this.#streams.keys()) {
+      if (this.#streams.size <= STREAMS_KEPT_MAX) return;
+      this.#streams.delete(chainId);
+    }
+  }
+
+  /** Two that were decided on the same state cannot both change it: the second finds another version than it was decided on. */
+  #writeState({ kind, tenant_id, key, value, version, due_ms, ref, rank }: StateWrite): void {
+    if (value === null) return void this.#deleteState.run(kind, tenant_id, key);
+    const put = version === undefined ? this.#putState : this.#putNextState;
+    const { changes } = put.run(kind, tenant_id, key, version ?? 1, value, due_ms ?? null, ref ?? null, rank ?? null);
+    if (changes === 0) throw new Error(`${kind} ${key} of ${tenant_id} has moved on since it was decided on`);
+  }
+}
+
+const digestBytes = (digest: string): Uint8Array => Buffer.from(hexOfDigest(digest), "hex");
+
+const PUT_STATE = `INSERT INTO states (kind, tenant_id, key, version, value, due_ms, ref, rank) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (kind, tenant_id, key) DO UPDATE SET value = excluded.value, due_ms = excluded.due_ms, ref = excluded.ref, rank = excluded.rank`;
+
+/** The group of positions that this one is in reaches to its time. */
+function widen(spans: Map<number, readonly [min: number, max: number]>, position: number, ms: number): void {
+  const span = Math.floor(position / SPAN_POSITIONS);
+  const [min, max] = spans.get(span) ?? [ms, ms];
+  spans.set(span, [Math.min(min, ms), Math.max(max, ms)]);
+}
