@@ -9,7 +9,9 @@ import type {
   WorkloadFact,
   AdmissionInput,
 } from "./schema/input.ts";
-import type { AdmissionRequest, AttestationRequest } from "./schema/request.ts";
+import type { AdmissionRequest, AttestationRequest, ContainerProfile } from "./schema/request.ts";
+import { pinnedDigest, pinnedReference } from "./reference.ts";
+import { saysNothing } from "./text.ts";
 import { durationS, timeMs, wholeSecondsUtc } from "./time.ts";
 
 /** What was found out about the tokens of a request. `attestation` is null where the request bears a report or none. */
@@ -34,14 +36,16 @@ type Known = {
 
 /** The input of `railgate/admission/decision`. Its members are always in the same order, so equal facts give equal bytes. */
 export function buildInput({ request, nowMs, caller, trust, workload, context }: Known): AdmissionInput {
+  const attestation = reportFact(request.attestation, request.correlation_id) ?? trust.attestation;
   const facts: Facts = {
     now: new Date(nowMs).toISOString(),
     now_ms: nowMs,
     caller,
     artifacts: artifacts(request),
-    reattestation: reattestation(request, nowMs),
+    blank: blankTexts(request),
+    reattestation: reattestation(request, nowMs, attestation, workload),
     authority: trust.authority,
-    attestation: reportFact(request.attestation, request.correlation_id) ?? trust.attestation,
+    attestation,
     exceptions: trust.exceptions,
     workload,
   };
@@ -51,11 +55,8 @@ export function buildInput({ request, nowMs, caller, trust, workload, context }:
 type Artifact = Facts["artifacts"][number];
 type EnvelopeWithProfile = { kind?: string; [profile: string]: unknown };
 
-const PINNED_IMAGE = /^[A-Za-z0-9[][A-Za-z0-9._:/+[\]-]*@sha256:[0-9a-f]{64}$/;
-const PINNED_DIGEST = /^sha256:[0-9a-f]{64}$/;
-
-const imagePinned = (image: { reference?: string }): boolean => PINNED_IMAGE.test(image.reference ?? "");
-const componentPinned = (component: { digest?: string }): boolean => PINNED_DIGEST.test(component.digest ?? "");
+const imagePinned = (image: { reference?: string }): boolean => pinnedReference(image.reference ?? "");
+const componentPinned = (component: { digest?: string }): boolean => pinnedDigest(component.digest ?? "");
 
 /** Per kind: the lists that hold artifacts, in the order in which they are reported. */
 const ARTIFACT_LISTS: Record<string, [list: string, isPinned: (artifact: object) => boolean][]> = {
@@ -86,11 +87,35 @@ function envelopeKind(envelope: AdmissionRequest["workload"]["envelope"]): strin
     : undefined;
 }
 
-function reattestation({ workload: { envelope } }: AdmissionRequest, nowMs: number): Facts["reattestation"] {
+/** The texts that the law asks to state something, and do not; of a seccomp profile on this host, its name. */
+function blankTexts({ workload: { envelope } }: AdmissionRequest): string[] {
+  if (envelopeKind(envelope) !== "container") return [];
+  const { writable_justification, seccomp } = (envelope as { container: ContainerProfile }).container;
+  const said: [member: string, text: string | null | undefined][] = [
+    ["seccomp", seccomp?.replace(/^Localhost\//, "")],
+    ["writable_justification", writable_justification],
+  ];
+  return said.flatMap(([member, text]) =>
+    typeof text === "string" && saysNothing(text) ? [`/workload/envelope/container/${member}`] : [],
+  );
+}
+
+/** A measurement that is no newer than the one in force moves no deadline on (spec law §4). */
+function reattestation(
+  { workload: { envelope } }: AdmissionRequest,
+  nowMs: number,
+  attestation: AttestationFact | null,
+  workload: WorkloadFact | null,
+): Facts["reattestation"] {
   if (envelopeKind(envelope) !== "tee") return null;
   const { reattestation_interval: interval } = (envelope as { tee: { reattestation_interval?: string } }).tee;
   const interval_s = interval === undefined ? undefined : durationS(interval);
-  return interval_s === undefined ? null : { interval_s, by: wholeSecondsUtc(nowMs + interval_s * 1000) };
+  if (interval_s === undefined) return null;
+  const ends = [nowMs + interval_s * 1000];
+  const before = workload?.measured_at_ms ?? null;
+  if (before !== null && !((attestation?.measured_at_ms ?? -Infinity) > before))
+    ends.push(workload!.reattest_by_ms ?? before + interval_s * 1000);
+  return { interval_s, by: wholeSecondsUtc(Math.min(...ends)) };
 }
 
 /**
@@ -109,10 +134,14 @@ export function reportFact(
     status: matches ? "reported" : "rejected",
     error: matches ? null : "nonce",
     issuer: null,
-    report_ref: report_ref ?? null,
-    platform_type: platform_type ?? null,
+    report_ref: stated(report_ref),
+    platform_type: stated(platform_type),
     result: result ?? null,
     measured_at_ms: measured_at === undefined ? null : (timeMs(measured_at) ?? null),
     debuggable: null,
+    token_digest: null,
   };
 }
+
+/** Null for text that states nothing, as for none. */
+const stated = (text: string | undefined): string | null => (text === undefined || saysNothing(text) ? null : text);

@@ -14,7 +14,7 @@ import {
   type WorkloadState,
 } from "./schema/base.ts";
 import type { Obligation, RefusalClass } from "./schema/decision.ts";
-import type { AttestationFact } from "./schema/input.ts";
+import type { AttestationFact, WorkloadFact } from "./schema/input.ts";
 import type { AttestationRequest } from "./schema/request.ts";
 import type { Transition } from "./schema/workload.ts";
 import { timeMs, wholeSecondsUtc } from "./time.ts";
@@ -36,6 +36,10 @@ export interface Workload {
   readonly attestation: RecordedAttestation | null;
   /** null where the envelope is not attested periodically. */
   readonly reattestation: Deadline | null;
+  /** RFC 3339: the newest measurement that passed while it lives; absent where `attestation` is it, or none did. */
+  readonly newest_measured_at?: string;
+  /** The signing inputs' digests of the last tokens that a decision on it was made with, oldest first. */
+  readonly used_tokens?: readonly string[];
 }
 
 /** The admission in force. */
@@ -44,11 +48,14 @@ export interface Admission {
   /** `occurred_at` of the event. */
   readonly at: string;
   readonly policy_snapshot_id: string | null;
-  /** When the authority binding or exception that it rests on ends; null where it rests on none. */
+  /** When the first of the bindings, links and exceptions that it rests on ends; null where it rests on none. */
   readonly valid_until: string | null;
   readonly crp: boolean;
   readonly governance_profile: string | null;
 }
+
+/** Beyond these a token is told by its time: all that is older than the newest that passed is refused as it is. */
+const USED_TOKENS_MAX = 32;
 
 /** What an attestation said. */
 export interface AttestationDetails {
@@ -58,6 +65,8 @@ export interface AttestationDetails {
   readonly result: "pass" | "fail" | null;
   /** RFC 3339. */
   readonly measured_at: string | null;
+  /** Of a token's signing input, where its signature holds. */
+  readonly token_digest?: string;
 }
 
 export interface RecordedAttestation extends AttestationDetails {
@@ -147,6 +156,9 @@ export interface LifecycleWorkload {
   readonly crp: boolean;
   readonly valid_until_ms: number | null;
   readonly attestation: { readonly measured_at_ms: number | null; readonly standing: "passed" | "failed" } | null;
+  /** The newest measurement that passed, which a re-attestation must be newer than. */
+  readonly measured_at_ms: number | null;
+  readonly used_tokens: readonly string[];
   readonly reattestation: { readonly by_ms: number; readonly missed: boolean } | null;
 }
 
@@ -171,6 +183,18 @@ export function meshAdmission(workload: Workload | null): MeshAdmission | null {
   return { least_level: workload.least_level, crp, governance_profile };
 }
 
+/** What the admission law needs to know of an earlier admission; null where there was none. */
+export function admissionFact(workload: Workload | null): WorkloadFact | null {
+  if (workload === null) return null;
+  const { state, least_level, reattestation } = workload;
+  return {
+    state,
+    least_level,
+    measured_at_ms: state === "destroyed" ? null : optionalMs(newestMeasuredAt(workload)),
+    reattest_by_ms: reattestation && knownMs(reattestation.by),
+  };
+}
+
 /**
  * The facts of a command, from the live state and what the host found out.
  * @param attestation what was found out about an attestation; only where the command brings one. The deadline that
@@ -191,14 +215,13 @@ export function lifecycleFacts(
   };
 }
 
-function workloadFact({
-  state,
-  envelope_kind,
-  platform,
-  admission,
-  attestation,
-  reattestation,
-}: Workload): LifecycleWorkload {
+/** RFC 3339; never falls while the workload lives. null where no measurement passed. */
+function newestMeasuredAt({ newest_measured_at, attestation }: Workload): string | null {
+  return newest_measured_at ?? (attestation?.standing === "passed" ? attestation.measured_at : null);
+}
+
+function workloadFact(workload: Workload): LifecycleWorkload {
+  const { state, envelope_kind, platform, admission, attestation, reattestation, used_tokens } = workload;
   return {
     state,
     envelope_kind,
@@ -206,9 +229,16 @@ function workloadFact({
     governance_profile: admission.governance_profile,
     crp: admission.crp,
     valid_until_ms: optionalMs(admission.valid_until),
-    attestation: attestation && { measured_at_ms: optionalMs(attestation.measured_at), standing: attestation.standing },
+    // What was measured of an earlier envelope says nothing of a container.
+    attestation: envelope_kind === "container" ? null : attestation && attestationStanding(attestation),
+    measured_at_ms: optionalMs(newestMeasuredAt(workload)),
+    used_tokens: used_tokens ?? [],
     reattestation: reattestation && { by_ms: knownMs(reattestation.by), missed: reattestation.missed },
   };
+}
+
+function attestationStanding({ measured_at, standing }: RecordedAttestation): LifecycleWorkload["attestation"] {
+  return { measured_at_ms: optionalMs(measured_at), standing };
 }
 
 function optionalMs(time: string | null): number | null {
@@ -290,6 +320,7 @@ export function attestationDetails({
   platform_type,
   result,
   measured_at_ms,
+  token_digest,
 }: AttestationFact): AttestationDetails {
   const measured_at = measured_at_ms === null ? null : new Date(measured_at_ms).toISOString();
   return {
@@ -298,6 +329,7 @@ export function attestationDetails({
     platform_type: briefly(platform_type),
     result,
     measured_at,
+    ...(token_digest !== null && { token_digest }),
   };
 }
 
@@ -308,6 +340,13 @@ export function attestationDetails({
  * @throws InvariantError naming the invariant that the event would break; the state given stays as it was.
  */
 export function stepWorkload(current: Workload | null, event: WorkloadEvent): Workload | null {
+  const after = step(current, event);
+  const token = (event.details as ReattestDetails | AdmitDetails | undefined)?.attestation?.token_digest;
+  const final = after === null || (after === current && after.state === "destroyed");
+  return final || token === undefined ? after : withUsed(after, token);
+}
+
+function step(current: Workload | null, event: WorkloadEvent): Workload | null {
   if (event.event_type === "workload.attestation") return reattest(current, event.details as ReattestDetails);
   if (event.outcome !== "accepted") return current;
   if (event.event_type === "workload.admit") return admit(current, event, event.details as AdmitDetails);
@@ -315,7 +354,16 @@ export function stepWorkload(current: Workload | null, event: WorkloadEvent): Wo
   return current;
 }
 
-/** A live workload's admission is replaced; its state stays and its least level never falls. A destroyed one begins anew. */
+/** Whatever was decided with a token, it is used; the state stays the very same where that is known. */
+function withUsed(workload: Workload, token: string): Workload {
+  const before = workload.used_tokens ?? [];
+  return before.includes(token) ? workload : { ...workload, used_tokens: [...before, token].slice(-USED_TOKENS_MAX) };
+}
+
+/**
+ * A live workload's admission is replaced; its state stays, its least level never falls, and a measurement no newer than
+ * the one in force neither replaces it nor moves its deadline on. A destroyed one begins anew.
+ */
 function admit(current: Workload | null, event: WorkloadEvent, details: AdmitDetails): Workload {
   const { workload_id, envelope, least_level } = details;
   must(
@@ -343,16 +391,32 @@ function admit(current: Workload | null, event: WorkloadEvent, details: AdmitDet
       governance_profile: details.governance_profile,
     },
     obligations: details.obligations,
-    attestation: details.attestation ? { ...details.attestation, standing: "passed" } : null,
-    reattestation: firstDeadline(details),
+    ...measured(live, details.attestation ?? null),
+    reattestation: firstDeadline(details, live?.reattestation ?? null),
+    ...(current?.used_tokens && { used_tokens: current.used_tokens }),
   };
 }
 
-function firstDeadline({ reattestation_interval_s, obligations }: AdmitDetails): Deadline | null {
+type Measured = Pick<Workload, "attestation" | "newest_measured_at">;
+
+function measured(live: Workload | null, given: AttestationDetails | null): Measured {
+  const before = live && newestMeasuredAt(live);
+  const attestation = given && ({ ...given, standing: "passed" } as const);
+  if (before === null || (given?.measured_at != null && knownMs(given.measured_at) > knownMs(before)))
+    return { attestation };
+  const { attestation: kept, newest_measured_at } = live!;
+  return { attestation: kept ?? attestation, ...(newest_measured_at !== undefined && { newest_measured_at }) };
+}
+
+/** A deadline that was missed stays so until another is in force. */
+function firstDeadline(
+  { reattestation_interval_s, obligations }: AdmitDetails,
+  running: Deadline | null,
+): Deadline | null {
   const by = deadlineIn(obligations);
   return reattestation_interval_s === null || by === undefined
     ? null
-    : { interval_s: reattestation_interval_s, by, missed: false };
+    : { interval_s: reattestation_interval_s, by, missed: running?.by === by && running.missed };
 }
 
 function deadlineIn(obligations: readonly Obligation[]): string | undefined {
@@ -385,7 +449,11 @@ function reattest(current: Workload | null, details: ReattestDetails): Workload 
       return { ...current, reattestation: { ...current.reattestation!, missed: true } };
     case "failed":
       must("INV-LIFECYCLE-FAIL-CLOSED", attestation !== null, "the event has no attestation");
-      return { ...current, attestation: { ...(current.attestation ?? attestation), standing: "failed" } };
+      return {
+        ...current,
+        attestation: { ...(current.attestation ?? attestation), standing: "failed" },
+        ...passedBefore(current),
+      };
     case "passed":
       must(
         "INV-LIFECYCLE-FAIL-CLOSED",
@@ -393,7 +461,7 @@ function reattest(current: Workload | null, details: ReattestDetails): Workload 
         "the attestation did not pass",
       );
       return {
-        ...current,
+        ...withoutNewest(current),
         attestation: { ...attestation, standing: "passed" },
         obligations: details.obligations,
         ...nextDeadline(current, next_by),
@@ -401,6 +469,16 @@ function reattest(current: Workload | null, details: ReattestDetails): Workload 
     default:
       return must("INV-LIFECYCLE-FAIL-CLOSED", false, "the event knows another standing") as never;
   }
+}
+
+function passedBefore(current: Workload): Pick<Workload, "newest_measured_at"> {
+  const newest_measured_at = newestMeasuredAt(current);
+  return newest_measured_at === null ? {} : { newest_measured_at };
+}
+
+/** For an attestation that is the newest itself. */
+function withoutNewest({ newest_measured_at: _, ...current }: Workload): Workload {
+  return current;
 }
 
 function nextDeadline({ reattestation }: Workload, by: string | null): { reattestation: Deadline | null } {

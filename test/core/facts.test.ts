@@ -18,13 +18,13 @@ test("input documents are as their schema says, members in one order", (t) => {
       ...known,
       request,
       caller: { tenant_id: "acme" },
-      workload: { state: "running", least_level: "shared" },
+      workload: { state: "running", least_level: "shared", measured_at_ms: null, reattest_by_ms: null },
     });
     t.is(parse(input), input as never);
     t.deepEqual(Object.keys(input), ["request", "facts", "context"]);
     t.is(
       Object.keys(input.facts).join(),
-      "now,now_ms,caller,artifacts,reattestation,authority,attestation,exceptions,workload",
+      "now,now_ms,caller,artifacts,blank,reattestation,authority,attestation,exceptions,workload",
     );
   }
 });
@@ -106,6 +106,7 @@ test("a report says what it says, unless its nonce is another's", (t) => {
     result: "pass",
     measured_at_ms: nowMs - 3_600_000,
     debuggable: null,
+    token_digest: null,
   };
   t.deepEqual(reportFact(report, undefined), fact as never);
   t.is(reportFact({ ...report, nonce: "c-1" }, "c-1")?.status, "reported");

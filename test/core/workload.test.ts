@@ -6,6 +6,7 @@ import { LEVELS } from "../../src/core/schema/base.ts";
 import type { AttestationFact } from "../../src/core/schema/input.ts";
 import { timeMs } from "../../src/core/time.ts";
 import {
+  admissionFact,
   type AdmitDetails,
   lifecycleFacts,
   type LifecycleCommand,
@@ -245,6 +246,7 @@ const attestation = (nowMs: number, act: Step["act"]): AttestationFact => ({
   result: act === "fail" ? "fail" : "pass",
   measured_at_ms: nowMs,
   debuggable: false,
+  token_digest: act === "forge" ? null : `sha256:${nowMs.toString(16).padStart(64, "0")}`,
 });
 
 function commandOf(act: Step["act"]): LifecycleCommand {
@@ -295,12 +297,13 @@ test("along random lives law and fold agree, and a replay of the events gives th
     fc.property(lives, (steps) => {
       let current: Workload | null = null;
       let nowMs = START;
+      const known: Known = { newestMs: -Infinity, usedMs: new Set() };
       const events: WorkloadEvent[] = [];
       for (const { waitMs, act } of steps) {
         nowMs += waitMs;
         const { event: made, after }: { event: WorkloadEvent; after: Workload | null } = next(law, current, act, nowMs);
         events.push(JSON.parse(JSON.stringify(made)));
-        checkLife(t, current, after, act, nowMs);
+        checkLife(t, current, after, act, nowMs, known);
         current = after;
       }
       t.deepEqual(events.reduce<Workload | null>(stepWorkload, null), current);
@@ -309,6 +312,17 @@ test("along random lives law and fold agree, and a replay of the events gives th
   );
 });
 
+/** The newest measurement that passed in this life, and when the tokens used so far were made: one a millisecond. */
+type Known = { newestMs: number; usedMs: Set<number> };
+
+/** Whether an attestation says anything new; from then on it does not. */
+function isNew(known: Known, act: Step["act"], nowMs: number): boolean {
+  const fresh = nowMs > known.newestMs && !known.usedMs.has(nowMs);
+  known.usedMs.add(nowMs);
+  if (fresh && act === "pass") known.newestMs = nowMs;
+  return fresh;
+}
+
 /** What must hold of every step of a life, whoever decided it. */
 function checkLife(
   t: { true(value: boolean, message?: string): void },
@@ -316,6 +330,7 @@ function checkLife(
   after: Workload | null,
   act: Step["act"],
   nowMs: number,
+  known: Known,
 ): void {
   const live = before !== null && before.state !== "destroyed" ? before : null;
   if (live && after)
@@ -332,12 +347,71 @@ function checkLife(
       "it started without a current attestation",
     );
   if (act === "forge") t.true(after === before, "a forged token changed something");
-  if (act === "fail" && live) t.true(after!.attestation!.standing === "failed", "a failed attestation is forgotten");
-  if (act === "pass" && live)
-    t.true(
-      after!.attestation!.standing === "passed" && !after!.reattestation!.missed,
-      "a passed attestation does not count",
-    );
+  if ((act === "pass" || act === "fail") && live) {
+    const { attestation, reattestation } = after!;
+    if (!isNew(known, act, nowMs)) t.true(attestation === live.attestation, "an attestation counts that is not new");
+    else if (act === "fail") t.true(attestation!.standing === "failed", "a failed attestation is forgotten");
+    else t.true(attestation!.standing === "passed" && !reattestation!.missed, "a passed attestation does not count");
+  }
+  if (act === "admit" || act === "weaken") known.newestMs = live ? Math.max(known.newestMs, nowMs) : nowMs;
   if (act === "tick" && live && nowMs > timeMs(live.reattestation!.by)!)
     t.true(after!.reattestation!.missed, "a missed deadline is forgotten");
 }
+
+test("a readmission whose attestation is not newer keeps what was measured and when the next is due", (t) => {
+  const token_digest = `sha256:${"a".repeat(64)}`;
+  const measured = { ...admission().attestation!, token_digest };
+  const first = admit(null, { attestation: measured });
+  t.deepEqual(admissionFact(first), {
+    state: "admitted",
+    least_level: "hardware_isolated",
+    measured_at_ms: START,
+    reattest_by_ms: START + 900_000,
+  });
+  const running = { ...first.reattestation!, missed: true };
+  const failed = stepWorkload(
+    { ...first, reattestation: running },
+    event("workload.attestation", {
+      workload_id: "w",
+      attestation: { ...measured, result: "fail", measured_at: at(START + 1), token_digest: "sha256:b" },
+      standing: "failed",
+      obligations: [],
+      next_by: running.by,
+      error_code: "attestation_failed",
+    }),
+  )!;
+  const again = admit(failed, { attestation: measured });
+  t.deepEqual(again.attestation, failed.attestation);
+  t.deepEqual(again.reattestation, running);
+  t.deepEqual(again.used_tokens, [token_digest, "sha256:b"]);
+  // Nor by way of an envelope that is not attested.
+  const between = admit(failed, {
+    envelope: { declared: "container", required: "container" },
+    attestation: null,
+    obligations: [],
+    reattestation_interval_s: null,
+  });
+  t.is(lifecycleFacts(between, START).workload!.attestation, null);
+  t.is(admissionFact(between)!.measured_at_ms, START);
+  t.is(admit(between, { attestation: measured }).attestation!.standing, "failed");
+  const newer = admit(failed, { attestation: { ...measured, measured_at: at(START + 2) } });
+  t.like(newer, { attestation: { standing: "passed", measured_at: at(START + 2) } });
+  t.is(newer.newest_measured_at, undefined);
+  t.is(admissionFact({ ...newer, state: "destroyed" })!.measured_at_ms, null);
+});
+
+test("tokens of refused decisions are used as well, and only the last are remembered", (t) => {
+  const first = admit(null);
+  const refused = (n: number) =>
+    event("workload.refuse", admission({ attestation: { ...admission().attestation!, token_digest: `sha256:${n}` } }), {
+      outcome: "refused",
+    });
+  const after = Array.from({ length: 40 }, (_, n) => n).reduce((state, n) => stepWorkload(state, refused(n))!, first);
+  t.deepEqual(
+    after.used_tokens,
+    Array.from({ length: 32 }, (_, n) => `sha256:${n + 8}`),
+  );
+  t.deepEqual({ ...after, used_tokens: undefined }, { ...first, used_tokens: undefined });
+  t.is(stepWorkload(after, refused(39)), after);
+  t.is(stepWorkload(null, refused(1)), null);
+});

@@ -18,10 +18,11 @@ const served = await start(
 );
 test.after.always(() => served.close());
 
-const sign = (payload: object) =>
+const sign = (payload: object, typ = "JWT") =>
   new CompactSign(Buffer.from(JSON.stringify(payload)))
-    .setProtectedHeader({ alg: "EdDSA", kid: "k" })
+    .setProtectedHeader({ alg: "EdDSA", kid: "k", typ })
     .sign(signer.privateKey);
+const BINDING = "railgate-authority+jws";
 const post = (path: string, body: object, call: Call = {}) => served.call("POST", path, { ...call, body });
 const admit = (body: object) => post("/v1/admissions", body);
 const lifecycle = (id: string, transition: string, more: object = {}, call: Call = {}) =>
@@ -239,13 +240,8 @@ test.serial(
   "an admission lasts no longer than the authority it rests on: create and start are refused, stop is not",
   async (t) => {
     nowMs = T0;
-    const authority = await sign({
-      issuer: AUTHORITY,
-      subject: "acme",
-      scope: ["workload.admit"],
-      valid_from: at(T0 - 1000),
-      valid_to: at(T0 + 60_000),
-    });
+    const bound = { scope: ["workload.admit"], valid_from: at(T0 - 1000), valid_to: at(T0 + 60_000) };
+    const authority = await sign({ issuer: AUTHORITY, tenant_id: "acme", subject: "*", ...bound }, BINDING);
     for (const id of ["expires", "runs"])
       t.is((await admit({ ...admissible(id), authority })).json.decision.outcome, "accepted");
     for (const step of ["create", "start"]) await lifecycle("runs", step);
@@ -288,6 +284,7 @@ test.serial("a failed re-attestation is a 409 with evidence, and blocks start un
   nowMs = T0;
   await admit(enclave("fails"));
   await lifecycle("fails", "create");
+  nowMs = T0 + 1000;
   const problem = await refused(
     t,
     attest("fails", report({ result: "fail" })),
@@ -328,11 +325,14 @@ test.serial("a token is verified by the host, and its nonce is the command's tra
       debuggable: false,
       ...over,
     });
+  nowMs = T0 + 1000;
   t.like((await attest("token", { token: await token() })).json.event.details, {
     standing: "passed",
     attestation: { form: "token", report_ref: "t-1" },
   });
+  nowMs = T0 + 2000;
   t.is((await attest("token", { token: await token({ nonce: "n-1" }), trace_id: "n-1" })).status, 200);
+  nowMs = T0 + 3000;
   await refused(
     t,
     attest("token", { token: await token({ nonce: "n-1" }), trace_id: "n-2" }),

@@ -53,6 +53,8 @@ function* workloads(): Generator<LifecycleWorkload> {
                   crp,
                   valid_until_ms,
                   attestation,
+                  measured_at_ms: attestation?.standing === "passed" ? attestation.measured_at_ms : null,
+                  used_tokens: [],
                   reattestation,
                 };
 }

@@ -15,6 +15,11 @@ exception := {
 	"not_before_ms": 1795593599000,
 	"not_after_ms": 1795593601000,
 	"reason": "until the volume is migrated",
+	"root": true,
+	"may_except": true,
+	"links": 0,
+	"from_ms": 1795593599000,
+	"until_ms": 1795593601000,
 }
 
 in_force(change) := value if {

@@ -23,7 +23,7 @@ else := refused(refusal, null) if refusal := attested_too_late(request, facts.wo
 
 else := refused(refusal, null) if refusal := attestation_not_for_kind(facts.workload)
 
-else := refused(refusal, null) if refusal := attestation_older(facts)
+else := refused(refusal, null) if refusal := attestation_not_newer(facts)
 
 else := refused(refusal, measured(facts.attestation)) if refusal := attestation_refusal(request, facts)
 
@@ -56,14 +56,22 @@ attestation_not_for_kind(workload) := {
 }
 
 # METADATA
-# title: TEE-03 for a measurement that is older than the one on record
+# title: TEE-03 for an attestation that is not newer
 # description: >-
-#   An attestation given again proves nothing new. One without a time, as one that could not be verified has none, is
-#   judged by what is wrong with it. The catalogue has the words of TEE-03.
-attestation_older(facts) := object.union(stale(facts.workload.envelope_kind), {"pointer": "/attestation"}) if {
+#   A measurement no later than the last that passed proves nothing new, nor does a token that was used before. One
+#   without a time, as one that could not be verified has none, is judged by what is wrong with it. The catalogue has the
+#   words of TEE-03.
+attestation_not_newer(facts) := object.union(stale(facts.workload.envelope_kind), {"pointer": "/attestation"}) if {
 	is_number(facts.attestation.measured_at_ms)
-	facts.attestation.measured_at_ms < facts.workload.attestation.measured_at_ms
+	known(facts.attestation, facts.workload)
 }
+
+# METADATA
+# title: What is known of the workload already
+# description: A report has no token, so only its time tells.
+known(attestation, workload) if attestation.measured_at_ms <= workload.measured_at_ms
+
+known(attestation, workload) if attestation.token_digest in workload.used_tokens
 
 # METADATA
 # title: The rules that judge an attestation on admission

@@ -16,6 +16,8 @@ is_workload_fact(value) if {
 	is_boolean(value.crp)
 	is_optional_number(value.valid_until_ms)
 	is_attestation_fact(value.attestation)
+	is_optional_number(value.measured_at_ms)
+	is_array(value.used_tokens)
 	is_deadline_fact(value.reattestation)
 }
 

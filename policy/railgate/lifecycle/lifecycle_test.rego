@@ -19,6 +19,8 @@ container := {
 	"crp": false,
 	"valid_until_ms": null,
 	"attestation": null,
+	"measured_at_ms": null,
+	"used_tokens": [],
 	"reattestation": null,
 }
 
@@ -27,12 +29,14 @@ tee := object.union(container, {
 	"platform": "intel-tdx",
 	"governance_profile": "ncp",
 	"attestation": {"measured_at_ms": now_ms - 60000, "standing": "passed"},
+	"measured_at_ms": now_ms - 60000,
 	"reattestation": {"by_ms": now_ms, "missed": false},
 })
 
 vm := object.union(container, {
 	"envelope_kind": "vm",
 	"attestation": {"measured_at_ms": now_ms - 60000, "standing": "passed"},
+	"measured_at_ms": now_ms - 60000,
 })
 
 token := {
@@ -45,6 +49,7 @@ token := {
 	"result": "pass",
 	"measured_at_ms": now_ms - 1000,
 	"debuggable": false,
+	"token_digest": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 }
 
 transition(name, workload) := {
@@ -211,16 +216,27 @@ test_attestations_are_judged_as_on_admission if {
 	standing(attest(tee, object.union(token, {"status": "rejected", "error": "signature", "result": "fail"}))) == failed
 	standing(attest(tee, object.union(token, {"measured_at_ms": now_ms + 60001}))) == failed
 	standing(attest(tee, object.union(token, {"report_ref": null}))) == ["attestation_incomplete", "TEE-01", null]
-	old := object.union(tee, {"attestation": {"measured_at_ms": 0}})
+	old := object.union(tee, {"measured_at_ms": 0})
 	standing(attest(old, object.union(token, {"measured_at_ms": now_ms - 3600001}))) == stale
 }
 
-test_a_measurement_older_than_the_one_on_record_proves_nothing if {
-	on_record := object.union(tee, {"attestation": {"measured_at_ms": now_ms - 1000}})
+test_an_attestation_that_is_not_newer_proves_nothing if {
+	on_record := object.union(tee, {"measured_at_ms": now_ms - 1001})
 	standing(attest(on_record, token)) == [null, null, "passed"]
-	standing(attest(on_record, object.union(token, {"measured_at_ms": now_ms - 1001, "result": "fail"}))) == stale
+	standing(attest(on_record, object.union(token, {"measured_at_ms": now_ms - 1001}))) == stale
+	standing(attest(on_record, object.union(token, {"measured_at_ms": now_ms - 1002, "result": "fail"}))) == stale
 	unverified := {"status": "rejected", "error": "signature", "measured_at_ms": null, "result": null}
 	standing(attest(on_record, object.union(token, unverified))) == ["attestation_failed", "TEE-02", null]
+	never_passed := object.union(tee, {"measured_at_ms": null})
+	standing(attest(never_passed, token)) == [null, null, "passed"]
+}
+
+test_a_token_used_before_proves_nothing if {
+	used := object.union(tee, {"measured_at_ms": null, "used_tokens": ["sha256:x", token.token_digest]})
+	standing(attest(used, token)) == stale
+	standing(attest(used, object.union(token, {"token_digest": "sha256:y"}))) == [null, null, "passed"]
+	unverified := {"status": "rejected", "error": "window", "measured_at_ms": null, "result": null}
+	standing(attest(used, object.union(token, unverified))) == ["attestation_failed", "TEE-02", null]
 }
 
 test_what_has_no_platform_is_not_attested if {

@@ -7,13 +7,15 @@ const NullableText = nullable(Type.String());
 const NullableMs = nullable(EpochMs);
 const Texts = Type.Array(Type.String());
 
-export const VERIFICATION_ERRORS = ["malformed", "signature", "issuer", "algorithm"] as const;
+export const VERIFICATION_ERRORS = ["malformed", "signature", "issuer", "algorithm", "type"] as const;
 const VerificationStatus = oneOf(["verified", "rejected"]);
 
 const BINDING_MEMBERS = {
   status: VerificationStatus,
   error: nullable(oneOf(VERIFICATION_ERRORS)),
   issuer: NullableText,
+  /** Null on a link that is for every tenant. */
+  tenant_id: NullableText,
   subject: NullableText,
   scope: Texts,
   valid_from_ms: NullableMs,
@@ -25,19 +27,23 @@ export const DelegationFact = closed(BINDING_MEMBERS);
 export const AuthorityFact = closed({
   ...BINDING_MEMBERS,
   delegation: Type.Array(DelegationFact),
-  delegation_error: nullable(oneOf(["malformed", "signature", "issuer", "root"])),
+  delegation_error: nullable(oneOf(["malformed", "signature", "issuer", "type", "root"])),
+  /** When the first of the binding and its links ends. */
+  until_ms: NullableMs,
 });
 
 export const AttestationFact = closed({
   form: oneOf(["token", "report"]),
   status: oneOf(["verified", "rejected", "reported"]),
-  error: nullable(oneOf([...VERIFICATION_ERRORS, "nonce", "window"])),
+  error: nullable(oneOf([...VERIFICATION_ERRORS, "audience", "nonce", "window"])),
   issuer: NullableText,
   report_ref: NullableText,
   platform_type: NullableText,
   result: nullable(oneOf(["pass", "fail"])),
   measured_at_ms: NullableMs,
   debuggable: nullable(Type.Boolean()),
+  /** Of a token's signing input, where its signature holds. */
+  token_digest: nullable(Digest),
 });
 
 export const ExceptionFact = closed({
@@ -50,19 +56,37 @@ export const ExceptionFact = closed({
   rules: Texts,
   not_before_ms: NullableMs,
   not_after_ms: NullableMs,
+  /** Null where it states nothing. */
   reason: NullableText,
+  /** Whether a root authority granted it. */
+  root: Type.Boolean(),
+  /** Whether a root did, or one whose chain, sound but for its length and its times, carries the scope to except. */
+  may_except: Type.Boolean(),
+  /** The length of its chain. */
+  links: Type.Integer(),
+  /** The latest start and the earliest end of the exception and its links. */
+  from_ms: NullableMs,
+  until_ms: NullableMs,
 });
 
 export const CallerFact = closed({ tenant_id: Identifier });
 
 /** What the host holds about the workload id. */
-export const WorkloadFact = closed({ state: oneOf(WORKLOAD_STATES), least_level: Level });
+export const WorkloadFact = closed({
+  state: oneOf(WORKLOAD_STATES),
+  least_level: Level,
+  /** The newest measurement that passed while it lives, and when the next is due. */
+  measured_at_ms: nullable(EpochMs),
+  reattest_by_ms: nullable(EpochMs),
+});
 
 export const Facts = closed({
   now: Time,
   now_ms: EpochMs,
   caller: nullable(CallerFact),
   artifacts: Type.Array(closed({ pointer: Type.String(), pinned: Type.Boolean() })),
+  /** Pointers to texts of the request that state nothing: blanks, controls, characters that show nothing. */
+  blank: Texts,
   reattestation: nullable(closed({ interval_s: Type.Number(), by: Time })),
   authority: nullable(AuthorityFact),
   attestation: nullable(AttestationFact),

@@ -2,12 +2,18 @@
 import { provenTenant, tenantActing, type Caller } from "../../core/caller.ts";
 import { briefly, countOf } from "../../core/brief.ts";
 import type { EventDraft } from "../../core/event.ts";
-import { buildInput } from "../../core/facts.ts";
+import { buildInput, type TrustFacts } from "../../core/facts.ts";
 import { hostRefusal, recognise, type Catalogue, type HostRefusalCode } from "../../core/outcome.ts";
 import type { PolicyDecision } from "../../core/schema/decision.ts";
 import type { AdmissionInput } from "../../core/schema/input.ts";
 import type { AdmissionRequest } from "../../core/schema/request.ts";
-import { attestationDetails, stepWorkload, type AdmitDetails, type Workload } from "../../core/workload.ts";
+import {
+  admissionFact,
+  attestationDetails,
+  stepWorkload,
+  type AdmitDetails,
+  type Workload,
+} from "../../core/workload.ts";
 import type { StateView } from "../../evidence/ledger/state.ts";
 import type { StateWrite } from "../../store/store.ts";
 import { authoritySnapshot, type Trust } from "../../trust/trust.ts";
@@ -49,7 +55,7 @@ function inputOf(
     nowMs,
     caller: tenant_id === null ? null : { tenant_id },
     trust: tokens.facts,
-    workload: workload ? { state: workload.state, least_level: workload.least_level } : null,
+    workload: admissionFact(workload ?? null),
     context,
   });
 }
@@ -87,7 +93,7 @@ function admitDetails(
     // As many as there are meshes, and known from those at any time.
     obligations: decision.obligations.filter(({ obligation }) => obligation !== "elevate"),
     reattestation_interval_s: reattestation?.interval_s ?? null,
-    valid_until: validUntil(decision, tokens),
+    valid_until: validUntil(decision, tokens.facts),
     crp: workload.crp?.designated === true,
     governance_profile: briefly(workload.governance_profile ?? null),
     platform: briefly(declaredPlatform(workload.envelope)),
@@ -95,10 +101,10 @@ function admitDetails(
   };
 }
 
-/** An admission that rests on something time-bound lasts no longer than that. */
-function validUntil(decision: PolicyDecision, { facts }: Tokens): string | null {
-  const ends = (decision.exceptions ?? []).map((exception) => exception.not_after_ms);
-  if (facts.authority?.valid_to_ms != null) ends.push(facts.authority.valid_to_ms);
+/** An admission lasts no longer than the first of what it rests on: the binding, each exception that lifted something, and the links of both. */
+function validUntil({ exceptions = [] }: PolicyDecision, { authority, exceptions: given }: TrustFacts): string | null {
+  const lifted = exceptions.map((exception) => given.find(({ digest }) => digest === exception.digest)?.until_ms);
+  const ends = [...lifted, authority?.until_ms].filter((ms) => ms != null);
   return ends.length === 0 ? null : new Date(Math.min(...ends)).toISOString();
 }
 

@@ -97,7 +97,7 @@ location_of(member) := lib.pointer(["/attestation", member]) if {
 
 # METADATA
 # title: The attestation failed
-# description: "The verification result is a pass; the platform is allowed, the declared one and not debuggable; the form, signature, issuer and nonce are accepted; it was not measured in the future."
+# description: "The verification result is a pass; the platform is allowed, the declared one and not debuggable, and says so where `settings.attestation.debug_state_required` wants it; the form, signature, issuer and nonce are accepted; it was not measured in the future."
 # custom:
 #   rule: TEE-02
 #   code: attestation_failed
@@ -142,6 +142,13 @@ failures contains [location_of("debuggable"), "debuggable"] if {
 	judged
 	not lib.attestation.debuggable == false
 	not lib.attestation.debuggable == null
+}
+
+# Null where nothing in the token says.
+failures contains [location_of("debuggable"), "debug state not stated"] if {
+	judged
+	lib.attestation.debuggable == null
+	settings.attestation.debug_state_required[lib.profile]
 }
 
 failures contains [location_of("platform_type"), "platform not allowed"] if {

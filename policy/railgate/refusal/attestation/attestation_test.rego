@@ -88,3 +88,12 @@ test_too_long_an_interval_is_refused if {
 	attestation.refusals == {{"class": "policy_denied", "rule": "TEE-04", "code": "reattestation_interval_invalid", "pointer": "/workload/envelope/tee/reattestation_interval", "params": {"interval_min_s": 1, "interval_max_s": 3600}}} with input as fixture.with_set(fixture.tee, {"/facts/reattestation/interval_s": 3601})
 	not attestation.sound(data.railgate.lib.kind) with input as fixture.with_set(fixture.tee, {"/facts/reattestation/interval_s": 3601})
 }
+
+test_silence_on_the_debug_state_is_refused_where_data_wants_it_stated if {
+	silent := fixture.with_set(fixture.tee, {"/request/workload/governance_profile": "ncp", "/facts/attestation/debuggable": null})
+	reasons := {refusal.params.reason | some refusal in attestation.refusals} with input as silent
+	reasons == {"debug state not stated"}
+	not attestation.sound(data.railgate.lib.kind) with input as silent
+	attestation.refusals == set() with input as fixture.with_set(silent, {"/request/workload/governance_profile": "baseline"})
+	attestation.refusals == set() with input as silent with data.railgate.settings.attestation.debug_state_required as {}
+}

@@ -78,6 +78,11 @@ authority_valid(_) if {
 
 faults contains lib.error_of(binding) if not verified
 
+faults contains "tenant" if {
+	verified
+	not binding.tenant_id == lib.workload.tenant_id
+}
+
 faults contains "subject" if {
 	verified
 	not subject_matches
@@ -97,15 +102,8 @@ faults contains "stale" if not lib.fresh("authority")
 
 verified if binding.status == "verified"
 
-# A binding is for the workload, for all of its tenant's, or for the workload by its full name.
-subject_matches if {
-	workload := lib.workload
-	binding.subject in [
-		workload.workload_id,
-		workload.tenant_id,
-		concat("/", [workload.tenant_id, workload.workload_id]),
-	]
-}
+# A binding is for one workload, or for all of its tenant's.
+subject_matches if binding.subject in [lib.workload.workload_id, "*"]
 
 scope_admits if settings.authority.scope in binding.scope
 
@@ -146,6 +144,12 @@ delegation_faults contains "length" if count(links) > settings.authority.delegat
 delegation_faults contains lib.error_of(link) if {
 	some link in links
 	not link.status == "verified"
+}
+
+# A link that names no tenant is for all.
+delegation_faults contains "tenant" if {
+	some link in links
+	not link.tenant_id in [null, lib.workload.tenant_id]
 }
 
 delegation_faults contains "window" if {

@@ -14,19 +14,42 @@ test_a_valid_binding_is_accepted if {
 	authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {}), "/request/workload/governance_profile": "ncp"})
 }
 
-test_a_binding_for_the_tenant_is_accepted if {
-	authority.refusals == set() with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"subject": "acme"}), "/request/workload/governance_profile": "ncp"})
-	authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"subject": "acme"}), "/request/workload/governance_profile": "ncp"})
+test_a_binding_for_all_of_the_tenants_is_accepted if {
+	given := fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"subject": "*"}), "/request/workload/governance_profile": "ncp"})
+	authority.refusals == set() with input as given
+	authority.sound(data.railgate.lib.workload) with input as given
 }
 
-test_a_binding_for_tenant_and_workload_is_accepted if {
-	authority.refusals == set() with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"subject": "acme/payments-api"}), "/request/workload/governance_profile": "ncp"})
-	authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"subject": "acme/payments-api"}), "/request/workload/governance_profile": "ncp"})
+# Only the subject's own name and the star name it; nothing that merely holds the name does.
+test_a_binding_for_anything_else_is_refused if {
+	every change in [
+		{"subject": "acme"},
+		{"subject": "acme/payments-api"},
+		{"subject": "acme/*"},
+		{"subject": "payments-*"},
+		{"subject": ""},
+		{"subject": null},
+		{"tenant_id": "globex"},
+		{"tenant_id": "*"},
+		{"tenant_id": null},
+		{"tenant_id": "globex", "subject": "*"},
+	] {
+		given := fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, change), "/request/workload/governance_profile": "ncp"})
+		{refusal.rule | some refusal in authority.refusals} == {"AUT-02"} with input as given
+		not authority.sound(data.railgate.lib.workload) with input as given
+	}
+}
+
+test_a_link_of_another_tenant_is_refused if {
+	link := {"status": "verified", "issuer": "root", "tenant_id": "globex", "subject": "https://authority.example", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}
+	given := fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"delegation": [link]}), "/request/workload/governance_profile": "ncp"})
+	{[refusal.rule, refusal.params.reason] | some refusal in authority.refusals} == {["AUT-03", "tenant"]} with input as given
+	not authority.sound(data.railgate.lib.workload) with input as given
 }
 
 test_a_chain_that_narrows_is_accepted if {
-	authority.refusals == set() with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"delegation": [{"status": "verified", "issuer": "root", "subject": "regional", "scope": ["workload.admit", "x"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "regional", "subject": "https://authority.example", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
-	authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"delegation": [{"status": "verified", "issuer": "root", "subject": "regional", "scope": ["workload.admit", "x"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "regional", "subject": "https://authority.example", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
+	authority.refusals == set() with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"delegation": [{"status": "verified", "issuer": "root", "tenant_id": null, "subject": "regional", "scope": ["workload.admit", "x"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "regional", "tenant_id": "acme", "subject": "https://authority.example", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
+	authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"delegation": [{"status": "verified", "issuer": "root", "tenant_id": null, "subject": "regional", "scope": ["workload.admit", "x"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "regional", "tenant_id": "acme", "subject": "https://authority.example", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
 }
 
 test_none_is_refused_where_the_profile_requires_one if {
@@ -65,6 +88,6 @@ test_an_unverified_chain_is_refused if {
 }
 
 test_every_fault_of_a_chain_is_named if {
-	authority.refusals == {{"class": "delegation_invalid", "rule": "AUT-03", "code": "delegation_invalid", "pointer": "/authority", "params": {"reason": "issuer, length, scope, signature, window"}}} with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"scope": ["workload.admit", "y"], "delegation": [{"status": "rejected", "issuer": "a", "subject": "b", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000, "error": "signature"}, {"status": "verified", "issuer": "b", "subject": "c", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593599999}, {"status": "verified", "issuer": "z", "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "z", "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
-	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"scope": ["workload.admit", "y"], "delegation": [{"status": "rejected", "issuer": "a", "subject": "b", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000, "error": "signature"}, {"status": "verified", "issuer": "b", "subject": "c", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593599999}, {"status": "verified", "issuer": "z", "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "z", "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
+	authority.refusals == {{"class": "delegation_invalid", "rule": "AUT-03", "code": "delegation_invalid", "pointer": "/authority", "params": {"reason": "issuer, length, scope, signature, window"}}} with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"scope": ["workload.admit", "y"], "delegation": [{"status": "rejected", "issuer": "a", "tenant_id": null, "subject": "b", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000, "error": "signature"}, {"status": "verified", "issuer": "b", "tenant_id": null, "subject": "c", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593599999}, {"status": "verified", "issuer": "z", "tenant_id": null, "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "z", "tenant_id": null, "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
+	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"scope": ["workload.admit", "y"], "delegation": [{"status": "rejected", "issuer": "a", "tenant_id": null, "subject": "b", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000, "error": "signature"}, {"status": "verified", "issuer": "b", "tenant_id": null, "subject": "c", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593599999}, {"status": "verified", "issuer": "z", "tenant_id": null, "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "z", "tenant_id": null, "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
 }

@@ -39,7 +39,7 @@ runtime_hardened(container) if settings.container.runtimes[container.runtime]
 #   class: policy_denied
 #   short_name: container_confined
 #   message: "Neither seccomp nor AppArmor nor SELinux confines the container."
-#   solution: "Set `seccomp` to RuntimeDefault or Localhost/<name>, or `apparmor` to a profile other than unconfined, or `selinux` to enforcing."
+#   solution: "Set `seccomp` to RuntimeDefault or Localhost/<name>, or `apparmor` to runtime/default, localhost/<profile> or the name of a profile, or `selinux` to enforcing."
 #   source: "Mandatory controls: seccomp/apparmor or equivalent; read-only filesystem where feasible."
 refusals contains lib.policy_denied("CTR-02", "confinement_missing", profile_at("seccomp"), {}) if {
 	not container_confined(lib.declared)
@@ -51,11 +51,33 @@ container_confined(container) if {
 } else if {
 	startswith(container.seccomp, settings.container.seccomp_prefix)
 	container.seccomp != settings.container.seccomp_prefix
+	shows("seccomp")
 } else if {
-	profile := lower(trim_space(container.apparmor))
-	not settings.container.apparmor_refused[profile]
+	apparmor_profile(trim_suffix(container.apparmor, " (enforce)"))
 } else if {
 	settings.container.selinux[container.selinux]
+}
+
+# The forms that AppArmor profiles are named in. Whatever else may be written there names none, or a mode.
+apparmor_profile(name) if {
+	name == "runtime/default"
+} else if {
+	startswith(name, "localhost/")
+	profile_name(trim_prefix(name, "localhost/"), "/")
+} else if {
+	profile_name(name, "")
+}
+
+profile_name(name, separator) if {
+	trim(name, "-._/") != ""
+	not settings.container.apparmor_refused[lower(name)]
+	trim(name, concat("", ["ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._", separator])) == ""
+}
+
+# The host lists what is given and shows nothing, however long it is.
+shows(member) if {
+	is_array(input.facts.blank)
+	not profile_at(member) in input.facts.blank
 }
 
 # METADATA
@@ -79,6 +101,7 @@ root_filesystem_read_only(container) if {
 } else if {
 	container.read_only_root_filesystem == false
 	lib.stated(container.writable_justification)
+	shows("writable_justification")
 }
 
 # METADATA

@@ -19,6 +19,39 @@ test_an_apparmor_profile_confines if {
 	container.sound(data.railgate.lib.declared) with input as fixture.with_set(fixture.container, {"/request/workload/envelope/container/seccomp": "Unconfined"})
 }
 
+by_apparmor(profile) := fixture.with_set(fixture.container, {
+	"/request/workload/envelope/container/seccomp": "Unconfined",
+	"/request/workload/envelope/container/apparmor": profile,
+})
+
+test_the_known_forms_of_apparmor_profiles_confine if {
+	every profile in ["runtime/default (enforce)", "localhost/profiles/payments", "docker-default"] {
+		container.refusals == set() with input as by_apparmor(profile)
+		container.sound(data.railgate.lib.declared) with input as by_apparmor(profile)
+	}
+}
+
+test_no_other_form_does if {
+	every profile in ["crun (unconfined)", "none", "localhost/", "localhost/unconfined", "runtime/other", "..", "a (complain)", 3] {
+		{refusal.rule | some refusal in container.refusals} == {"CTR-02"} with input as by_apparmor(profile)
+		not container.sound(data.railgate.lib.declared) with input as by_apparmor(profile)
+	}
+}
+
+test_what_shows_nothing_neither_confines_nor_justifies if {
+	profile := "/workload/envelope/container/"
+	given := fixture.with_set(fixture.container, {
+		"/request/workload/envelope/container/seccomp": "Localhost/ ",
+		"/request/workload/envelope/container/apparmor": null,
+		"/request/workload/envelope/container/read_only_root_filesystem": false,
+		"/request/workload/envelope/container/writable_justification": "-",
+		"/facts/blank": [concat("", [profile, "seccomp"]), concat("", [profile, "writable_justification"])],
+	})
+	{refusal.rule | some refusal in container.refusals} == {"CTR-02", "CTR-03"} with input as given
+	{refusal.rule | some refusal in container.refusals} == {"CTR-02", "CTR-03"} with input as json.remove(given, ["facts/blank"])
+	{refusal.rule | some refusal in container.refusals} == set() with input as fixture.with_set(given, {"/facts/blank": []})
+}
+
 test_enforcing_selinux_confines if {
 	container.refusals == set() with input as fixture.with_set(fixture.container, {"/request/workload/envelope/container/seccomp": "Localhost/", "/request/workload/envelope/container/apparmor": "unconfined", "/request/workload/envelope/container/selinux": "enforcing"})
 	container.sound(data.railgate.lib.declared) with input as fixture.with_set(fixture.container, {"/request/workload/envelope/container/seccomp": "Localhost/", "/request/workload/envelope/container/apparmor": "unconfined", "/request/workload/envelope/container/selinux": "enforcing"})
