@@ -1,17 +1,12 @@
 // The listener: TLS, limits on what a connection may do, and what is answered to what is not HTTP.
 import { readFileSync } from "node:fs";
-import {
-  createServer as createHttpServer,
-  STATUS_CODES,
-  type RequestListener,
-  type Server,
-  type ServerOptions,
-} from "node:http";
+import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Config } from "../node/config/config.ts";
 import { ConfigError, RailgateError } from "../core/errors.ts";
-import { PROBLEM_TYPE, PROBLEMS, type ProblemCode } from "./call/problem.ts";
+import { presentUnparsed, type ProblemCode } from "./call/problem.ts";
+import type { ReplyWriter } from "./call/reply.ts";
 
 /** The address cannot be listened on. */
 export class ListenError extends RailgateError {
@@ -23,11 +18,12 @@ const HEADERS_MS_MAX = 10_000;
 const KEEP_ALIVE_MS = 65_000;
 const HEADER_BYTES_MAX = 16 * 1024;
 const CHECK_EVERY_MS = 2000;
+const UNPARSED_MS_MAX = 2000;
 /** Answers that are still under way when it closes have this long. */
 export const CLOSE_MS_MAX = 10_000;
 
 /** @throws ConfigError for a certificate or key that cannot be read. */
-export function makeServer({ tls, authentication }: Config, listener: RequestListener): Server {
+export function makeServer({ tls, authentication }: Config, replies: ReplyWriter, listener: RequestListener): Server {
   const options: ServerOptions = {
     headersTimeout: HEADERS_MS_MAX,
     requestTimeout: 0,
@@ -37,11 +33,14 @@ export function makeServer({ tls, authentication }: Config, listener: RequestLis
     noDelay: true,
   };
   const server = tls
-    ? createHttpsServer({ ...options, ...certificates(tls, authentication?.mtls !== undefined) }, listener)
+    ? createHttpsServer(
+        { ...options, handshakeTimeout: HEADERS_MS_MAX, ...certificates(tls, authentication?.mtls !== undefined) },
+        listener,
+      )
     : createHttpServer(options, listener);
   // The go-ahead to send a body comes from whoever reads it, so that one who may not send it need not.
   server.on("checkContinue", listener);
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuseUnparsed(error, socket));
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuseUnparsed(error, socket, replies));
   return server;
 }
 
@@ -74,14 +73,12 @@ const PARSER_PROBLEMS: Readonly<Record<string, ProblemCode>> = {
 };
 
 /** What is not HTTP, or came too slowly, never becomes a request; it is answered on the bare connection. */
-function refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void {
+function refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket, replies: ReplyWriter): void {
   if (!socket.writable || error.code === "ECONNRESET") return void socket.destroy();
   const code = PARSER_PROBLEMS[error.code ?? ""] ?? "request_malformed";
-  const { status, title } = PROBLEMS[code];
-  const body = JSON.stringify({ type: `urn:railgate:problem:${code}`, title, status, code });
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
-  );
+  socket.end(replies.bare(presentUnparsed(code)));
+  // Whoever does not take that answer, or goes on sending, is not waited for.
+  setTimeout(() => socket.destroy(), UNPARSED_MS_MAX).unref();
 }
 
 /** @throws ListenError */

@@ -8,6 +8,7 @@ export interface Gauges {
   waiting(): number;
   ready(): boolean;
   followers(): number;
+  connections(): number;
   info(): { version: string; node_id: string; policy_digest: string };
 }
 
@@ -67,6 +68,7 @@ export class Metrics {
     this.#gauge("railgate_evidence_waiting", "Decisions that wait to become durable.", gauges.waiting);
     this.#gauge("railgate_ready", "1 when this node would admit something now.", () => Number(gauges.ready()));
     this.#gauge("railgate_event_followers", "Clients that follow the events live.", gauges.followers);
+    this.#gauge("railgate_http_connections", "Connections that are open.", gauges.connections);
     const info = new Gauge({
       name: "railgate_info",
       help: "Always 1; its labels say what runs here.",

@@ -1,6 +1,6 @@
 // `serve`: a node behind an HTTP listener, from its settings to its end.
 import type { RequestListener } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { DestinationStream, Logger } from "pino";
 import type { Config } from "../node/config/config.ts";
 import { nodeOptions } from "../node/config/options.ts";
@@ -12,7 +12,7 @@ import { makeDoorkeeper, type Whereabouts } from "./call/caller.ts";
 import { Door } from "./call/door.ts";
 import type { Kept } from "./call/commands.ts";
 import { eventRoutes } from "./routes/events.ts";
-import { exportRoutes } from "./routes/exports.ts";
+import { exportRoutes, EXPORT_TURNS } from "./routes/exports.ts";
 import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./routes/follow.ts";
 import { securityHeaders } from "./call/headers.ts";
 import { bind, CLOSE_MS_MAX, makeServer, stop } from "./listener.ts";
@@ -22,6 +22,9 @@ import { meshRoutes } from "./routes/meshes.ts";
 import { Metrics } from "./metrics.ts";
 import { documentRoutes } from "./routes/documents.ts";
 import type { Route } from "./call/route.ts";
+import { Peers, type PeerLimits } from "./call/peer.ts";
+import { ReplyWriter } from "./call/reply.ts";
+import { Turns } from "./call/turns.ts";
 import { streamRoutes } from "./routes/streams.ts";
 import { witnessRoutes } from "./routes/witness.ts";
 import { workloadRoutes } from "./routes/workloads.ts";
@@ -34,6 +37,7 @@ export interface ServeOptions {
   /** Whether SIGTERM and SIGINT close it. Default: true. */
   readonly signals?: boolean;
   readonly follow?: Partial<FollowLimits>;
+  readonly peers?: Partial<PeerLimits>;
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
 }
@@ -116,11 +120,11 @@ async function listen(
   metrics: Metrics,
   options: ServeOptions,
 ): Promise<Served> {
-  const headers = securityHeaders(config.tls !== undefined);
+  const replies = new ReplyWriter(securityHeaders(config.tls !== undefined));
   const here = { port: config.listen.port, tls: config.tls !== undefined };
   const doorkeeper = makeDoorkeeper(config, here);
-  const followers = new Followers(node.store, headers, { ...FOLLOW_LIMITS, ...options.follow });
-  const door = new Door({ doorkeeper, log, metrics, headers });
+  const followers = new Followers(node.store, { ...FOLLOW_LIMITS, ...options.follow });
+  const door = new Door({ doorkeeper, replies, peers: new Peers(options.peers), log, metrics });
   const now = options.now ?? Date.now;
   const commands = {
     gate: node.gate,
@@ -140,6 +144,7 @@ async function listen(
       artifacts: config.evidence.artifacts,
       evidenceProfileId: config.evidence.profile,
       bodyBytesMax: config.limits.bodyBytesMax,
+      turns: new Turns(EXPORT_TURNS, { code: "exports_exhausted", retryS: 5 }),
     }),
     ...witnessRoutes(node.witness),
     ...documentRoutes({ node, metrics, strangers: doorkeeper.authenticates, routes: () => routes }),
@@ -148,9 +153,15 @@ async function listen(
     waiting: () => node.waiting,
     ready: () => node.problem === undefined,
     followers: () => followers.count,
+    connections: () => connections,
     info: () => ({ version: VERSION, node_id: node.nodeId, policy_digest: node.policy?.digest ?? "" }),
   });
-  const server = makeServer(config, makeApp(door, routes) as RequestListener);
+  const server = makeServer(config, replies, makeApp(door, routes) as RequestListener);
+  let connections = 0;
+  server.on("connection", (socket: Socket) => {
+    connections++;
+    socket.on("close", () => connections--);
+  });
   const unsubscribe = node.subscribe((events) => followers.committed(events));
   try {
     await bind(server, config.listen);
@@ -164,7 +175,7 @@ async function listen(
   const url = urlOf(here, config.listen);
   node.listening(url);
   return closable(url, node, options.signals ?? true, log, async () => {
-    door.startClosing();
+    replies.startClosing();
     unsubscribe();
     followers.close();
     await stop(server);

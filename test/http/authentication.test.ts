@@ -1,6 +1,8 @@
 // Where callers have to prove who they are: by JWT or by client certificate, and then only within their own tenant.
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
+import { get, type ClientRequest, type IncomingMessage } from "node:http";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT, type CryptoKey } from "jose";
@@ -168,6 +170,34 @@ test("callers see and change their own tenant's only", async (t) => {
       .status,
     404,
   );
+});
+
+test("a stream of events lasts no longer than the token that it was opened with", async (t) => {
+  const brief = { ...(await bearer({ exp: nowS() + 3 })), accept: "text/event-stream" };
+  const began = performance.now();
+  const { status, text } = await call("GET", "/v1/events", { headers: brief });
+  const lasted = performance.now() - began;
+  t.is(status, 200);
+  t.regex(text, /^retry: /);
+  t.true(lasted > 1000 && lasted < 6000, `${lasted} ms`);
+});
+
+test("one tenant cannot take all places of those who follow events", async (t) => {
+  const jwt = { jwks: { keys: [ours.jwk] }, issuer: ISSUER, audience: AUDIENCE };
+  const small = await start({ authentication: { jwt } }, { follow: { clientsMax: 4, tenantClientsMax: 2 } });
+  const streams: ClientRequest[] = [];
+  const follow = async (tenant_id: string): Promise<IncomingMessage> => {
+    const headers = { ...(await bearer({ tenant_id })), accept: "text/event-stream" };
+    const request = get(`${small.url}/v1/events`, { headers, agent: false }).on("error", () => {});
+    streams.push(request);
+    return (await once(request, "response"))[0];
+  };
+  const statuses: number[] = [];
+  for (const tenant of ["acme", "acme", "acme", "globex", "globex"]) statuses.push((await follow(tenant)).statusCode!);
+  t.deepEqual(statuses, [200, 200, 503, 200, 200]);
+  t.is((await follow("third")).headers["retry-after"], "10");
+  for (const stream of streams) stream.destroy();
+  await small.close();
 });
 
 test("asking for another tenant's workload is refused in the caller's own stream (TEN-01)", async (t) => {

@@ -301,7 +301,10 @@ test("more followers than allowed are told to come back later", async (t) => {
 });
 
 test("a follower that does not read is cut off, and holds next to nothing until then", async (t) => {
-  const own = await start({ limits: { body_bytes_max: 16 * 1024 * 1024 } }, { follow: { stalledMsMax: 300 } });
+  const own = await start(
+    { limits: { body_bytes_max: 16 * 1024 * 1024 } },
+    { peers: { waitMsMax: 300, checkEveryMs: 50 } },
+  );
   const { hostname, port } = new URL(own.url);
   const socket = createConnection({ host: hostname, port: Number(port) });
   socket.write(`GET /v1/events HTTP/1.1\r\nHost: ${hostname}:${port}\r\nAccept: text/event-stream\r\n\r\n`);

@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { RequestError } from "../../core/errors.ts";
 import { parseStrict } from "../../core/json.ts";
+import { heldBytesMax, peerOf, type Peer } from "./peer.ts";
 import { ClientGoneError, HttpError } from "./problem.ts";
 
 /** `application/json` or `application/<anything>+json`, with no charset but UTF-8 (RFC 8259 §8.1, RFC 6839 §3.1). */
@@ -13,10 +14,6 @@ const JSON_TYPE = /^application\/(?:json|[a-z0-9!#$&^_.-]+\+json)[ \t]*(?:;[ \t]
  */
 const DISCARDED_BYTES_MAX = 16 * 1024 * 1024;
 
-/** A slow client may take this long to send a body that is read as a whole. */
-const BODY_MS_MAX = 30_000;
-const CHECK_EVERY_MS = 2000;
-
 /**
  * The body, parsed.
  * @throws HttpError 415 `content_type_unsupported`; 408 `request_timeout`; 413 `request_too_large`, and then nothing of it was kept.
@@ -25,7 +22,9 @@ const CHECK_EVERY_MS = 2000;
  */
 export async function readJson(req: IncomingMessage, res: ServerResponse, bytesMax: number): Promise<unknown> {
   checkHeaders(req);
-  return parseStrict(await readBytes(req, res, bytesMax), { bytesMax });
+  const bytes = await readBytes(req, res, bytesMax);
+  await peerOf(req).turn(bytes.length);
+  return parseStrict(bytes, { bytesMax });
 }
 
 function checkHeaders({ headers }: IncomingMessage): void {
@@ -41,8 +40,13 @@ function checkHeaders({ headers }: IncomingMessage): void {
   }
 }
 
-/** The body as it came. @throws RequestError 413, and then nothing of it was kept. @throws ClientGoneError */
+/**
+ * The body as it came.
+ * @throws RequestError 413, and then nothing of it was kept. @throws ClientGoneError
+ * @throws HttpError 408 `request_timeout`; 503 `bodies_exhausted`: all calls together hold as much as they may.
+ */
 export function readBytes(req: IncomingMessage, res: ServerResponse, bytesMax: number): Promise<Uint8Array> {
+  const peer = peerOf(req);
   const declared = Number(req.headers["content-length"] ?? 0);
   const tooLarge = () => new RequestError(413, [{ pointer: "", message: `larger than ${bytesMax} bytes` }]);
   if (declared > Math.max(bytesMax, DISCARDED_BYTES_MAX)) return Promise.reject(hangUp(res, tooLarge()));
@@ -50,19 +54,16 @@ export function readBytes(req: IncomingMessage, res: ServerResponse, bytesMax: n
     if (declared > bytesMax) return Promise.reject(hangUp(res, tooLarge()));
     res.writeContinue();
   }
-  const arriving = arrival();
   const bytes = new Promise<Uint8Array>((resolve, reject) => {
     let chunks: Buffer[] = [];
     let length = 0;
-    arriving.giveUp = () => {
-      res.shouldKeepAlive = false;
-      reject(new HttpError("request_timeout", `The body took longer than ${BODY_MS_MAX / 1000} s to arrive.`));
-    };
+    peer.wait(() => reject(hangUp(res, timeout(peer.limits.bodyMsMax))), peer.limits.bodyMsMax);
     req.on("data", (chunk: Buffer) => {
       length += chunk.length;
-      if (length <= bytesMax) chunks.push(chunk);
-      else if (length > DISCARDED_BYTES_MAX) reject(hangUp(res, tooLarge()));
-      else chunks = [];
+      if (length > DISCARDED_BYTES_MAX && length > bytesMax) reject(hangUp(res, tooLarge()));
+      else if (length > bytesMax) chunks = [];
+      else if (peer.hold(chunk.length, bytesMax)) chunks.push(chunk);
+      else reject(exhausted(peer, bytesMax));
     });
     req.on("end", () =>
       length > bytesMax ? reject(tooLarge()) : resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)),
@@ -71,36 +72,66 @@ export function readBytes(req: IncomingMessage, res: ServerResponse, bytesMax: n
     // Comes after every request; making an error each time would cost more than reading the body.
     req.on("close", () => req.complete || reject(new ClientGoneError("the client went away")));
   });
-  return bytes.finally(() => arriving.end());
+  return bytes.finally(() => peer.moved(0));
 }
 
-interface Arrival {
-  readonly sinceMs: number;
-  giveUp(): void;
-  end(): void;
+/**
+ * The body as it comes, for what is too large to be kept.
+ * @throws RequestError 413; HttpError 408 `request_timeout`; ClientGoneError
+ */
+export async function* readParts(
+  req: IncomingMessage,
+  res: ServerResponse,
+  bytesMax: number,
+): AsyncGenerator<Uint8Array> {
+  const peer = peerOf(req);
+  if (req.headers.expect !== undefined) res.writeContinue();
+  const parts = req.iterator({ destroyOnReturn: false });
+  try {
+    for (let length = 0; ; ) {
+      const part = await nextPart(parts, peer, res);
+      if (part.done) return;
+      length += part.value.length;
+      if (length > bytesMax)
+        throw hangUp(res, new RequestError(413, [{ pointer: "", message: `larger than ${bytesMax} bytes` }]));
+      yield part.value;
+    }
+  } finally {
+    parts.return?.().catch(() => {});
+  }
 }
 
-const arrivals = new Set<Arrival>();
-let watch: NodeJS.Timeout | undefined;
-
-/** A body that has begun to arrive. All are watched by one timer, since one for each would cost more than reading most. */
-function arrival(): Arrival {
-  const arriving: Arrival = { sinceMs: performance.now(), giveUp: () => {}, end: () => arrivals.delete(arriving) };
-  arrivals.add(arriving);
-  watch ??= setInterval(giveUpLate, CHECK_EVERY_MS).unref();
-  return arriving;
+function nextPart(parts: AsyncIterator<Buffer>, peer: Peer, res: ServerResponse): Promise<IteratorResult<Buffer>> {
+  return new Promise((resolve, reject) => {
+    peer.wait(() => reject(hangUp(res, timeout(peer.limits.waitMsMax))), peer.limits.waitMsMax);
+    parts.next().then(
+      (part) => {
+        peer.moved(part.done ? 0 : part.value.length);
+        resolve(part);
+      },
+      () => {
+        peer.moved(0);
+        reject(new ClientGoneError("the client went away"));
+      },
+    );
+  });
 }
 
-function giveUpLate(): void {
-  const oldest = performance.now() - BODY_MS_MAX;
-  for (const arriving of arrivals) if (arriving.sinceMs < oldest) arriving.giveUp();
-  if (arrivals.size > 0) return;
-  clearInterval(watch);
-  watch = undefined;
-}
+const timeout = (msMax: number): HttpError =>
+  new HttpError(
+    "request_timeout",
+    `The body came too slowly: ${msMax / 1000} s without enough of it is as long as it is waited for.`,
+  );
+
+const exhausted = ({ limits }: Peer, bytesMax: number): HttpError =>
+  new HttpError(
+    "bodies_exhausted",
+    `All bodies that are under way may have ${heldBytesMax(limits, bytesMax)} bytes together, and they have; ask again.`,
+    { "Retry-After": "1" },
+  );
 
 /** What follows on this connection would be the rest of the body. */
-function hangUp(res: ServerResponse, error: RequestError): RequestError {
+function hangUp<E extends Error>(res: ServerResponse, error: E): E {
   res.shouldKeepAlive = false;
   return error;
 }

@@ -20,13 +20,19 @@ export interface Doorkeeper {
    */
   checkSource(req: IncomingMessage): void;
   /** @throws HttpError 401 `unauthenticated` */
-  authenticate(req: IncomingMessage): Caller | Promise<Caller>;
+  authenticate(req: IncomingMessage): Proven | Promise<Proven>;
   /** Whether callers have to prove who they are. */
   readonly authenticates: boolean;
 }
 
+/** Who is calling, and until when that is proven, in milliseconds since the epoch. */
+export interface Proven {
+  readonly caller: Caller;
+  readonly untilMs: number;
+}
+
 /** Anyone who can open a connection to this machine's loopback. */
-const LOOPBACK = hostCaller("loopback");
+const LOOPBACK: Proven = { caller: hostCaller("loopback"), untilMs: Number.POSITIVE_INFINITY };
 
 type Authentication = NonNullable<Config["authentication"]>;
 
@@ -95,8 +101,8 @@ function makeAuthenticator({ jwt, mtls }: Authentication): Doorkeeper["authentic
   return (req) => {
     const authorization = req.headers.authorization;
     if (byToken && authorization !== undefined) return byToken(authorization);
-    const caller = mtls && certificateCaller(req.socket as TLSSocket, mtls.tenantFrom);
-    if (caller) return caller;
+    const proven = mtls && certificateCaller(req.socket as TLSSocket, mtls.tenantFrom);
+    if (proven && Date.now() < proven.untilMs) return proven;
     const wanted = [jwt && "a bearer token", mtls && "a client certificate"].filter(Boolean).join(" or ");
     throw new HttpError("unauthenticated", `Send ${wanted}.`, { "WWW-Authenticate": scheme });
   };
@@ -105,20 +111,20 @@ function makeAuthenticator({ jwt, mtls }: Authentication): Doorkeeper["authentic
 type Jwt = NonNullable<Authentication["jwt"]>;
 
 /** A verified token is good until it expires: keys are configured, so nothing can revoke it in between. */
-function makeJwtAuthenticator(jwt: Jwt): (authorization: string) => Caller | Promise<Caller> {
+function makeJwtAuthenticator(jwt: Jwt): (authorization: string) => Proven | Promise<Proven> {
   const keys = createLocalJWKSet({ keys: jwt.jwks.keys.map((key) => ({ ...key })) as never });
-  const kept = new Map<string, { caller: Caller; untilMs: number }>();
+  const kept = new Map<string, Proven>();
   return (authorization) => {
     const token = /^Bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i.exec(authorization)?.[1];
     if (token === undefined) throw invalidToken("it is no bearer token in JWT form");
     const known = kept.get(token);
-    if (known && Date.now() < known.untilMs) return known.caller;
+    if (known && Date.now() < known.untilMs) return known;
     kept.delete(token);
     return verifyToken(token, keys, jwt).then((payload) => {
-      const caller = tokenCaller(payload, jwt);
+      const proven = { caller: tokenCaller(payload, jwt), untilMs: payload.exp! * 1000 };
       if (kept.size >= TOKENS_KEPT_MAX) kept.clear();
-      kept.set(token, { caller, untilMs: payload.exp! * 1000 });
-      return caller;
+      kept.set(token, proven);
+      return proven;
     });
   };
 }
@@ -177,18 +183,19 @@ function invalidToken(reason: string): HttpError {
   });
 }
 
-const certificateCallers = new WeakMap<TLSSocket, Caller>();
+const certificateCallers = new WeakMap<TLSSocket, Proven>();
 
 /** The caller by its client certificate, which the TLS layer checked against `tls.client_ca`; undefined where there is none. */
-function certificateCaller(socket: TLSSocket, tenantFrom: "O" | "OU" | "CN"): Caller | undefined {
+function certificateCaller(socket: TLSSocket, tenantFrom: "O" | "OU" | "CN"): Proven | undefined {
   const known = certificateCallers.get(socket);
   if (known) return known;
   if (!socket.authorized) return undefined;
-  const { subject, fingerprint256 } = socket.getPeerCertificate();
+  const { subject, fingerprint256, valid_to } = socket.getPeerCertificate();
   const tenantId: unknown = subject?.[tenantFrom];
   if (typeof tenantId !== "string" || !isIdentifier(tenantId)) return undefined;
   const name: unknown = subject.CN;
   const caller = tenantCaller(tenantId, `mtls:${isName(name) ? name : fingerprint256}`);
-  certificateCallers.set(socket, caller);
-  return caller;
+  const proven = { caller, untilMs: Date.parse(valid_to) };
+  certificateCallers.set(socket, proven);
+  return proven;
 }

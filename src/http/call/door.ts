@@ -7,16 +7,18 @@ import { NOBODY } from "../../core/caller.ts";
 import type { Trace } from "../../gate/gate.ts";
 import type { Doorkeeper } from "./caller.ts";
 import type { Metrics } from "../metrics.ts";
-import { ClientGoneError, isUnexpected, problemOf, PROBLEM_TYPE } from "./problem.ts";
+import { meet, type Peers } from "./peer.ts";
+import { ClientGoneError, codeOf, HttpError, isUnexpected, presentProblem } from "./problem.ts";
 import { isIdentifier, readQuery, type Query } from "./query.ts";
+import type { ReplyWriter } from "./reply.ts";
 import type { Exchange, Reply, Route } from "./route.ts";
 
 export interface DoorParts {
   readonly doorkeeper: Doorkeeper;
+  readonly replies: ReplyWriter;
+  readonly peers: Peers;
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** Sent with every answer. */
-  readonly headers: Readonly<Record<string, string>>;
 }
 
 type RoutedRequest = IncomingMessage & {
@@ -27,27 +29,13 @@ type Handled = (req: RoutedRequest, res: ServerResponse) => void;
 
 /** nginx's status for a client that did not wait; only ever in logs and metrics. */
 const CLIENT_GONE = 499;
-const NOT_MODIFIED = 304;
 const NO_QUERY: Query = Object.freeze({});
-const JSON_TYPE = "application/json";
-const NOT_STORED = { "Cache-Control": "no-store" };
-
-const flatten = (headers: Readonly<Record<string, string>>): string[] => Object.entries(headers).flat();
 
 export class Door {
   readonly #parts: DoorParts;
-  /** Of most answers, names and values in turn. */
-  readonly #headers: readonly string[];
-  #closing = false;
 
   constructor(parts: DoorParts) {
     this.#parts = parts;
-    this.#headers = flatten({ ...parts.headers, ...NOT_STORED });
-  }
-
-  /** From now on answers tell clients to find another connection. */
-  startClosing(): void {
-    this.#closing = true;
   }
 
   /** A route as express takes it. */
@@ -58,65 +46,56 @@ export class Door {
   /** Never rejects: whatever goes wrong is answered. */
   async #serve(route: Route, req: RoutedRequest, res: ServerResponse): Promise<void> {
     const started = performance.now();
-    const exchange = open(req, res);
+    const exchange = open(req, res, this.#parts.peers);
     let status: number;
     try {
       const reply = await this.#handle(route, exchange);
-      status = reply === undefined ? res.statusCode : this.#answer(exchange, reply);
+      status = reply.status;
+      const sent = this.#parts.replies.send(exchange, reply);
+      // Following has no end that is worth waiting for: its line in the log says that it began.
+      if (isLasting(reply)) sent?.catch((error) => this.#note(exchange, error));
+      else if (sent && !(await sent)) status = CLIENT_GONE;
     } catch (error) {
-      status = this.#fail(exchange, error);
+      status = this.#fail(route, exchange, error);
     }
+    exchange.peer.leave();
     this.#record(route, exchange, status, performance.now() - started);
   }
 
-  async #handle(route: Route, exchange: Mutable<Exchange>): Promise<Reply | undefined> {
+  async #handle(route: Route, exchange: Mutable<Exchange>): Promise<Reply> {
     const { doorkeeper } = this.#parts;
     const { req } = exchange;
+    checkHosts(req);
     doorkeeper.checkSource(req);
-    if (!route.open) exchange.caller = await doorkeeper.authenticate(req);
+    if (!route.open) {
+      const { caller, untilMs } = await doorkeeper.authenticate(req);
+      exchange.caller = caller;
+      exchange.provenUntilMs = untilMs;
+    }
     if (route.query !== undefined) exchange.query = readQuery(req.url ?? "", route.query);
     return route.handle(exchange);
   }
 
-  #answer({ req, res, requestId }: Exchange, { status, body, type = JSON_TYPE, headers }: Reply): number {
-    const head =
-      headers === undefined ? [...this.#headers] : flatten({ ...this.#parts.headers, ...NOT_STORED, ...headers });
-    head.push("X-Request-Id", requestId);
-    const length = typeof body === "string" ? Buffer.byteLength(body) : body.length;
-    if (status !== NOT_MODIFIED) head.push("Content-Type", type, "Content-Length", String(length));
-    if (this.#closing) res.shouldKeepAlive = false;
-    res.writeHead(status, head);
-    if (req.method === "HEAD") res.end();
-    // As many bytes as characters is ASCII, which needs no encoding.
-    else if (typeof body === "string") res.end(body, length === body.length ? "latin1" : "utf8");
-    else res.end(body);
-    return status;
-  }
-
-  #fail(exchange: Exchange, error: unknown): number {
+  #fail(route: Route, exchange: Exchange, error: unknown): number {
+    const { res, requestId } = exchange;
     if (error instanceof ClientGoneError) {
-      exchange.res.destroy();
+      res.destroy();
       return CLIENT_GONE;
     }
-    const { requestId, res } = exchange;
-    const { problem, headers } = problemOf(error, requestId);
-    exchange.notes = {
-      ...exchange.notes,
-      code: problem.code,
-      ...(error instanceof EvidenceUnavailableError && { problem: error.message }),
-    };
+    this.#note(exchange, error);
+    const reply = (route.present ?? presentProblem)(error, requestId);
+    if (res.headersSent) res.destroy();
+    else void this.#parts.replies.send(exchange, reply);
+    return reply.status;
+  }
+
+  /** What a failure adds to the call's line in the log, and a line of its own where nobody threw it on purpose. */
+  #note(exchange: Exchange, error: unknown): void {
+    const code = codeOf(error);
+    const cause = error instanceof EvidenceUnavailableError ? { problem: error.message } : {};
+    exchange.notes = { ...exchange.notes, code, ...cause };
     if (isUnexpected(error))
-      this.#parts.log.error({ request_id: requestId, code: problem.code, err: error }, "a request failed");
-    if (res.headersSent) {
-      res.destroy();
-      return problem.status;
-    }
-    return this.#answer(exchange, {
-      status: problem.status,
-      body: JSON.stringify(problem),
-      type: PROBLEM_TYPE,
-      headers,
-    });
+      this.#parts.log.error({ request_id: exchange.requestId, code, err: error }, "a request failed");
   }
 
   #record(route: Route, { req, requestId, caller, notes }: Exchange, status: number, tookMs: number): void {
@@ -136,15 +115,31 @@ export class Door {
   }
 }
 
+const isLasting = ({ body }: Reply): boolean => typeof body === "object" && "parts" in body && body.lasting === true;
+
+/** Who forwards one of two and obeys the other would be fooled (RFC 9112 §3.2). */
+function checkHosts({ rawHeaders }: IncomingMessage): void {
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!;
+    if (name.length === HOST.length && name.toLowerCase() === HOST) hosts++;
+  }
+  if (hosts > 1) throw new HttpError("request_malformed", "There is more than one Host header.");
+}
+
+const HOST = "host";
+
 type Mutable<T> = { -readonly [M in keyof T]: T[M] };
 
-function open(req: RoutedRequest, res: ServerResponse): Mutable<Exchange> {
+function open(req: RoutedRequest, res: ServerResponse, peers: Peers): Mutable<Exchange> {
   const { "x-request-id": given, traceparent } = req.headers;
   const known = typeof given === "string" && isIdentifier(given);
   return {
     req,
     res,
+    peer: meet(req, peers),
     caller: NOBODY,
+    provenUntilMs: Number.POSITIVE_INFINITY,
     requestId: known ? given : randomUUID(),
     trace: traceOf(known ? given : undefined, traceparent),
     params: req.params ?? {},

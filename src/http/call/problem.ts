@@ -8,6 +8,7 @@ import {
   type RequestFault,
 } from "../../core/errors.ts";
 import type { Problem } from "../../core/schema/problem.ts";
+import type { Reply } from "./route.ts";
 
 /** Every code that this door answers by itself, with its HTTP status. Clients may rely on both; titles may change. */
 export const PROBLEMS = {
@@ -32,6 +33,7 @@ export const PROBLEMS = {
   request_invalid: { status: 422, title: "The request is not of the expected shape" },
   idempotency_key_reused: { status: 422, title: "The key was used for another request" },
   headers_too_large: { status: 431, title: "The request's headers are too large" },
+  bodies_exhausted: { status: 503, title: "Too much is being sent at once" },
   evidence_unavailable: { status: 503, title: "Evidence could not be recorded" },
   not_ready: { status: 503, title: "This node would admit nothing now" },
   exports_exhausted: { status: 503, title: "Too many exports are read or verified at once" },
@@ -101,6 +103,22 @@ export function problemOf(error: unknown, requestId: string): ProblemAnswer {
     headers: retry,
   };
 }
+
+/** A failure as most routes tell it. */
+export function presentProblem(error: unknown, requestId: string): Reply {
+  const { problem, headers } = problemOf(error, requestId);
+  return { status: problem.status, body: JSON.stringify(problem), type: PROBLEM_TYPE, headers };
+}
+
+/** What never became a request. */
+export function presentUnparsed(code: ProblemCode): Reply & { readonly body: string } {
+  const { status, title } = PROBLEMS[code];
+  return { status, body: JSON.stringify({ type: typeOf(code), title, status, code }), type: PROBLEM_TYPE };
+}
+
+/** The stable code of a failure, as problems and the log have it. */
+export const codeOf = (error: unknown): string =>
+  isUnexpected(error) ? ("internal" satisfies ProblemCode) : (error as RailgateError).code;
 
 /** Whether nobody threw this on purpose, so that the log needs all there is to know of it. */
 export function isUnexpected(error: unknown): boolean {

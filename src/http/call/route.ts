@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TSchema } from "typebox";
 import type { Caller } from "../../core/caller.ts";
 import type { Trace } from "../../gate/gate.ts";
+import type { Peer } from "./peer.ts";
 import type { ProblemCode } from "./problem.ts";
 import type { Parameters, Query } from "./query.ts";
 
@@ -10,7 +11,10 @@ import type { Parameters, Query } from "./query.ts";
 export interface Exchange<P extends Parameters = Parameters> {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
+  readonly peer: Peer;
   readonly caller: Caller;
+  /** How long the caller's proof of who it is holds, in milliseconds since the epoch. */
+  readonly provenUntilMs: number;
   readonly trace: Trace;
   /** Made here, or the caller's own. */
   readonly requestId: string;
@@ -23,16 +27,26 @@ export interface Exchange<P extends Parameters = Parameters> {
 
 export interface Reply {
   readonly status: number;
-  readonly body: string | Uint8Array;
+  readonly body: string | Uint8Array | Stream;
   /** Default: application/json. */
   readonly type?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Answers a call; undefined when it has taken the response over itself. */
-export type Handler<P extends Parameters = Parameters> = (
-  exchange: Exchange<P>,
-) => Reply | undefined | Promise<Reply | undefined>;
+/** A body that is made while it is sent. */
+export interface Stream {
+  /** Its parts, until it ends or is `ended`: nobody is left to read it, or may any longer. A part is asked for when the one before is sent. */
+  readonly parts: (ended: AbortSignal) => AsyncIterable<string | Uint8Array>;
+  /** It has no end of its own. */
+  readonly lasting?: boolean;
+  /** Called once, whichever way it ended, and even if it never began. */
+  readonly over?: () => void;
+}
+
+export type Handler<P extends Parameters = Parameters> = (exchange: Exchange<P>) => Reply | Promise<Reply>;
+
+/** What a call is answered with that went wrong. */
+export type Presenter = (error: unknown, requestId: string) => Reply;
 
 /** One answer in the API's description. */
 export interface Answer {
@@ -49,6 +63,8 @@ export interface Route {
   /** As express has it: `/v1/workloads/:id`. */
   readonly path: string;
   readonly handle: Handler;
+  /** How its failures are told; default: as problem details. */
+  readonly present?: Presenter;
   /** For those who have not proved who they are, too. */
   readonly open?: boolean;
   /** What may stand in the query; undefined: anything may, and is ignored. */

@@ -123,21 +123,23 @@ function list(store: StoreReader, { caller, query }: Exchange<typeof QUERY>): Re
   };
 }
 
-function follow(
-  store: StoreReader,
-  followers: Followers,
-  { req, res, caller, query, requestId }: Exchange<typeof QUERY>,
-): undefined {
+function follow(store: StoreReader, followers: Followers, { req, peer, caller, query }: Exchange<typeof QUERY>): Reply {
   const [idle] = (["order", "limit", "cursor"] as const).filter((name) => query[name] !== undefined);
   if (idle) throw invalid(idle, "means nothing where events are followed live");
   const filters = { ...filtersOf(query), tenant_id: tenantAsked(caller, query.tenant_id) };
+  const answer = (after?: number): Reply => ({
+    status: 200,
+    type: "text/event-stream",
+    headers: { "X-Accel-Buffering": "no" },
+    body: followers.follow(filters.tenant_id ?? null, peer, filters, after),
+  });
   const last = req.headers["last-event-id"];
-  if (last === undefined) return followers.add(res, filters, requestId, query.since === undefined ? undefined : 0);
+  if (last === undefined) return answer(query.since === undefined ? undefined : 0);
   const event = typeof last === "string" ? store.event(last) : undefined;
   if (!event || (filters.tenant_id !== undefined && event.tenant_id !== filters.tenant_id)) {
     throw new HttpError("event_unknown", "There is no event with the Last-Event-ID, so there is no going on from it.");
   }
-  return followers.add(res, filters, requestId, event.position);
+  return answer(event.position);
 }
 
 function filtersOf({ event_type, outcome, workload_id, correlation_id, since, until }: EventsQuery) {

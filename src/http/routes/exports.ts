@@ -1,17 +1,16 @@
 // `POST /v1/exports`, `POST /v1/verify`: a tenant's evidence as one archive, and the check of such an archive; both as they stream.
-import type { IncomingMessage } from "node:http";
-import { pipeline } from "node:stream/promises";
 import Type from "typebox";
-import { ExportIncompleteError, RequestError } from "../../core/errors.ts";
+import { ExportIncompleteError } from "../../core/errors.ts";
 import { parser } from "../../core/request.ts";
 import { ExportRequestSchema } from "../../core/schema/queries.ts";
 import { ExportRangeError, prepareExport, type ExportSource } from "../../evidence/export/export.ts";
 import { tarGz } from "../../evidence/export/files.ts";
 import { verifyExport } from "../../evidence/verify/node.ts";
-import { readJson } from "../call/body.ts";
+import { readJson, readParts } from "../call/body.ts";
 import { HttpError } from "../call/problem.ts";
 import { json, route, type Exchange, type Reply, type Route } from "../call/route.ts";
-import { actorOf, tenantOf } from "../../core/caller.ts";
+import type { TurnLimits, Turns } from "../call/turns.ts";
+import { actorOf, provenTenant, tenantOf } from "../../core/caller.ts";
 
 export interface ExportParts {
   readonly source: ExportSource;
@@ -19,14 +18,13 @@ export interface ExportParts {
   readonly artifacts: Readonly<Record<string, readonly string[]>>;
   readonly evidenceProfileId: string;
   readonly bodyBytesMax: number;
+  readonly turns: Turns;
 }
 
 /** Exports and verifications at a time: each keeps a core busy that decisions need. */
-const AT_ONCE_MAX = 2;
+export const EXPORT_TURNS: TurnLimits = { max: 4, tenantMax: 2 };
 /** Of an archive that is sent in to be verified, packed and unpacked. */
 const ARCHIVE_BYTES_MAX = 8 * 1024 ** 3;
-/** A large archive may take its time, as long as it goes on arriving. */
-const IDLE_MS_MAX = 30_000;
 const UNPACKED_BYTES_MAX = 64 * 1024 ** 3;
 const ARCHIVE_TYPE = /^application\/(?:gzip|x-gzip|x-tar|tar\+gzip|octet-stream)\s*(?:;|$)/i;
 
@@ -45,7 +43,6 @@ const VerifyReportSchema = Type.Object({
 });
 
 export function exportRoutes(parts: ExportParts): Route[] {
-  const busy = new Turns(AT_ONCE_MAX);
   return [
     route({
       method: "POST",
@@ -66,7 +63,7 @@ export function exportRoutes(parts: ExportParts): Route[] {
         "exports_exhausted",
         "evidence_unavailable",
       ],
-      handle: (exchange) => busy.take(() => exportAs(parts, exchange)),
+      handle: (exchange) => exportAs(parts, exchange),
     }),
     route({
       method: "POST",
@@ -77,37 +74,17 @@ export function exportRoutes(parts: ExportParts): Route[] {
         "The body is a `.tar.gz` or `.tar`. It is checked as it streams by and kept nowhere. 200 whether it verifies or not.",
       shapes: { VerifyReport: VerifyReportSchema },
       answers: { 200: { description: "The report", content: { "application/json": "VerifyReport" } } },
-      problems: ["content_type_unsupported", "request_too_large", "exports_exhausted"],
-      handle: (exchange) => busy.take(() => verifyBody(exchange)),
+      problems: ["content_type_unsupported", "request_timeout", "request_too_large", "exports_exhausted"],
+      handle: (exchange) => verifyBody(parts, exchange),
     }),
   ];
 }
 
-class Turns {
-  readonly #max: number;
-  #taken = 0;
-
-  constructor(max: number) {
-    this.#max = max;
-  }
-
-  async take<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#taken >= this.#max)
-      throw new HttpError("exports_exhausted", "Ask again when the others are done.", { "Retry-After": "5" });
-    this.#taken++;
-    try {
-      return await work();
-    } finally {
-      this.#taken--;
-    }
-  }
-}
-
 async function exportAs(
-  { source, artifacts, evidenceProfileId, bodyBytesMax }: ExportParts,
+  { source, artifacts, evidenceProfileId, bodyBytesMax, turns }: ExportParts,
   exchange: Exchange,
-): Promise<undefined> {
-  const { req, res, caller, requestId } = exchange;
+): Promise<Reply> {
+  const { req, res, peer, caller } = exchange;
   const body = parseBody(await readJson(req, res, bodyBytesMax));
   const request = {
     tenantId: tenantOf(caller, body.tenant_id),
@@ -118,20 +95,22 @@ async function exportAs(
     fromSequence: body.from_sequence,
     toSequence: body.to_sequence,
   };
-  using prepared = await prepareExport(source, request).catch((error: unknown) => {
-    throw problemOf(error);
-  });
+  using held = new DisposableStack();
+  held.use(turns.take(request.tenantId, peer));
+  const prepared = held.use(
+    await prepareExport(source, request).catch((error: unknown) => {
+      throw problemOf(error);
+    }),
+  );
   exchange.notes = { export_id: prepared.exportId, events: prepared.events };
-  res.writeHead(200, {
-    "Content-Type": "application/gzip",
-    "Content-Disposition": `attachment; filename="${prepared.exportId}.tar.gz"`,
-    "X-Request-Id": requestId,
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-  });
-  // A client that goes away, or a file that changed meanwhile, ends it without the end of the archive, so it does not verify.
-  await pipeline(tarGz(prepared.files), res);
-  return undefined;
+  const untilSent = held.move();
+  return {
+    status: 200,
+    type: "application/gzip",
+    headers: { "Content-Disposition": `attachment; filename="${prepared.exportId}.tar.gz"` },
+    // A client that goes away, or a file that changed meanwhile, ends it without the end of the archive, so it does not verify.
+    body: { parts: () => tarGz(prepared.files), over: () => untilSent.dispose() },
+  };
 }
 
 function problemOf(error: unknown): unknown {
@@ -140,22 +119,40 @@ function problemOf(error: unknown): unknown {
   return error;
 }
 
-async function verifyBody({ req }: Exchange): Promise<Reply> {
+async function verifyBody({ turns }: ExportParts, { req, res, peer, caller }: Exchange): Promise<Reply> {
   if (!ARCHIVE_TYPE.test(req.headers["content-type"] ?? "")) {
     throw new HttpError("content_type_unsupported", "Send the archive as application/gzip or application/x-tar.", {
       Accept: "application/gzip, application/x-tar",
     });
   }
-  return json(await verifyExport(bounded(req), { limits: { bytesMax: UNPACKED_BYTES_MAX } }));
+  using _ = turns.take(provenTenant(caller), peer);
+  const archive = new Arriving(readParts(req, res, ARCHIVE_BYTES_MAX));
+  try {
+    return json(await verifyExport(archive, { limits: { bytesMax: UNPACKED_BYTES_MAX } }));
+  } finally {
+    archive.rethrow();
+  }
 }
 
-async function* bounded(req: IncomingMessage): AsyncGenerator<Uint8Array> {
-  let length = 0;
-  req.setTimeout(IDLE_MS_MAX, () => req.destroy());
-  for await (const part of req as AsyncIterable<Buffer>) {
-    length += part.length;
-    if (length > ARCHIVE_BYTES_MAX)
-      throw new RequestError(413, [{ pointer: "", message: `larger than ${ARCHIVE_BYTES_MAX} bytes` }]);
-    yield part;
+/** An archive on its way; what kept it from arriving is no fault of the archive's. */
+class Arriving implements AsyncIterable<Uint8Array> {
+  readonly #parts: AsyncIterable<Uint8Array>;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(parts: AsyncIterable<Uint8Array>) {
+    this.#parts = parts;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    try {
+      yield* this.#parts;
+    } catch (error) {
+      this.#failure = { error };
+      throw error;
+    }
+  }
+
+  rethrow(): void {
+    if (this.#failure) throw this.#failure.error;
   }
 }

@@ -1,31 +1,25 @@
 // Following events live (server-sent events). Each client is fed from the store at its own pace, so that none can make
-// this process hold more than a page for it; one that does not keep up at all is cut off.
-import type { ServerResponse } from "node:http";
+// this process hold more than a page for it.
+import { setImmediate } from "node:timers/promises";
 import { eventTextOf } from "../../core/event.ts";
 import type { EventQuery, StoredEvent, StoreReader } from "../../store/store.ts";
-import { HttpError } from "../call/problem.ts";
+import type { Peer } from "../call/peer.ts";
+import type { Stream } from "../call/route.ts";
+import { Turns } from "../call/turns.ts";
 
 export interface FollowLimits {
   /** Clients at once. */
   readonly clientsMax: number;
+  /** Of one tenant. */
+  readonly tenantClientsMax: number;
   /** Between comments that keep proxies from closing a quiet stream. */
   readonly heartbeatMs: number;
-  /** How long a client may leave what it was sent unread. */
-  readonly stalledMsMax: number;
 }
 
-export const FOLLOW_LIMITS: FollowLimits = { clientsMax: 256, heartbeatMs: 15_000, stalledMsMax: 10_000 };
+export const FOLLOW_LIMITS: FollowLimits = { clientsMax: 256, tenantClientsMax: 64, heartbeatMs: 15_000 };
 
 type Filters = Omit<EventQuery, "order" | "limit" | "after">;
-
-interface Follower {
-  readonly res: ServerResponse;
-  readonly filters: Filters;
-  /** Everything up to here was sent, or is none of its business. */
-  position: number;
-  /** Since when it has left something unread; undefined: it keeps up. */
-  stalledSinceMs: number | undefined;
-}
+type News = "events" | "none";
 
 const PAGE = 200;
 /** Commits come by the hundred a second; clients need not hear of each by itself. */
@@ -34,106 +28,87 @@ const RECONNECT_AFTER_MS = 2000;
 
 export class Followers {
   readonly #store: StoreReader;
-  readonly #limits: FollowLimits;
-  readonly #headers: Readonly<Record<string, string>>;
-  readonly #followers = new Set<Follower>();
+  readonly #turns: Turns;
+  /** Those that have seen everything. */
+  readonly #idle = new Set<(news: News) => void>();
   readonly #heartbeat: NodeJS.Timeout;
   #newest: number;
   #wakeup: NodeJS.Timeout | undefined;
+  #closed = false;
 
-  /** @param headers sent with every stream. */
-  constructor(store: StoreReader, headers: Readonly<Record<string, string>>, limits: FollowLimits) {
+  constructor(store: StoreReader, { clientsMax, tenantClientsMax, heartbeatMs }: FollowLimits) {
     this.#store = store;
-    this.#headers = headers;
-    this.#limits = limits;
+    this.#turns = new Turns(
+      { max: clientsMax, tenantMax: tenantClientsMax },
+      { code: "streams_exhausted", retryS: 10 },
+    );
     this.#newest = store.events({ order: "desc", limit: 1 })[0]?.position ?? 0;
-    this.#heartbeat = setInterval(() => this.#beat(), Math.min(limits.heartbeatMs, limits.stalledMsMax)).unref();
+    this.#heartbeat = setInterval(() => this.#wake("none"), heartbeatMs).unref();
   }
 
   get count(): number {
-    return this.#followers.size;
+    return this.#turns.count;
   }
 
   /** Takes note of what became durable. */
   committed(events: readonly StoredEvent[]): void {
     this.#newest = events.at(-1)?.position ?? this.#newest;
-    if (this.#followers.size === 0) return;
+    if (this.#idle.size === 0) return;
     this.#wakeup ??= setTimeout(() => {
       this.#wakeup = undefined;
-      for (const follower of this.#followers) this.#feed(follower);
+      this.#wake("events");
     }, WAKE_AFTER_MS);
   }
 
   /**
-   * Feeds a client from behind a position on; from now on where there is none.
+   * What follows a position; what comes from now on where there is none.
+   * @param tenantId whose turn it takes.
    * @throws HttpError 503 `streams_exhausted`
    */
-  add(res: ServerResponse, filters: Filters, requestId: string, after = this.#newest): undefined {
-    if (this.#followers.size >= this.#limits.clientsMax) {
-      throw new HttpError("streams_exhausted", `${this.#limits.clientsMax} clients follow already.`, {
-        "Retry-After": "10",
-      });
-    }
-    res.writeHead(200, {
-      ...this.#headers,
-      "Content-Type": "text/event-stream",
-      "Cache-Control": "no-store",
-      "X-Accel-Buffering": "no",
-      "X-Request-Id": requestId,
-    });
-    if (res.req.method === "HEAD") return void res.end();
-    res.write(`retry: ${RECONNECT_AFTER_MS}\n\n`);
-    const follower: Follower = { res, filters, position: after, stalledSinceMs: undefined };
-    this.#followers.add(follower);
-    res.on("close", () => this.#followers.delete(follower));
-    res.on("error", () => res.destroy());
-    res.on("drain", () => {
-      follower.stalledSinceMs = undefined;
-      this.#feed(follower);
-    });
-    this.#feed(follower);
+  follow(tenantId: string | null, peer: Peer, filters: Filters, after = this.#newest): Stream {
+    const turn = this.#turns.take(tenantId, peer);
+    return {
+      parts: (ended) => this.#feed(filters, after, ended),
+      lasting: true,
+      over: () => turn[Symbol.dispose](),
+    };
   }
 
   /** Ends every stream; clients come back to whoever listens then, with the last id they saw. */
   close(): void {
+    this.#closed = true;
     clearInterval(this.#heartbeat);
     clearTimeout(this.#wakeup);
-    for (const { res } of this.#followers) res.end();
+    this.#wake("none");
   }
 
   /** A client that cannot be fed is cut off: when it comes back it is told why, or finds that it is over. */
-  #feed(follower: Follower): void {
-    try {
-      this.#send(follower);
-    } catch {
-      follower.res.destroy();
-    }
-  }
-
-  /** Sends what a client has not seen, for as long as it takes it. */
-  #send(follower: Follower): void {
-    while (follower.stalledSinceMs === undefined && follower.position < this.#newest) {
+  async *#feed(filters: Filters, after: number, ended: AbortSignal): AsyncGenerator<string> {
+    let stop = (): void => {};
+    ended.addEventListener("abort", () => stop());
+    yield `retry: ${RECONNECT_AFTER_MS}\n\n`;
+    for (let position = after; !this.#closed && !ended.aborted; ) {
       const newest = this.#newest;
-      const { events, next } = this.#store.page({
-        ...follower.filters,
-        order: "asc",
-        limit: PAGE,
-        after: follower.position,
-      });
-      follower.position = next ?? Math.max(newest, events.at(-1)?.position ?? 0);
-      if (events.length > 0 && !follower.res.write(events.map(messageOf).join("")))
-        follower.stalledSinceMs = Date.now();
+      if (position >= newest) {
+        const news = await new Promise<News>((wake) => {
+          this.#idle.add(wake);
+          stop = () => this.#idle.delete(wake) && wake("none");
+        });
+        if (news === "none" && !this.#closed && !ended.aborted) yield ": still here\n\n";
+        continue;
+      }
+      const { events, next } = this.#store.page({ ...filters, order: "asc", limit: PAGE, after: position });
+      position = next ?? Math.max(newest, events.at(-1)?.position ?? 0);
+      if (events.length > 0) yield events.map(messageOf).join("");
       // Where much is passed over, others get their turn between one page and the next.
-      else if (next !== null) return void setImmediate(() => this.#followers.has(follower) && this.#feed(follower));
+      if (next !== null) await setImmediate();
     }
   }
 
-  #beat(): void {
-    const latest = Date.now() - this.#limits.stalledMsMax;
-    for (const { res, stalledSinceMs } of this.#followers) {
-      if (stalledSinceMs === undefined) res.write(": still here\n\n");
-      else if (stalledSinceMs <= latest) res.destroy();
-    }
+  #wake(news: News): void {
+    const idle = [...this.#idle];
+    this.#idle.clear();
+    for (const wake of idle) wake(news);
   }
 }
 

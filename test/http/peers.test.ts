@@ -1,0 +1,252 @@
+// Nobody's pace but one's own: whoever sends or reads slowly, or too much at once, costs itself the answer and others nothing.
+import { spawn } from "node:child_process";
+import { createConnection, type Socket } from "node:net";
+import { text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
+import test from "ava";
+import { spawnServer } from "../host/process.ts";
+import { admissible, emptyDir, send, start, type Started } from "./support.ts";
+
+const QUICK = { bodyMsMax: 400, waitMsMax: 300, paceAfterMs: 300, yieldAfterMs: 100, checkEveryMs: 20 };
+
+interface Bare {
+  readonly socket: Socket;
+  /** What came back so far. */
+  text(): string;
+  /** Milliseconds until the other side closed it. */
+  readonly closed: Promise<number>;
+}
+
+/** A connection on which only `bytes` are sent, and from which nothing is read if `deaf`. */
+function bare({ port }: { port: number }, bytes: string, { deaf = false } = {}): Bare {
+  const began = performance.now();
+  let text = "";
+  const socket = createConnection({ host: "127.0.0.1", port });
+  socket.write(bytes);
+  if (deaf) socket.pause();
+  else socket.on("data", (data) => (text += data.toString("latin1")));
+  socket.on("error", () => {});
+  const closed = new Promise<number>((resolve) => socket.on("close", () => resolve(performance.now() - began)));
+  return { socket, text: () => text, closed };
+}
+
+const head = ({ port }: Started, method: string, path: string, more: Record<string, string> = {}) =>
+  `${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n${Object.entries(more)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join("")}\r\n`;
+
+/** Sends a byte now and then until the connection ends. */
+function drip({ socket }: Bare, everyMs: number): void {
+  const dripping = setInterval(() => socket.write("x"), everyMs);
+  socket.on("close", () => clearInterval(dripping));
+}
+
+test("a body that does not come is given up, and said so", async (t) => {
+  const served = await start({}, { peers: QUICK });
+  const slow = bare(
+    served,
+    head(served, "POST", "/v1/admissions", { "content-type": "application/json", "content-length": "100" }),
+  );
+  drip(slow, 30);
+  const took = await slow.closed;
+  t.regex(slow.text(), /^HTTP\/1.1 408 [^]*"code":"request_timeout"/);
+  t.true(took < 1500, `${took} ms`);
+  await served.close();
+});
+
+for (const [what, method, path, more] of [
+  ["at no path", "POST", "/nowhere", {}],
+  ["that a GET brings along", "GET", "/healthz", {}],
+  ["of a wrong type", "POST", "/v1/admissions", { "content-type": "text/plain" }],
+  ["for a method that is not taken", "PUT", "/v1/admissions", {}],
+  ["to be verified, of a wrong type", "POST", "/v1/verify", {}],
+] as const) {
+  test(`a body ${what} is answered at once, and the connection goes unless the rest comes`, async (t) => {
+    const served = await start({}, { peers: QUICK });
+    const sent = bare(served, head(served, method, path, { ...more, "content-length": "1000" }));
+    drip(sent, 30);
+    while (!sent.text().includes("\r\n\r\n")) await sleep(5);
+    t.false(sent.socket.destroyed);
+    const took = await sent.closed;
+    t.true(took > 250 && took < 1500, `${took} ms`);
+    await served.close();
+  });
+}
+
+test("a body that nobody reads and that comes leaves the connection good for the next request", async (t) => {
+  const served = await start({}, { peers: QUICK });
+  const sent = bare(
+    served,
+    `${head(served, "POST", "/nowhere", { "content-length": "5" })}12345${head(served, "GET", "/healthz")}`,
+  );
+  await sleep(600);
+  t.regex(sent.text(), /^HTTP\/1.1 404 [^]*HTTP\/1.1 200 /);
+  t.false(sent.socket.destroyed);
+  sent.socket.destroy();
+  await served.close();
+});
+
+test("before anyone has logged in, too", async (t) => {
+  const jwks = { keys: [{ kty: "OKP", crv: "Ed25519", x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }] };
+  const served = await start(
+    { authentication: { jwt: { jwks, issuer: "https://login.example", audience: "railgate" } } },
+    { peers: QUICK },
+  );
+  const many = Array.from({ length: 20 }, () =>
+    bare(served, head(served, "POST", "/v1/admissions", { "transfer-encoding": "chunked" })),
+  );
+  const took = await Promise.all(many.map(({ closed }) => closed));
+  t.true(Math.max(...took) < 1500);
+  for (const each of many) t.regex(each.text(), /^HTTP\/1.1 401 /);
+  await served.close();
+});
+
+test("an answer that is not read is given up", async (t) => {
+  const served = await start({}, { peers: { ...QUICK, bytesPerSecondMin: 64 * 1024 * 1024 } });
+  const items = Array.from({ length: 400 }, (_, i) => admissible(`big-${i}`));
+  for (let i = 0; i < 3; i++)
+    t.is((await served.call("POST", "/v1/admissions/batch", { body: { items } })).status, 200);
+  const deaf = bare(served, head(served, "GET", "/v1/events?limit=1000").repeat(12), { deaf: true });
+  for (let i = 0; i < 100 && (await connections(served)) === 1; i++) await sleep(20);
+  for (let i = 0; i < 200 && (await connections(served)) > 1; i++) await sleep(20);
+  t.is(await connections(served), 1);
+  deaf.socket.destroy();
+  await served.close();
+});
+
+const connections = async (served: Started): Promise<number> =>
+  Number(/^railgate_http_connections (\d+)$/m.exec((await served.call("GET", "/metrics")).text)![1]);
+
+test("slow senders and deaf readers keep exports and verification from nobody", async (t) => {
+  const served = await start({}, { peers: { ...QUICK, waitMsMax: 30_000, paceAfterMs: 30_000 } });
+  const items = Array.from({ length: 400 }, (_, i) => admissible(`load-${i}`));
+  for (let i = 0; i < 6; i++) await served.call("POST", "/v1/admissions/batch", { body: { items } });
+  const gzip = { "content-type": "application/gzip", "content-length": "100000" };
+  const slow = Array.from({ length: 4 }, () => bare(served, head(served, "POST", "/v1/verify", gzip)));
+  for (const each of slow) drip(each, 20);
+  await sleep(300);
+  const exported = await served.call("POST", "/v1/exports", { body: { tenant_id: "acme" } });
+  t.is(exported.status, 200);
+  const verified = await served.call("POST", "/v1/verify", {
+    body: exported.bytes,
+    headers: { "content-type": "application/gzip" },
+  });
+  t.is(verified.status, 200);
+  t.like(verified.json, { export: { tenant_id: "acme" } });
+  for (const { socket } of slow) socket.destroy();
+  await served.close();
+});
+
+test("an archive that comes too slowly is a 408, not one that does not verify", async (t) => {
+  const served = await start({}, { peers: QUICK });
+  const slow = bare(
+    served,
+    head(served, "POST", "/v1/verify", { "content-type": "application/gzip", "content-length": "100000" }),
+  );
+  drip(slow, 20);
+  await slow.closed;
+  t.regex(slow.text(), /^HTTP\/1.1 408 [^]*"code":"request_timeout"/);
+  await served.close();
+});
+
+test("one tenant has no more turns than its share, and others have theirs meanwhile", async (t) => {
+  const served = await start({}, { follow: { clientsMax: 4, tenantClientsMax: 2 } });
+  const follow = (tenant: string) =>
+    bare(served, head(served, "GET", `/v1/events?tenant_id=${tenant}`, { accept: "text/event-stream" }));
+  const acme = [follow("acme"), follow("acme"), follow("acme")];
+  await sleep(300);
+  const answered = acme.map((each) => /^HTTP\/1.1 (\d+)/.exec(each.text())![1]).sort();
+  t.deepEqual(answered, ["200", "200", "503"]);
+  t.true(acme.some((each) => /"code":"streams_exhausted"/.test(each.text()) && /^Retry-After: \d/im.test(each.text())));
+  const other = follow("globex");
+  await sleep(200);
+  t.regex(other.text(), /^HTTP\/1.1 200/);
+  for (const { socket } of [...acme, other]) socket.destroy();
+  await served.close();
+});
+
+test("three hundred bodies of a mebibyte at once: some are told to ask again, and others are answered meanwhile", async (t) => {
+  const server = await spawnServer(emptyDir());
+  const figure = async (name: string): Promise<number> =>
+    Number(new RegExp(`^${name} ([0-9.e+]+)$`, "m").exec((await send(server.url, "GET", "/metrics")).text)![1]);
+  const [bytes, seconds] = [await figure("process_resident_memory_bytes"), await figure("process_cpu_seconds_total")];
+  let most = 0;
+  const flood = spawned(FLOOD, server.url).finally(() => (flooding = false));
+  let [flooding, longest] = [true, 0];
+  for (let n = 0; flooding; n++) {
+    const began = performance.now();
+    t.is((await send(server.url, "POST", "/v1/admissions", { body: admissible(`meanwhile-${n}`) })).status, 200);
+    longest = Math.max(longest, performance.now() - began);
+    most = Math.max(most, (await figure("process_resident_memory_bytes")) - bytes);
+  }
+  const answers = JSON.parse(await flood) as { status: number; problem: Record<string, string>; retry?: string }[];
+  const cpu = (await figure("process_cpu_seconds_total")) - seconds;
+  const turnedAway = answers.filter(({ status }) => status === 503);
+  t.log(
+    `longest wait ${Math.round(longest)} ms, ${cpu.toFixed(1)} s of processor, ${Math.round(most / 2 ** 20)} MiB, told to ask again: ${turnedAway.length}`,
+  );
+  t.deepEqual(
+    [...new Set(answers.map(({ status }) => status))].filter((status) => status !== 422 && status !== 503),
+    [],
+  );
+  for (const { problem, retry } of turnedAway) {
+    t.is(problem["code"], "bodies_exhausted");
+    t.regex(problem["detail"]!, /67108864 bytes/);
+    t.truthy(retry);
+  }
+  t.true(most < 500 * 2 ** 20);
+  t.true(cpu < 5);
+  await server.stop();
+});
+
+/** Sends them all at once, and writes what came back. */
+const FLOOD = `
+  import { request } from "node:http";
+  const url = process.argv[1];
+  const body = Buffer.from(JSON.stringify({ workload: { note: "x".repeat(1024 * 1024 - 40) } }));
+  const headers = { "content-type": "application/json", "content-length": body.length };
+  const one = () => new Promise((resolve, reject) => {
+    const req = request(url + "/v1/admissions", { method: "POST", agent: false, headers }, (res) => {
+      let text = "";
+      res.on("data", (data) => (text += data));
+      res.on("end", () => resolve({ status: res.statusCode, problem: JSON.parse(text), retry: res.headers["retry-after"] }));
+    });
+    req.on("error", reject);
+    req.end(body);
+  });
+  console.log(JSON.stringify(await Promise.all(Array.from({ length: 300 }, one))));
+`;
+
+async function spawned(script: string, ...args: string[]): Promise<string> {
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script, ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  return text(child.stdout);
+}
+
+test("bodies held together are bounded, whatever each of them is", async (t) => {
+  const served = await start({ limits: { body_bytes_max: 1000 } }, { peers: { heldBytesMax: 2000 } });
+  const held = Array.from({ length: 4 }, () =>
+    bare(
+      served,
+      `${head(served, "POST", "/v1/admissions", { "content-type": "application/json", "content-length": "600" })}${" ".repeat(599)}`,
+    ),
+  );
+  await sleep(300);
+  t.deepEqual(held.map((each) => each.text().slice(9, 12)).sort(), ["", "", "", "503"]);
+  for (const { socket } of held) socket.destroy();
+  await sleep(100);
+  t.is((await served.call("POST", "/v1/admissions", { body: "{}" })).status, 422);
+  await served.close();
+});
+
+test("two Host headers are none", async (t) => {
+  const served = await start();
+  const two = bare(
+    served,
+    `GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:${served.port}\r\nhost: evil.example\r\nConnection: close\r\n\r\n`,
+  );
+  await two.closed;
+  t.regex(two.text(), /^HTTP\/1.1 400 [^]*"code":"request_malformed"/);
+  await served.close();
+});
