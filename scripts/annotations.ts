@@ -1,5 +1,7 @@
 // Reads the METADATA of the policies: the one place where a rule's code, class and texts are written.
 import { spawnSync } from "node:child_process";
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { ensureOpa } from "./opa.ts";
 
 /** A rule of the law, as its METADATA describes it. */
@@ -8,6 +10,8 @@ export interface Rule {
   readonly rule: string;
   readonly code: string;
   readonly class: string;
+  /** With which a command that is refused by this code is answered. */
+  readonly httpStatus: number;
   readonly title: string;
   readonly description: string;
   readonly shortName: string;
@@ -24,7 +28,7 @@ export interface Rule {
 
 interface Annotation {
   annotations: {
-    scope: string;
+    scope: "rule" | "document" | "package" | "subpackages";
     title?: string;
     description?: string;
     entrypoint?: boolean;
@@ -59,28 +63,51 @@ export async function readAnnotations(directory = "policy"): Promise<Annotations
         .map(({ value }) => value)
         .join("/"),
     );
-  const rules = found.filter(({ annotations }) => annotations.custom?.["code"] !== undefined).map(ruleOf);
+  const rules = found
+    .filter(({ annotations }) => annotations.custom?.["rule"] !== undefined)
+    .map((annotation) => ruleOf(annotation, inherited(annotation, found)));
   rules.sort((a, b) => (a.file === b.file ? a.row - b.row : a.file < b.file ? -1 : 1));
   return { rules, entrypoints: [...new Set(entrypoints)].sort() };
 }
 
-function ruleOf({ annotations, location, path }: Annotation): Rule {
-  const custom = annotations.custom ?? {};
+const WIDTH = { rule: 0, document: 1, package: 2, subpackages: 3 };
+const HTTP_STATUS_DEFAULT = 409;
+
+/** What a rule's METADATA says, and what it leaves to that of its document, its package and the packages above. */
+function inherited(rule: Annotation, all: readonly Annotation[]): Record<string, unknown> {
+  const packagePath = pathOf(rule).slice(0, -1);
+  const scopes = all.filter(({ annotations: { scope }, path }) => {
+    const names = path.map(({ value }) => value);
+    if (scope === "document") return names.join() === rule.path.map(({ value }) => value).join();
+    if (scope === "package") return names.slice(1).join() === packagePath.join();
+    return scope === "subpackages" && `${packagePath.join()},`.startsWith(`${names.slice(1).join()},`);
+  });
+  scopes.sort((a, b) => WIDTH[b.annotations.scope] - WIDTH[a.annotations.scope] || a.path.length - b.path.length);
+  return Object.assign({}, ...scopes.map(({ annotations }) => annotations.custom), rule.annotations.custom) as Record<
+    string,
+    unknown
+  >;
+}
+
+/** Without `data`. */
+const pathOf = ({ path }: Annotation): string[] => path.slice(1).map(({ value }) => value);
+
+function ruleOf(annotation: Annotation, custom: Record<string, unknown>): Rule {
+  const { annotations, location } = annotation;
   const text = (value: unknown) => (typeof value === "string" ? value.trim() : "");
+  const status = custom["http_status"] ?? HTTP_STATUS_DEFAULT;
   return {
     rule: text(custom["rule"]),
     code: text(custom["code"]),
     class: text(custom["class"]),
+    httpStatus: typeof status === "number" ? status : Number.NaN,
     title: text(annotations.title),
     description: text(annotations.description).replaceAll("\n", " "),
     shortName: text(custom["short_name"]),
     message: text(custom["message"]),
     solution: text(custom["solution"]),
     source: text(custom["source"]),
-    package: path
-      .slice(1, -1)
-      .map(({ value }) => value)
-      .join("."),
+    package: pathOf(annotation).slice(0, -1).join("."),
     file: location.file,
     row: location.row,
   };
@@ -88,6 +115,7 @@ function ruleOf({ annotations, location, path }: Annotation): Rule {
 
 export interface CatalogueEntry {
   class: string;
+  http_status: number;
   title: string;
   message: string;
   solution: string;
@@ -95,12 +123,12 @@ export interface CatalogueEntry {
   rules: string[];
 }
 
-const HOST_PACKAGE = "railgate.refusal.host";
+export const HOST_PACKAGE = "railgate.refusal.host";
 const EXTENSIONS = "railgate.extensions.";
 
 /**
  * The catalogue: what each code means, for all rules that refuse by it.
- * @throws Error where rules share a code but not its class, message and solution (what the host says has the last word),
+ * @throws Error where rules share a code but not its class, message, solution and status (what the host says has the last word),
  *   and where an extension uses a code that is not its own.
  */
 export function catalogueOf(rules: readonly Rule[]): Record<string, CatalogueEntry> {
@@ -116,19 +144,21 @@ export function catalogueOf(rules: readonly Rule[]): Record<string, CatalogueEnt
     const differing = sharing.find(
       (rule) =>
         rule.class !== words.class ||
+        rule.httpStatus !== words.httpStatus ||
         (words.package !== HOST_PACKAGE && (rule.message !== words.message || rule.solution !== words.solution)),
     );
     if (differing)
       throw new Error(
-        `${differing.file}:${differing.row}: ${differing.rule} shares the code ${code} with ${words.rule}, so class, message and solution must be the same`,
+        `${differing.file}:${differing.row}: ${differing.rule} shares the code ${code} with ${words.rule}, so class, message, solution and http_status must be the same`,
       );
     const oneTitle = words.package === HOST_PACKAGE || sharing.every(({ title }) => title === words.title);
-    const { class: refusalClass, message, solution, source } = words;
+    const { class: refusalClass, httpStatus, message, solution, source } = words;
     const title = oneTitle ? words.title : titleOf(code);
     return [
       code,
       {
         class: refusalClass,
+        http_status: httpStatus,
         title,
         message,
         solution,
@@ -144,4 +174,26 @@ export function catalogueOf(rules: readonly Rule[]): Record<string, CatalogueEnt
 function titleOf(code: string): string {
   const words = code.replace(/^ERR_/, "").toLowerCase().replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+const DEPRECATED =
+  /\blib\.(policy_denied|authority_missing_or_invalid|jurisdiction_denied|delegation_invalid|evidence_precondition_failed|dependency_unavailable_fail_closed|refusal)\(/;
+
+/** Where extensions under `directory` still write rule, code and class a second time, with what to write instead. */
+export function deprecations(directory = "policy"): string[] {
+  return globSync("railgate/extensions/**/*.rego", { cwd: directory })
+    .sort()
+    .flatMap((name) => {
+      const file = join(directory, name);
+      return readFileSync(file, "utf8")
+        .split("\n")
+        .flatMap((line, index) => {
+          const helper = DEPRECATED.exec(line.replace(/#.*/, ""))?.[1];
+          return helper === undefined
+            ? []
+            : [
+                `${file}:${index + 1}: lib.${helper} writes rule, code and class a second time; write lib.refuse(rego.metadata.rule(), pointer, params)`,
+              ];
+        });
+    });
 }

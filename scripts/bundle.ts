@@ -8,7 +8,7 @@ import { calculateJwkThumbprint, exportJWK, generateKeyPair } from "jose";
 import { hashBundleFile } from "../src/policy/bundle-documents.ts";
 import { readBundleFiles } from "../src/policy/bundle-files.ts";
 import { signBundleFiles, writeBundleFiles } from "../src/policy/sign.ts";
-import { readAnnotations } from "./annotations.ts";
+import { deprecations, readAnnotations } from "./annotations.ts";
 import { ensureOpa } from "./opa.ts";
 
 const BUNDLE = "bundles/railgate.tar.gz";
@@ -88,6 +88,7 @@ async function signOnce(files: Map<string, Uint8Array>): Promise<{ bundle: Uint8
 }
 
 if (import.meta.main) {
+  for (const use of deprecations()) console.error(use);
   const files = await buildBundleFiles();
   const committed =
     existsSync(BUNDLE) && existsSync(KEYS)

@@ -1,11 +1,20 @@
 // Writes what is derived: schemas for the policies, the catalogue, and the reference pages; `--check` says what is not current.
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { catalogueOf, readAnnotations } from "./annotations.ts";
+import {
+  type CatalogueEntry,
+  catalogueOf,
+  deprecations,
+  HOST_PACKAGE,
+  readAnnotations,
+  type Rule,
+} from "./annotations.ts";
 import { rulesDoc } from "./rules-doc.ts";
 import { traceabilityDoc } from "./traceability.ts";
 
 const SETTINGS = "policy/railgate/settings/data.json";
+const HOST_CATALOGUE = "src/core/catalogue.ts";
 const SPECIFICATION = "docs/spec/ws3-execution-envelopes.md";
 
 /** Every generated file with the content it should have. Schemas come first: the policies that the rest is read from use them. */
@@ -15,9 +24,41 @@ export async function generated(): Promise<Map<string, string>> {
   const { rules } = await readAnnotations();
   const shipped = rules.filter((rule) => !rule.package.startsWith("railgate.extensions"));
   files.set("policy/railgate/catalogue/data.json", json(catalogueOf(rules)));
+  files.set(HOST_CATALOGUE, hostCatalogue(catalogueOf(shipped), shipped));
   files.set("docs/rules.md", rulesDoc(shipped, readJson(SETTINGS)));
   files.set("docs/traceability.md", traceabilityDoc(readFileSync(SPECIFICATION, "utf8"), shipped));
   return files;
+}
+
+/** What the host must know of the law's codes though no policy, or an older one, is active. */
+function hostCatalogue(catalogue: Record<string, CatalogueEntry>, rules: readonly Rule[]): string {
+  const statuses = Object.entries(catalogue).map(([code, entry]) => [code, entry.http_status]);
+  const hosts = rules
+    .filter((rule) => rule.package === HOST_PACKAGE)
+    .map(({ code, rule, class: refusalClass, httpStatus, title, message, solution }) => [
+      code,
+      { rule, class: refusalClass, http_status: httpStatus, title, message, solution },
+    ]);
+  return formatted(
+    HOST_CATALOGUE,
+    `// What the host must know of the law's codes, whatever policy is active. Written by \`npm run generate\` from the METADATA in policy/: change it there.
+
+/** The HTTP status with which a command that is refused by a code is answered. */
+export const HTTP_STATUSES = ${JSON.stringify(Object.fromEntries(statuses))} as const;
+
+/** What the host itself refuses in the law's place. */
+export const HOST_REFUSALS = ${JSON.stringify(Object.fromEntries(hosts))} as const;
+`,
+  );
+}
+
+function formatted(path: string, text: string): string {
+  const run = spawnSync("node_modules/.bin/biome", ["format", `--stdin-file-path=${path}`], {
+    input: text,
+    encoding: "utf8",
+  });
+  if (run.status !== 0) throw new Error(`biome format ${path}: ${run.stderr}`);
+  return run.stdout;
 }
 
 async function policySchemas(): Promise<Record<string, object>> {
@@ -37,6 +78,7 @@ export function outdated(files: Map<string, string>): string[] {
 }
 
 if (import.meta.main) {
+  for (const use of deprecations()) console.error(use);
   const files = await generated();
   const changed = outdated(files);
   if (process.argv.includes("--check")) {

@@ -63,6 +63,8 @@ export class RefusedError extends RailgateError {
   readonly solution: string;
   /** Where in the command the fault lies, RFC 6901; "" is the whole of it. */
   readonly pointer: string;
+  /** Each fault, where the command has several: those of a topology. */
+  readonly errors: readonly RequestFault[];
   readonly event: EvidenceEvent;
   /** The signed record, a compact JWS. */
   readonly receipt: string;
@@ -75,6 +77,7 @@ export class RefusedError extends RailgateError {
       title: string;
       solution: string;
       pointer: string;
+      errors?: readonly RequestFault[] | undefined;
       event: EvidenceEvent;
       receipt: string;
     },
@@ -85,6 +88,7 @@ export class RefusedError extends RailgateError {
     this.title = refused.title;
     this.solution = refused.solution;
     this.pointer = refused.pointer;
+    this.errors = refused.errors ?? [];
     this.event = refused.event;
     this.receipt = refused.receipt;
   }

@@ -1,6 +1,7 @@
 // What a policy may answer to an admission, what is refused instead when it answers anything else, and how a refusal is explained.
 
 import { Compile } from "typebox/compile";
+import { HOST_REFUSALS, HTTP_STATUSES } from "./catalogue.ts";
 import type { RefusalClass } from "./schema/decision.ts";
 import { PolicyDecisionSchema, type Decision, type PolicyDecision } from "./schema/decision.ts";
 import { ENVELOPE_KINDS } from "./schema/base.ts";
@@ -9,6 +10,8 @@ const decisionShape = Compile(PolicyDecisionSchema);
 
 export interface CatalogueEntry {
   readonly class: RefusalClass;
+  /** Absent in bundles of 0.1. */
+  readonly http_status?: number;
   readonly title: string;
   readonly message: string;
   readonly solution: string;
@@ -17,25 +20,22 @@ export interface CatalogueEntry {
 /** code → its explanation; part of the policy bundle (`data.railgate.catalogue`). */
 export type Catalogue = { readonly [code: string]: CatalogueEntry };
 
-/** What the host itself refuses in the law's place; the words are those of the catalogue, here because no policy may be there to have them. */
-export const HOST_REFUSALS = {
-  policy_unavailable: {
-    rule: "POL-01",
-    class: "dependency_unavailable_fail_closed",
-    title: "No policy is active",
-    message: "No policy is active on this node, or the signature or integrity of its bundle failed.",
-    solution:
-      "Give the node a policy bundle signed by a key it trusts; `railgate doctor` says what is wrong with the present one.",
-  },
-  policy_error: {
-    rule: "POL-03",
-    class: "dependency_unavailable_fail_closed",
-    title: "The policy could not decide",
-    message: "Evaluating the policy failed, ran over its limit, or gave an answer that is not a decision.",
-    solution:
-      "Look for this decision's id in the node's log, replay its stored input with `opa eval`, and repair the policy.",
-  },
-} as const satisfies { [code: string]: CatalogueEntry & { rule: string } };
+export { HOST_REFUSALS };
+
+/** What a refused command can be answered with. */
+export type RefusalStatus = (typeof HTTP_STATUSES)[keyof typeof HTTP_STATUSES];
+
+const REFUSAL_STATUSES: ReadonlySet<unknown> = new Set(Object.values(HTTP_STATUSES));
+
+/**
+ * The HTTP status of a command that is refused by `code`: for the law's own codes what their METADATA says, whatever
+ * policy is active; for a code that only the active policy has, what its `catalogue` says; else 409.
+ */
+export function refusalStatus(code: string, catalogue: Catalogue = {}): RefusalStatus {
+  if (Object.hasOwn(HTTP_STATUSES, code)) return HTTP_STATUSES[code as keyof typeof HTTP_STATUSES];
+  const status = Object.hasOwn(catalogue, code) ? catalogue[code]!.http_status : undefined;
+  return REFUSAL_STATUSES.has(status) ? (status as RefusalStatus) : 409;
+}
 
 export type HostRefusalCode = "policy_unavailable" | "policy_error";
 

@@ -1,38 +1,43 @@
-// A refused command as an error that any door can give, and the HTTP status that goes with each code (spec api §1).
-import { RefusedError } from "../core/errors.ts";
-import type { Explanation } from "../core/outcome.ts";
+// A refused command as an error that any door can give.
+import { RefusedError, type RequestFault } from "../core/errors.ts";
+import { type Explanation, refusalStatus } from "../core/outcome.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { SingleRefusal } from "./commands/command.ts";
-
-const STATUSES: ReadonlyMap<string, 404 | 422> = new Map([
-  ["ERR_MESH_UNKNOWN_RAIL", 404],
-  ["ERR_MESH_UNKNOWN_WORKLOAD", 404],
-  ["workload_unknown", 404],
-  ["ERR_MESH_INVALID_TOPOLOGY", 422],
-]);
-
-/** 404 where what the command names is unknown, 422 for a topology that is none, 409 for all else. */
-export const refusalStatus = (code: string): 404 | 409 | 422 => STATUSES.get(code) ?? 409;
 
 /** What there is to say of a refusal; plain JSON, so that it can be kept. */
 export interface Refusal extends Explanation {
   readonly code: string;
   readonly pointer: string;
+  /** Each fault of a topology. */
+  readonly errors?: readonly RequestFault[];
 }
 
 /** undefined where the command was accepted. */
 export function refusalIn(
-  { error_code, pointer }: SingleRefusal,
+  { error_code, pointer, params }: SingleRefusal,
   explanation: Explanation | null,
 ): Refusal | undefined {
   if (error_code === null || explanation === null) return undefined;
   const { title, message, solution } = explanation;
-  return { code: error_code, pointer: pointer ?? "", title, message, solution };
+  return { code: error_code, pointer: pointer ?? "", title, message, solution, ...faultsIn(params) };
+}
+
+function faultsIn({ errors }: SingleRefusal["params"]): Pick<Refusal, "errors"> {
+  return Array.isArray(errors) ? { errors: errors as RequestFault[] } : {};
 }
 
 export function refusedError(
-  { code, pointer, title, message, solution }: Refusal,
+  { code, pointer, title, message, solution, errors }: Refusal,
   { event, receipt }: { event: EvidenceEvent; receipt: string },
 ): RefusedError {
-  return new RefusedError(message, { code, status: refusalStatus(code), title, solution, pointer, event, receipt });
+  return new RefusedError(message, {
+    code,
+    status: refusalStatus(code),
+    title,
+    solution,
+    pointer,
+    errors,
+    event,
+    receipt,
+  });
 }

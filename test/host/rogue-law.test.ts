@@ -46,8 +46,8 @@ const lawlessBundle = () =>
   changedBundle(
     Object.entries(ACCEPTING).map(([command, event]) => [
       "mesh/mesh.rego",
-      new RegExp(`decision := ${command}_decision\\(.*\\) if input.request.command`),
-      `decision := accepted("${event}") if input.request.command`,
+      new RegExp(`:= ${command}_decision\\(request, facts\\) if`),
+      `:= accepted("${event}") if`,
     ]),
   );
 

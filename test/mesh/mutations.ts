@@ -1,5 +1,5 @@
 // Takes the mesh law and the host's fold apart, one check at a time.
-import { readdirSync, readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { type Mutation, readPolicy } from "./law.ts";
 
 export interface Mutant extends Mutation {
@@ -12,8 +12,8 @@ const CORE = new URL("../../src/core/", import.meta.url);
 
 /** Every condition of the mesh law left out, every check of an ordered list skipped, every comparison shifted by one. */
 export function regoMutants(): Mutant[] {
-  const files = readdirSync(new URL(`../../policy/${MESH}/`, import.meta.url)).filter(
-    (name) => name.endsWith(".rego") && !name.endsWith("_test.rego"),
+  const files = globSync("**/*.rego", { cwd: new URL(`../../policy/${MESH}/`, import.meta.url).pathname }).filter(
+    (name) => !name.endsWith("_test.rego"),
   );
   return files.sort().flatMap((name) => regoMutantsOf(`${MESH}/${name}`));
 }

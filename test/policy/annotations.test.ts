@@ -1,9 +1,11 @@
 // Lints the METADATA and the shape of the policies: what the catalogue, the reference and the fast path rely on.
-import { existsSync, globSync, readFileSync } from "node:fs";
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import test from "ava";
-import { catalogueOf, readAnnotations, type Rule } from "../../scripts/annotations.ts";
+import { catalogueOf, deprecations, readAnnotations, type Rule } from "../../scripts/annotations.ts";
 import { REFUSAL_CLASSES } from "../../src/core/schema/base.ts";
 import { generated, outdated } from "../../scripts/generate.ts";
+import { inDirectory } from "./law.ts";
 import { ELSEWHERE, normal, rulesOf, sentencesOf } from "../../scripts/traceability.ts";
 
 const { rules, entrypoints } = await readAnnotations();
@@ -78,17 +80,64 @@ test("rules that share a code share its words, and a collision is caught", (t) =
   });
 });
 
-test("a refusal is made with the rule, code and class of its METADATA, and asks the predicate named there", (t) => {
+test("what a rule is, is written in its METADATA alone", (t) => {
+  for (const file of rulesOfTheLaw()) {
+    const code = readFileSync(file, "utf8").replaceAll(/^\s*#.*$/gm, "");
+    for (const { rule, code: name } of rules) {
+      if (file.endsWith("exception/exception.rego")) continue; // Names the rules that nothing lifts.
+      t.false(code.includes(`"${rule}"`), `${file} writes ${rule} outside METADATA`);
+      if (name !== "jurisdiction_denied" && name !== "delegation_invalid")
+        t.false(code.includes(`"${name}"`), `${file} writes ${name} outside METADATA`);
+    }
+    for (const name of REFUSAL_CLASSES)
+      t.false(code.includes(`"${name}"`), `${file} writes the class ${name} outside METADATA`);
+  }
+});
+
+const rulesOfTheLaw = () =>
+  globSync("policy/railgate/{admission,envelope,exception,lib,refusal,lifecycle,mesh}/**/*.rego").filter(
+    (file) => !file.endsWith("_test.rego") && !file.endsWith("lib/deprecated.rego"),
+  );
+
+test("every rule of admission asks, first of all, the predicate that its METADATA names", (t) => {
   for (const rule of admissionRules.filter(({ package: name }) => name !== "railgate.refusal.host")) {
-    const body = bodyAfter(rule);
-    t.true(body.startsWith(`refusals contains lib.${rule.class}(`), where(rule));
-    t.true(/\(\s*"([^"]+)",\s*"([^"]+)"/.exec(body)?.slice(1).join() === `${rule.rule},${rule.code}`, where(rule));
+    const source = readFileSync(rule.file, "utf8");
     t.regex(
-      body,
-      new RegExp(`if \\{\\n\\tnot ${rule.shortName}\\(`),
+      source,
+      new RegExp(`\\nrefusals contains [^\\n]+ if \\{\\n\\tnot ${rule.shortName}\\(`),
       `${where(rule)} does not begin with its predicate`,
     );
   }
+});
+
+test("every status is one that a refused command is answered with", (t) => {
+  for (const rule of rules)
+    t.true([404, 409, 422, 503].includes(rule.httpStatus), `${where(rule)}: ${rule.httpStatus}`);
+});
+
+test("METADATA of a wider scope counts where the rule says nothing", (t) => {
+  const by = Object.fromEntries(rules.map((rule) => [rule.rule, rule]));
+  t.is(by["CTR-01"]!.httpStatus, 409, "of the package above");
+  t.like(
+    by["TOPOLOGY-02"],
+    { code: "ERR_MESH_INVALID_TOPOLOGY", class: "policy_denied", httpStatus: 422 },
+    "of its package",
+  );
+  t.is(by["LIFE-01"]!.httpStatus, 404, "its own");
+});
+
+test("where an extension still writes rule, code and class a second time is named, with what to write", async (t) => {
+  await inDirectory(async (directory) => {
+    mkdirSync(join(directory, "railgate/extensions/old"), { recursive: true });
+    writeFileSync(
+      join(directory, "railgate/extensions/old/old.rego"),
+      'package railgate.extensions.old\n\n# lib.policy_denied("…") was the way.\nrefusals contains lib.policy_denied("A-1", "a", "", {})\n',
+    );
+    t.deepEqual(deprecations(directory), [
+      `${directory}/railgate/extensions/old/old.rego:4: lib.policy_denied writes rule, code and class a second time; write lib.refuse(rego.metadata.rule(), pointer, params)`,
+    ]);
+  });
+  t.deepEqual(deprecations(), []);
 });
 
 test("`sound` of each subject asks every predicate of its rules", (t) => {
@@ -97,15 +146,6 @@ test("`sound` of each subject asks every predicate of its rules", (t) => {
     t.true(sound.includes(`\t${rule.shortName}(`), `${where(rule)}: sound does not ask ${rule.shortName}`);
   }
 });
-
-/** The source of a rule up to the next blank line. */
-function bodyAfter({ file, row }: Rule): string {
-  const lines = readFileSync(file, "utf8")
-    .split("\n")
-    .slice(row - 1);
-  const from = lines.findIndex((line) => !line.startsWith("#"));
-  return lines.slice(from, lines.indexOf("", from)).join("\n");
-}
 
 test("a negation is never of a lookup, which would pass in silence where its key is missing", (t) => {
   for (const file of lawFiles()) {

@@ -1,5 +1,5 @@
 // The example extension, built in: it adds its refusal by OPA and by WASM, and can take none away.
-import { cpSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { bases, changed } from "./corpus.ts";
@@ -46,9 +46,20 @@ test("an extension adds its refusal to the others, in both evaluators", async (t
   );
 });
 
+test("an extension written with the helpers of before decides as the example does", async (t) => {
+  await inDirectory(async (directory) => {
+    const old = readFileSync("examples/extensions/quota/quota.rego", "utf8").replace(
+      "lib.refuse(rego.metadata.rule(), ",
+      'lib.policy_denied("ACME-01", "acme_quota_exceeded", ',
+    );
+    t.true(old.includes("lib.policy_denied("));
+    writeFileSync(join(directory, "quota.rego"), old);
+    t.deepEqual(await decideByOpa([risky], ["policy", directory]), await decideByOpa([risky], EXAMPLES));
+  });
+});
+
 test("an extension that asks for its own decision is refused by the compiler", async (t) => {
   await inDirectory(async (directory) => {
-    const { writeFileSync } = await import("node:fs");
     writeFileSync(
       join(directory, "loop.rego"),
       'package railgate.extensions.loop\n\nrefusals contains 1 if data.railgate.admission.decision.outcome == "accepted"\n',

@@ -14,7 +14,7 @@ import data.railgate.lib
 #   message: Tenant {tenant} has no quota for workloads of high risk.
 #   solution: Ask for a quota, or lower the workload's risk.
 #   source: "ACME platform handbook, section 3"
-refusals contains lib.policy_denied("ACME-01", "acme_quota_exceeded", "/workload/risk", params) if {
+refusals contains lib.refuse(rego.metadata.rule(), "/workload/risk", params) if {
 	lib.workload.risk == "high"
 	not has_quota(lib.workload)
 	params := {"tenant": lib.shown(lib.workload, "tenant_id")}

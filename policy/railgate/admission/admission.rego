@@ -64,34 +64,21 @@ profile_sound(kind, profile) if {
 
 extended if some _ in data.railgate.extensions[_].refusals
 
-# Everything that is refused, before exceptions.
-found contains r if some r in refusal.declaration.refusals
+# The subjects that have a say about the declared kind.
+asked := {"authority", "declaration", "dependency", "freshness", "residency", "supply", "tenancy"} | profiled
 
-found contains r if some r in refusal.tenancy.refusals
-
-found contains r if some r in refusal.residency.refusals
-
-found contains r if some r in refusal.authority.refusals
-
-found contains r if some r in refusal.freshness.refusals
-
-found contains r if some r in refusal.dependency.refusals
-
-found contains r if some r in refusal.supply.refusals
-
-found contains r if {
+profiled := {"container"} if {
 	lib.kind == "container"
-	some r in refusal.container.refusals
-}
-
-found contains r if {
+} else := {"attestation", "vm"} if {
 	lib.kind == "vm"
-	some r in refusal.vm.refusals
-}
+} else := {"attestation"} if {
+	lib.kind == "tee"
+} else := set()
 
+# Everything that is refused, before exceptions.
 found contains r if {
-	lib.kind in ["vm", "tee"]
-	some r in refusal.attestation.refusals
+	some subject in asked
+	some r in refusal[subject].refusals
 }
 
 found contains r if some r in data.railgate.extensions[_].refusals
@@ -100,60 +87,32 @@ found contains r if some r in data.railgate.extensions[_].refusals
 reported := found if {
 	count(found) > 0
 	not silent
-} else := found | {lib.dependency_unavailable_fail_closed("POL-03", "policy_error", "", {})}
+} else := found | {refusal.host.policy_error}
 
 silent if {
-	not refusal.declaration.sound(lib.workload)
-	count(refusal.declaration.refusals) == 0
+	some subject in (asked & unsound)
+	count(refusal[subject].refusals) == 0
 }
 
-silent if {
-	not refusal.tenancy.sound(lib.workload)
-	count(refusal.tenancy.refusals) == 0
-}
+unsound contains "authority" if not refusal.authority.sound(lib.workload)
 
-silent if {
-	not refusal.residency.sound(lib.workload)
-	count(refusal.residency.refusals) == 0
-}
+unsound contains "declaration" if not refusal.declaration.sound(lib.workload)
 
-silent if {
-	not refusal.authority.sound(lib.workload)
-	count(refusal.authority.refusals) == 0
-}
+unsound contains "dependency" if not refusal.dependency.sound(lib.workload)
 
-silent if {
-	not refusal.freshness.sound(lib.workload)
-	count(refusal.freshness.refusals) == 0
-}
+unsound contains "freshness" if not refusal.freshness.sound(lib.workload)
 
-silent if {
-	not refusal.dependency.sound(lib.workload)
-	count(refusal.dependency.refusals) == 0
-}
+unsound contains "residency" if not refusal.residency.sound(lib.workload)
 
-silent if {
-	not refusal.supply.sound(lib.kind, lib.declared)
-	count(refusal.supply.refusals) == 0
-}
+unsound contains "tenancy" if not refusal.tenancy.sound(lib.workload)
 
-silent if {
-	lib.kind == "container"
-	not refusal.container.sound(lib.declared)
-	count(refusal.container.refusals) == 0
-}
+unsound contains "supply" if not refusal.supply.sound(lib.kind, lib.declared)
 
-silent if {
-	lib.kind == "vm"
-	not refusal.vm.sound(lib.declared)
-	count(refusal.vm.refusals) == 0
-}
+unsound contains "container" if not refusal.container.sound(lib.declared)
 
-silent if {
-	lib.kind in ["vm", "tee"]
-	not refusal.attestation.sound(lib.kind)
-	count(refusal.attestation.refusals) == 0
-}
+unsound contains "vm" if not refusal.vm.sound(lib.declared)
+
+unsound contains "attestation" if not refusal.attestation.sound(lib.kind)
 
 judged := {
 	"outcome": outcome,

@@ -78,9 +78,9 @@ strongest(kinds) := "tee" if {
 least_level(workload, needed) := level(workload, needed) if {
 	not live(input.facts.workload)
 } else := level(workload, needed) if {
-	rail_rank(input.facts.workload.least_level) <= rail_rank(level(workload, needed))
+	lib.level_rank(input.facts.workload.least_level) <= lib.level_rank(level(workload, needed))
 } else := input.facts.workload.least_level if {
-	rail_rank(input.facts.workload.least_level)
+	lib.level_rank(input.facts.workload.least_level)
 } else := "hardware_isolated"
 
 level(workload, needed) := settings.rails[workload.envelope.kind] if {
@@ -96,11 +96,3 @@ live(held) if {
 	is_object(held)
 	not held.state == "destroyed"
 }
-
-rail_rank("shared") := 1
-
-rail_rank("process_isolated") := 2
-
-rail_rank("sandbox_isolated") := 3
-
-rail_rank("hardware_isolated") := 4

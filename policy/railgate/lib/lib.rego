@@ -101,40 +101,26 @@ at(list, index) := concat("/", [list, format_int(index, 10)]) if {
 	is_number(index)
 } else := concat("/", [list, text(index)])
 
-policy_denied(rule, code, location, params) := refusal("policy_denied", rule, code, location, params)
+# Isolation levels, from the weakest to the strictest.
+level_rank("shared") := 1
 
-authority_missing_or_invalid(rule, code, location, params) := refusal(
-	"authority_missing_or_invalid",
-	rule,
-	code,
-	location,
-	params,
-)
+level_rank("process_isolated") := 2
 
-jurisdiction_denied(rule, code, location, params) := refusal("jurisdiction_denied", rule, code, location, params)
+level_rank("sandbox_isolated") := 3
 
-delegation_invalid(rule, code, location, params) := refusal("delegation_invalid", rule, code, location, params)
+level_rank("hardware_isolated") := 4
 
-evidence_precondition_failed(rule, code, location, params) := refusal(
-	"evidence_precondition_failed",
-	rule,
-	code,
-	location,
-	params,
-)
-
-dependency_unavailable_fail_closed(rule, code, location, params) := refusal(
-	"dependency_unavailable_fail_closed",
-	rule,
-	code,
-	location,
-	params,
-)
-
-refusal(class, rule, code, location, params) := {
-	"class": class,
-	"rule": rule,
-	"code": code,
+# A refusal takes what it is from the METADATA of its rule, the only place where that is written: give
+# `rego.metadata.rule()`. What is not written there is not left out, since then nothing would be refused: the host
+# recognises no such class, and refuses with POL-03.
+refuse(metadata, location, params) := {
+	"class": said(metadata, "class"),
+	"rule": said(metadata, "rule"),
+	"code": said(metadata, "code"),
 	"pointer": location,
 	"params": params,
 }
+
+said(metadata, name) := metadata.custom[name] if {
+	is_string(metadata.custom[name])
+} else := "undeclared"

@@ -3,10 +3,13 @@ package railgate.lifecycle
 
 # Facts that are not exactly of this shape are refused before any rule reads them, since an absent fact would make a
 # check pass in silence.
+readable(request, facts) if {
+	is_string(request.workload_id)
+	is_number(facts.now_ms)
+	is_workload_fact(facts.workload)
+}
 
-# METADATA
-# title: Readable workload fact
-# description: What the host holds of the workload, or null where it was never admitted.
+# Null where the workload was never admitted.
 is_workload_fact(value) if value == null
 
 is_workload_fact(value) if {
@@ -21,9 +24,7 @@ is_workload_fact(value) if {
 	is_deadline_fact(value.reattestation)
 }
 
-# METADATA
-# title: Readable attestation on record
-# description: When it was measured and how it stands, or null where the workload was never attested.
+# When it was measured and how it stands; null where the workload was never attested.
 is_attestation_fact(value) if value == null
 
 is_attestation_fact(value) if {
@@ -31,9 +32,7 @@ is_attestation_fact(value) if {
 	value.standing in {"passed", "failed"}
 }
 
-# METADATA
-# title: Readable deadline
-# description: The deadline of the next re-attestation, or null where there is none.
+# Of the next re-attestation; null where there is none.
 is_deadline_fact(value) if value == null
 
 is_deadline_fact(value) if {
@@ -41,18 +40,6 @@ is_deadline_fact(value) if {
 	is_boolean(value.missed)
 }
 
-# METADATA
-# title: Readable time
-# description: Milliseconds, or null.
 is_optional_number(value) if value == null
 
 is_optional_number(value) if is_number(value)
-
-# METADATA
-# title: Readable command
-# description: What all commands have in common.
-readable(request, facts) if {
-	is_string(request.workload_id)
-	is_number(facts.now_ms)
-	is_workload_fact(facts.workload)
-}

@@ -7,13 +7,33 @@
 #   What an attestation must be, how old a policy may be and what a partition withholds is said where admissions are
 #   judged; the same rules judge here.
 # scope: package
+# schemas:
+#   - input: schema.lifecycle
+# custom:
+#   http_status: 409
 package railgate.lifecycle
+
+import data.railgate.lib
 
 # METADATA
 # title: The decision on one step of a workload's life
 # description: Always defined. Whatever no other rule answers, an unknown command or facts of the wrong shape, is refused.
 # entrypoint: true
-# scope: document
+decision := answer if {
+	answer := answered(input.request, input.facts)
+} else := refused(command_unreadable, null)
+
+answered(request, facts) := transition_decision(request, facts) if {
+	request.command == "transition"
+} else := attest_decision(request, facts) if {
+	request.command == "attest"
+} else := deadline_decision(request, facts) if {
+	request.command == "deadline"
+}
+
+# METADATA
+# title: The lifecycle command can't be read
+# description: A command the policy does not know, or facts of the wrong shape.
 # custom:
 #   rule: LIFE-00
 #   code: policy_error
@@ -22,27 +42,9 @@ package railgate.lifecycle
 #   message: The command or the state given with it is not what the policy knows.
 #   solution: Send a transition, an attestation or a deadline, complete and with the right types.
 #   source: If policy cannot be evaluated, governed actions MUST fail-closed with refusal evidence.
-default decision := {
-	"outcome": "refused",
-	"error_code": "policy_error",
-	"class": "dependency_unavailable_fail_closed",
-	"rule": "LIFE-00",
-	"pointer": "",
-	"params": {},
-	"to_state": null,
-	"standing": null,
-	"obligations": [],
-}
+command_unreadable := lib.refuse(rego.metadata.rule(), "", {})
 
-decision := transition_decision(input.request, input.facts) if input.request.command == "transition"
-
-decision := attest_decision(input.request, input.facts) if input.request.command == "attest"
-
-decision := deadline_decision(input.request, input.facts) if input.request.command == "deadline"
-
-# METADATA
-# title: An accepted step
-# description: With the state that it leads to, the standing of the attestation after it, and what it obliges to.
+# With the state that it leads to, the standing of the attestation after it, and what it obliges to.
 accepted(to_state, standing, obligations) := {
 	"outcome": "accepted",
 	"error_code": null,
@@ -55,9 +57,7 @@ accepted(to_state, standing, obligations) := {
 	"obligations": obligations,
 }
 
-# METADATA
-# title: A refused step
-# description: The state stays; only the standing of the attestation may change.
+# The state stays; only the standing of the attestation may change.
 refused(refusal, standing) := {
 	"outcome": "refused",
 	"error_code": refusal.code,
@@ -70,7 +70,5 @@ refused(refusal, standing) := {
 	"obligations": [],
 }
 
-# METADATA
-# title: The first of several refusals
-# description: By rule, then pointer, as decisions on admissions are sorted.
+# By rule, then pointer, as decisions on admissions are sorted. Undefined where there is none.
 first_of(refusals) := min({[refusal.rule, refusal.pointer, refusal] | some refusal in refusals})[2]

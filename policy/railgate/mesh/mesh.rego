@@ -6,14 +6,36 @@
 #   Decides the four commands of a mesh: reload its topology, place, elevate and remove a workload. The host gives the
 #   slice of the mesh that the command is about; nothing of the mesh is decided anywhere else.
 # scope: package
+# schemas:
+#   - input: schema.mesh
+# custom:
+#   http_status: 409
 package railgate.mesh
+
+import data.railgate.lib
 
 # METADATA
 # title: The decision on one mesh command
 # description: |
 #   Always defined. Whatever no other rule answers, an unknown command or a slice of the wrong shape, is refused.
 # entrypoint: true
-# scope: document
+decision := answer if {
+	answer := answered(input.request, input.facts)
+} else := refused(command_unreadable, null)
+
+answered(request, facts) := place_decision(request, facts) if {
+	request.command == "place"
+} else := elevate_decision(request, facts) if {
+	request.command == "elevate"
+} else := remove_decision(request, facts) if {
+	request.command == "remove"
+} else := reload_decision(request, facts) if {
+	request.command == "reload"
+}
+
+# METADATA
+# title: The mesh command can't be read
+# description: A command the policy does not know, or a slice of the wrong shape.
 # custom:
 #   rule: MESH-00
 #   code: policy_error
@@ -21,38 +43,10 @@ package railgate.mesh
 #   short_name: mesh_command_unreadable
 #   message: The mesh command or the state given with it is not what the policy knows.
 #   solution: Send one of the commands reload, place, elevate or remove, complete and with the right types.
-#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
-default decision := {
-	"outcome": "refused",
-	"error_code": "policy_error",
-	"mesh_event": null,
-	"class": "dependency_unavailable_fail_closed",
-	"rule": "MESH-00",
-	"pointer": "",
-	"params": {},
-}
+#   source: "INV-MESH-FAIL-CLOSED: unknown rails, workloads, levels and policies, and demotions, are refused"
+command_unreadable := lib.refuse(rego.metadata.rule(), "", {})
 
-decision := place_decision(input.request, input.facts) if input.request.command == "place"
-
-decision := elevate_decision(input.request, input.facts) if input.request.command == "elevate"
-
-decision := remove_decision(input.request, input.facts) if input.request.command == "remove"
-
-decision := reload_decision(input.request, input.facts) if input.request.command == "reload"
-
-# METADATA
-# title: Isolation levels by rank
-# description: From the weakest to the strictest.
-rank := {
-	"shared": 1,
-	"process_isolated": 2,
-	"sandbox_isolated": 3,
-	"hardware_isolated": 4,
-}
-
-# METADATA
-# title: An accepted command
-# description: The mesh event says what happened.
+# The mesh event says what happened.
 accepted(mesh_event) := {
 	"outcome": "accepted",
 	"error_code": null,
@@ -63,15 +57,13 @@ accepted(mesh_event) := {
 	"params": {},
 }
 
-# METADATA
-# title: A command refused by policy
-# description: The mesh event is null where the contract has none for this refusal.
-denied(code, rule, mesh_event, pointer, params) := {
+# The mesh event is null where the contract has none for this refusal.
+refused(refusal, mesh_event) := {
 	"outcome": "refused",
-	"error_code": code,
+	"error_code": refusal.code,
 	"mesh_event": mesh_event,
-	"class": "policy_denied",
-	"rule": rule,
-	"pointer": pointer,
-	"params": params,
+	"class": refusal.class,
+	"rule": refusal.rule,
+	"pointer": refusal.pointer,
+	"params": refusal.params,
 }

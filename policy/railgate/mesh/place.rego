@@ -1,11 +1,10 @@
 # Placing a workload on its first rail.
 package railgate.mesh
 
-# METADATA
-# title: The decision on placing a workload
-# description: |
-#   The first check that fails gives the code. Undefined, thus refused, where the slice can't be read.
-place_decision(request, facts) := place_checked(request, facts) if {
+import data.railgate.lib
+
+# Undefined, thus refused, where the slice can't be read.
+place_decision(request, facts) := place_checked(request, facts.rail, facts) if {
 	is_id(request.mesh_id)
 	is_id(request.workload_id)
 	is_id(request.rail_id)
@@ -16,24 +15,23 @@ place_decision(request, facts) := place_checked(request, facts) if {
 	is_admission_fact(facts.admission)
 }
 
-# METADATA
-# title: The checks of a placement, in order
-# description: Each is undefined where it holds nothing against the placement.
-place_checked(request, facts) := refusal if refusal := place_unknown_rail(request, facts.rail)
-
-else := refusal if refusal := place_duplicate(request, facts.placement)
-
-else := refusal if refusal := place_below_departed(request, facts.rail, facts.departed_level)
-
-else := refusal if refusal := place_below_admission(request, facts.rail, facts.admission)
-
-else := refusal if refusal := place_over_budget(request, facts.rail)
-
-else := refusal if refusal := place_over_capacity(facts.rail)
-
-else := refusal if refusal := upstream_refusal(facts.admission)
-
-else := accepted("MESH_001")
+# The checks of a placement, in order: the first that fails gives the code.
+place_checked(request, rail, facts) := refused(place_unknown_rail(request), null) if {
+	rail == null
+} else := refused(place_duplicate(request, facts.placement), null) if {
+	facts.placement != null
+} else := refused(place_below_departed(request, rail, facts.departed_level), "MESH_007") if {
+	lib.level_rank(rail.level) < lib.level_rank(facts.departed_level)
+} else := refused(place_below_admission(request, rail, facts.admission.least_level), "MESH_007") if {
+	lib.level_rank(rail.level) < lib.level_rank(facts.admission.least_level)
+} else := refused(place_over_budget(request, rail), null) if {
+	request.policy.preserve_latency_budget
+	rail.latency_overhead_us > request.policy.latency_budget_us
+} else := refused(place_over_capacity(rail), null) if {
+	rail.active_count >= rail.capacity
+} else := refused(refusal, null) if {
+	refusal := upstream_refusal(facts.admission)
+} else := accepted("MESH_001")
 
 # METADATA
 # title: The mesh has no such rail
@@ -42,16 +40,15 @@ else := accepted("MESH_001")
 #   rule: PLACE-01
 #   code: ERR_MESH_UNKNOWN_RAIL
 #   class: policy_denied
+#   http_status: 404
 #   short_name: mesh_unknown_rail
 #   message: Mesh {mesh_id} has no rail {rail_id}.
 #   solution: Name a rail of the mesh's topology, or add this one by reloading the topology.
 #   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
-place_unknown_rail(request, rail) := denied("ERR_MESH_UNKNOWN_RAIL", "PLACE-01", null, "/rail_id", {
+place_unknown_rail(request) := lib.refuse(rego.metadata.rule(), "/rail_id", {
 	"mesh_id": request.mesh_id,
 	"rail_id": request.rail_id,
-}) if {
-	rail == null
-}
+})
 
 # METADATA
 # title: The workload is placed already
@@ -64,12 +61,10 @@ place_unknown_rail(request, rail) := denied("ERR_MESH_UNKNOWN_RAIL", "PLACE-01",
 #   message: Workload {workload_id} is placed on rail {rail_id} already.
 #   solution: Elevate it to a stricter rail, or remove it first.
 #   source: Isolation mesh contract
-place_duplicate(request, placement) := denied("ERR_MESH_DUPLICATE_WORKLOAD", "PLACE-02", null, "/workload_id", {
+place_duplicate(request, placement) := lib.refuse(rego.metadata.rule(), "/workload_id", {
 	"workload_id": request.workload_id,
 	"rail_id": placement.rail_id,
-}) if {
-	placement != null
-}
+})
 
 # METADATA
 # title: The workload would be demoted
@@ -84,15 +79,13 @@ place_duplicate(request, placement) := denied("ERR_MESH_DUPLICATE_WORKLOAD", "PL
 #   message: Rail {rail_id} is {level}, but workload {workload_id} may not go below {floor}, {because}.
 #   solution: Choose a rail of level {floor} or stricter.
 #   source: Isolation mesh contract, INV-MESH-MONOTONIC-ELEVATION
-place_below_departed(request, rail, departed_level) := denied("ERR_MESH_DEMOTION_FORBIDDEN", "PLACE-03", "MESH_007", "/rail_id", {
+place_below_departed(request, rail, departed_level) := lib.refuse(rego.metadata.rule(), "/rail_id", {
 	"workload_id": request.workload_id,
 	"rail_id": rail.rail_id,
 	"level": rail.level,
 	"floor": departed_level,
 	"because": "the level it had in this mesh before",
-}) if {
-	rank[rail.level] < rank[departed_level]
-}
+})
 
 # METADATA
 # title: The workload would be demoted
@@ -105,15 +98,13 @@ place_below_departed(request, rail, departed_level) := denied("ERR_MESH_DEMOTION
 #   message: Rail {rail_id} is {level}, but workload {workload_id} may not go below {floor}, {because}.
 #   solution: Choose a rail of level {floor} or stricter.
 #   source: Isolation mesh contract, INV-MESH-MONOTONIC-ELEVATION
-place_below_admission(request, rail, admission) := denied("ERR_MESH_DEMOTION_FORBIDDEN", "PLACE-04", "MESH_007", "/rail_id", {
+place_below_admission(request, rail, least_level) := lib.refuse(rego.metadata.rule(), "/rail_id", {
 	"workload_id": request.workload_id,
 	"rail_id": rail.rail_id,
 	"level": rail.level,
-	"floor": admission.least_level,
+	"floor": least_level,
 	"because": "the least level of its admission",
-}) if {
-	rank[rail.level] < rank[admission.least_level]
-}
+})
 
 # METADATA
 # title: The rail is slower than the workload's latency budget
@@ -126,15 +117,12 @@ place_below_admission(request, rail, admission) := denied("ERR_MESH_DEMOTION_FOR
 #   message: Rail {rail_id} adds {latency_overhead_us} µs, over the budget of {latency_budget_us} µs that workload {workload_id} preserves.
 #   solution: Choose a faster rail, or give the workload a larger budget when it is placed.
 #   source: Isolation mesh contract, INV-MESH-LATENCY-BUDGET
-place_over_budget(request, rail) := denied("ERR_MESH_LATENCY_EXCEEDED", "PLACE-05", null, "/policy/latency_budget_us", {
+place_over_budget(request, rail) := lib.refuse(rego.metadata.rule(), "/policy/latency_budget_us", {
 	"workload_id": request.workload_id,
 	"rail_id": rail.rail_id,
 	"latency_overhead_us": rail.latency_overhead_us,
 	"latency_budget_us": request.policy.latency_budget_us,
-}) if {
-	request.policy.preserve_latency_budget
-	rail.latency_overhead_us > request.policy.latency_budget_us
-}
+})
 
 # METADATA
 # title: The rail is full
@@ -147,10 +135,8 @@ place_over_budget(request, rail) := denied("ERR_MESH_LATENCY_EXCEEDED", "PLACE-0
 #   message: Rail {rail_id} holds {active_count} workloads, which is its capacity of {capacity}.
 #   solution: Choose another rail, remove a workload from this one, or raise its capacity by reloading the topology.
 #   source: Isolation mesh contract
-place_over_capacity(rail) := denied("ERR_MESH_RAIL_AT_CAPACITY", "PLACE-06", null, "/rail_id", {
+place_over_capacity(rail) := lib.refuse(rego.metadata.rule(), "/rail_id", {
 	"rail_id": rail.rail_id,
 	"active_count": rail.active_count,
 	"capacity": rail.capacity,
-}) if {
-	rail.active_count >= rail.capacity
-}
+})

@@ -100,7 +100,7 @@ function errorOf(
 ): Error {
   const message = detail ?? title;
   if (event && receipt !== undefined)
-    return new RefusedError(message, { code, status, title, solution, pointer, event, receipt });
+    return new RefusedError(message, { code, status, title, solution, pointer, errors, event, receipt });
   if (code === "revision_conflict") return Object.assign(new Error(message), { code });
   if (errors && (status === 400 || status === 413 || status === 422))
     return new RequestError(status, errors as RequestFault[]);

@@ -4,6 +4,7 @@ import type { TSchema } from "typebox";
 import { AdmissionInputSchema } from "./input.ts";
 import { DecisionSchema, PolicyDecisionSchema } from "./decision.ts";
 import { EvidenceEventSchema } from "./event.ts";
+import { LifecycleInputSchema, MeshInputSchema } from "./law-input.ts";
 import {
   ElevationBodySchema,
   MeshAnswer,
@@ -60,8 +61,10 @@ export const openapiComponents: Record<string, object> = Object.fromEntries(
   Object.entries(schemas).map(([name, schema]) => [name, plainSchema(schema)]),
 );
 
-/** File name in `policy/schemas` → the JSON Schema to write there. Rules name it as `schema.input`. */
+/** File name in `policy/schemas` → the JSON Schema to write there. A package names the one it reads: `schema.input`, `schema.lifecycle`, `schema.mesh`. */
 export const policySchemas: Record<string, object> = {
   "input.json": opaSchema(AdmissionInputSchema),
+  "lifecycle.json": opaSchema(LifecycleInputSchema),
+  "mesh.json": opaSchema(MeshInputSchema),
   "decision.json": opaSchema(PolicyDecisionSchema),
 };

@@ -39,6 +39,7 @@ export interface SingleRefusal {
   readonly error_code: string | null;
   readonly class: RefusalClass | null;
   readonly pointer: string | null;
+  readonly params: { readonly [name: string]: unknown };
 }
 
 /** What the event of a refused command says of it. */

@@ -142,12 +142,13 @@ function problem(code: ProblemCode, detail: string, instance: string, errors: re
 
 /** The law's own refusal of a command; its evidence proves it. */
 function refusal(
-  { code, status, title, message, solution, pointer, event, receipt }: RefusedError,
+  { code, status, title, message, solution, pointer, errors, event, receipt }: RefusedError,
   instance: string,
 ): Problem {
   const meshEvent = event.details?.["mesh_event"] as string | null | undefined;
   const proof = { ...(meshEvent !== undefined && { mesh_event: meshEvent }), event, receipt };
-  return { type: typeOf(code), title, status, code, detail: message, instance, pointer, solution, ...proof };
+  const faults = errors.length > 0 && { errors: [...errors] };
+  return { type: typeOf(code), title, status, code, detail: message, instance, pointer, ...faults, solution, ...proof };
 }
 
 const typeOf = (code: string): string => `urn:railgate:problem:${code}`;

@@ -24,7 +24,7 @@ sound(kind) if {
 #   message: "The attestation lacks {missing}."
 #   solution: "Give an attestation with its report reference, platform type and verification result."
 #   source: "Evidence: attestation report reference and pass/fail outcome."
-refusals contains lib.evidence_precondition_failed("VM-04", "attestation_incomplete", location, params) if {
+refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
 	not vm_attestation_complete(lib.kind)
 	some location in incomplete
 	params := {"missing": concat(", ", missing_at(location))}
@@ -41,7 +41,7 @@ refusals contains lib.evidence_precondition_failed("VM-04", "attestation_incompl
 #   message: "The attestation lacks {missing}."
 #   solution: "Give an attestation with its report reference, platform type and verification result."
 #   source: "Attestation MUST include report reference, platform type, and verification result."
-refusals contains lib.evidence_precondition_failed("TEE-01", "attestation_incomplete", location, params) if {
+refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
 	not tee_attestation_complete(lib.kind)
 	some location in incomplete
 	params := {"missing": concat(", ", missing_at(location))}
@@ -106,10 +106,12 @@ location_of(member) := lib.pointer(["/attestation", member]) if {
 #   message: "The attestation is not accepted: {reason}."
 #   solution: "Attest again on an allowed platform, in a form and by an issuer that the profile accepts, and give the new attestation."
 #   source: "Attestation MUST include report reference, platform type, and verification result."
-refusals contains lib.evidence_precondition_failed("TEE-02", "attestation_failed", location, params) if {
+failed(location, reason) := lib.refuse(rego.metadata.rule(), location, {"reason": reason})
+
+refusals contains failed(location, reason) if {
 	not attestation_passed(lib.kind)
 	some location in {where | some [where, _] in failures}
-	params := {"reason": concat(", ", sort({reason | some [location, reason] in failures}))}
+	reason := concat(", ", sort({why | some [location, why] in failures}))
 }
 
 attestation_passed(_) if failures == set()
@@ -207,10 +209,12 @@ declared_platform_allowed if settings.attestation.platforms.tee[lib.declared.pla
 #   message: "The attestation is older than {limit_s} s, or does not say when it was measured."
 #   solution: "Attest again and give the new attestation."
 #   source: "Evidence MUST be recorded for admission and periodic re-attestation."
-refusals contains lib.evidence_precondition_failed("TEE-03", "attestation_stale", location, params) if {
+stale(location, kind) := lib.refuse(rego.metadata.rule(), location, {"limit_s": limit_s(kind)})
+
+limit_s(kind) := object.get(settings.attestation.freshness_s, kind, null)
+
+refusals contains stale(location_of("measured_at"), lib.kind) if {
 	not attestation_fresh(lib.kind)
-	location := location_of("measured_at")
-	params := {"limit_s": settings.attestation.freshness_s[lib.kind]}
 }
 
 attestation_fresh(kind) if {
@@ -231,7 +235,7 @@ attestation_fresh(kind) if {
 #   message: "The re-attestation interval is missing or not between {interval_min_s} s and {interval_max_s} s."
 #   solution: "Declare `tee.reattestation_interval` within the limits of `settings.attestation.reattestation`."
 #   source: "Evidence MUST be recorded for admission and periodic re-attestation."
-refusals contains lib.policy_denied("TEE-04", "reattestation_interval_invalid", location, params) if {
+refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
 	not reattestation_interval_valid(lib.kind)
 	location := "/workload/envelope/tee/reattestation_interval"
 	params := settings.attestation.reattestation

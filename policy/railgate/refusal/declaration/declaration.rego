@@ -23,7 +23,7 @@ sound(workload) if {
 #   message: "The workload declares no execution envelope."
 #   solution: "Declare `envelope.kind` as container, vm or tee, with the object of that name."
 #   source: "Workloads MUST declare an execution envelope (container, VM, or other profile)."
-refusals contains lib.policy_denied("ENV-01", "envelope_undeclared", envelope_missing, {}) if {
+refusals contains lib.refuse(rego.metadata.rule(), envelope_missing, {}) if {
 	not envelope_declared(lib.workload)
 }
 
@@ -44,7 +44,7 @@ envelope_missing := "/workload/envelope/kind" if {
 #   message: "The envelope kind {declared} is not one this policy knows."
 #   solution: "Declare one of container, vm, tee."
 #   source: "Admission MUST validate envelope declaration against policy; refusals are first-class and evidenced."
-refusals contains lib.policy_denied("ENV-02", "envelope_unknown", "/workload/envelope/kind", {"declared": kind}) if {
+refusals contains lib.refuse(rego.metadata.rule(), "/workload/envelope/kind", {"declared": kind}) if {
 	not envelope_known(lib.workload)
 	kind := lib.kind
 }
@@ -67,7 +67,7 @@ envelope_known(workload) if {
 #   message: "The declared envelope {declared} is weaker than {required}, which this workload requires."
 #   solution: "Run the workload in the required envelope or a stronger one; `envelope.triggers` names what asks for it."
 #   source: "VM or TEE profile is REQUIRED when policy mandates stronger isolation (classification, regulated-ML, NCP, tenant tier)."
-refusals contains lib.policy_denied("ENV-03", "envelope_insufficient", "/workload/envelope/kind", params) if {
+refusals contains lib.refuse(rego.metadata.rule(), "/workload/envelope/kind", params) if {
 	not envelope_sufficient(lib.workload)
 	params := {"declared": lib.kind, "required": envelope.required}
 }
@@ -94,7 +94,7 @@ envelope_sufficient(workload) if {
 #   message: "The workload's {field} is missing or has a value that the policy does not know: {value}."
 #   solution: "Give the field one of the values in `settings.triggers`; nothing is taken to be low risk by default."
 #   source: "Policy MUST explicitly define triggers for VM/TEE selection and refusal criteria."
-refusals contains lib.policy_denied("ENV-04", "workload_unclassified", lib.pointer(["/workload", field]), params) if {
+refusals contains lib.refuse(rego.metadata.rule(), lib.pointer(["/workload", field]), params) if {
 	not workload_classified(lib.workload)
 	some field in envelope.classifying
 	not envelope.demands[field]

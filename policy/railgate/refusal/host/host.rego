@@ -1,6 +1,9 @@
 # The three rules that no policy can say of itself: the host says them. Their texts are kept here so that the
-# catalogue and the documentation have one source; the rule below is never part of a decision.
+# catalogue, the host and the documentation have one source. Only POL-03 is ever part of a policy's own decision, where
+# a subject is unsound in silence.
 package railgate.refusal.host
+
+import data.railgate.lib
 
 # METADATA
 # title: No policy is active
@@ -13,7 +16,7 @@ package railgate.refusal.host
 #   message: "No policy is active on this node, or the signature or integrity of its bundle failed."
 #   solution: "Give the node a policy bundle signed by a key it trusts; `railgate doctor` says what is wrong with the present one."
 #   source: "If policy cannot be evaluated, governed actions MUST fail-closed with refusal evidence."
-said_by_host contains "POL-01"
+policy_unavailable := lib.refuse(rego.metadata.rule(), "", {})
 
 # METADATA
 # title: The policy could not decide
@@ -26,7 +29,7 @@ said_by_host contains "POL-01"
 #   message: "Evaluating the policy failed, ran over its limit, or gave an answer that is not a decision."
 #   solution: "Look for this decision's id in the node's log, replay its stored input with `opa eval`, and repair the policy."
 #   source: "If policy cannot be evaluated, governed actions MUST fail-closed with refusal evidence."
-said_by_host contains "POL-03"
+policy_error := lib.refuse(rego.metadata.rule(), "", {})
 
 # METADATA
 # title: Evidence could not be recorded
@@ -35,8 +38,9 @@ said_by_host contains "POL-03"
 #   rule: EVI-01
 #   code: evidence_unavailable
 #   class: dependency_unavailable_fail_closed
+#   http_status: 503
 #   short_name: evidence_recorded
 #   message: "The decision could not be made durable, so nothing was admitted."
 #   solution: "Make room on the node's disk or make its data directory writable, then ask again; the node recovers by itself."
 #   source: "Admission decisions during partition MUST be locally enforceable and evidenced."
-said_by_host contains "EVI-01"
+evidence_unavailable := lib.refuse(rego.metadata.rule(), "", {})

@@ -21,7 +21,7 @@ sound(workload) if {
 #   message: "A placement in {jurisdiction} is outside what the {limited_by} allows."
 #   solution: "Place the workload in an allowed jurisdiction."
 #   source: "Envelopes MUST honor jurisdiction/residency constraints and tenant isolation."
-refusals contains lib.jurisdiction_denied("JUR-01", "jurisdiction_denied", location, params) if {
+refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
 	not jurisdiction_allowed(lib.workload)
 	location := placement_fault
 	params := {
@@ -80,7 +80,7 @@ placement_fault := "/placement/jurisdiction" if {
 #   message: "The residency of the workload's data is not declared, or would be broken by {place}."
 #   solution: "Declare `residency`, place the workload within it and use only dependencies that are local or within it."
 #   source: "Envelopes MUST honor jurisdiction/residency constraints and tenant isolation."
-refusals contains lib.jurisdiction_denied("JUR-02", "residency_violated", location, params) if {
+refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
 	not residency_kept(lib.workload)
 	some location, place in residency_faults
 	params := {"place": place}
