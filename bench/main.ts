@@ -11,6 +11,7 @@ import { parseAdmissionRequest } from "../src/core/request.ts";
 import { ADMISSION } from "../src/gate/commands/admission.ts";
 import { DEFAULT_BUNDLE } from "../src/node/open.ts";
 import { loadBundle } from "../src/policy/policy.ts";
+import { ensureBin } from "../scripts/build.js";
 import { ensureOpa } from "../scripts/opa.ts";
 import { load, type Measured } from "./load.ts";
 import { meshLoad } from "./mesh.ts";
@@ -26,6 +27,7 @@ const { values: flags, positionals } = parseArgs({
 });
 const seconds = Number(flags.seconds);
 const opa = await ensureOpa();
+await ensureBin();
 const scratch = mkdtempSync(join(tmpdir(), "railgate-bench-"));
 const requestText = readFileSync(new URL("../examples/requests/container-low-risk.json", import.meta.url), "utf8");
 const body = JSON.stringify(JSON.parse(requestText));
@@ -197,7 +199,7 @@ async function mesh(): Promise<Row[]> {
 async function railgateServer(dataDir: string): Promise<Server> {
   const port = await freePort();
   const env = { RAILGATE_DATA_DIR: dataDir, RAILGATE_LISTEN: `127.0.0.1:${port}`, RAILGATE_LOG_LEVEL: "error" };
-  return start(process.execPath, ["src/cli/main.ts", "serve"], env, `http://127.0.0.1:${port}`, {
+  return start(process.execPath, ["bin/cli/main.js", "serve"], env, `http://127.0.0.1:${port}`, {
     path: "/v1/admissions",
     body,
   });

@@ -1,5 +1,5 @@
 // Finds the pinned OPA command line, or installs it; run directly, it passes its arguments on to OPA.
-// Looked for in $OPA, PATH and the user's cache; then a release download checked against its published
+// Looked for in $OPA, PATH and the user's cache (the project's, for a user without a home); then a release download checked against its published
 // checksum; then `go install`, which Go checks against its checksum database.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -13,7 +13,17 @@ export const OPA_VERSION = "1.22.2";
 
 const DOWNLOAD_TIMEOUT_MS = 60_000;
 
-const cacheDir = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "railgate", `opa-${OPA_VERSION}`);
+const cacheDir = join(userCache(), "railgate", `opa-${OPA_VERSION}`);
+
+function userCache(): string {
+  try {
+    const cache = process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
+    mkdirSync(cache, { recursive: true });
+    return cache;
+  } catch {
+    return join(import.meta.dirname, "..", ".cache");
+  }
+}
 
 /**
  * Path of an OPA binary of exactly {@link OPA_VERSION} with WASM support.

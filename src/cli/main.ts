@@ -1,98 +1,29 @@
 #!/usr/bin/env node
-// The command line, `railgate`: which commands there are. Each loads what it needs when it is run, so that all start fast.
-import { readFileSync } from "node:fs";
+// The command line's first step: can this Node run it, and where is what was compiled kept? Everything else is loaded after that.
 import module from "node:module";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { Command, CommanderError } from "commander";
-import { EXIT } from "./io/command.ts";
-import { completionCommand } from "./commands/completion.ts";
-import { decideCommand } from "./commands/decide.ts";
-import { doctorCommand } from "./commands/doctor.ts";
-import { eraseCommand } from "./commands/erase.ts";
-import { eventsCommand } from "./commands/events.ts";
-import { exportCommand } from "./commands/export.ts";
-import { keysCommand } from "./commands/keys.ts";
-import { meshCommand } from "./commands/mesh.ts";
-import { replayCommand } from "./commands/replay.ts";
-import { serveCommand } from "./commands/serve.ts";
-import { verifyCommand } from "./commands/verify.ts";
-import { lifecycleCommand, workloadsCommand } from "./commands/workloads.ts";
 
-const EXIT_CODES = `
-Exit codes: 0 done or admitted, 1 refused or failed verification, 2 used wrongly, 3 cannot run.
-Settings come from opa.yaml, then RAILGATE_… variables, then flags: docs/configuration.md lists them.`;
-
-// What a command loads is compiled once per version of it; the user's own folder, since whoever can write there decides what runs.
-module.enableCompileCache?.(join(homedir(), ".cache", "railgate", "compiled"));
-
-function program(): Command {
-  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-    version: string;
-  };
-  const railgate = new Command("railgate")
-    .description("Decides whether a workload may run, in which envelope and on which rail, and proves every decision.")
-    .version(version, "-V, --version", "say which version this is")
-    .helpCommand("help [command]", "say how a command is used")
-    .configureHelp({ showGlobalOptions: false })
-    .showSuggestionAfterError()
-    .addHelpText("after", EXIT_CODES);
-  for (const make of [
-    serveCommand,
-    decideCommand,
-    workloadsCommand,
-    lifecycleCommand,
-    meshCommand,
-    eventsCommand,
-    exportCommand,
-    verifyCommand,
-    replayCommand,
-    keysCommand,
-    eraseCommand,
-    doctorCommand,
-  ])
-    railgate.addCommand(make());
-  railgate.addCommand(completionCommand(railgate));
-  return withoutExit(railgate);
-}
-
-/** Commander ends the process with 1 on a mistake; ours is 2, once output is written. */
-function withoutExit(command: Command): Command {
-  command.exitOverride().helpOption("-h, --help", "say how this is used");
-  command.configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "railgate: ")) });
-  command.commands.forEach(withoutExit);
-  return command;
-}
-
-// A reader that has seen enough (`railgate events | head`) is no error.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-  process.exit();
-});
-
-/** Whatever nobody foresaw is one line too, and never an admission. */
-async function failUnforeseen(error: unknown): Promise<never> {
-  const { debugWanted } = await import("../node/config/config.ts");
-  process.stderr.write(
-    `railgate: ${error instanceof Error ? error.message : String(error)} (RAILGATE_LOG_LEVEL=debug shows where)\n`,
-  );
-  if (debugWanted() && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-  process.exit(EXIT.cannotRun);
-}
-
-process.on("uncaughtException", (error) => void failUnforeseen(error));
-
-/** What is called first of what older versions lack would otherwise say so, and nobody would know what it meant. */
 const NODE_MAJOR_MIN = 24;
+const CANNOT_RUN = 3;
 
-try {
-  if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
-    throw new Error(
-      `this is Node.js ${process.versions.node}, and Railgate needs ${NODE_MAJOR_MIN} or newer; in a checkout, npm scripts bring their own`,
-    );
+/** Of the user's own, since whoever can write there decides what runs. A user without a home starts a little slower. */
+function keepCompiled(): void {
+  try {
+    module.enableCompileCache?.(join(homedir(), ".cache", "railgate", "compiled"));
+  } catch {
+    // Neither $HOME nor an entry in the user database.
   }
-  await program().parseAsync();
-} catch (error) {
-  if (!(error instanceof CommanderError)) await failUnforeseen(error);
-  else process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usedWrongly;
+}
+
+// What is called first of what older versions lack would otherwise say so, and nobody would know what it meant.
+if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
+  process.stderr.write(
+    `railgate: this is Node.js ${process.versions.node}, and Railgate needs ${NODE_MAJOR_MIN} or newer; in a checkout, npm scripts bring their own\n`,
+  );
+  process.exitCode = CANNOT_RUN;
+} else {
+  keepCompiled();
+  const { runCommandLine } = await import("./program.ts");
+  await runCommandLine();
 }
