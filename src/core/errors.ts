@@ -50,6 +50,16 @@ function summary(errors: readonly RequestFault[]): string {
 /** EVI-01: evidence could not be recorded, so nothing was admitted. */
 export class EvidenceUnavailableError extends RailgateError {
   static override code: string = "evidence_unavailable";
+  /** `no` only where it is certain that nothing of it is on record. */
+  readonly recorded: "no" | "unknown";
+  /** The event to look for, where one may be on record. */
+  readonly eventId: string | undefined;
+
+  constructor(message: string, options: { cause?: unknown; recorded?: "no" | "unknown"; eventId?: string } = {}) {
+    super(message, options);
+    this.recorded = options.recorded ?? "unknown";
+    this.eventId = options.eventId;
+  }
 }
 
 /** A command that the law refused. The refusal is evidenced: `receipt` proves it. */

@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from "node:net";
 import type { DestinationStream, Logger } from "pino";
 import type { Config } from "../node/config/config.ts";
 import { nodeOptions } from "../node/config/options.ts";
+import { LocalRailgate } from "../library/local.ts";
 import { RailgateNode, VERSION, type BundleSource, type NodeObserver } from "../node/open.ts";
 import { Idempotency } from "../gate/retries.ts";
 import { admissionRoutes } from "./routes/admissions.ts";
@@ -25,6 +26,7 @@ import type { Route } from "./call/route.ts";
 import { Peers, type PeerLimits } from "./call/peer.ts";
 import { ReplyWriter } from "./call/reply.ts";
 import { Turns } from "./call/turns.ts";
+import { operatorRoutes } from "./routes/operators.ts";
 import { streamRoutes } from "./routes/streams.ts";
 import { witnessRoutes } from "./routes/witness.ts";
 import { workloadRoutes } from "./routes/workloads.ts";
@@ -146,6 +148,7 @@ async function listen(
       bodyBytesMax: config.limits.bodyBytesMax,
       turns: new Turns(EXPORT_TURNS, { code: "exports_exhausted", retryS: 5 }),
     }),
+    ...operatorRoutes(new LocalRailgate(node, { now }), config.limits.bodyBytesMax),
     ...witnessRoutes(node.witness),
     ...documentRoutes({ node, metrics, strangers: doorkeeper.authenticates, routes: () => routes }),
   ];

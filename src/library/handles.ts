@@ -22,13 +22,13 @@ import { checkNames } from "./names.ts";
 import type { CommandOptions, MeshHandle, WorkloadHandle } from "./railgate.ts";
 
 /** An answer with its proof. `event` is parsed when it is asked for; `eventText` is its canonical bytes, as text. */
-export type Proven<M extends object> = M & {
+export type WithProof<M extends object> = M & {
   readonly event: MeshAnswer["event"];
   readonly receipt: string;
   readonly eventText: string;
 };
 
-export function proven<M extends object>(members: M, { eventText, receipt }: Evidenced): Proven<M> {
+export function proven<M extends object>(members: M, { eventText, receipt }: Evidenced): WithProof<M> {
   let event: MeshAnswer["event"] | undefined;
   const answer = {
     ...members,
@@ -37,7 +37,7 @@ export function proven<M extends object>(members: M, { eventText, receipt }: Evi
     },
     receipt,
   };
-  return Object.defineProperty(answer, "eventText", { value: eventText }) as Proven<M>;
+  return Object.defineProperty(answer, "eventText", { value: eventText }) as WithProof<M>;
 }
 
 /** What a command's options add to what it was called with. */
@@ -84,7 +84,7 @@ export class LocalMesh implements MeshHandle {
   async define(
     topology: { readonly rails: readonly Rail[] },
     options: LocalMeshOptions = {},
-  ): Promise<Proven<{ mesh: Mesh }>> {
+  ): Promise<WithProof<{ mesh: Mesh }>> {
     const { rails } = parseTopologyBody(throughJson(topology));
     const { after, answer } = await this.#command({ command: "reload", mesh_id: this.meshId, rails }, options);
     return proven({ mesh: wireMesh(after!) }, answer);
@@ -95,7 +95,7 @@ export class LocalMesh implements MeshHandle {
     railId: string,
     policy: ElevationPolicy,
     options: LocalMeshOptions = {},
-  ): Promise<Proven<Pick<PlacementAnswer, "placement">>> {
+  ): Promise<WithProof<Pick<PlacementAnswer, "placement">>> {
     const body = parsePlacementBody(throughJson({ workload_id: workloadId, rail_id: railId, policy }));
     const { workload_id, rail_id } = body;
     const { after, answer } = await this.#command(
@@ -109,7 +109,7 @@ export class LocalMesh implements MeshHandle {
     workloadId: string,
     targetRailId: string,
     options: LocalMeshOptions = {},
-  ): Promise<Proven<Pick<PlacementAnswer, "placement">>> {
+  ): Promise<WithProof<Pick<PlacementAnswer, "placement">>> {
     checkNames({ workload_id: workloadId });
     const { target_rail_id } = parseElevationBody({ target_rail_id: targetRailId });
     const { after, answer } = await this.#command(
@@ -122,7 +122,7 @@ export class LocalMesh implements MeshHandle {
   async remove(
     workloadId: string,
     options: LocalMeshOptions = {},
-  ): Promise<Proven<Pick<PlacementAnswer, "placement">>> {
+  ): Promise<WithProof<Pick<PlacementAnswer, "placement">>> {
     checkNames({ workload_id: workloadId });
     const { before, answer } = await this.#command(
       { command: "remove", mesh_id: this.meshId, workload_id: workloadId },
@@ -169,7 +169,7 @@ export class LocalWorkload implements WorkloadHandle {
   async transition(
     transition: Transition,
     options: LocalOptions = {},
-  ): Promise<Proven<Pick<WorkloadAnswer, "workload">>> {
+  ): Promise<WithProof<Pick<WorkloadAnswer, "workload">>> {
     parseLifecycleBody({ transition });
     return this.#command({ command: "transition", workload_id: this.workloadId, transition }, options);
   }
@@ -177,7 +177,7 @@ export class LocalWorkload implements WorkloadHandle {
   async attest(
     attestation: AttestationRequest,
     options: LocalOptions = {},
-  ): Promise<Proven<Pick<WorkloadAnswer, "workload">>> {
+  ): Promise<WithProof<Pick<WorkloadAnswer, "workload">>> {
     const read = parseAttestation(throughJson(attestation));
     return this.#command({ command: "attest", workload_id: this.workloadId, attestation: read }, options);
   }
@@ -186,7 +186,10 @@ export class LocalWorkload implements WorkloadHandle {
     return this.#parts.showWorkload(this.workloadId, this.tenantId);
   }
 
-  async #command(command: LifecycleCommand, options: LocalOptions): Promise<Proven<Pick<WorkloadAnswer, "workload">>> {
+  async #command(
+    command: LifecycleCommand,
+    options: LocalOptions,
+  ): Promise<WithProof<Pick<WorkloadAnswer, "workload">>> {
     const { gate, caller, viewWorkload } = this.#parts;
     const tenantId = tenantOf(caller, this.tenantId);
     const { answer, workload } = await gate.lifecycle(command, tenantId, caller, traceOf(options));

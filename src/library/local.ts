@@ -18,6 +18,7 @@ import { ExportRangeError, prepareExport, type PreparedExport } from "../evidenc
 import { tarGz } from "../evidence/export/files.ts";
 import { verifyExport } from "../evidence/verify/node.ts";
 import type { VerifyReport } from "../evidence/verify/report.ts";
+import { Evidenced } from "../gate/gate.ts";
 import type { RailgateNode } from "../node/open.ts";
 import {
   LocalMesh,
@@ -26,7 +27,7 @@ import {
   traceOf,
   type HandleParts,
   type LocalOptions,
-  type Proven,
+  type WithProof,
 } from "./handles.ts";
 import { LocalReader } from "./reader.ts";
 import type { Export, Railgate, RotatedKey, Status } from "./railgate.ts";
@@ -84,12 +85,12 @@ export class LocalRailgate extends LocalReader implements Railgate {
     return new LocalRailgate(this.#node, this.#settings, caller);
   }
 
-  async admit(request: unknown, options: LocalOptions = {}): Promise<Proven<{ decision: Decision }>> {
+  async admit(request: unknown, options: LocalOptions = {}): Promise<WithProof<{ decision: Decision }>> {
     return this.admitParsed(parseAdmissionRequest(throughJson(request)), options);
   }
 
   /** As `admit`, for what was read as strictly already. */
-  async admitParsed(request: AdmissionRequest, options: LocalOptions = {}): Promise<Proven<{ decision: Decision }>> {
+  async admitParsed(request: AdmissionRequest, options: LocalOptions = {}): Promise<WithProof<{ decision: Decision }>> {
     const admission = await this.#node.gate.admit(request, this.caller, traceOf(options));
     return proven({ decision: admission.decision }, admission);
   }
@@ -97,7 +98,7 @@ export class LocalRailgate extends LocalReader implements Railgate {
   async admitAll(
     requests: readonly unknown[],
     options: LocalOptions = {},
-  ): Promise<(Proven<{ decision: Decision }> | RequestError)[]> {
+  ): Promise<(WithProof<{ decision: Decision }> | RequestError)[]> {
     return this.admitAllParsed(requests.map(readAdmission), options);
   }
 
@@ -105,7 +106,7 @@ export class LocalRailgate extends LocalReader implements Railgate {
   async admitAllParsed(
     read: readonly (AdmissionRequest | RequestError)[],
     options: LocalOptions = {},
-  ): Promise<(Proven<{ decision: Decision }> | RequestError)[]> {
+  ): Promise<(WithProof<{ decision: Decision }> | RequestError)[]> {
     const good = read.filter((each): each is AdmissionRequest => !(each instanceof RequestError));
     const decided = good.length === 0 ? [] : await this.#node.gate.admitAll(good, this.caller, traceOf(options));
     const answers = decided.map((admission) => proven({ decision: admission.decision }, admission)).values();
@@ -161,11 +162,12 @@ export class LocalRailgate extends LocalReader implements Railgate {
     return this.#node.rotateKey({ actor, to, compromisedSince: since });
   }
 
-  async erase(eventId: string, erasure: Erasure): Promise<void> {
+  async erase(eventId: string, erasure: Erasure): Promise<WithProof<object>> {
     const { basis, ...scope } = parseErasure(throughJson(erasure));
     const actor = operatorActing(this.caller);
     const { event } = await this.event(eventId, scope);
-    await this.#node.eraseArtifact(eventId, event.tenant_id, basis, actor);
+    const receipt = await this.#node.eraseArtifact(eventId, event.tenant_id, basis, actor);
+    return proven({}, new Evidenced(receipt));
   }
 
   async status(): Promise<Status> {

@@ -40,6 +40,13 @@ export interface MeshOptions extends CommandOptions {
   readonly revision?: number | undefined;
 }
 
+/** How an act is proved. */
+export interface Proof {
+  readonly event: EvidenceEvent;
+  /** The record: a compact JWS. */
+  readonly receipt: string;
+}
+
 /** A part of a listing; `next`, given back as `cursor`, goes on behind it. */
 export interface Page<T> {
   readonly items: readonly T[];
@@ -181,6 +188,6 @@ export interface Railgate extends RailgateReader, AsyncDisposable {
   /** Signs with a new event key from now on. Operators only. */
   rotateKey(rotation?: Rotation): Promise<RotatedKey>;
   /** Erases the artifact of an event for good, on record. Operators only. @throws NotFoundError `event_unknown`, `artifact_unknown` */
-  erase(eventId: string, erasure: Erasure): Promise<void>;
+  erase(eventId: string, erasure: Erasure): Promise<Proof>;
   status(): Promise<Status>;
 }

@@ -100,13 +100,14 @@ export class LocalReader implements RailgateReader {
       after: place?.position,
     });
     const records = events.map(({ record }) => record);
-    return {
-      records,
+    let items: EvidenceEvent[] | undefined;
+    const answer: Page<EvidenceEvent> = {
       get items() {
-        return records.map(eventOf);
+        return (items ??= records.map(eventOf));
       },
       next: next === null ? null : `${order}-${next}`,
     };
+    return Object.defineProperty(answer, "records", { value: records }) as EventPage;
   }
 
   async event(eventId: string, scope: EventScope = {}): Promise<EventLookup> {

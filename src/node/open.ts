@@ -3,7 +3,7 @@ import { tenantCaller } from "../core/caller.ts";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { forgetAnswer } from "../gate/retries.ts";
-import { RailgateError } from "../core/errors.ts";
+import { NotFoundError } from "../core/errors.ts";
 import { digestOf, eventTextOf } from "../core/event.ts";
 import { noteKey, SIGNATURE_TYPES } from "../core/note.ts";
 import type { PolicyDecision } from "../core/schema/decision.ts";
@@ -14,7 +14,7 @@ import { EventKey, type Rotated, type RotateOptions } from "../evidence/keys/eve
 import { makeIds } from "../evidence/ledger/ids.ts";
 import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
 import type { KeySource, SigningKey } from "../evidence/keys/keys.ts";
-import { DEFAULT_LEDGER_LIMITS, Ledger, type BatchFigures } from "../evidence/ledger/ledger.ts";
+import { DEFAULT_LEDGER_LIMITS, Ledger, type BatchFigures, type Receipt } from "../evidence/ledger/ledger.ts";
 import { DataDirLock } from "../store/lock.ts";
 import { TransparencyLog } from "../evidence/log/log.ts";
 import { ed25519Sign, rawPublicKey } from "../evidence/log/note-signing.ts";
@@ -99,11 +99,6 @@ const DEADLINES_CHECKED_MS = 1000;
 const DEADLINES_AT_ONCE = 100;
 /** It becomes part of an event. */
 const BASIS_CHARS_MAX = 1024;
-
-/** There is nothing of that name to erase. */
-export class ArtifactUnknownError extends RailgateError {
-  static override code = "artifact_unknown";
-}
 
 const CONNECTED: Context["partition"] = { state: "connected", since: null };
 
@@ -292,16 +287,20 @@ export class RailgateNode implements AsyncDisposable {
   /**
    * Erases the artifact of an event, its input and decision, for good, and records on what basis. The event, its
    * signature, the chain and every proof stand; the decision can no longer be replayed.
+   * @returns the record of the erasure.
    * @param basis why, e.g. "GDPR Art. 17, request 4711"; it becomes part of the evidence, so it names no person.
-   * @throws ArtifactUnknownError no such event of the tenant, or nothing of its own is left to erase.
+   * @throws NotFoundError `artifact_unknown`: no such event of the tenant, or nothing of its own is left to erase.
    * @throws EvidenceUnavailableError EVI-01: nothing was erased.
    */
-  async eraseArtifact(eventId: string, tenantId: string, basis: string, actor: string): Promise<void> {
+  async eraseArtifact(eventId: string, tenantId: string, basis: string, actor: string): Promise<Receipt> {
     const stored = this.store.event(eventId);
     const event = stored && (JSON.parse(eventTextOf(stored.record)) as EvidenceEvent);
     const chain = `${tenantId}/${this.nodeId}`;
     if (!event || event.chain_id !== chain || this.store.log.artifactAt(chain, event.sequence) === undefined) {
-      throw new ArtifactUnknownError(`the stream ${chain} has no event ${eventId} with an artifact of its own`);
+      throw new NotFoundError(
+        "artifact_unknown",
+        `the stream ${chain} has no event ${eventId} with an artifact of its own`,
+      );
     }
     if (basis.trim() === "" || basis.length > BASIS_CHARS_MAX)
       throw new TypeError(`an erasure needs a basis, of ${BASIS_CHARS_MAX} characters at most`);
@@ -319,7 +318,7 @@ export class RailgateNode implements AsyncDisposable {
         states: forgetAnswer(this.store, tenantId, eventId),
       },
     ]);
-    await receipt;
+    return receipt!;
   }
 
   /**

@@ -1,12 +1,15 @@
 // What goes wrong, as it is answered: RFC 9457 problem details, each with a stable `code`.
 import {
   EvidenceUnavailableError,
+  NotFoundError,
+  OperatorNeededError,
   RailgateError,
   RefusedError,
   RequestError,
   TenantForbiddenError,
   type RequestFault,
 } from "../../core/errors.ts";
+import { KeyError } from "../../evidence/keys/keys.ts";
 import type { Problem } from "../../core/schema/problem.ts";
 import type { Reply } from "./route.ts";
 
@@ -17,6 +20,7 @@ export const PROBLEMS = {
   host_forbidden: { status: 403, title: "The Host header names another server" },
   origin_forbidden: { status: 403, title: "The request comes from another site" },
   tenant_forbidden: { status: 403, title: "That is another tenant's" },
+  operator_needed: { status: 403, title: "That is an operator's to do" },
   not_found: { status: 404, title: "There is nothing at this path" },
   workload_unknown: { status: 404, title: "No such workload" },
   mesh_unknown: { status: 404, title: "No such mesh" },
@@ -27,6 +31,7 @@ export const PROBLEMS = {
   method_not_allowed: { status: 405, title: "This path does not take that method" },
   request_timeout: { status: 408, title: "The request took too long to arrive" },
   export_incomplete: { status: 409, title: "The export would lack what its profile demands" },
+  key_unavailable: { status: 409, title: "The key cannot be had" },
   revision_conflict: { status: 412, title: "The mesh has moved on" },
   request_too_large: { status: 413, title: "The request is too large or too deep" },
   content_type_unsupported: { status: 415, title: "The request is not JSON" },
@@ -78,8 +83,7 @@ export function problemOf(error: unknown, requestId: string): ProblemAnswer {
   if (error instanceof RefusedError) return { problem: refusal(error, instance), headers: {} };
   if (error instanceof HttpError)
     return { problem: problem(error.code as ProblemCode, error.message, instance), headers: error.headers };
-  if (error instanceof TenantForbiddenError)
-    return { problem: problem("tenant_forbidden", error.message, instance), headers: {} };
+  if (hasProblem(error)) return { problem: problem(error.code as ProblemCode, error.message, instance), headers: {} };
   if (error instanceof RequestError) {
     return { problem: problem(error.code as ProblemCode, error.message, instance, error.errors), headers: {} };
   }
@@ -122,10 +126,13 @@ export const codeOf = (error: unknown): string =>
 
 /** Whether nobody threw this on purpose, so that the log needs all there is to know of it. */
 export function isUnexpected(error: unknown): boolean {
-  return ![HttpError, RequestError, RefusedError, TenantForbiddenError, EvidenceUnavailableError].some(
-    (kind) => error instanceof kind,
-  );
+  const foreseen = [HttpError, RequestError, RefusedError, EvidenceUnavailableError];
+  return !hasProblem(error) && !foreseen.some((kind) => error instanceof kind);
 }
+
+/** Errors whose own code and message are the problem's. */
+const hasProblem = (error: unknown): error is RailgateError =>
+  [TenantForbiddenError, OperatorNeededError, NotFoundError, KeyError].some((kind) => error instanceof kind);
 
 function problem(code: ProblemCode, detail: string, instance: string, errors: readonly RequestFault[] = []): Problem {
   const { status, title } = PROBLEMS[code];

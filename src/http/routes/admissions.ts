@@ -9,11 +9,11 @@ import { AdmissionRequestSchema, type AdmissionRequest } from "../../core/schema
 import { AdmissionAnswer } from "../../core/schema/workload.ts";
 import { ProblemSchema, type Problem } from "../../core/schema/problem.ts";
 import type { Answered, Idempotency } from "../../gate/retries.ts";
-import type { Admission, Gate } from "../../gate/gate.ts";
+import type { Admission, Gate, Trace } from "../../gate/gate.ts";
 import { readJson } from "../call/body.ts";
 import { carryOut, COMMAND_HEADERS, commandReply, idempotencyKey, type Kept } from "../call/commands.ts";
 import { problemOf } from "../call/problem.ts";
-import { flag } from "../call/query.ts";
+import { flag, identifier } from "../call/query.ts";
 import { json, route, type Exchange, type Reply, type Route } from "../call/route.ts";
 
 export interface AdmissionLimits {
@@ -28,7 +28,8 @@ const BatchAnswer = closed({ items: Type.Array(Type.Union([AdmissionAnswer, Prob
 /** Only that there are items; each is read by itself, so that a malformed one fails alone. */
 const parseBatch = parser(closed({ items: Type.Array(Type.Unknown()) }));
 
-const QUERY = { dry_run: flag("Decide, and record nothing: nothing is admitted.") };
+const TRACED = { trace_id: identifier("Ends up in the event, in place of the trace of `traceparent`.") };
+const QUERY = { ...TRACED, dry_run: flag("Decide, and record nothing: nothing is admitted.") };
 
 export function admissionRoutes(gate: Gate, limits: AdmissionLimits, retries: Idempotency<Kept>): Route[] {
   return [
@@ -65,7 +66,7 @@ export function admissionRoutes(gate: Gate, limits: AdmissionLimits, retries: Id
       summary: "Decide many admissions in one commit",
       description:
         "Items are decided in order, each seeing what the ones before it changed. A malformed item yields its problem in its place, with pointers into the item; the others are decided.",
-      query: {},
+      query: TRACED,
       body: "BatchBody",
       shapes: { BatchBody, BatchAnswer },
       answers: {
@@ -80,8 +81,13 @@ export function admissionRoutes(gate: Gate, limits: AdmissionLimits, retries: Id
   ];
 }
 
-async function admit(gate: Gate, request: AdmissionRequest, exchange: Exchange): Promise<Reply> {
-  const admission = await gate.admit(request, exchange.caller, exchange.trace);
+type Admitting = Exchange<typeof TRACED>;
+
+const traceIn = ({ trace, query }: Admitting): Trace =>
+  query.trace_id === undefined ? trace : { ...trace, traceId: query.trace_id };
+
+async function admit(gate: Gate, request: AdmissionRequest, exchange: Admitting): Promise<Reply> {
+  const admission = await gate.admit(request, exchange.caller, traceIn(exchange));
   exchange.notes = notesOf(admission, request, exchange.caller);
   return { status: 200, body: admission.toText() };
 }
@@ -89,20 +95,20 @@ async function admit(gate: Gate, request: AdmissionRequest, exchange: Exchange):
 async function admitOnce(
   gate: Gate,
   request: AdmissionRequest,
-  exchange: Exchange,
+  exchange: Admitting,
   retries: Idempotency<Kept>,
 ): Promise<Reply> {
   const tenantId = tenantActing(exchange.caller, request.workload.tenant_id);
   const answered = await carryOut(
     exchange,
-    { tenantId, trace: exchange.trace, body: request },
+    { tenantId, trace: traceIn(exchange), body: request },
     retries,
     async (keep): Promise<Answered<Kept>> => {
       let kept: Kept | undefined;
       const { receipt, eventText, position } = await gate.admit(
         request,
         exchange.caller,
-        exchange.trace,
+        traceIn(exchange),
         (decision, eventId) => {
           kept = { as: "members", status: 200, members: `"decision":${JSON.stringify(decision)}` };
           return keep(kept, eventId);
@@ -114,7 +120,7 @@ async function admitOnce(
   return commandReply(exchange, tenantId, answered, () => "");
 }
 
-async function dryRun(gate: Gate, request: AdmissionRequest, exchange: Exchange): Promise<Reply> {
+async function dryRun(gate: Gate, request: AdmissionRequest, exchange: Admitting): Promise<Reply> {
   const decision = await gate.dryRun(request, exchange.caller);
   exchange.notes = { dry_run: true, outcome: decision.outcome };
   return json({ decision, dry_run: true });
@@ -127,10 +133,10 @@ async function readBatch({ req, res }: Exchange, { bodyBytesMax, batchItemsMax }
   return items;
 }
 
-async function admitAll(gate: Gate, items: readonly unknown[], exchange: Exchange): Promise<Reply> {
+async function admitAll(gate: Gate, items: readonly unknown[], exchange: Admitting): Promise<Reply> {
   const read = items.map((item) => readItem(item, exchange.requestId));
   const requests = read.filter((item): item is AdmissionRequest => !("status" in item));
-  const admissions = requests.length === 0 ? [] : await gate.admitAll(requests, exchange.caller, exchange.trace);
+  const admissions = requests.length === 0 ? [] : await gate.admitAll(requests, exchange.caller, traceIn(exchange));
   exchange.notes = { items: items.length, decided: admissions.length };
   let next = 0;
   const texts = read.map((item) => ("status" in item ? JSON.stringify(item) : admissions[next++]!.toText()));

@@ -42,6 +42,8 @@ const QUERY = {
   cursor: cursor(readPlace),
 };
 
+const SCOPE = { tenant_id: identifier("Whose event it is.") };
+
 type EventsQuery = Query<typeof QUERY>;
 
 export function eventRoutes(store: StoreReader, log: TransparencyLog, followers: Followers): Route[] {
@@ -71,7 +73,7 @@ export function eventRoutes(store: StoreReader, log: TransparencyLog, followers:
       summary: "Look up an event",
       description:
         "The event, the record (the compact JWS over its exact bytes), and what proves the record's place in its stream's log; `inclusion` is null while no checkpoint can be made.",
-      query: {},
+      query: SCOPE,
       params: { id: "The event's id." },
       shapes: { EventAnswer },
       answers: {
@@ -90,7 +92,7 @@ export function eventRoutes(store: StoreReader, log: TransparencyLog, followers:
       summary: "What an event was about, byte for byte",
       description:
         "The stored bytes that the event's `evidence_pointer` names: for a decision its input and the policy's exact output, for an activated policy its bundle.",
-      query: {},
+      query: SCOPE,
       params: { id: "The event's id." },
       answers: {
         200: {
@@ -150,7 +152,7 @@ function wantsStream({ req }: Exchange<typeof QUERY>): boolean {
   return /(?:^|[\s,])text\/event-stream(?:$|[\s,;])/i.test(req.headers.accept ?? "");
 }
 
-async function lookUp(store: StoreReader, log: TransparencyLog, exchange: Exchange): Promise<Reply> {
+async function lookUp(store: StoreReader, log: TransparencyLog, exchange: Exchange<typeof SCOPE>): Promise<Reply> {
   const { record } = find(store, exchange);
   const text = eventTextOf(record);
   const { chain_id, sequence } = JSON.parse(text) as { chain_id: string; sequence: number };
@@ -171,9 +173,10 @@ async function inclusionOf(log: TransparencyLog, chainId: string, sequence: numb
 }
 
 /** An event of another tenant is as unknown as one that never was. */
-function find(store: StoreReader, { caller, params }: Exchange) {
+function find(store: StoreReader, { caller, params, query }: Exchange<typeof SCOPE>) {
+  const tenant = tenantAsked(caller, query.tenant_id);
   const event = store.event(params["id"]!);
-  if (!event || !maySee(caller, event.tenant_id)) {
+  if (!event || !maySee(caller, event.tenant_id) || (tenant !== undefined && tenant !== event.tenant_id)) {
     throw new HttpError("event_unknown", "This node has no such event.");
   }
   return event;
@@ -182,7 +185,7 @@ function find(store: StoreReader, { caller, params }: Exchange) {
 const GZIP_MAGIC = 0x1f;
 const PREFIX = "sha256:";
 
-function artifact(store: StoreReader, exchange: Exchange): Reply {
+function artifact(store: StoreReader, exchange: Exchange<typeof SCOPE>): Reply {
   const { artifact_digest: digest } = find(store, exchange);
   const bytes = store.artifactOf(exchange.params["id"]!)?.bytes;
   if (bytes === undefined)

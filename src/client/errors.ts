@@ -1,0 +1,68 @@
+// What a server's problem is to the caller: the same error that the library throws for it.
+import {
+  EvidenceUnavailableError,
+  ExportIncompleteError,
+  KeyReusedError,
+  NotFoundError,
+  OperatorNeededError,
+  RailgateError,
+  RefusedError,
+  RequestError,
+  RevisionError,
+  TenantForbiddenError,
+  type NotFoundCode,
+  type RequestStatus,
+} from "../core/errors.ts";
+import type { Problem } from "../core/schema/problem.ts";
+
+/** The server cannot be reached, or broke off, or took too long. Whether a command was carried out is not known. */
+export class ConnectionError extends RailgateError {
+  static override code: string = "connection_failed";
+}
+
+/** The server answered what has no error of its own: `code` and `status` are the answer's. */
+export class AnswerError extends RailgateError {
+  static override code: string = "answer_unexpected";
+  readonly status: number;
+
+  constructor(code: string, status: number, message: string) {
+    super(message);
+    this.code = code;
+    this.status = status;
+  }
+}
+
+/** A problem as it may come: from another version, or from a proxy between. */
+export type ProblemRead = Partial<Problem> & { readonly recorded?: unknown; readonly event_id?: unknown };
+
+const NOT_FOUND: ReadonlySet<string> = new Set<NotFoundCode>([
+  "artifact_unknown",
+  "event_unknown",
+  "mesh_unknown",
+  "stream_unknown",
+  "tile_unknown",
+  "workload_unknown",
+]);
+const REQUEST_STATUSES: ReadonlySet<number> = new Set<RequestStatus>([400, 413, 415, 422]);
+
+/** @param revision of the mesh now, as the answer's entity tag has it. */
+export function errorOf(status: number, problem: ProblemRead, revision = 0): RailgateError {
+  const { code = AnswerError.code, title = "", detail, solution = "", pointer = "", event, receipt, errors } = problem;
+  const message = detail ?? (title === "" ? `the server answered ${status}` : title);
+  if (event && receipt !== undefined)
+    return new RefusedError(message, { code, status, title, solution, pointer, event, receipt });
+  if (code === EvidenceUnavailableError.code) {
+    const { recorded, event_id } = problem;
+    return new EvidenceUnavailableError(message, {
+      recorded: recorded === "no" ? "no" : "unknown",
+      ...(typeof event_id === "string" && { eventId: event_id }),
+    });
+  }
+  if (code === RevisionError.code) return new RevisionError(message, revision);
+  if (code === ExportIncompleteError.code) return new ExportIncompleteError([message]);
+  for (const Kind of [KeyReusedError, OperatorNeededError, TenantForbiddenError])
+    if (code === Kind.code) return new Kind(message);
+  if (NOT_FOUND.has(code)) return new NotFoundError(code as NotFoundCode, message);
+  if (REQUEST_STATUSES.has(status) && errors) return new RequestError(status as RequestStatus, errors);
+  return new AnswerError(code, status, message);
+}

@@ -1,0 +1,315 @@
+// `Railgate` over HTTP: each call a request to the node that listens there.
+import { RequestError } from "../core/errors.ts";
+import type { Decision } from "../core/schema/decision.ts";
+import type { EvidenceEvent } from "../core/schema/event.ts";
+import type { ElevationPolicy, Mesh, MeshAnswer, PlacementAnswer, Rail } from "../core/schema/mesh.ts";
+import type { Problem } from "../core/schema/problem.ts";
+import type {
+  Erasure,
+  EventScope,
+  EventsQuery,
+  ExportQuery,
+  FollowQuery,
+  ListQuery,
+  Rotation,
+} from "../core/schema/queries.ts";
+import type { AttestationRequest } from "../core/schema/request.ts";
+import type {
+  AdmissionAnswer,
+  Transition,
+  WorkloadAnswer,
+  WorkloadSummary,
+  WorkloadView,
+} from "../core/schema/workload.ts";
+import type { PublicKeys } from "../evidence/keys/jwks.ts";
+import type { VerifyReport } from "../evidence/verify/report.ts";
+import { checkNames } from "../library/names.ts";
+import type {
+  Artifact,
+  CommandOptions,
+  EventLookup,
+  Export,
+  MeshHandle,
+  MeshOptions,
+  Page,
+  Proof,
+  Railgate,
+  RotatedKey,
+  Status,
+  StreamSummary,
+  WorkloadHandle,
+} from "../library/railgate.ts";
+import { AnswerError, errorOf } from "./errors.ts";
+import { followed } from "./live.ts";
+import { partsOf } from "./transport.ts";
+import { Wire, type Call, type ClientOptions } from "./wire.ts";
+
+/** A command that is sent again under the same key is carried out once; without a key of the caller's, each call has its own. */
+interface Keyed extends CommandOptions {
+  readonly idempotencyKey?: string | undefined;
+}
+
+const segment = encodeURIComponent;
+
+export class RemoteRailgate implements Railgate {
+  readonly #wire: Wire;
+
+  /** @throws ConfigError */
+  constructor(options: ClientOptions) {
+    this.#wire = new Wire(options);
+  }
+
+  /** Where it asks. */
+  get origin(): string {
+    return this.#wire.origin;
+  }
+
+  admit(request: unknown, options: CommandOptions = {}): Promise<AdmissionAnswer> {
+    return this.#wire.json(command({ method: "POST", path: "/v1/admissions", json: request }, undefined, options));
+  }
+
+  async admitAll(
+    requests: readonly unknown[],
+    { traceId }: CommandOptions = {},
+  ): Promise<(AdmissionAnswer | RequestError)[]> {
+    const { items } = await this.#wire.json<{ items: (AdmissionAnswer | Problem)[] }>({
+      method: "POST",
+      path: "/v1/admissions/batch",
+      query: { trace_id: traceId },
+      json: { items: requests.map((request) => request ?? null) },
+    });
+    return items.map((item) => ("receipt" in item && "decision" in item ? item : unreadable(item as Problem)));
+  }
+
+  async dryRun(request: unknown): Promise<Decision> {
+    const call: Call = {
+      method: "POST",
+      path: "/v1/admissions",
+      query: { dry_run: true },
+      json: request,
+      retry: "always",
+    };
+    return (await this.#wire.json<{ decision: Decision }>(call)).decision;
+  }
+
+  mesh(meshId: string, tenantId?: string): MeshHandle {
+    return new RemoteMesh(this.#wire, meshId, tenantId);
+  }
+
+  meshes(query: ListQuery = {}): Promise<Page<Mesh>> {
+    return this.#get("/v1/meshes", query);
+  }
+
+  workload(workloadId: string, tenantId?: string): WorkloadHandle {
+    return new RemoteWorkload(this.#wire, workloadId, tenantId);
+  }
+
+  workloads(query: ListQuery = {}): Promise<Page<WorkloadSummary>> {
+    return this.#get("/v1/workloads", query);
+  }
+
+  events(query: EventsQuery = {}): Promise<Page<EvidenceEvent>> {
+    return this.#get("/v1/events", query);
+  }
+
+  event(eventId: string, scope: EventScope = {}): Promise<EventLookup> {
+    return this.#get(`/v1/events/${segment(eventId)}`, scope);
+  }
+
+  async artifact(eventId: string, scope: EventScope = {}): Promise<Artifact> {
+    const path = `/v1/events/${segment(eventId)}/artifact`;
+    const { bytes, headers } = await this.#wire.bytes({ method: "GET", path, query: scope });
+    return { digest: (headers.get("etag") ?? "").replaceAll('"', ""), bytes };
+  }
+
+  follow(query: FollowQuery = {}, signal?: AbortSignal): AsyncIterable<EvidenceEvent> {
+    return followed(this.#wire, query, signal);
+  }
+
+  async streams(): Promise<StreamSummary[]> {
+    return (await this.#get<{ items: StreamSummary[] }>("/v1/streams")).items;
+  }
+
+  checkpoint(chainId: string): Promise<string> {
+    return this.#wire.text({ method: "GET", path: `${stream(chainId)}/checkpoint` });
+  }
+
+  async tile(chainId: string, name: string): Promise<Uint8Array> {
+    const path = `${stream(chainId)}/tile/${name.split("/").map(segment).join("/")}`;
+    return (await this.#wire.bytes({ method: "GET", path })).bytes;
+  }
+
+  async inclusionProof(chainId: string, index: number, size: number): Promise<string[]> {
+    return (await this.#get<{ hashes: string[] }>(`${stream(chainId)}/proof`, { index, size })).hashes;
+  }
+
+  async consistencyProof(chainId: string, from: number, to: number): Promise<string[]> {
+    return (await this.#get<{ hashes: string[] }>(`${stream(chainId)}/proof`, { from, to })).hashes;
+  }
+
+  jwks(): Promise<PublicKeys> {
+    return this.#get("/.well-known/jwks.json");
+  }
+
+  async export(query: ExportQuery): Promise<Export> {
+    const response = await this.#wire.open({ method: "POST", path: "/v1/exports", json: query });
+    const name = /filename="([^"]+)\.tar\.gz"/.exec(response.headers.get("content-disposition") ?? "")?.[1];
+    const archive = partsOf(response);
+    return { exportId: name ?? "", archive, [Symbol.asyncDispose]: async () => void (await archive.return(undefined)) };
+  }
+
+  verify(archive: Uint8Array | AsyncIterable<Uint8Array>): Promise<VerifyReport> {
+    return this.#wire.json({ method: "POST", path: "/v1/verify", archive, retry: "always" });
+  }
+
+  rotateKey(rotation: Rotation = {}): Promise<RotatedKey> {
+    return this.#wire.json({ method: "POST", path: "/v1/keys/rotate", json: rotation });
+  }
+
+  erase(eventId: string, { tenant_id, basis }: Erasure): Promise<Proof> {
+    const path = `/v1/events/${segment(eventId)}/erasure`;
+    return this.#wire.json({ method: "POST", path, query: { tenant_id }, json: { basis } });
+  }
+
+  async status(): Promise<Status> {
+    try {
+      await this.#wire.json({ method: "GET", path: "/readyz", retry: "never" });
+      return { ready: true, problem: null };
+    } catch (error) {
+      if (error instanceof AnswerError && error.code === "not_ready") return { ready: false, problem: error.message };
+      throw error;
+    }
+  }
+
+  /** Lets go of nothing: the node goes on. */
+  async close(): Promise<void> {}
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  #get<T>(path: string, query: Call["query"] = {}): Promise<T> {
+    return this.#wire.json({ method: "GET", path, query });
+  }
+}
+
+const stream = (chainId: string): string => `/v1/streams/${segment(chainId)}`;
+
+/** Sent again, under the same key, it is carried out once. */
+function command(call: Call, tenantId: string | undefined, { traceId, idempotencyKey }: Keyed): Call {
+  checkNames({ trace_id: traceId });
+  return {
+    ...call,
+    query: { tenant_id: tenantId, trace_id: traceId },
+    headers: { ...call.headers, "idempotency-key": idempotencyKey ?? crypto.randomUUID() },
+    retry: "always",
+  };
+}
+
+function unreadable(problem: Problem): RequestError {
+  const error = errorOf(problem.status, problem);
+  if (error instanceof RequestError) return error;
+  throw error;
+}
+
+class RemoteMesh implements MeshHandle {
+  readonly meshId: string;
+  readonly tenantId: string | undefined;
+  readonly #wire: Wire;
+
+  constructor(wire: Wire, meshId: string, tenantId: string | undefined) {
+    checkNames({ mesh_id: meshId, tenant_id: tenantId });
+    this.#wire = wire;
+    this.meshId = meshId;
+    this.tenantId = tenantId;
+  }
+
+  define(topology: { readonly rails: readonly Rail[] }, options?: MeshOptions): Promise<MeshAnswer> {
+    return this.#command("PUT", "/topology", topology, options);
+  }
+
+  place(workloadId: string, railId: string, policy: ElevationPolicy, options?: MeshOptions): Promise<PlacementAnswer> {
+    return this.#command("POST", "/placements", { workload_id: workloadId, rail_id: railId, policy }, options);
+  }
+
+  async elevate(workloadId: string, targetRailId: string, options?: MeshOptions): Promise<PlacementAnswer> {
+    const path = `/placements/${named(workloadId)}/elevation`;
+    return this.#command("POST", path, { target_rail_id: targetRailId }, options);
+  }
+
+  async remove(workloadId: string, options?: MeshOptions): Promise<PlacementAnswer> {
+    return this.#command("DELETE", `/placements/${named(workloadId)}`, undefined, options);
+  }
+
+  async show(): Promise<Mesh | null> {
+    return unlessUnknown(
+      this.#wire.json<Mesh>({ method: "GET", path: this.#path, query: { tenant_id: this.tenantId } }),
+      "mesh_unknown",
+    );
+  }
+
+  get #path(): string {
+    return `/v1/meshes/${segment(this.meshId)}`;
+  }
+
+  #command<T>(method: Call["method"], path: string, body: unknown, options: MeshOptions = {}): Promise<T> {
+    const { revision } = options;
+    const headers =
+      revision === undefined ? {} : revision === 0 ? { "if-none-match": "*" } : { "if-match": `"${revision}"` };
+    const call = { method, path: this.#path + path, headers, ...(body !== undefined && { json: body }) };
+    return this.#wire.json(command(call, this.tenantId, options));
+  }
+}
+
+class RemoteWorkload implements WorkloadHandle {
+  readonly workloadId: string;
+  readonly tenantId: string | undefined;
+  readonly #wire: Wire;
+
+  constructor(wire: Wire, workloadId: string, tenantId: string | undefined) {
+    checkNames({ workload_id: workloadId, tenant_id: tenantId });
+    this.#wire = wire;
+    this.workloadId = workloadId;
+    this.tenantId = tenantId;
+  }
+
+  create = (options?: CommandOptions) => this.transition("create", options);
+  start = (options?: CommandOptions) => this.transition("start", options);
+  stop = (options?: CommandOptions) => this.transition("stop", options);
+  destroy = (options?: CommandOptions) => this.transition("destroy", options);
+
+  transition(transition: Transition, options?: CommandOptions): Promise<WorkloadAnswer> {
+    return this.#command("lifecycle", { transition }, options);
+  }
+
+  attest(attestation: AttestationRequest, options?: CommandOptions): Promise<WorkloadAnswer> {
+    return this.#command("attestations", attestation, options);
+  }
+
+  async show(): Promise<WorkloadView | null> {
+    return unlessUnknown(
+      this.#wire.json<WorkloadView>({ method: "GET", path: this.#path, query: { tenant_id: this.tenantId } }),
+      "workload_unknown",
+    );
+  }
+
+  get #path(): string {
+    return `/v1/workloads/${segment(this.workloadId)}`;
+  }
+
+  async #command(what: string, json: object, options: CommandOptions = {}): Promise<WorkloadAnswer> {
+    return this.#wire.json(command({ method: "POST", path: `${this.#path}/${what}`, json }, this.tenantId, options));
+  }
+}
+
+function named(workloadId: string): string {
+  checkNames({ workload_id: workloadId });
+  return segment(workloadId);
+}
+
+async function unlessUnknown<T>(asked: Promise<T>, code: string): Promise<T | null> {
+  try {
+    return await asked;
+  } catch (error) {
+    if ((error as { code?: unknown }).code === code) return null;
+    throw error;
+  }
+}
