@@ -34,7 +34,7 @@ export interface ReaderParts {
 }
 
 /** A page of events with their records, of which a door can write the answer without parsing. */
-export interface EventPage extends Page<EvidenceEvent> {
+export interface SignedPage extends Page<EvidenceEvent> {
   readonly records: readonly string[];
 }
 
@@ -88,7 +88,7 @@ export class LocalReader implements RailgateReader {
     return { show: () => this.showWorkload(workloadId, tenantId) };
   }
 
-  async events(query: EventsQuery = {}): Promise<EventPage> {
+  async events(query: EventsQuery = {}): Promise<SignedPage> {
     const { cursor, ...asked } = parseEvents(throughJson(query));
     const place = cursor === undefined ? undefined : placed(readPosition(cursor));
     const { order = place?.order ?? "desc", limit = EVENTS_DEFAULT } = asked;
@@ -107,7 +107,7 @@ export class LocalReader implements RailgateReader {
       },
       next: next === null ? null : `${order}-${next}`,
     };
-    return Object.defineProperty(answer, "records", { value: records }) as EventPage;
+    return Object.defineProperty(answer, "records", { value: records }) as SignedPage;
   }
 
   async event(eventId: string, scope: EventScope = {}): Promise<EventLookup> {
