@@ -50,13 +50,11 @@ export function errorOf(status: number, problem: ProblemRead, revision = 0): Rai
   const { code = AnswerError.code, title = "", detail, solution = "", pointer = "", event, receipt, errors } = problem;
   const message = detail ?? (title === "" ? `the server answered ${status}` : title);
   if (event && receipt !== undefined)
-    return new RefusedError(message, { code, status, title, solution, pointer, event, receipt });
+    return new RefusedError(message, { code, status, title, solution, pointer, errors, event, receipt });
   if (code === EvidenceUnavailableError.code) {
     const { recorded, event_id } = problem;
-    return new EvidenceUnavailableError(message, {
-      recorded: recorded === "no" ? "no" : "unknown",
-      ...(typeof event_id === "string" && { eventId: event_id }),
-    });
+    const maybe = typeof event_id === "string" ? event_id : "";
+    return new EvidenceUnavailableError(message, recorded === "no" ? {} : { maybeRecorded: maybe });
   }
   if (code === RevisionError.code) return new RevisionError(message, revision);
   if (code === ExportIncompleteError.code) return new ExportIncompleteError([message]);

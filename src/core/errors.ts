@@ -50,15 +50,14 @@ function summary(errors: readonly RequestFault[]): string {
 /** EVI-01: evidence could not be recorded, so nothing was admitted. */
 export class EvidenceUnavailableError extends RailgateError {
   static override code: string = "evidence_unavailable";
-  /** `no` only where it is certain that nothing of it is on record. */
+  /** `no`: it is certain that nothing is on record, nor ever will be. `unknown`: the event may be, under `eventId`. */
   readonly recorded: "no" | "unknown";
-  /** The event to look for, where one may be on record. */
   readonly eventId: string | undefined;
 
-  constructor(message: string, options: { cause?: unknown; recorded?: "no" | "unknown"; eventId?: string } = {}) {
+  constructor(message: string, options: { cause?: unknown; maybeRecorded?: string | undefined } = {}) {
     super(message, options);
-    this.recorded = options.recorded ?? "unknown";
-    this.eventId = options.eventId;
+    this.recorded = options.maybeRecorded === undefined ? "no" : "unknown";
+    this.eventId = options.maybeRecorded;
   }
 }
 

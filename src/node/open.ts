@@ -26,7 +26,7 @@ import { Gate, type ActivePolicy } from "../gate/gate.ts";
 import { DEFAULT_LIMITS } from "../policy/evaluator.ts";
 import { choosePolicy } from "../policies/choose.ts";
 import type { BundleKeys, Policy } from "../policy/policy.ts";
-import { openReader } from "../store/open.ts";
+import { openReader, placeOf } from "../store/open.ts";
 import type { StoredEvent, StoreReader } from "../store/store.ts";
 import { makeTrust, type Trust, type TrustConfig } from "../trust/trust.ts";
 
@@ -144,6 +144,7 @@ export class RailgateNode implements AsyncDisposable {
       nodeId,
       {
         storePath: options.dataDir,
+        place: placeOf(options.dataDir),
         privateJwk: key.privateKey.export({ format: "jwk" }),
         kid: key.kid,
         log,

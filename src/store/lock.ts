@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { StoreLockedError } from "../core/errors.ts";
 import { writeDurably } from "./files.ts";
+import { storeExists, storeFile } from "./open.ts";
 
 /** What the holder says of itself, for messages and for commands that would rather ask it. */
 export interface LockHolder {
@@ -37,14 +38,14 @@ export class DataDirLock {
       db.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
     } catch (error) {
       db.close();
-      if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw error;
-      const holder = readHolder(dataDir);
-      const who = holder
-        ? `process ${holder.pid} since ${holder.since}${holder.url ? `, listening on ${holder.url}` : ""}`
-        : "another process";
-      throw new StoreLockedError(
-        `the data directory ${dataDir} is in use by ${who}; stop it, or give this one a directory of its own (RAILGATE_DATA_DIR)`,
-      );
+      if (!isBusy(error)) throw error;
+      throw locked(dataDir);
+    }
+    try {
+      mustBeAlone(dataDir);
+    } catch (error) {
+      db.close();
+      throw error;
     }
     return new DataDirLock(dataDir, db, { pid: process.pid, since });
   }
@@ -87,7 +88,36 @@ export function readHolder(dataDir: string): LockHolder | undefined {
   }
 }
 
+/**
+ * Whoever finds a lock file finds one that is free where somebody removed the holder's; but the holder has the database open,
+ * and its locks on that file go with the process alone.
+ * @throws StoreLockedError
+ */
+function mustBeAlone(dataDir: string): void {
+  if (!storeExists(dataDir)) return;
+  using db = new DatabaseSync(storeFile(dataDir), { timeout: ALONE_WAIT_MS });
+  try {
+    db.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; ROLLBACK");
+  } catch (error) {
+    // What else may be wrong with it, whoever opens it says.
+    if (isBusy(error)) throw locked(dataDir);
+  }
+}
+
+function locked(dataDir: string): StoreLockedError {
+  const holder = readHolder(dataDir);
+  const who = holder
+    ? `process ${holder.pid} since ${holder.since}${holder.url ? `, listening on ${holder.url}` : ""}`
+    : "another process";
+  return new StoreLockedError(
+    `the data directory ${dataDir} is in use by ${who}; stop it, or give this one a directory of its own (RAILGATE_DATA_DIR)`,
+  );
+}
+
 const SQLITE_BUSY = 5;
+const isBusy = (error: unknown): boolean => ((error as { errcode?: number }).errcode ?? 0) % 256 === SQLITE_BUSY;
+/** A command that only reads may have the database open for a moment. */
+const ALONE_WAIT_MS = 3000;
 
 function holderFile(dataDir: string): string {
   return join(dataDir, "lock.json");

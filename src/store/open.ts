@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { checkDatabase } from "./sqlite/check.ts";
+import { fileAt } from "./sqlite/files.ts";
 import { SqliteReader } from "./sqlite/reader.ts";
 import { SqliteWriter } from "./sqlite/writer.ts";
 import type { StoreReader, StoreWriter } from "./store.ts";
@@ -14,9 +15,16 @@ export const storeExists = (at: string): boolean => existsSync(storeFile(at));
 /**
  * Opens or creates a data directory's store for writing, and brings one of an earlier version up to date. Only the holder of
  * the directory's lock may.
+ * @param place where it must be, as `placeOf` gave it; none is made then.
+ * @throws DisplacedError it is another one.
  */
-export function openWriter(at: string): StoreWriter {
-  return new SqliteWriter(storeFile(at));
+export function openWriter(at: string, place?: string): StoreWriter {
+  return new SqliteWriter(storeFile(at), place);
+}
+
+/** What tells this store from every other that might be put where it lies; undefined where there is none. */
+export function placeOf(at: string): string | undefined {
+  return fileAt(storeFile(at));
 }
 
 /** Opens a store for reading; the writer may be another thread or process. */

@@ -1,5 +1,23 @@
 // The store's one interface: evidence and state, committed together by a single writer, read by anyone.
+import { RailgateError } from "../core/errors.ts";
 import type { Head } from "../core/event.ts";
+
+/** The store's files are not those that were opened, or something else has written to them. Nothing was written. */
+export class DisplacedError extends RailgateError {
+  static override code: string = "store_displaced";
+  /** Whether only a restart can set it right. */
+  readonly lasting: boolean;
+
+  constructor(message: string, lasting = false) {
+    super(message);
+    this.lasting = lasting;
+  }
+}
+
+/** A commit failed in a way that leaves open whether it is on the disk: {@link StoreWriter.settle} finds out. */
+export class UnsettledError extends RailgateError {
+  static override code: string = "commit_unsettled";
+}
 
 /** One event as it is appended: its signed record, and what is needed to find it again. */
 export interface EventRow {
@@ -185,8 +203,19 @@ export interface StoreReader extends Disposable {
 
 /** The single writer. Every method is durable when it returns. */
 export interface StoreWriter extends Disposable {
-  /** All or nothing. @returns the position of the first event. */
+  /**
+   * All or nothing. @returns the position of the first event.
+   * @throws UnsettledError it may be on the disk all the same. @throws DisplacedError nothing was written, as with any other error.
+   */
   append(batch: readonly Append[]): number;
+  /** @throws DisplacedError see there. */
+  checkPlace(): void;
+  /**
+   * Settles commits that ended in UnsettledError, by the id of their last event: each is on record, or can never be any more.
+   * @returns the position of the last event that is; undefined where none is.
+   * @throws Error it remains open.
+   */
+  settle(eventIds: readonly string[]): number | undefined;
   /** Size and Merkle root of a stream, as committed. */
   tree(chainId: string): { size: number; root: Uint8Array };
   /** The new latest checkpoints, all or none. */

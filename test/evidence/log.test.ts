@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -279,29 +280,41 @@ test("the file of checkpoints: cut short it is read to its last whole line; dama
   });
 });
 
-test("where the checkpoints cannot be written decisions go on, it is told, and they follow", async (t) => {
+test("the file of checkpoints taken away or changed under a node: EVI-01, until it is back as it was", async (t) => {
   await inDir(async (dir, open) => {
     const outside = join(dir, "outside");
     const failures: string[] = [];
     await using node = await open({
       checkpointDir: outside,
-      observe: { checkpointFailed: (message) => failures.push(message) },
+      observe: { evidenceFailed: (message) => failures.push(message) },
     });
     await admit(node);
     t.is((await node.log.checkpoint(CHAIN)).size, 1);
-    rmSync(outside, { recursive: true });
-    writeFileSync(outside, "in the way");
-    await admit(node, 2);
-    await t.throwsAsync(node.log.inclusion(CHAIN, 2), {
-      code: "evidence_unavailable",
-      message: /no checkpoint could be made/,
-    });
-    t.true(failures.length > 0);
-    t.is(node.store.log.checkpoint(CHAIN)!.size, 1);
-    rmSync(outside);
-    await wait(1500);
-    t.is(node.store.log.checkpoint(CHAIN)!.size, 3);
-    t.is(readdirSync(outside).length, 1);
+    await wait(1000);
+    const kept = readFileSync(join(outside, readdirSync(outside)[0]!));
+    const changes = [
+      (file: string) => rmSync(file),
+      (file: string) => appendFileSync(file, kept),
+      (file: string) => writeFileSync(file, kept.subarray(0, kept.lastIndexOf("\n", -2) + 1)),
+      () => renameSync(outside, `${outside}-2`),
+    ];
+    await admit(node);
+    await wait(1000);
+    for (const change of changes) {
+      const file = join(outside, readdirSync(outside)[0]!);
+      const before = readFileSync(file);
+      change(file);
+      await t.throwsAsync(admit(node), { code: "evidence_unavailable", message: /the file of signed checkpoints/ });
+      t.regex(node.problem!, /the file of signed checkpoints/);
+      await wait(1500);
+      t.truthy(node.problem, "it does not come back by itself");
+      mkdirSync(outside, { recursive: true });
+      writeFileSync(file, before);
+      while (node.problem !== undefined) await wait(100);
+      await admit(node);
+      await node.log.inclusion(CHAIN, node.store.log.stream(CHAIN)!.size - 1);
+    }
+    t.true(failures.length >= changes.length);
   });
 });
 

@@ -18,13 +18,14 @@ const running = new Set<ChildProcess>();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
 /** Serves the data directory `data` in `dir`. */
-export async function spawnServer(dir: string): Promise<Server> {
+export async function spawnServer(dir: string, more: NodeJS.ProcessEnv = {}): Promise<Server> {
   const env = {
     PATH: process.env["PATH"],
     HOME: process.env["HOME"],
     RAILGATE_DATA_DIR: join(dir, "data"),
     RAILGATE_LISTEN: "127.0.0.1:0",
     RAILGATE_LOG_LEVEL: "error",
+    ...more,
   };
   const child = spawn(process.execPath, [SCRIPT], { cwd: dir, env, stdio: ["ignore", "pipe", "pipe"] });
   running.add(child);

@@ -1,6 +1,6 @@
 // RFC 9457 problem details: how every door but OPA's own answers what went wrong.
 import Type, { type Static } from "typebox";
-import { closed, nullable, optional } from "./base.ts";
+import { closed, nullable, oneOf, optional } from "./base.ts";
 import { EvidenceEventSchema, Receipt } from "./event.ts";
 
 export const ProblemSchema = closed({
@@ -11,6 +11,10 @@ export const ProblemSchema = closed({
   detail: optional(Type.String()),
   instance: optional(Type.String()),
   errors: optional(Type.Array(closed({ pointer: Type.String(), message: Type.String() }))),
+  recorded: optional(
+    oneOf(["no", "unknown"], { description: "EVI-01: whether it is certain that nothing was recorded" }),
+  ),
+  event_id: optional(Type.String({ description: "EVI-01: the event to look for where that is not certain" })),
   pointer: optional(Type.String()),
   solution: optional(Type.String()),
   mesh_event: optional(nullable(Type.String())),

@@ -1,34 +1,44 @@
 // The committer's thread: signs a batch, appends it with its state in one transaction, and says so; checkpoints follow. Nothing else writes the database.
 import { createPrivateKey } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
-import { openWriter } from "../../store/open.ts";
-import type { StoreWriter } from "../../store/store.ts";
 import { Checkpointer } from "../log/checkpointer.ts";
 import { recordSigner, type RecordSigner } from "./sign.ts";
+import { SoundStore } from "./sound.ts";
 import type { CommitterData, CommitterReply, CommitterRequest, RecordKey, UnsignedAppend } from "./messages.ts";
 
-const { storePath, privateJwk, kid, log } = workerData as CommitterData;
+const { storePath, place, unsettled = [], privateJwk, kid, log } = workerData as CommitterData;
 let signRecord = signerOf({ privateJwk, kid });
 
-let store: StoreWriter | undefined;
 /** Batches linked before the last failure stand on events that never were; they are refused unread. */
 let epoch = 0;
-const checkpointer =
+const sound = new SoundStore({ path: storePath, place, unsettled, checkpointer: () => checkpointer });
+const checkpointer: Checkpointer | undefined =
   log &&
   new Checkpointer(
     log,
-    () => (store ??= openWriter(storePath)),
+    (work) => sound.write(work),
     (reply) => parentPort!.postMessage(reply),
   );
 
 parentPort!.on("message", (request: CommitterRequest) => {
-  if (request.kind === "close") return close();
-  if (request.kind === "checkpoint") return answerCheckpoint(request.request);
-  if (request.kind === "probe") return parentPort!.postMessage(probe());
-  const stale = request.epoch < epoch;
-  parentPort!.postMessage(
-    stale ? failed(request.batch, "an earlier batch failed") : commit(request.batch, request.events),
-  );
+  switch (request.kind) {
+    case "close":
+      return close();
+    case "checkpoint":
+      return answerCheckpoint(request.request);
+    case "probe":
+      return void probe().then((reply) => parentPort!.postMessage(reply));
+    case "watch":
+      return watch();
+    case "commit": {
+      const { batch, events } = request;
+      const reply: CommitterReply =
+        request.epoch < epoch
+          ? { kind: "failed", batch, epoch, message: "an earlier batch failed", recorded: "no" }
+          : commit(batch, events);
+      return parentPort!.postMessage(reply);
+    }
+  }
 });
 
 function signerOf(key: RecordKey): RecordSigner {
@@ -37,16 +47,11 @@ function signerOf(key: RecordKey): RecordSigner {
 
 function commit(batch: number, events: readonly UnsignedAppend[]): CommitterReply {
   const signBefore = signRecord;
-  try {
-    const started = performance.now();
-    const records = events.map(({ text, signNextWith }) => {
-      const record = signRecord(text);
-      if (signNextWith) signRecord = signerOf(signNextWith);
-      return record;
-    });
-    const signed = performance.now();
-    store ??= openWriter(storePath);
-    const firstPosition = store.append(events.map((event, i) => ({ ...event, record: records[i]! })));
+  const started = performance.now();
+  let signed = started;
+  let records: string[] = [];
+  const committed = (firstPosition: number): CommitterReply => {
+    sound.committed(events);
     checkpointer?.grown(events);
     return {
       kind: "committed",
@@ -56,38 +61,40 @@ function commit(batch: number, events: readonly UnsignedAppend[]): CommitterRepl
       signingMs: signed - started,
       commitMs: performance.now() - signed,
     };
+  };
+  try {
+    const store = sound.writer();
+    records = events.map(({ text, signNextWith }) => {
+      const record = signRecord(text);
+      if (signNextWith) signRecord = signerOf(signNextWith);
+      return record;
+    });
+    signed = performance.now();
+    return committed(store.append(events.map((event, i) => ({ ...event, record: records[i]! }))));
   } catch (error) {
-    epoch++;
+    const found = sound.failed(error, events);
+    if ("position" in found) return committed(found.position);
     signRecord = signBefore;
-    giveUpStore();
-    return failed(batch, (error as Error).message);
+    return { kind: "failed", batch, epoch: ++epoch, message: (error as Error).message, recorded: found.recorded };
   }
 }
 
 /** A write that changes nothing: a full disk or a lock refuses it as it would refuse evidence. */
-function probe(): CommitterReply {
+async function probe(): Promise<CommitterReply> {
   try {
-    store ??= openWriter(storePath);
-    store.putMeta("probed_at_ms", String(Date.now()));
+    await sound.recover();
+    sound.write((store) => store.putMeta("probed_at_ms", String(Date.now())));
     return { kind: "probed" };
   } catch (error) {
-    giveUpStore();
     return { kind: "probed", failure: (error as Error).message };
   }
 }
 
-/** After an I/O error the connection itself is suspect; the next batch opens a new one. */
-function giveUpStore(): void {
-  try {
-    store?.close();
-  } catch {
-    // It is given up either way.
-  }
-  store = undefined;
-}
-
-function failed(batch: number, message: string): CommitterReply {
-  return { kind: "failed", batch, epoch, message };
+/** Asked while there is nothing to commit. */
+function watch(): void {
+  const message = sound.watch();
+  if (message === undefined) return;
+  parentPort!.postMessage({ kind: "failed", epoch: ++epoch, message, recorded: "no" } satisfies CommitterReply);
 }
 
 function answerCheckpoint(request: number): void {
@@ -97,6 +104,6 @@ function answerCheckpoint(request: number): void {
 
 function close(): void {
   checkpointer?.close();
-  giveUpStore();
+  sound.close();
   parentPort!.close();
 }

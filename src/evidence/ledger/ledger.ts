@@ -55,6 +55,9 @@ const EAGER_BATCH = 8;
 /** How often a store that failed is tried again when nobody asks for anything. */
 const PROBE_MS = 1000;
 
+/** How often a node at rest looks whether its files are in their places; one that commits does with each commit. */
+const WATCH_MS = 1000;
+
 /** One batch is signed and synced while the next is decided; a third would only wait. */
 const BATCHES_IN_FLIGHT_MAX = 2;
 
@@ -86,6 +89,7 @@ export class Ledger {
   #closed = false;
   #drained: (() => void) | undefined;
   #probe: NodeJS.Timeout | undefined;
+  #watch: NodeJS.Timeout | undefined;
   #failure: string | undefined;
   #appended = 0;
   #committed = 0;
@@ -127,7 +131,8 @@ export class Ledger {
   /**
    * Links entries to the ends of their streams, in order and at once; they commit together.
    * @returns one promise per entry, resolved only when its event is signed and durable. MUST NOT be answered before.
-   *   Each rejects with EvidenceUnavailableError (EVI-01) when it could not be; nothing of it was recorded then.
+   *   Each rejects with EvidenceUnavailableError (EVI-01) when it could not be, which says whether that nothing of it was
+   *   recorded is certain.
    * @throws EvidenceUnavailableError when the queue is full, an event too large, or the ledger cannot read where its
    *   streams end. Nothing of the entries was linked then.
    */
@@ -171,6 +176,7 @@ export class Ledger {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#probe);
+    clearInterval(this.#watch);
     if (this.waiting > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
     const committer = this.#committer;
     if (!committer) return;
@@ -256,21 +262,28 @@ export class Ledger {
     committer.on("message", (reply: CommitterReply) => this.#onReply(reply));
     committer.on("error", (error) => this.#onDeath(committer, (error as Error).message));
     committer.on("exit", (code) => this.#onDeath(committer, `the committer's thread ended with ${code}`));
+    this.#watch ??= setInterval(() => this.#watchFiles(), WATCH_MS).unref();
     return committer;
+  }
+
+  #watchFiles(): void {
+    if (this.#inFlight.size === 0) this.#committer?.postMessage({ kind: "watch" } satisfies CommitterRequest);
   }
 
   #onReply(reply: CommitterReply): void {
     if (reply.kind === "checkpointed") return this.#onCheckpointed(reply);
     if (reply.kind === "probed") return this.#onProbed(reply.failure);
-    const batch = this.#inFlight.get(reply.batch);
+    const batch = reply.batch === undefined ? undefined : this.#inFlight.get(reply.batch);
     // A batch that was given up when the one before it failed; its callers have their answer.
-    if (!batch) return;
+    if (!batch && reply.batch !== undefined) return;
     if (reply.kind === "failed") {
       this.#epoch = reply.epoch;
-      this.#fail(reply.message);
+      this.#fail(reply.message, reply.recorded === "unknown" ? [batch!] : []);
       return;
     }
+    if (!batch) return;
     this.#inFlight.delete(reply.batch);
+    if (this.#data.unsettled) this.#data = { ...this.#data, unsettled: undefined };
     this.#committed += batch.length;
     for (const { event } of batch) if (event.signNextWith) this.#data = { ...this.#data, ...event.signNextWith };
     this.#failure = undefined;
@@ -316,11 +329,18 @@ export class Ledger {
     this.#committer = undefined;
     this.#probe = void clearTimeout(this.#probe);
     this.#giveUpRequests(message);
-    this.#fail(message);
+    // What it was writing when it ended may be on the disk; whoever follows it finds out before it writes anything.
+    const open = [...this.#inFlight.values()];
+    const unsettled = open.map((batch) => batch.at(-1)!.event.id);
+    this.#data = { ...this.#data, unsettled: [...(this.#data.unsettled ?? []), ...unsettled] };
+    this.#fail(message, open);
   }
 
-  /** Everything linked so far stands on a commit that failed: all of it is refused, and the streams' ends are read again. */
-  #fail(message: string): void {
+  /**
+   * Everything linked so far stands on a commit that failed: all of it is refused, and the streams' ends are read again.
+   * @param open batches that may be on record.
+   */
+  #fail(message: string, open: readonly (readonly Waiting[])[] = []): void {
     this.#failure = message;
     this.#heads = undefined;
     const lost = [...this.#inFlight.values(), this.#queue].flat();
@@ -329,8 +349,11 @@ export class Ledger {
     this.#appended = this.#committed = 0;
     this.onReset();
     this.#scheduleProbe();
-    for (const waiting of lost)
-      waiting.reject(new EvidenceUnavailableError(`evidence could not be recorded: ${message}`));
+    const maybe = new Set(open.flat());
+    for (const waiting of lost) {
+      const maybeRecorded = maybe.has(waiting) ? waiting.event.id : undefined;
+      waiting.reject(new EvidenceUnavailableError(`evidence could not be recorded: ${message}`, { maybeRecorded }));
+    }
     this.#drained?.();
   }
 }

@@ -5,6 +5,10 @@ import type { Append } from "../../store/store.ts";
 export interface CommitterData {
   /** Where the store lies, as `openWriter` takes it. */
   readonly storePath: string;
+  /** Which file that is; absent: whichever is found there. */
+  readonly place?: string | undefined;
+  /** Ids of the last events of batches that a committer before this one may have written. */
+  readonly unsettled?: readonly string[] | undefined;
   readonly privateJwk: webcrypto.JsonWebKey;
   readonly kid: string;
   /** Absent: no checkpoints are made. */
@@ -43,6 +47,8 @@ export type CommitterRequest =
   | { readonly kind: "checkpoint"; readonly request: number }
   /** Can the database be written again? */
   | { readonly kind: "probe" }
+  /** Is all in its place? It is answered only if not. */
+  | { readonly kind: "watch" }
   | { readonly kind: "close" };
 
 export type CommitterReply =
@@ -63,8 +69,12 @@ export type CommitterReply =
     }
   | {
       readonly kind: "failed";
-      readonly batch: number /** Batches of an earlier epoch are refused from now on. */;
+      /** Absent: nothing was being written, but nothing can be any more. */
+      readonly batch?: number;
+      /** Batches of an earlier epoch are refused from now on. */
       readonly epoch: number;
       readonly message: string;
+      /** Whether the batch is on record: it is certain that it never will be, or it is not. */
+      readonly recorded: "no" | "unknown";
     }
   | { readonly kind: "probed"; readonly failure?: string };

@@ -1,7 +1,8 @@
 // Checkpoints on the committer's thread: which streams have grown, and soon after, a signed head of each.
 import { createPrivateKey } from "node:crypto";
-import type { StoreWriter } from "../../store/store.ts";
-import { CheckpointFile, checkpointSigner, type StreamCheckpoint } from "./checkpoints.ts";
+import type { LogReader, StoreWriter } from "../../store/store.ts";
+import { CheckpointFile, checkpointSigner, checkStreams, type StreamCheckpoint } from "./checkpoints.ts";
+import { rawPublicKey } from "./note-signing.ts";
 import type { CommitterReply, LogData } from "../ledger/messages.ts";
 
 type Checkpointed = Extract<CommitterReply, { kind: "checkpointed" }>;
@@ -13,23 +14,27 @@ const RETRY_MS = 1000;
 const STREAMS_AT_ONCE = 256;
 
 export class Checkpointer {
-  readonly #store: () => StoreWriter;
+  readonly #write: <T>(work: (store: StoreWriter) => T) => T;
   readonly #report: (reply: Checkpointed) => void;
   readonly #sign: ReturnType<typeof checkpointSigner>;
   readonly #path: string;
-  #file: CheckpointFile | undefined;
+  readonly #publicKey: Uint8Array;
+  #file: CheckpointFile;
   /** Streams without a checkpoint of all that is committed; undefined: to be read from the store. */
   #grown: Set<string> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
     { privateJwk, origin, checkpointFile }: LogData,
-    store: () => StoreWriter,
+    write: <T>(work: (store: StoreWriter) => T) => T,
     report: (reply: Checkpointed) => void,
   ) {
-    this.#sign = checkpointSigner(createPrivateKey({ key: privateJwk, format: "jwk" }), origin);
+    const privateKey = createPrivateKey({ key: privateJwk, format: "jwk" });
+    this.#sign = checkpointSigner(privateKey, origin);
+    this.#publicKey = rawPublicKey(privateKey);
     this.#path = checkpointFile;
-    this.#store = store;
+    this.#file = new CheckpointFile(checkpointFile);
+    this.#write = write;
     this.#report = report;
   }
 
@@ -37,6 +42,22 @@ export class Checkpointer {
   grown(events: readonly { readonly chain_id: string }[]): void {
     for (const { chain_id } of events) this.#grown?.add(chain_id);
     this.#schedule(DELAY_MS);
+  }
+
+  /** What has happened to the file behind our back, in words; undefined where nothing has. */
+  displaced(): string | undefined {
+    return this.#file.displaced();
+  }
+
+  /**
+   * Takes the file as it is now.
+   * @throws LogRolledBackError it lacks what was in it, or does not fit the database.
+   */
+  async readAgain(log: LogReader): Promise<void> {
+    const file = new CheckpointFile(this.#path);
+    file.mustContinue(this.#file);
+    await checkStreams(log, file.latest().values(), this.#publicKey, this.#path);
+    this.#file = file;
   }
 
   /** Checkpoints of all that has grown, durable outside the database and then in it. */
@@ -71,15 +92,16 @@ export class Checkpointer {
   }
 
   #fail(error: unknown): Checkpointed {
-    // What the file holds is read again, whatever was written of it.
-    this.#file = undefined;
     this.#schedule(RETRY_MS);
     return { kind: "checkpointed", streams: 0, failure: (error as Error).message };
   }
 
   /** @returns for how many streams. */
   #publishSome(): number {
-    const store = this.#store();
+    return this.#write((store) => this.#publishTo(store));
+  }
+
+  #publishTo(store: StoreWriter): number {
     const grown = (this.#grown ??= new Set(store.uncheckpointed()));
     const chains = [...grown].slice(0, STREAMS_AT_ONCE);
     if (chains.length === 0) return 0;
@@ -88,7 +110,6 @@ export class Checkpointer {
       return this.#sign(chain, size, root);
     });
     // Outside first: nobody sees a checkpoint that a database from before it could be silent about.
-    this.#file ??= new CheckpointFile(this.#path);
     this.#file.append(made);
     store.putCheckpoints(made);
     for (const chain of chains) grown.delete(chain);

@@ -1,6 +1,16 @@
 // The latest checkpoint of every stream, kept outside the database, so that a database that went back in time is found out (spec evidence §4).
 import { createHash, type KeyObject } from "node:crypto";
-import { closeSync, constants, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { equalBytes } from "../../core/bytes.ts";
 import { RailgateError } from "../../core/errors.ts";
@@ -62,6 +72,8 @@ export class CheckpointFile {
   /** Bytes of whole lines, and of those that count. */
   #length = 0;
   #live = 0;
+  /** As it was last read or written; undefined where there is none yet. */
+  #seen: string | undefined;
 
   /** @throws LogRolledBackError the file is damaged. */
   constructor(path: string) {
@@ -72,15 +84,50 @@ export class CheckpointFile {
     this.#length = Buffer.byteLength(whole);
     for (const [i, line] of whole.split("\n").slice(0, -1).entries())
       this.#keep(parseLine(line, `${path}, line ${i + 1}`));
+    this.#seen = look(path);
+  }
+
+  /** What has happened to the file since it was read or written here, in words; undefined where nothing has. */
+  displaced(): string | undefined {
+    const seen = look(this.#path);
+    if (seen === this.#seen) return undefined;
+    return seen === undefined
+      ? `${this.#path}, the file of signed checkpoints, is gone; put it back as it was`
+      : `something else than this node has written ${this.#path}, the file of signed checkpoints; put it back as it was`;
+  }
+
+  /** @throws LogRolledBackError this file lacks a checkpoint that the one before it held. */
+  mustContinue(before: CheckpointFile): void {
+    for (const { chain_id, size } of before.#latest.values())
+      if ((this.#latest.get(chain_id)?.size ?? 0) < size)
+        throw new LogRolledBackError(
+          `${this.#path}, the file of signed checkpoints, lacks one of ${chain_id} over ${size} events; put it back as it was`,
+        );
   }
 
   latest(): ReadonlyMap<string, StreamCheckpoint> {
     return this.#latest;
   }
 
-  /** Durable when it returns. */
+  /** Durable when it returns. @throws LogRolledBackError it is not the file that it was; nothing was written. */
   append(checkpoints: readonly StreamCheckpoint[]): void {
     if (checkpoints.length === 0) return;
+    const problem = this.displaced();
+    if (problem !== undefined) throw new LogRolledBackError(problem);
+    const before = this.#seen;
+    try {
+      this.#append(checkpoints);
+      this.#seen = look(this.#path);
+    } catch (error) {
+      // A write that failed has changed the file as well, as long as it is the same one.
+      const after = look(this.#path);
+      if (before === undefined || after?.split(" ")[0] === before.split(" ")[0]) this.#seen = after;
+      throw error;
+    }
+    for (const checkpoint of checkpoints) this.#keep(checkpoint);
+  }
+
+  #append(checkpoints: readonly StreamCheckpoint[]): void {
     const before = [...this.#latest.values()];
     if (this.#length > COMPACT_BYTES_MIN && this.#length > 2 * this.#live) {
       const all = new Map([...before, ...checkpoints].map((checkpoint) => [checkpoint.chain_id, checkpoint]));
@@ -90,7 +137,6 @@ export class CheckpointFile {
     } else {
       this.#length += this.#write(checkpoints.map(lineOf).join(""));
     }
-    for (const checkpoint of checkpoints) this.#keep(checkpoint);
   }
 
   /** Writes behind the last whole line, over whatever a failure has left there. */
@@ -116,6 +162,12 @@ export class CheckpointFile {
     this.#live += Buffer.byteLength(lineOf(checkpoint));
     this.#latest.set(checkpoint.chain_id, checkpoint);
   }
+}
+
+/** What tells one file, in one state, from another. */
+function look(path: string): string | undefined {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return found && `${found.dev}:${found.ino} ${found.size} ${found.mtimeNs}`;
 }
 
 const lineOf = ({ chain_id, size, note }: StreamCheckpoint): string => `${JSON.stringify({ chain_id, size, note })}\n`;

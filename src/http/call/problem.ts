@@ -50,6 +50,10 @@ export type ProblemCode = keyof typeof PROBLEMS;
 type Headers = Readonly<Record<string, string>>;
 
 export const PROBLEM_TYPE = "application/problem+json";
+const NOT_RECORDED =
+  "The decision could not be made durable, so nothing was admitted, and nothing is on record. Ask again.";
+const MAYBE_RECORDED =
+  "Whether the decision was made durable is not known, so nothing was admitted. Look for its event before you ask again.";
 /** After a failure that may be over soon. */
 const RETRY_S = "1";
 
@@ -89,12 +93,14 @@ export function problemOf(error: unknown, requestId: string): ProblemAnswer {
   }
   const retry = { "Retry-After": RETRY_S };
   if (error instanceof EvidenceUnavailableError) {
+    const { recorded, eventId: event_id } = error;
+    const detail = recorded === "no" ? NOT_RECORDED : MAYBE_RECORDED;
     return {
-      problem: problem(
-        "evidence_unavailable",
-        "The decision could not be made durable, so nothing was admitted. Ask again.",
-        instance,
-      ),
+      problem: {
+        ...problem("evidence_unavailable", detail, instance),
+        recorded,
+        ...(event_id !== undefined && { event_id }),
+      },
       headers: retry,
     };
   }

@@ -1,8 +1,18 @@
 // The single writer of a SQLite store: WAL mode, synchronous=FULL, so that a commit is on the disk when it returns.
+import { pathToFileURL } from "node:url";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { ENTRY_BYTES_MAX, type TreeTail } from "../../core/tiles.ts";
-import type { Append, KeyRow, StateWrite, StoredCheckpoint, StoreWriter } from "../store.ts";
+import {
+  DisplacedError,
+  UnsettledError,
+  type Append,
+  type KeyRow,
+  type StateWrite,
+  type StoredCheckpoint,
+  type StoreWriter,
+} from "../store.ts";
 import { hexOfDigest } from "../../core/digest.ts";
+import { DatabaseFiles } from "./files.ts";
 import { LogWriter, SqliteLogReader } from "./log.ts";
 import { BUSY_TIMEOUT_MS, migrate, SPAN_POSITIONS } from "./schema.ts";
 
@@ -22,11 +32,13 @@ export class SqliteWriter implements StoreWriter {
   readonly #putBlob: StatementSync;
   readonly #setHead: StatementSync;
   readonly #log: LogWriter;
+  readonly #files: DatabaseFiles;
   /** chain_id → its number and its end as committed, least recently used first; forgotten on failure. */
   readonly #streams = new Map<string, { stream: number; tail: TreeTail }>();
 
-  constructor(path: string) {
-    const db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+  /** @param place where it must be, as `placeOf` gave it; a database is not made then. @throws DisplacedError it is another one. */
+  constructor(path: string, place?: string) {
+    const db = new DatabaseSync(place === undefined ? path : existing(path), { timeout: BUSY_TIMEOUT_MS });
     try {
       // Larger pages hold a whole record or artifact, so fewer of them overflow. What is erased must not be left over in a page,
       // and pages are split as they fill, so free space is overwritten always and not only when something is erased.
@@ -50,11 +62,26 @@ export class SqliteWriter implements StoreWriter {
       this.#putBlob = db.prepare("INSERT OR IGNORE INTO blobs (digest, bytes) VALUES (?, ?)");
       this.#setHead = db.prepare("UPDATE streams SET size = ?, head_hash = ? WHERE stream = ?");
       this.#log = new LogWriter(db);
+      this.#files = new DatabaseFiles(path, place);
     } catch (error) {
       db.close();
       throw error;
     }
     this.#db = db;
+  }
+
+  checkPlace(): void {
+    this.#checkFiles();
+  }
+
+  settle(eventIds: readonly string[]): number | undefined {
+    const position = this.#db.prepare("SELECT position FROM events WHERE id = ?");
+    const found = eventIds.flatMap((id) => (position.get(id)?.["position"] as number | undefined) ?? []);
+    // What can be seen may not have been synced; written into the database itself, it is.
+    if (found.length > 0 && this.#db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()!["busy"] !== 0)
+      throw new Error("the database is being read, and what was written to it cannot be made sure of");
+    this.#files.cutLog(this.#db);
+    return found.at(-1);
   }
 
   append(batch: readonly Append[]): number {
@@ -91,7 +118,7 @@ export class SqliteWriter implements StoreWriter {
         if (event.artifact !== null) this.#insertArtifact.run(position, event.artifact);
         for (const blob of event.blobs) this.#putBlob.run(digestBytes(blob.digest), blob.bytes);
         for (const state of event.states) this.#writeState(state);
-        for (const key of event.keys ?? []) this.putKey(key);
+        for (const key of event.keys ?? []) this.#putKey(key);
         for (const sequence of event.erases ?? []) this.#erase(stream.stream, sequence);
         this.#log.append(stream.stream, stream.tail, event.record);
         heads.set(stream.stream, { size: event.sequence + 1, hash: event.event_hash });
@@ -109,8 +136,9 @@ export class SqliteWriter implements StoreWriter {
   #foldLog(): void {
     try {
       this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+      this.#files.written();
     } catch {
-      // Said above.
+      // Said above; what has become of the files is found out before the next write.
     }
   }
 
@@ -138,13 +166,19 @@ export class SqliteWriter implements StoreWriter {
   }
 
   putKey(key: KeyRow): void {
+    this.#transaction(() => this.#putKey(key));
+  }
+
+  #putKey(key: KeyRow): void {
     this.#db
       .prepare("INSERT OR REPLACE INTO keys (kid, role, jwk, created_at_ms, retired_at_ms) VALUES (?, ?, ?, ?, ?)")
       .run(key.kid, key.role, JSON.stringify(key.jwk), key.created_at_ms, key.retired_at_ms);
   }
 
   putMeta(name: string, value: string): void {
-    this.#db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)").run(name, value);
+    this.#transaction(() =>
+      this.#db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)").run(name, value),
+    );
   }
 
   close(): void {
@@ -155,17 +189,37 @@ export class SqliteWriter implements StoreWriter {
     this.close();
   }
 
+  /** @throws DisplacedError, UnsettledError see StoreWriter.append. */
   #transaction(work: () => void): void {
+    this.#checkFiles();
     this.#db.exec("BEGIN IMMEDIATE");
+    let committing = false;
     try {
       work();
+      committing = true;
       this.#db.exec("COMMIT");
+      this.#files.written();
     } catch (error) {
       this.#streams.clear();
       // SQLite rolls back by itself on some errors (a full disk); a second rollback then has nothing to undo.
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      this.#saveLog(error);
+      throw committing ? new UnsettledError((error as Error).message, { cause: error }) : error;
+    }
+  }
+
+  #checkFiles(): void {
+    try {
+      this.#files.check();
+    } catch (error) {
+      this.#saveLog(error);
       throw error;
     }
+  }
+
+  /** The last chance to keep what only a log of writes has that was taken away. */
+  #saveLog(error: unknown): void {
+    if (error instanceof DisplacedError && error.lasting) this.#foldLog();
   }
 
   #stream(chainId: string): { stream: number; tail: TreeTail } {
@@ -208,4 +262,11 @@ function widen(spans: Map<number, readonly [min: number, max: number]>, position
   const span = Math.floor(position / SPAN_POSITIONS);
   const [min, max] = spans.get(span) ?? [ms, ms];
   spans.set(span, [Math.min(min, ms), Math.max(max, ms)]);
+}
+
+/** SQLite would make a database where there is none. */
+function existing(path: string): URL {
+  const url = pathToFileURL(path);
+  url.searchParams.set("mode", "rw");
+  return url;
 }
