@@ -37,6 +37,7 @@ export const HTTP_STATUSES = {
   policy_stale: 409,
   policy_unavailable: 409,
   privilege_excessive: 409,
+  rail_insufficient: 409,
   reattestation_interval_invalid: 409,
   residency_violated: 409,
   root_filesystem_writable: 409,

@@ -6,6 +6,7 @@ import type {
   Context,
   ExceptionFact,
   Facts,
+  PlacedFact,
   WorkloadFact,
   AdmissionInput,
 } from "./schema/input.ts";
@@ -31,11 +32,21 @@ type Known = {
   caller: CallerFact | null;
   trust: TrustFacts;
   workload: WorkloadFact | null;
+  /** Where the workload is placed, sorted by mesh. */
+  placements?: readonly PlacedFact[];
   context: Context;
 };
 
 /** The input of `railgate/admission/decision`. Its members are always in the same order, so equal facts give equal bytes. */
-export function buildInput({ request, nowMs, caller, trust, workload, context }: Known): AdmissionInput {
+export function buildInput({
+  request,
+  nowMs,
+  caller,
+  trust,
+  workload,
+  placements = [],
+  context,
+}: Known): AdmissionInput {
   const attestation = reportFact(request.attestation, request.correlation_id) ?? trust.attestation;
   const facts: Facts = {
     now: new Date(nowMs).toISOString(),
@@ -48,6 +59,7 @@ export function buildInput({ request, nowMs, caller, trust, workload, context }:
     attestation,
     exceptions: trust.exceptions,
     workload,
+    placements: [...placements],
   };
   return { request, facts, context };
 }

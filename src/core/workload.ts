@@ -14,7 +14,7 @@ import {
   type WorkloadState,
 } from "./schema/base.ts";
 import type { Obligation, RefusalClass } from "./schema/decision.ts";
-import type { AttestationFact, WorkloadFact } from "./schema/input.ts";
+import type { AttestationFact, PlacedFact, WorkloadFact } from "./schema/input.ts";
 import type { AttestationRequest } from "./schema/request.ts";
 import type { Transition } from "./schema/workload.ts";
 import { timeMs, wholeSecondsUtc } from "./time.ts";
@@ -146,6 +146,8 @@ export interface LifecycleFacts {
   readonly attestation: AttestationFact | null;
   /** Attest only: the deadline that follows if it is accepted; null where the envelope is not attested periodically. */
   readonly reattestation: { readonly interval_s: number; readonly by: string } | null;
+  /** Where it is placed, sorted by mesh. */
+  readonly placements: readonly PlacedFact[];
 }
 
 export interface LifecycleWorkload {
@@ -160,6 +162,7 @@ export interface LifecycleWorkload {
   readonly measured_at_ms: number | null;
   readonly used_tokens: readonly string[];
   readonly reattestation: { readonly by_ms: number; readonly missed: boolean } | null;
+  readonly least_level: Level;
 }
 
 /** The law's answer. */
@@ -204,6 +207,7 @@ export function lifecycleFacts(
   workload: Workload | null,
   nowMs: number,
   attestation: AttestationFact | null = null,
+  placements: readonly PlacedFact[] = [],
 ): LifecycleFacts {
   const interval_s = workload?.reattestation?.interval_s;
   const follows = attestation !== null && interval_s !== undefined;
@@ -212,6 +216,7 @@ export function lifecycleFacts(
     workload: workload && workloadFact(workload),
     attestation,
     reattestation: follows ? { interval_s, by: wholeSecondsUtc(nowMs + interval_s * 1000) } : null,
+    placements,
   };
 }
 
@@ -221,7 +226,7 @@ function newestMeasuredAt({ newest_measured_at, attestation }: Workload): string
 }
 
 function workloadFact(workload: Workload): LifecycleWorkload {
-  const { state, envelope_kind, platform, admission, attestation, reattestation, used_tokens } = workload;
+  const { state, envelope_kind, platform, admission, attestation, reattestation, used_tokens, least_level } = workload;
   return {
     state,
     envelope_kind,
@@ -233,6 +238,7 @@ function workloadFact(workload: Workload): LifecycleWorkload {
     attestation: envelope_kind === "container" ? null : attestation && attestationStanding(attestation),
     measured_at_ms: optionalMs(newestMeasuredAt(workload)),
     used_tokens: used_tokens ?? [],
+    least_level,
     reattestation: reattestation && { by_ms: knownMs(reattestation.by), missed: reattestation.missed },
   };
 }

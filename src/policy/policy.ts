@@ -1,4 +1,5 @@
 // A policy that may be used: a bundle whose signature and file set were verified before anything in it was looked at (spec law POL-01).
+import { companionsOf, type HostSettings, hostSettingsFault } from "./host-settings.ts";
 import { compactVerify, decodeJwt, decodeProtectedHeader, importJWK, importSPKI, type CryptoKey, type JWK } from "jose";
 import { digestOfHex } from "../core/digest.ts";
 import { BundleError } from "../core/errors.ts";
@@ -30,6 +31,8 @@ export interface Policy {
   readonly entrypoints: readonly string[];
   /** `data.railgate.catalogue` of the bundle: what its refusal codes mean. */
   readonly catalogue: Catalogue;
+  /** `settings.evidence.companions`: the evidence profiles, as `ncp`, under which further events accompany an admission. */
+  readonly companions: ReadonlySet<string>;
   /** The bundle as received. */
   readonly bytes: Uint8Array;
   /**
@@ -54,7 +57,11 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
   const files = await readBundleFiles(bytes);
   await verifySignature(files, options);
   const manifest = await readManifest(files);
-  const data = (await readBundleData(files)) as { railgate?: { catalogue?: Catalogue } };
+  const data = (await readBundleData(files)) as {
+    railgate?: { catalogue?: Catalogue; settings?: HostSettings };
+  };
+  const fault = hostSettingsFault(data.railgate?.settings);
+  if (fault !== undefined) throw new BundleError("data", fault);
   const wasm = files.get("policy.wasm");
   if (!wasm) throw new BundleError("wasm", "the bundle has no policy.wasm; build it with `opa build -t wasm`");
   let evaluator: Evaluator;
@@ -70,6 +77,7 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
     sequence: manifest.sequence,
     entrypoints: evaluator.entrypoints,
     catalogue: data.railgate?.catalogue ?? {},
+    companions: companionsOf(data.railgate?.settings),
     bytes,
     evaluate: (entrypoint, input) => evaluator.evaluate(entrypoint, encoder.encode(JSON.stringify(input))),
     evaluateText: (entrypoint, input) => evaluator.evaluate(entrypoint, input),

@@ -24,7 +24,7 @@ test("input documents are as their schema says, members in one order", (t) => {
     t.deepEqual(Object.keys(input), ["request", "facts", "context"]);
     t.is(
       Object.keys(input.facts).join(),
-      "now,now_ms,caller,artifacts,blank,reattestation,authority,attestation,exceptions,workload",
+      "now,now_ms,caller,artifacts,blank,reattestation,authority,attestation,exceptions,workload,placements",
     );
   }
 });

@@ -30,6 +30,15 @@ const DEADLINES = [
   { by_ms: NOW + 1, missed: true },
 ] as const;
 
+/** The least level is sandbox_isolated throughout. */
+const PLACEMENTS = [
+  [],
+  [
+    { mesh_id: "a", level: "sandbox_isolated" },
+    { mesh_id: "b", level: "shared" },
+  ],
+] as const;
+
 const CONTEXTS: readonly Context[] = (["connected", "partitioned", "degraded", "reconciled"] as const).flatMap(
   (state) =>
     [null, 25 * 3600].map((age_s) =>
@@ -56,16 +65,23 @@ function* workloads(): Generator<LifecycleWorkload> {
                   measured_at_ms: attestation?.standing === "passed" ? attestation.measured_at_ms : null,
                   used_tokens: [],
                   reattestation,
+                  least_level: "sandbox_isolated",
                 };
 }
 
 /** The code that refuses, or undefined: the checks of the contract in their order. */
-function expected(transition: string, workload: LifecycleWorkload, { partition, policy }: Context): string | undefined {
+function expected(
+  transition: string,
+  workload: LifecycleWorkload,
+  { partition, policy }: Context,
+  placements: (typeof PLACEMENTS)[number],
+): string | undefined {
   if (TABLE[transition]![workload.state] === undefined) return "lifecycle_transition_invalid";
   if (transition !== "create" && transition !== "start") return undefined;
   if (workload.valid_until_ms !== null && NOW > workload.valid_until_ms) return "admission_expired";
   if (transition === "start" && workload.attestation?.standing === "failed") return "attestation_failed";
   if (transition === "start" && !isCurrent(workload)) return "attestation_stale";
+  if (transition === "start" && placements.some(({ level }) => level === "shared")) return "rail_insufficient";
   if (partition.state === "partitioned" && workload.governance_profile === "ncp" && !workload.crp)
     return "partition_not_designated";
   const limit_s =
@@ -93,21 +109,23 @@ test("every transition under all facts that it can depend on", async (t) => {
   for (const workload of workloads()) {
     for (const transition of Object.keys(TABLE)) {
       for (const where of CONTEXTS) {
-        const input = {
-          request: { command: "transition", workload_id: "w", transition },
-          facts: { now_ms: NOW, workload, attestation: null, reattestation: null },
-          context: where,
-        };
-        const decision = law(input) as LifecycleDecision;
-        const code = expected(transition, workload, where) ?? null;
-        const state = code === null ? TABLE[transition]![workload.state] : null;
-        if (decision.error_code !== code || decision.to_state !== state) {
-          t.fail(
-            `the law says ${decision.error_code} ${decision.to_state}, the contract ${code} ${state}: ${JSON.stringify(input)}`,
-          );
-          return;
+        for (const placements of PLACEMENTS) {
+          const input = {
+            request: { command: "transition", workload_id: "w", transition },
+            facts: { now_ms: NOW, workload, attestation: null, reattestation: null, placements },
+            context: where,
+          };
+          const decision = law(input) as LifecycleDecision;
+          const code = expected(transition, workload, where, placements) ?? null;
+          const state = code === null ? TABLE[transition]![workload.state] : null;
+          if (decision.error_code !== code || decision.to_state !== state) {
+            t.fail(
+              `the law says ${decision.error_code} ${decision.to_state}, the contract ${code} ${state}: ${JSON.stringify(input)}`,
+            );
+            return;
+          }
+          decisions++;
         }
-        decisions++;
       }
     }
   }

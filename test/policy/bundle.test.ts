@@ -8,6 +8,7 @@ import { calculateJwkThumbprint, exportJWK, exportSPKI, generateKeyPair, type JW
 import { ensureOpa } from "../../scripts/opa.ts";
 import { buildBundleFiles, differing } from "../../scripts/bundle.ts";
 import { readBundleFiles } from "../../src/policy/bundle-files.ts";
+import { companionsOf, hostSettingsFault } from "../../src/policy/host-settings.ts";
 import { loadBundle } from "../../src/policy/policy.ts";
 import { signBundleFiles, writeBundleFiles } from "../../src/policy/sign.ts";
 import { bases } from "./corpus.ts";
@@ -89,6 +90,7 @@ test("our own loader accepts it and decides with it", async (t) => {
   const policy = await loadBundle(committed, { keys: jwks });
   t.like(policy.evaluate(ADMISSION, bases.container), { outcome: "accepted" });
   t.true("runtime_not_hardened" in policy.catalogue);
+  t.deepEqual(policy.companions, new Set(["ncp", "regulated-ml"]));
 });
 
 for (const command of ["build", "run"] as const) {
@@ -160,4 +162,12 @@ test("names longer than ustar holds are refused, and those it can split are kept
   const files = new Map([[long, Buffer.from("x")]]);
   t.deepEqual([...(await readBundleFiles(writeBundleFiles(files))).keys()], [long]);
   t.throws(() => writeBundleFiles(new Map([["f".repeat(101), Buffer.from("x")]])), { code: "policy_invalid" });
+});
+
+test("settings that the host itself reads are of their shape, or the bundle is none", (t) => {
+  t.is(hostSettingsFault(undefined), undefined);
+  t.is(hostSettingsFault({ triggers: {}, evidence: { companions: { ncp: false } } }), undefined);
+  t.regex(hostSettingsFault({ evidence: { companions: { ncp: "yes" } } })!, /^settings\/evidence\/companions\/ncp /);
+  t.deepEqual(companionsOf({ evidence: { companions: { ncp: true, admissible: false } } }), new Set(["ncp"]));
+  t.deepEqual(companionsOf({}), new Set());
 });

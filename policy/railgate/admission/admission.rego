@@ -19,8 +19,8 @@ decision := {
 	"outcome": "accepted",
 	"envelope": summary(envelope.required),
 	"refusals": [],
-	"obligations": obligations(envelope.declared(lib.workload)),
-	"rail": {"least_level": envelope.least_level(lib.workload, envelope.required)},
+	"obligations": obligations(envelope.declared(lib.workload), least_level),
+	"rail": {"least_level": least_level},
 } if {
 	undisputed(lib.workload)
 } else := object.union(judged, {"exceptions": lifted}) if {
@@ -118,8 +118,8 @@ judged := {
 	"outcome": outcome,
 	"envelope": summary(envelope.required),
 	"refusals": refusals,
-	"obligations": [obligation | outcome == "accepted"; some obligation in obligations(lib.kind)],
-	"rail": {"least_level": envelope.least_level(lib.workload, envelope.required)},
+	"obligations": [obligation | outcome == "accepted"; some obligation in obligations(lib.kind, least_level)],
+	"rail": {"least_level": least_level},
 }
 
 outcome := "accepted" if {
@@ -157,6 +157,21 @@ lifted := [entry |
 	}
 ]
 
-obligations(kind) := [{"obligation": "reattest", "by": input.facts.reattestation.by}] if {
+least_level := envelope.least_level(lib.workload, envelope.required)
+
+obligations(kind, level) := reattest(kind) if {
+	not placed
+} else := array.concat(reattest(kind), [{"obligation": "elevate", "mesh_id": mesh_id, "least_level": level} |
+	some mesh_id in sort({placement.mesh_id |
+		some placement in input.facts.placements
+		not reaches(placement, level)
+	})
+])
+
+placed if input.facts.placements != []
+
+reaches(placement, level) if lib.level_rank(placement.level) >= lib.level_rank(level)
+
+reattest(kind) := [{"obligation": "reattest", "by": input.facts.reattestation.by}] if {
 	kind == "tee"
 } else := []

@@ -31,6 +31,11 @@ exception := {
 	"not_before_ms": 1795593599000,
 	"not_after_ms": 1795593601000,
 	"reason": "until the volume is migrated",
+	"root": true,
+	"may_except": true,
+	"links": 0,
+	"from_ms": 1795593599000,
+	"until_ms": 1795593601000,
 }
 
 test_a_container_is_accepted if admission.decision == accepted with input as fixture.container
@@ -122,6 +127,56 @@ test_a_lifted_interval_leaves_no_deadline if {
 	})
 	admission.decision.outcome == "accepted" with input as changed
 	admission.decision.obligations == [] with input as changed
+}
+
+elevations(base, placements) := obligations if {
+	obligations := admission.decision.obligations with input as fixture.with_set(base, {"/facts/placements": placements})
+}
+
+test_a_rail_under_the_least_level_obliges_to_elevate if {
+	elevations(fixture.container, []) == []
+	elevations(fixture.container, [{"mesh_id": "a", "level": "sandbox_isolated"}]) == []
+	elevations(fixture.container, [
+		{"mesh_id": "b", "level": "shared"},
+		{"mesh_id": "c", "level": "hardware_isolated"},
+		{"mesh_id": "a", "level": "process_isolated"},
+	]) == [
+		{"obligation": "elevate", "mesh_id": "a", "least_level": "sandbox_isolated"},
+		{"obligation": "elevate", "mesh_id": "b", "least_level": "sandbox_isolated"},
+	]
+	elevations(fixture.tee, [{"mesh_id": "m", "level": "sandbox_isolated"}]) == [
+		{"obligation": "reattest", "by": "2026-11-25T08:15:00Z"},
+		{"obligation": "elevate", "mesh_id": "m", "least_level": "hardware_isolated"},
+	]
+}
+
+test_the_level_that_never_falls_is_the_one_to_elevate_to if {
+	held := fixture.with_set(
+		fixture.container,
+		{"/facts/workload": {"state": "running", "least_level": "hardware_isolated"}},
+	)
+	elevations(held, [{"mesh_id": "m", "level": "sandbox_isolated"}]) == [{
+		"obligation": "elevate",
+		"mesh_id": "m",
+		"least_level": "hardware_isolated",
+	}]
+}
+
+test_what_is_refused_obliges_to_nothing if {
+	refused := fixture.with_set(fixture.container, {"/request/workload/network/default_deny": false})
+	elevations(refused, [{"mesh_id": "m", "level": "shared"}]) == []
+}
+
+test_what_is_lifted_obliges_like_the_rest if {
+	lifted := fixture.with_set(fixture.container, {
+		"/request/workload/envelope/container/read_only_root_filesystem": false,
+		"/facts/exceptions": [exception],
+	})
+	elevations(lifted, [{"mesh_id": "m", "level": "shared"}]) == [{
+		"obligation": "elevate",
+		"mesh_id": "m",
+		"least_level": "sandbox_isolated",
+	}]
 }
 
 test_an_extension_can_only_add_refusals if {

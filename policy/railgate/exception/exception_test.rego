@@ -41,6 +41,13 @@ test_any_other_does_not if {
 		{"reason": null},
 		{"digest": null},
 		{"issuer": null},
+		{"may_except": false},
+		{"links": 4},
+		{"links": null},
+		{"from_ms": null},
+		{"from_ms": 1795593600001},
+		{"until_ms": null},
+		{"until_ms": 1795593599999},
 	] {
 		in_force(change) == []
 	}
@@ -69,4 +76,19 @@ test_safety_rules_are_never_lifted if {
 
 test_env_03_to_a_vm_may_be_lifted if {
 	law.lifts({"rules": ["ENV-03"]}, {"rule": "ENV-03", "code": "envelope_insufficient", "params": {"required": "vm"}})
+}
+
+test_the_same_one_twice_counts_once if {
+	given := {"/facts/exceptions": [exception, exception, object.union(exception, {"digest": "sha256:other"})]}
+	digests := [held.digest | some held in law.in_force] with input as fixture.with_set(fixture.container, given)
+	digests == [exception.digest, "sha256:other"]
+}
+
+test_who_is_no_root_lifts_nothing_that_vouches_for_roots if {
+	every rule in ["AUT-01", "AUT-02", "AUT-03"] {
+		law.lifts({"rules": [rule], "root": true}, {"rule": rule})
+		not law.lifts({"rules": [rule], "root": false}, {"rule": rule})
+		not law.lifts({"rules": [rule]}, {"rule": rule})
+	}
+	law.lifts({"rules": ["CTR-03"], "root": false}, {"rule": "CTR-03"})
 }

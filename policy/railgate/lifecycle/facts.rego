@@ -1,6 +1,8 @@
 # What the lifecycle law reads: the shape of the facts that the host gives.
 package railgate.lifecycle
 
+import data.railgate.lib
+
 # Facts that are not exactly of this shape are refused before any rule reads them, since an absent fact would make a
 # check pass in silence.
 readable(request, facts) if {
@@ -39,6 +41,23 @@ is_deadline_fact(value) if {
 	is_number(value.by_ms)
 	is_boolean(value.missed)
 }
+
+# Where the workload is placed; absent in inputs of 0.1, and taken for none.
+is_placements_fact(value, _) if value == []
+
+is_placements_fact(value, workload) if {
+	is_array(value)
+	is_held(workload)
+	every placement in value {
+		is_string(placement.mesh_id)
+		lib.level_rank(placement.level)
+	}
+}
+
+# To a level that is known, where it was ever admitted.
+is_held(workload) if workload == null
+
+is_held(workload) if lib.level_rank(workload.least_level)
 
 is_optional_number(value) if value == null
 

@@ -22,6 +22,7 @@ container := {
 	"measured_at_ms": null,
 	"used_tokens": [],
 	"reattestation": null,
+	"least_level": "sandbox_isolated",
 }
 
 tee := object.union(container, {
@@ -270,7 +271,7 @@ test_unreadable_facts_are_refused if {
 	verdict({}) == unreadable
 	verdict("start") == unreadable
 	verdict(object.union(transition("create", container), {"request": {"command": "resurrect"}})) == unreadable
-	every member, _ in object.remove(container, ["platform"]) {
+	every member, _ in object.remove(container, ["platform", "least_level"]) {
 		verdict(json.remove(transition("create", container), [concat("/", ["facts/workload", member])])) == unreadable
 	}
 	every path in ["facts/now_ms", "facts/workload", "request/workload_id", "request/transition"] {
@@ -279,4 +280,43 @@ test_unreadable_facts_are_refused if {
 	verdict(transition("start", in_state(object.union(tee, {"attestation": {"standing": "odd"}}), "created"))) == unreadable
 	verdict(transition("start", in_state(object.union(tee, {"reattestation": {"by_ms": "soon"}}), "created"))) == unreadable
 	verdict(json.remove(attest(tee, token), ["facts/reattestation"])) == ["reattestation_interval_invalid", "TEE-04", null]
+}
+
+placed(levels) := [{"mesh_id": mesh_id, "level": level} | some mesh_id, level in levels]
+
+on_rails(case, levels) := object.union(case, {"facts": {"placements": placed(levels)}})
+
+test_start_wants_every_rail_to_reach_the_least_level if {
+	start := transition("start", in_state(container, "created"))
+	verdict(on_rails(start, {})) == reached("running")
+	verdict(on_rails(start, {"a": "sandbox_isolated", "b": "hardware_isolated"})) == reached("running")
+	answer := lifecycle.decision with input as on_rails(start, {"c": "shared", "b": "process_isolated", "a": "sandbox_isolated"})
+	answer.error_code == "rail_insufficient"
+	answer.rule == "LIFE-04"
+	answer.class == "policy_denied"
+	answer.pointer == "/workload_id"
+	answer.params == {
+		"workload_id": "w",
+		"mesh_id": "b",
+		"level": "process_isolated",
+		"least_level": "sandbox_isolated",
+	}
+}
+
+test_only_start_wants_it if {
+	verdict(on_rails(transition("create", container), {"a": "shared"})) == reached("created")
+	verdict(on_rails(transition("stop", in_state(container, "running")), {"a": "shared"})) == reached("stopped")
+	verdict(on_rails(transition("destroy", container), {"a": "shared"})) == reached("destroyed")
+}
+
+test_a_workload_on_rails_that_was_never_admitted_is_unknown if {
+	verdict(on_rails(transition("start", null), {"a": "shared"})) == ["workload_unknown", "LIFE-01", null]
+}
+
+test_placements_that_cannot_be_read_start_nothing if {
+	start := transition("start", in_state(container, "created"))
+	verdict(on_rails(start, {"a": "cosmic"})) == unreadable
+	verdict(object.union(start, {"facts": {"placements": "a"}})) == unreadable
+	verdict(json.remove(on_rails(start, {"a": "shared"}), ["facts/workload/least_level"])) == unreadable
+	verdict(json.remove(start, ["facts/workload/least_level"])) == reached("running")
 }

@@ -15,26 +15,30 @@ transitions := {
 }
 
 # Undefined, thus refused, where the facts can't be read.
-transition_decision(request, facts) := transition_checked(request, facts.workload, facts.now_ms) if {
+transition_decision(request, facts) := transition_checked(request, facts.workload, facts) if {
 	readable(request, facts)
+	is_placements_fact(object.get(facts, "placements", []), facts.workload)
 	is_string(request.transition)
 }
 
 # The checks of a transition, in order: the first that fails gives the code.
-transition_checked(request, workload, now_ms) := refused(workload_unknown(request), null) if {
+transition_checked(request, workload, facts) := refused(workload_unknown(request), null) if {
 	workload == null
 } else := refused(transition_invalid(request, workload, "/transition", request.transition), null) if {
 	not is_transition(request.transition, workload.state)
 } else := refused(admission_expired(request, workload), null) if {
 	is_advance(request.transition)
 	workload.valid_until_ms != null
-	now_ms > workload.valid_until_ms
+	facts.now_ms > workload.valid_until_ms
 } else := refused(attestation.failed("/workload_id", "the last re-attestation failed"), null) if {
 	request.transition == "start"
 	workload.attestation.standing == "failed"
 } else := refused(attestation.stale("/workload_id", workload.envelope_kind), null) if {
 	request.transition == "start"
-	not attestation_current(workload, now_ms)
+	not attestation_current(workload, facts.now_ms)
+} else := refused(rail_insufficient(request, workload, placement), null) if {
+	request.transition == "start"
+	placement := lowest(facts.placements, workload.least_level)
 } else := refused(refusal, null) if {
 	is_advance(request.transition)
 	refusal := upstream_refusal(workload)
@@ -88,6 +92,33 @@ admission_expired(request, workload) := lib.refuse(rego.metadata.rule(), "/workl
 	"workload_id": request.workload_id,
 	"valid_until_ms": workload.valid_until_ms,
 })
+
+# METADATA
+# title: A rail is weaker than the admission asks for
+# description: |
+#   A workload starts only where each rail that it is placed on, in any mesh, reaches the least rail level of its admission.
+# custom:
+#   rule: LIFE-04
+#   code: rail_insufficient
+#   class: policy_denied
+#   short_name: rail_sufficient
+#   message: Workload {workload_id} is on a rail of level {level} in mesh {mesh_id}, under {least_level}, the least level of its admission.
+#   solution: Elevate the workload in that mesh to level {least_level} or stricter, or remove it from there, and start it then.
+#   source: "VM or TEE profile is REQUIRED when policy mandates stronger isolation (classification, regulated-ML, NCP, tenant tier)."
+rail_insufficient(request, workload, placement) := lib.refuse(rego.metadata.rule(), "/workload_id", {
+	"workload_id": request.workload_id,
+	"mesh_id": placement.mesh_id,
+	"level": placement.level,
+	"least_level": workload.least_level,
+})
+
+# The placement under a level, the first by mesh; undefined where there is none.
+lowest(placements, level) := min({[placement.mesh_id, placement] |
+	some placement in placements
+	not reaches(placement, level)
+})[1]
+
+reaches(placement, level) if lib.level_rank(placement.level) >= lib.level_rank(level)
 
 is_transition(transition, state) if transitions[transition][state]
 

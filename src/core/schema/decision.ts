@@ -43,7 +43,11 @@ export const Trigger = closed({
   because: Type.String(),
 });
 
-export const Obligation = closed({ obligation: Type.String(), by: optional(Time) }, { additionalProperties: true });
+/** `reattest` by a time; `elevate` in a mesh to a least level. */
+export const Obligation = closed(
+  { obligation: Type.String(), by: optional(Time), mesh_id: optional(Type.String()), least_level: optional(Level) },
+  { additionalProperties: true },
+);
 
 export const LiftingException = closed({
   digest: Digest,

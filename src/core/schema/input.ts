@@ -1,6 +1,17 @@
 // The input document of the law: the request, the facts that the host established, and the context it decides in.
 import Type, { type Static } from "typebox";
-import { closed, Digest, EpochMs, Identifier, Level, nullable, oneOf, Time, WORKLOAD_STATES } from "./base.ts";
+import {
+  closed,
+  Digest,
+  EpochMs,
+  Identifier,
+  Level,
+  nullable,
+  oneOf,
+  optional,
+  Time,
+  WORKLOAD_STATES,
+} from "./base.ts";
 import { AdmissionRequestSchema } from "./request.ts";
 
 const NullableText = nullable(Type.String());
@@ -80,6 +91,9 @@ export const WorkloadFact = closed({
   reattest_by_ms: nullable(EpochMs),
 });
 
+/** A workload on a rail of a mesh of its tenant. */
+export const PlacedFact = closed({ mesh_id: Identifier, level: Level });
+
 export const Facts = closed({
   now: Time,
   now_ms: EpochMs,
@@ -92,6 +106,8 @@ export const Facts = closed({
   attestation: nullable(AttestationFact),
   exceptions: Type.Array(ExceptionFact),
   workload: nullable(WorkloadFact),
+  /** Where the workload is placed, by mesh; absent in inputs of 0.1 and taken for none. */
+  placements: optional(Type.Array(PlacedFact)),
 });
 
 const Snapshot = closed({ age_s: nullable(Type.Number()), snapshot_id: Digest });
@@ -111,6 +127,7 @@ export type DelegationFact = Static<typeof DelegationFact>;
 export type AttestationFact = Static<typeof AttestationFact>;
 export type ExceptionFact = Static<typeof ExceptionFact>;
 export type CallerFact = Static<typeof CallerFact>;
+export type PlacedFact = Static<typeof PlacedFact>;
 export type WorkloadFact = Static<typeof WorkloadFact>;
 export type Facts = Static<typeof Facts>;
 export type Context = Static<typeof Context>;

@@ -9,11 +9,12 @@ import {
   Level,
   nullable,
   oneOf,
+  optional,
   Time,
   TRANSITIONS,
   WORKLOAD_STATES,
 } from "./base.ts";
-import { AttestationFact, Context } from "./input.ts";
+import { AttestationFact, Context, PlacedFact } from "./input.ts";
 import { ElevationPolicy, Rail } from "./mesh.ts";
 import { Attestation } from "./request.ts";
 
@@ -34,6 +35,7 @@ const LifecycleWorkload = closed({
   /** Of the newest attestation that passed. */
   measured_at_ms: nullable(EpochMs),
   used_tokens: Type.Array(Type.String()),
+  least_level: Level,
   reattestation: nullable(closed({ by_ms: EpochMs, missed: Type.Boolean() })),
 });
 
@@ -42,6 +44,7 @@ const LifecycleFacts = closed({
   workload: nullable(LifecycleWorkload),
   attestation: nullable(AttestationFact),
   reattestation: nullable(closed({ interval_s: Type.Number(), by: Time })),
+  placements: optional(Type.Array(PlacedFact)),
 });
 
 /** The input of `railgate/lifecycle/decision`. */

@@ -1,0 +1,29 @@
+// What the host itself reads of a policy's settings, `data.railgate.settings`; all else there is the law's.
+import Type, { type Static } from "typebox";
+import { Compile } from "typebox/compile";
+
+const HostSettings = Type.Object({
+  evidence: Type.Optional(
+    Type.Object(
+      { companions: Type.Optional(Type.Record(Type.String(), Type.Boolean())) },
+      { additionalProperties: true },
+    ),
+  ),
+});
+
+const shape = Compile(HostSettings);
+
+export type HostSettings = Static<typeof HostSettings>;
+
+/** What is wrong with the settings that the host reads, or undefined. */
+export function hostSettingsFault(settings: unknown): string | undefined {
+  if (settings === undefined || shape.Check(settings)) return undefined;
+  const [error] = shape.Errors(settings);
+  return `settings${error?.instancePath ?? ""} ${error?.message ?? "can't be read"}`;
+}
+
+/** The evidence profiles, as `ncp`, under which each admission is accompanied by the events of spec evidence §8. */
+export function companionsOf(settings: HostSettings = {}): ReadonlySet<string> {
+  const named = Object.entries(settings.evidence?.companions ?? {});
+  return new Set(named.filter(([, accompanied]) => accompanied).map(([profile]) => profile));
+}
