@@ -12,7 +12,7 @@ import { ConfigFile } from "../../src/core/schema/config.ts";
 import { settingsOf } from "../../src/core/settings.ts";
 import { ensureOpa } from "../../scripts/opa.ts";
 
-const root = new URL("..", import.meta.url).pathname;
+const root = new URL("../..", import.meta.url).pathname;
 const pem = (key: KeyObject, type: "spki" | "pkcs8" = "spki") => key.export({ format: "pem", type }) as string;
 const ec = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const ed = generateKeyPairSync("ed25519");
@@ -296,6 +296,48 @@ test("what isn't YAML, or says a thing twice, is an error with its line", (t) =>
     const error = t.throws(() => load(yaml), { instanceOf: ConfigError });
     t.regex(error?.message ?? "", message);
   }
+});
+
+test("merge keys are taken as OPA takes them, and what is wrong in one is found where it stands", (t) => {
+  const yaml =
+    "services:\n  a: &common { url: https://a, response_header_timeout_seconds: 7 }\n  b: { <<: *common, url: https://b }";
+  const { b } = load(yaml).services;
+  t.deepEqual([b?.url, b?.responseHeaderTimeoutS], ["https://b", 7]);
+  refuses(t, { yaml: "services:\n  a: &common { urll: x }\n  b: { <<: *common }" }, "services.a.urll", /line 2/);
+});
+
+test("a byte order mark means nothing, and what isn't UTF-8 is told as such", (t) => {
+  const cwd = mkdtempSync(join(tmpdir(), "railgate-config-"));
+  const loaded = (bytes: Uint8Array) => {
+    writeFileSync(join(cwd, "opa.yaml"), bytes);
+    return loadConfig({ env: {}, cwd });
+  };
+  t.deepEqual(loaded(Buffer.from("\ufefflabels: { a: b }")).labels, { a: "b" });
+  for (const [bytes, what] of [
+    [Buffer.from("\ufefflabels: {}", "utf16le"), /is UTF-16; save it as UTF-8/],
+    [Buffer.from("labels: { a: é }", "latin1"), /is not UTF-8; save it as UTF-8/],
+  ] as const)
+    t.regex(t.throws(() => loaded(bytes), { instanceOf: ConfigError })!.message, what);
+  const keys = join(cwd, "keys.json");
+  writeFileSync(keys, `\ufeff${jwks}`);
+  const yaml = `railgate: { trust: { attesters: [ { issuer: a, jwks: ${keys}, audience: railgate } ] } }`;
+  t.deepEqual(load(yaml).trust.attesters, [{ issuer: "a", jwks: { keys: [jwk] as never }, audience: "railgate" }]);
+});
+
+test("published keys for other ends are passed over, and said to be", (t) => {
+  const others = [
+    { kty: "OKP", crv: "X25519", x: jwk.x, use: "enc" },
+    { kty: "AKP", alg: "ML-DSA-65", pub: "x" },
+  ];
+  const yaml = (keys: object[]) =>
+    `railgate: { trust: { attesters: [ { issuer: a, jwks: ${JSON.stringify({ keys })} } ] } }`;
+  const { trust, warnings } = load(yaml([...others, jwk]));
+  t.deepEqual(trust.attesters[0]?.jwks.keys, [jwk] as never);
+  t.deepEqual(
+    warnings,
+    [1, 2].map((n) => `key ${n} of railgate.trust.attesters[0].jwks is passed over: it verifies no signature`),
+  );
+  refuses(t, { yaml: yaml(others) }, "railgate.trust.attesters[0].jwks", /holds no key that verifies a signature/);
 });
 
 test("what would silently change meaning is refused by name", (t) => {

@@ -298,6 +298,7 @@ const RAILGATE = section({
           section({
             issuer: issuer(),
             jwks: Jwks("Keys that it signs attestations with"),
+            audience: optional(text("What `aud` of its tokens must name (default: anything)")),
           }),
           { description: "a list" },
         ),

@@ -16,7 +16,7 @@ export function nodeOptions(config: Config): NodeOptions {
     bundle: bundleSource(config),
     trust: {
       authorities: authorities.map(({ issuer, jwks, root }) => ({ issuer, jwks: keysOf(jwks), root })),
-      attesters: attesters.map(({ issuer, jwks }) => ({ issuer, jwks: keysOf(jwks) })),
+      attesters: attesters.map(({ jwks, ...attester }) => ({ ...attester, jwks: keysOf(jwks) })),
     },
     evidenceProfileId: config.evidence.profile,
     logOrigin: config.evidence.logOrigin,

@@ -1,0 +1,155 @@
+// The settings under `railgate`: where to listen and to whom, whose word counts, what evidence must hold, how much is taken.
+import { resolve } from "node:path";
+import { parseVkey, SIGNATURE_TYPES } from "../../core/note.ts";
+import type { ConfigFile } from "../../core/schema/config.ts";
+import { sha256 } from "../../core/sha256.ts";
+import type { SettingPath } from "../../core/settings.ts";
+import { readJwks } from "./keys.ts";
+import { absolute, fault, given, readFileOf, type Source } from "./source.ts";
+import type { Address, Config, EventKeySource } from "./types.ts";
+
+const DEFAULT_LISTEN = "127.0.0.1:8181";
+const LIMITS = { bodyBytesMax: 1024 * 1024, batchItemsMax: 1000, queueMax: 20_000, evaluationMsMax: 1000 };
+
+export function readListen(text: string | undefined, source: Source): Address {
+  return readAddress(text ?? DEFAULT_LISTEN, ["railgate", "listen"], source);
+}
+
+function readAddress(text: string, path: SettingPath, source: Source): Address {
+  const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/.exec(text);
+  const port = Number(parts?.[3]);
+  if (parts === null || port > 65_535) {
+    throw fault(source, path, `${JSON.stringify(text)} is not "host:port", such as "127.0.0.1:8181" or "[::1]:8181"`);
+  }
+  const host = (parts[1] ?? parts[2])!;
+  return { host, port, loopback: isLoopback(host) };
+}
+
+/** `localhost`, 127.0.0.0/8 or ::1 (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3). A name that merely resolves there doesn't count. */
+function isLoopback(host: string): boolean {
+  return (
+    host === "localhost" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host) || /^(?:0{0,4}:){2,7}0{0,3}1$/.test(host)
+  );
+}
+
+/** Other machines can reach this address, so the door must be locked. Source: api.md §1. */
+export function checkListen({ listen, tls, behindProxy, authentication }: Config, source: Source): void {
+  if (listen.loopback) return;
+  const missing = [
+    ...(tls || behindProxy
+      ? []
+      : ["railgate.tls.cert and railgate.tls.key (or railgate.behind_proxy, if a proxy ends TLS)"]),
+    ...(authentication ? [] : ["railgate.authentication (jwt or mtls)"]),
+  ];
+  if (missing.length === 0) return;
+  throw fault(
+    source,
+    ["railgate", "listen"],
+    `${listen.host} can be reached by others; set ${missing.join(", and ")}, or listen on 127.0.0.1`,
+  );
+}
+
+export function readTls(file: ConfigFile, source: Source): Config["tls"] {
+  const { cert, key, client_ca: clientCa } = file.railgate?.tls ?? {};
+  if (!cert && !key && !clientCa) return undefined;
+  if (!cert || !key)
+    throw fault(
+      source,
+      ["railgate", "tls", cert ? "key" : "cert"],
+      `is missing; TLS needs railgate.tls.cert and railgate.tls.key`,
+    );
+  return {
+    cert: absolute(cert, source)!,
+    key: absolute(key, source)!,
+    ...given("clientCa", absolute(clientCa, source)),
+  };
+}
+
+export function readAuthentication(file: ConfigFile, source: Source): Config["authentication"] {
+  const { jwt, mtls } = file.railgate?.authentication ?? {};
+  const path: SettingPath = ["railgate", "authentication"];
+  if (!jwt && !mtls) return undefined;
+  if (mtls && !file.railgate?.tls?.client_ca)
+    throw fault(source, [...path, "mtls"], "needs railgate.tls.client_ca, the authorities of client certificates");
+  return {
+    ...given(
+      "jwt",
+      jwt
+        ? {
+            jwks: readJwks(jwt.jwks, [...path, "jwt", "jwks"], source),
+            issuer: jwt.issuer,
+            audience: jwt.audience,
+            tenantClaim: jwt.tenant_claim ?? "tenant_id",
+          }
+        : undefined,
+    ),
+    ...given("mtls", mtls ? { tenantFrom: mtls.tenant_from ?? "O" } : undefined),
+  };
+}
+
+export function readTrust(file: ConfigFile, source: Source): Config["trust"] {
+  const pinned = <T extends { issuer: string; jwks: unknown }>(list: readonly T[] | undefined, name: string) =>
+    (list ?? []).map((entry, index) => {
+      const path: SettingPath = ["railgate", "trust", name, index];
+      if (list!.findIndex(({ issuer }) => issuer === entry.issuer) < index)
+        throw fault(source, [...path, "issuer"], "appears twice; put its keys in one JWKS");
+      return { entry, jwks: readJwks(entry.jwks, [...path, "jwks"], source) };
+    });
+  const { authorities, attesters } = file.railgate?.trust ?? {};
+  return {
+    authorities: pinned(authorities, "authorities").map(({ entry, jwks }) => ({
+      issuer: entry.issuer,
+      jwks,
+      root: entry.root ?? false,
+    })),
+    attesters: pinned(attesters, "attesters").map(({ entry, jwks }) => ({
+      issuer: entry.issuer,
+      jwks,
+      ...given("audience", entry.audience),
+    })),
+  };
+}
+
+export function readWitness(file: ConfigFile, source: Source): Config["witness"] {
+  const { name, logs = [] } = file.railgate?.witness ?? {};
+  if (logs.length === 0) return undefined;
+  const path: SettingPath = ["railgate", "witness", "logs"];
+  return {
+    ...given("name", name),
+    logs: logs.map(({ origin, vkey }, index) => {
+      const key = parseVkey(sha256, vkey);
+      if (key?.type !== SIGNATURE_TYPES.ed25519)
+        throw fault(source, [...path, index, "vkey"], "is no Ed25519 verifier key, or was not copied whole");
+      if (logs.findIndex((other) => other.origin === origin && other.vkey === vkey) < index)
+        throw fault(source, [...path, index], "appears twice");
+      return { origin, vkey };
+    }),
+  };
+}
+
+type EventKeySettings = NonNullable<NonNullable<ConfigFile["railgate"]>["evidence"]>["event_key"];
+
+export function readEventKey(settings: EventKeySettings, source: Source): EventKeySource | undefined {
+  const path: SettingPath = ["railgate", "evidence", "event_key"];
+  if (!settings) return undefined;
+  const { file, env, directory } = settings;
+  if ([file, env, directory].filter(Boolean).length !== 1)
+    throw fault(source, path, "needs one of file, env, directory, and no more");
+  if (directory)
+    return { name: `the folder ${resolve(source.cwd, directory)}`, directory: resolve(source.cwd, directory) };
+  if (file)
+    return { name: `the file ${resolve(source.cwd, file)}`, read: () => readFileOf(file, [...path, "file"], source) };
+  const value = source.env[env!];
+  if (!value) throw fault(source, [...path, "env"], `the environment variable ${env} is not set`);
+  return { name: `the variable ${env}`, read: () => value };
+}
+
+export function readLimits(file: ConfigFile): Config["limits"] {
+  const limits = file.railgate?.limits ?? {};
+  return {
+    bodyBytesMax: limits.body_bytes_max ?? file.server?.decoding?.max_length ?? LIMITS.bodyBytesMax,
+    batchItemsMax: limits.batch_items_max ?? LIMITS.batchItemsMax,
+    queueMax: limits.queue_max ?? LIMITS.queueMax,
+    evaluationMsMax: limits.evaluation_ms_max ?? LIMITS.evaluationMsMax,
+  };
+}

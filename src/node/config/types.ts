@@ -1,0 +1,117 @@
+// What settings are once they are read: names as the code has them, paths absolute, every default in its place.
+import type { EVIDENCE_PROFILES, KEY_ALGORITHMS, LOG_LEVELS, SUBJECT_FIELDS } from "../../core/schema/config.ts";
+import type { Overridable } from "./source.ts";
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+/** Flags by their name in camelCase, as the command line hands them over: `listen`, `dataDir`, … */
+export type Flags = { readonly [name in Overridable["flag"] | "configFile"]?: string | undefined };
+export type LogLevel = (typeof LOG_LEVELS)[number];
+export type EvidenceProfileId = (typeof EVIDENCE_PROFILES)[number];
+/** Public keys, checked: no private and no symmetric ones, each usable. */
+export type Jwks = { readonly keys: readonly Readonly<Record<string, unknown>>[] };
+
+export type Service = {
+  readonly name: string;
+  /** Without a slash at its end. */
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly allowInsecureTls: boolean;
+  readonly responseHeaderTimeoutS: number;
+  readonly tls: { readonly caCert?: string; readonly systemCaRequired: boolean };
+  readonly bearer?: { readonly token?: string; readonly tokenPath?: string; readonly scheme: string };
+  readonly clientTls?: { readonly cert: string; readonly privateKey: string; readonly passphrase?: string };
+};
+
+export type BundleSource = {
+  readonly name: string;
+  readonly from:
+    | { readonly kind: "file"; readonly path: string }
+    | { readonly kind: "service"; readonly service: string; readonly resource: string };
+  /** What the signature must satisfy; there is no turning it off. */
+  readonly signing: { readonly keyid?: string; readonly scope?: string; readonly excludeFiles: readonly string[] };
+  readonly persist: boolean;
+  readonly sizeLimitBytes: number;
+  readonly polling: { readonly minDelayS: number; readonly maxDelayS: number; readonly longPollingTimeoutS?: number };
+};
+
+/** A public key that bundles are verified with: SPKI in PEM. Keys for HS algorithms are left out. */
+export type BundleKey = {
+  readonly key: string;
+  readonly algorithm: (typeof KEY_ALGORITHMS)[number];
+  readonly scope?: string;
+};
+
+export type Reporting = {
+  readonly service?: string;
+  readonly resource: string;
+  readonly console: boolean;
+  readonly minDelayS: number;
+  readonly maxDelayS: number;
+  readonly uploadSizeLimitBytes: number;
+};
+
+export type Config = {
+  /** The file that was read, or null: defaults alone. */
+  readonly file: string | null;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly services: Readonly<Record<string, Service>>;
+  /** At most one. With none, the bundle that comes with Railgate is used. */
+  readonly bundles: Readonly<Record<string, BundleSource>>;
+  readonly keys: Readonly<Record<string, BundleKey>>;
+  readonly decisionLogs?: Reporting;
+  readonly status?: Omit<Reporting, "minDelayS" | "maxDelayS" | "uploadSizeLimitBytes">;
+  readonly defaultDecision: string;
+  readonly dataDir: string;
+  readonly listen: Address;
+  readonly logLevel: LogLevel;
+  /** Undefined: made at first start and kept in the data directory. */
+  readonly nodeId?: string;
+  readonly upstream?: { readonly url: string };
+  readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string };
+  readonly behindProxy: boolean;
+  readonly authentication?: {
+    readonly jwt?: {
+      readonly jwks: Jwks;
+      readonly issuer: string;
+      readonly audience: string;
+      readonly tenantClaim: string;
+    };
+    readonly mtls?: { readonly tenantFrom: (typeof SUBJECT_FIELDS)[number] };
+  };
+  readonly trust: {
+    readonly authorities: readonly { readonly issuer: string; readonly jwks: Jwks; readonly root: boolean }[];
+    readonly attesters: readonly { readonly issuer: string; readonly jwks: Jwks; readonly audience?: string }[];
+  };
+  readonly evidence: {
+    readonly profile: EvidenceProfileId;
+    /** Undefined: named after the node. */
+    readonly logOrigin?: string;
+    /** Undefined: inside the data directory. */
+    readonly checkpointDir?: string;
+    /** Where the event key comes from; undefined: the node makes its own. `read` gives the key's text, and is no data, so that it is never written anywhere. */
+    readonly eventKey?: EventKeySource;
+    /** Files by kind of artifact, which exports bring along. */
+    readonly artifacts: Readonly<Record<string, readonly string[]>>;
+  };
+  /** Logs that are witnessed; undefined: none, and there is no witness. */
+  readonly witness?: {
+    readonly name?: string;
+    readonly logs: readonly { readonly origin: string; readonly vkey: string }[];
+  };
+  readonly limits: {
+    readonly bodyBytesMax: number;
+    readonly batchItemsMax: number;
+    readonly queueMax: number;
+    readonly evaluationMsMax: number;
+  };
+  /** What was accepted and does nothing here, one line each: settings of OPA's, keys for other ends. */
+  readonly warnings: readonly string[];
+};
+
+/** Exactly one place; `name` says which, for messages. */
+export type EventKeySource = { readonly name: string } & (
+  | { readonly directory: string }
+  | { readonly read: () => string }
+);
+
+export type Address = { readonly host: string; readonly port: number; readonly loopback: boolean };
