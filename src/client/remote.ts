@@ -29,6 +29,7 @@ import type {
   CommandOptions,
   EventLookup,
   Export,
+  KeySummary,
   MeshHandle,
   MeshOptions,
   Page,
@@ -65,7 +66,8 @@ export class RemoteRailgate implements Railgate {
   }
 
   admit(request: unknown, options: CommandOptions = {}): Promise<AdmissionAnswer> {
-    return this.#wire.json(command({ method: "POST", path: "/v1/admissions", json: request }, undefined, options));
+    const call: Call = { method: "POST", path: "/v1/admissions", json: request, member: "decision" };
+    return this.#wire.json(command(call, undefined, options));
   }
 
   async admitAll(
@@ -77,6 +79,7 @@ export class RemoteRailgate implements Railgate {
       path: "/v1/admissions/batch",
       query: { trace_id: traceId },
       json: { items: requests.map((request) => request ?? null) },
+      member: "items",
     });
     return items.map((item) => ("receipt" in item && "decision" in item ? item : unreadable(item as Problem)));
   }
@@ -87,6 +90,7 @@ export class RemoteRailgate implements Railgate {
       path: "/v1/admissions",
       query: { dry_run: true },
       json: request,
+      member: "decision",
       retry: "always",
     };
     return (await this.#wire.json<{ decision: Decision }>(call)).decision;
@@ -151,15 +155,29 @@ export class RemoteRailgate implements Railgate {
     return this.#get("/.well-known/jwks.json");
   }
 
+  async keys(): Promise<KeySummary[]> {
+    const { keys } = await this.jwks();
+    return keys.map(({ retired_at = null, ...jwk }) => {
+      return { kid: String(jwk["kid"]), role: "event", created_at: null, retired_at: retired_at as string | null, jwk };
+    });
+  }
+
   async export(query: ExportQuery): Promise<Export> {
-    const response = await this.#wire.open({ method: "POST", path: "/v1/exports", json: query });
+    const response = await this.#wire.open({ method: "POST", path: "/v1/exports", json: query, patient: true });
     const name = /filename="([^"]+)\.tar\.gz"/.exec(response.headers.get("content-disposition") ?? "")?.[1];
     const archive = partsOf(response);
     return { exportId: name ?? "", archive, [Symbol.asyncDispose]: async () => void (await archive.return(undefined)) };
   }
 
   verify(archive: Uint8Array | AsyncIterable<Uint8Array>): Promise<VerifyReport> {
-    return this.#wire.json({ method: "POST", path: "/v1/verify", archive, retry: "always" });
+    return this.#wire.json({
+      method: "POST",
+      path: "/v1/verify",
+      archive,
+      member: "ok",
+      retry: "always",
+      patient: true,
+    });
   }
 
   rotateKey(rotation: Rotation = {}): Promise<RotatedKey> {
@@ -254,7 +272,8 @@ class RemoteMesh implements MeshHandle {
     const { revision } = options;
     const headers =
       revision === undefined ? {} : revision === 0 ? { "if-none-match": "*" } : { "if-match": `"${revision}"` };
-    const call = { method, path: this.#path + path, headers, ...(body !== undefined && { json: body }) };
+    const member = method === "PUT" ? "mesh" : "placement";
+    const call = { method, path: this.#path + path, headers, member, ...(body !== undefined && { json: body }) };
     return this.#wire.json(command(call, this.tenantId, options));
   }
 }
@@ -296,7 +315,9 @@ class RemoteWorkload implements WorkloadHandle {
   }
 
   async #command(what: string, json: object, options: CommandOptions = {}): Promise<WorkloadAnswer> {
-    return this.#wire.json(command({ method: "POST", path: `${this.#path}/${what}`, json }, this.tenantId, options));
+    return this.#wire.json(
+      command({ method: "POST", path: `${this.#path}/${what}`, json, member: "workload" }, this.tenantId, options),
+    );
   }
 }
 

@@ -28,6 +28,10 @@ export interface Call {
   readonly archive?: Uint8Array | AsyncIterable<Uint8Array>;
   /** `always`: it does no more when it is sent twice. `if_undone`: where it is certain that it was not carried out. Default: reads always, others if undone. */
   readonly retry?: "always" | "if_undone" | "never";
+  /** What an answer has, if it is one. */
+  readonly member?: string;
+  /** Its answer may take as long as it takes. */
+  readonly patient?: boolean;
 }
 
 const TIMEOUT_MS = 30_000;
@@ -60,7 +64,7 @@ export class Wire {
 
   /** The answer's JSON. */
   json<T>(call: Call): Promise<T> {
-    return this.#ask(call, async (response) => (await response.json()) as T);
+    return this.#ask(call, async (response) => answerIn<T>(await response.text(), response.status, call));
   }
 
   bytes(call: Call): Promise<{ bytes: Uint8Array; headers: Headers }> {
@@ -101,7 +105,8 @@ export class Wire {
     const { timeoutMs = TIMEOUT_MS, token } = this.#options;
     const headers = headersOf(call, json, await tokenOf(token));
     const timeout = new AbortController();
-    const timer = setTimeout(() => timeout.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+    const late = (): void => timeout.abort(new Error(`no answer within ${timeoutMs} ms`));
+    const timer = call.patient ? undefined : setTimeout(late, timeoutMs);
     try {
       const response = await this.#transport(urlOf(this.#base, call), {
         method: call.method,
@@ -111,6 +116,7 @@ export class Wire {
       });
       return response.ok ? await read(response) : await failureOf(response);
     } catch (cause) {
+      if (cause instanceof RailgateError) throw cause;
       return this.#notAnswered(timeout.signal.aborted ? timeout.signal.reason : cause);
     } finally {
       clearTimeout(timer);
@@ -137,6 +143,17 @@ class Failure {
     this.left = left;
     this.afterMs = afterMs;
   }
+}
+
+/** @throws AnswerError it is none of a node's. */
+function answerIn<T>(text: string, status: number, { member }: Call): T {
+  try {
+    const answer = JSON.parse(text) as T;
+    if (typeof answer === "object" && answer !== null && (member === undefined || member in answer)) return answer;
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+  }
+  throw new AnswerError(AnswerError.code, status, `the server answered ${status}, and not as a node does`);
 }
 
 /** A body that streams is gone once it was sent. */

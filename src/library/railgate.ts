@@ -84,6 +84,16 @@ export interface StreamSummary {
   readonly vkey: string;
 }
 
+/** A key that signs or signed, by its public half. */
+export interface KeySummary {
+  readonly kid: string;
+  readonly role: "event" | "log" | "witness";
+  /** null where it is not told. */
+  readonly created_at: string | null;
+  readonly retired_at: string | null;
+  readonly jwk: { readonly [member: string]: unknown };
+}
+
 /** An export that is recorded and ready to be read, once; `await using` lets go of it. */
 export interface Export extends AsyncDisposable {
   readonly exportId: string;
@@ -163,6 +173,8 @@ export interface RailgateReader {
   consistencyProof(chainId: string, from: number, to: number): Promise<string[]>;
   /** Public keys with which receipts verify. */
   jwks(): Promise<PublicKeys>;
+  /** The same with roles and times; over HTTP, keys that sign events only. */
+  keys(): Promise<KeySummary[]>;
   close(): Promise<void>;
 }
 

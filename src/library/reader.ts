@@ -15,11 +15,19 @@ import { parseTilePath } from "../core/tiles.ts";
 import { timeMs } from "../core/time.ts";
 import { sizeOf } from "../core/tree.ts";
 import type { Workload } from "../core/workload.ts";
-import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
+import { publicJwk, publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
 import type { TransparencyLog } from "../evidence/log/log.ts";
 import type { EventQuery, StoredEvent, StoreReader, StreamRow } from "../store/store.ts";
 import { checkNames } from "./names.ts";
-import type { Artifact, EventLookup, InclusionProof, Page, RailgateReader, StreamSummary } from "./railgate.ts";
+import type {
+  Artifact,
+  EventLookup,
+  InclusionProof,
+  KeySummary,
+  Page,
+  RailgateReader,
+  StreamSummary,
+} from "./railgate.ts";
 import { workloadSummary, workloadView } from "./workload-view.ts";
 
 export interface ReaderParts {
@@ -196,6 +204,16 @@ export class LocalReader implements RailgateReader {
 
   async jwks(): Promise<PublicKeys> {
     return publicKeys(this.#parts.store.keys());
+  }
+
+  async keys(): Promise<KeySummary[]> {
+    return this.#parts.store.keys().map(({ kid, role, created_at_ms, retired_at_ms, jwk }) => ({
+      kid,
+      role,
+      created_at: new Date(created_at_ms).toISOString(),
+      retired_at: retired_at_ms === null ? null : new Date(retired_at_ms).toISOString(),
+      jwk: publicJwk(jwk),
+    }));
   }
 
   async close(): Promise<void> {

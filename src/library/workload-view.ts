@@ -33,11 +33,12 @@ export function workloadView(store: StoreReader, workload: Workload, nowMs: numb
 
 /** The same without what has to be read. @param nowMs milliseconds since the epoch. */
 export function workloadSummary(workload: Workload, nowMs: number): WorkloadSummary {
-  const { workload_id, tenant_id, state, least_level, admission, obligations } = workload;
+  const { workload_id, tenant_id, state, envelope_kind, least_level, admission, obligations } = workload;
   return {
     workload_id,
     tenant_id,
     state,
+    envelope_kind,
     least_level,
     admission: { event_id: admission.event_id, admitted_at: admission.at },
     attestation: attestationOf(workload, nowMs),

@@ -484,6 +484,18 @@ test("pinned keys are public, usable, local, one entry an issuer", (t) => {
   refuses(t, { yaml: trust(`{ issuer: a, jwks: ${file} }`) }, at, /no JWKS/);
 });
 
+test("a running node is named by flag or variable; a data directory that a flag names comes before a variable", (t) => {
+  const env = { RAILGATE_URL: "https://n1:8181", RAILGATE_TOKEN_FILE: "token", RAILGATE_CA: "/ca.pem" };
+  const config = load(undefined, env);
+  t.deepEqual(config.server, { url: "https://n1:8181" });
+  t.like(config.credentials, { ca: "/ca.pem" });
+  t.regex(config.credentials.tokenFile!, /^\/.*\/token$/);
+  t.is(load(undefined, env, { dataDir: "d" }).server, undefined);
+  t.is(load(undefined, env, { url: "http://n2" }).server?.url, "http://n2");
+  refuses(t, { flags: { url: "http://n2", dataDir: "d" } }, "--url", /give one of them/);
+  refuses(t, { env: { RAILGATE_URL: "n1:8181" } }, "RAILGATE_URL", /no http or https URL/);
+});
+
 test("secrets never get into messages", (t) => {
   const cases = [
     `keys:\n  a:\n    key: |\n      ${indent(pem(ec.privateKey, "pkcs8"))}`,
@@ -528,6 +540,7 @@ test("the reference lists every setting and every variable", (t) => {
     const isOfOthers = "properties" in schema || ("items" in schema && "properties" in (schema.items as object));
     if (!isOfOthers) t.true(doc.includes(`\`${path}\``), path);
   }
+  for (const name of ["URL", "TOKEN_FILE", "CA", "CERT", "KEY"]) t.true(doc.includes(`\`RAILGATE_${name}\``), name);
   for (const name of ["CONFIG", "DATA_DIR", "LISTEN", "LOG_LEVEL", "NODE_ID", "UPSTREAM_URL", "TLS_CERT", "TLS_KEY"])
     t.true(doc.includes(`\`RAILGATE_${name}\``), name);
 });

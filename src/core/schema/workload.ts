@@ -1,6 +1,17 @@
 // Workloads after admission: lifecycle and attestation bodies, and what a workload is answered as.
 import Type, { type Static } from "typebox";
-import { closed, Level, nullable, oneOf, Identifier, Time, Token, TRANSITIONS, WORKLOAD_STATES } from "./base.ts";
+import {
+  closed,
+  EnvelopeKind,
+  Level,
+  nullable,
+  oneOf,
+  Identifier,
+  Time,
+  Token,
+  TRANSITIONS,
+  WORKLOAD_STATES,
+} from "./base.ts";
 import { DecisionSchema, Obligation } from "./decision.ts";
 import { EvidenceEventSchema, Receipt } from "./event.ts";
 import { COMMAND_MEMBERS } from "./mesh.ts";
@@ -21,6 +32,7 @@ export const WorkloadViewSchema = closed({
   workload_id: Identifier,
   tenant_id: Identifier,
   state: oneOf(WORKLOAD_STATES),
+  envelope_kind: EnvelopeKind,
   least_level: Level,
   /** `decision` null: its artifact was erased. */
   admission: closed({ decision: nullable(DecisionSchema), event_id: Type.String(), admitted_at: Time }),
@@ -39,13 +51,15 @@ export const WorkloadViewSchema = closed({
   events: Type.Array(EvidenceEventSchema),
 });
 
-const { workload_id, tenant_id, state, least_level, attestation, obligations } = WorkloadViewSchema.properties;
+const { workload_id, tenant_id, state, envelope_kind, least_level, attestation, obligations } =
+  WorkloadViewSchema.properties;
 
 /** `GET /v1/workloads`, each. */
 export const WorkloadSummary = closed({
   workload_id,
   tenant_id,
   state,
+  envelope_kind,
   least_level,
   admission: closed({ event_id: Type.String(), admitted_at: Time }),
   attestation,

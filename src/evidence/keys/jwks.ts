@@ -17,3 +17,8 @@ export function publicKeys(keys: readonly KeyRow[]): PublicKeys {
       })),
   };
 }
+
+/** Named members only: nothing that is not meant to be seen can slip through. */
+export function publicJwk({ kty, crv, x, kid, alg, use }: { readonly [member: string]: unknown }) {
+  return { kty, crv, x, kid, alg, use };
+}

@@ -23,6 +23,7 @@ import {
   readUrl,
   type Source,
 } from "./source.ts";
+import { readServer } from "./server.ts";
 import type { Config, Environment, Flags } from "./types.ts";
 
 export type { Config, Environment, Flags, Jwks, LogLevel } from "./types.ts";
@@ -47,7 +48,7 @@ export function loadConfig({
   source.notes.push(...checkAll(settings, source));
   override(settings, source, env, flags);
   checkAll(settings, source);
-  return freeze(assemble(settings as ConfigFile, source));
+  return freeze({ ...assemble(settings as ConfigFile, source), ...readServer(env, flags, cwd) });
 }
 
 /** Whether a stack trace is wanted, before settings could be read. */
@@ -58,11 +59,13 @@ export const debugWanted = (env: Environment = process.env): boolean =>
 export const colourWanted = (stream: { isTTY?: boolean }, env: Environment = process.env): boolean =>
   stream.isTTY === true && !env["NO_COLOR"] && env["TERM"] !== "dumb";
 
-function assemble(file: ConfigFile, source: Source): Config {
+type NodeConfig = Omit<Config, "server" | "credentials">;
+
+function assemble(file: ConfigFile, source: Source): NodeConfig {
   const own = file.railgate ?? {};
   const services = readServices(file, source);
   const keys = readKeys(file, source);
-  const config: Config = {
+  const config: NodeConfig = {
     file: source.file,
     labels: file.labels ?? {},
     services,

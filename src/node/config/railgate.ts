@@ -33,7 +33,10 @@ function isLoopback(host: string): boolean {
 }
 
 /** Other machines can reach this address, so the door must be locked. Source: api.md §1. */
-export function checkListen({ listen, tls, behindProxy, authentication }: Config, source: Source): void {
+export function checkListen(
+  { listen, tls, behindProxy, authentication }: Omit<Config, "server" | "credentials">,
+  source: Source,
+): void {
   if (listen.loopback) return;
   const missing = [
     ...(tls || behindProxy

@@ -6,6 +6,7 @@ import { LineCounter, parseDocument, type Document } from "yaml";
 import { ConfigError } from "../../core/errors.ts";
 import { ConfigFile } from "../../core/schema/config.ts";
 import { checkSettings, didYouMean, formatPath, type SettingPath } from "../../core/settings.ts";
+import { SERVER_VARIABLES } from "./server.ts";
 import type { Environment, Flags } from "./types.ts";
 
 export type Overridable = {
@@ -45,7 +46,7 @@ const SERVICE_LINK =
 const SERVICE_LINK_URL = /^(?:tcp|udp|sctp):\/\//;
 
 export function checkVariables(env: Environment): void {
-  const known = [CONFIG_VARIABLE, ...OVERRIDES.map((setting) => setting.env)];
+  const known = [CONFIG_VARIABLE, ...OVERRIDES.map((setting) => setting.env), ...Object.values(SERVER_VARIABLES)];
   for (const [name, value] of Object.entries(env)) {
     if (!name.startsWith("RAILGATE_") || value === undefined) continue;
     if (SERVICE_LINK.test(name) || (name.endsWith("_PORT") && SERVICE_LINK_URL.test(value))) continue;

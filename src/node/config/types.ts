@@ -1,10 +1,11 @@
 // What settings are once they are read: names as the code has them, paths absolute, every default in its place.
 import type { EVIDENCE_PROFILES, KEY_ALGORITHMS, LOG_LEVELS, SUBJECT_FIELDS } from "../../core/schema/config.ts";
+import type { ServerFlag } from "./server.ts";
 import type { Overridable } from "./source.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 /** Flags by their name in camelCase, as the command line hands them over: `listen`, `dataDir`, … */
-export type Flags = { readonly [name in Overridable["flag"] | "configFile"]?: string | undefined };
+export type Flags = { readonly [name in Overridable["flag"] | ServerFlag | "configFile"]?: string | undefined };
 export type LogLevel = (typeof LOG_LEVELS)[number];
 export type EvidenceProfileId = (typeof EVIDENCE_PROFILES)[number];
 /** Public keys, checked: no private and no symmetric ones, each usable. */
@@ -103,6 +104,15 @@ export type Config = {
     readonly batchItemsMax: number;
     readonly queueMax: number;
     readonly evaluationMsMax: number;
+  };
+  /** A running node that commands ask in place of the data directory. */
+  readonly server?: { readonly url: string };
+  /** What a running node is shown, and whom it must be vouched for by: paths. */
+  readonly credentials: {
+    readonly tokenFile?: string;
+    readonly ca?: string;
+    readonly cert?: string;
+    readonly key?: string;
   };
   /** What was accepted and does nothing here, one line each: settings of OPA's, keys for other ends. */
   readonly warnings: readonly string[];
