@@ -7,6 +7,9 @@ import { join } from "node:path";
 const NODE_MAJOR_MIN = 24;
 const CANNOT_RUN = 3;
 
+// Otherwise this signal opens a debugger, to whoever can reach its port, in a process that holds private keys.
+process.on("SIGUSR1", () => {});
+
 /** Of the user's own, since whoever can write there decides what runs. A user without a home starts a little slower. */
 function keepCompiled(): void {
   try {

@@ -18,7 +18,7 @@ import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./routes/follow.ts"
 import { securityHeaders } from "./call/headers.ts";
 import { bind, CLOSE_MS_MAX, makeServer, stop } from "./listener.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
-import { makeLogging } from "./logging.ts";
+import { makeLogging, type Logging } from "./logging.ts";
 import { meshRoutes } from "./routes/meshes.ts";
 import { Metrics } from "./metrics.ts";
 import { documentRoutes } from "./routes/documents.ts";
@@ -62,6 +62,7 @@ export interface Served {
  * @throws StoreLockedError, KeyError, EvidenceUnavailableError: see RailgateNode.open.
  */
 export async function serve(config: Config, options: ServeOptions = {}): Promise<Served> {
+  if (options.signals ?? true) process.on("SIGHUP", stay);
   const settings = nodeOptions(config);
   const { log, close: closeLog } = makeLogging(config.logLevel, options.logTo);
   const metrics = new Metrics();
@@ -72,20 +73,22 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
     observe: observer(log, metrics),
   });
   try {
-    const served = await listen(config, node, log, metrics, options);
+    const served = await listen(config, node, { log, close: closeLog }, metrics, options);
     for (const warning of [...config.warnings, ...unbuilt(config)]) log.warn({}, warning);
     log.info(
       { url: served.url, node_id: node.nodeId, version: VERSION, policy: node.policy?.digest, problem: node.problem },
       "listening",
     );
-    served.closed.finally(closeLog).catch(() => {});
     return served;
   } catch (error) {
     await node.close();
-    closeLog();
+    await closeLog();
     throw error;
   }
 }
+
+/** A terminal that is closed, or a service manager that asks for a reload, is no reason to end. */
+const stay = (): void => {};
 
 /** Tells metrics and log what the node tells. */
 function observer(log: Logger, metrics: Metrics): NodeObserver {
@@ -118,7 +121,7 @@ function unbuilt({ upstream, decisionLogs, status }: Config): string[] {
 async function listen(
   config: Config,
   node: RailgateNode,
-  log: Logger,
+  { log, close: closeLog }: Logging,
   metrics: Metrics,
   options: ServeOptions,
 ): Promise<Served> {
@@ -182,7 +185,7 @@ async function listen(
     unsubscribe();
     followers.close();
     await stop(server);
-    await node.close();
+    await node.close().finally(closeLog);
   });
 }
 
@@ -190,7 +193,7 @@ function urlOf({ port, tls }: Whereabouts, { host }: Config["listen"]): string {
   return `${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-/** Ends on a signal, or when asked to; a second signal ends the process as it would any other. */
+/** Ends on SIGTERM or SIGINT, or when asked to; a second of these ends the process as it would any other. SIGHUP ends nothing. */
 function closable(url: string, node: RailgateNode, signals: boolean, log: Logger, end: () => Promise<void>): Served {
   const { promise: closed, resolve, reject } = Promise.withResolvers<void>();
   let closing = false;

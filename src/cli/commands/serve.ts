@@ -14,6 +14,8 @@ export function serveCommand(): Command {
   ]).action((options: object) => run({ ...options }, serve));
 }
 
+const LEFT_MS_MAX = 500;
+
 /** What it logs is JSON lines either way; a person at a terminal is told where to look as well. */
 async function serve({ config, out }: Context): Promise<ExitCode> {
   const { serve } = await import("../../http/server.ts");
@@ -22,5 +24,7 @@ async function serve({ config, out }: Context): Promise<ExitCode> {
     `Railgate listens on ${served.url}; its interface is described at ${served.url}/docs. Ctrl-C ends it.\n`,
   );
   await served.closed;
+  // What is left of the log that nobody takes must not keep the process.
+  setTimeout(() => process.exit(), LEFT_MS_MAX).unref();
   return EXIT.done;
 }
