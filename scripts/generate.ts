@@ -10,10 +10,15 @@ import {
   readAnnotations,
   type Rule,
 } from "./annotations.ts";
+import { ensureOpa } from "./opa.ts";
 import { rulesDoc } from "./rules-doc.ts";
 import { traceabilityDoc } from "./traceability.ts";
 
 const SETTINGS = "policy/railgate/settings/data.json";
+/** Whole inputs that the law accepts, and the settings that tests bring: one source for the corpus and for the tests in Rego. */
+const BASES = "test/corpus/admission/bases.json";
+const TEST_SETTINGS = "test/corpus/settings.json";
+const FIXTURE = "policy/railgate/fixture/bases_test.rego";
 const HOST_CATALOGUE = "src/core/catalogue.ts";
 const SPECIFICATION = "docs/spec/ws3-execution-envelopes.md";
 
@@ -23,6 +28,7 @@ export async function generated(): Promise<Map<string, string>> {
   for (const [name, schema] of Object.entries(await policySchemas())) files.set(`policy/schemas/${name}`, json(schema));
   const { rules } = await readAnnotations();
   const shipped = rules.filter((rule) => !rule.package.startsWith("railgate.extensions"));
+  files.set(FIXTURE, await fixture());
   files.set("policy/railgate/catalogue/data.json", json(catalogueOf(rules)));
   files.set(HOST_CATALOGUE, hostCatalogue(catalogueOf(shipped), shipped));
   files.set("docs/rules.md", rulesDoc(shipped, readJson(SETTINGS)));
@@ -58,6 +64,16 @@ function formatted(path: string, text: string): string {
     encoding: "utf8",
   });
   if (run.status !== 0) throw new Error(`biome format ${path}: ${run.stderr}`);
+  return run.stdout;
+}
+
+async function fixture(): Promise<string> {
+  const rules = Object.entries({ ...readJson(BASES), settings: readJson(TEST_SETTINGS) }).map(
+    ([name, value]) => `${name} := ${JSON.stringify(value, null, 1)}\n`,
+  );
+  const head = `# Whole inputs that the law accepts, and settings. Written by \`npm run generate\` from ${BASES} and ${TEST_SETTINGS}.\npackage railgate.fixture\n`;
+  const run = spawnSync(await ensureOpa(), ["fmt"], { input: [head, ...rules].join("\n"), encoding: "utf8" });
+  if (run.status !== 0) throw new Error(`opa fmt ${FIXTURE}: ${run.stderr}`);
   return run.stdout;
 }
 

@@ -3,9 +3,9 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { bases, changed } from "./corpus.ts";
-import { compileLaw, decideByOpa, inDirectory, opa, type Decision } from "./law.ts";
+import { compileLaw, copyLaw, decideByOpa, type Decision, inDirectory, LAW, opa } from "./law.ts";
 
-const EXAMPLES = ["policy", "examples/extensions"];
+const EXAMPLES = [LAW, "examples/extensions"];
 const risky = changed(bases.vm, {}, []);
 const riskyAndWrong = changed(bases.vm, { "/request/workload/envelope/vm/hypervisor/type": "x" }, []);
 
@@ -16,7 +16,7 @@ test("the build and the decision need no extension", async (t) => {
 
 test("an extension adds its refusal to the others, in both evaluators", async (t) => {
   const law = await inDirectory(async (directory) => {
-    cpSync("policy", directory, { recursive: true });
+    copyLaw(directory);
     cpSync("examples/extensions", join(directory, "railgate/extensions"), { recursive: true });
     return compileLaw([directory]);
   });
@@ -54,7 +54,7 @@ test("an extension written with the helpers of before decides as the example doe
     );
     t.true(old.includes("lib.policy_denied("));
     writeFileSync(join(directory, "quota.rego"), old);
-    t.deepEqual(await decideByOpa([risky], ["policy", directory]), await decideByOpa([risky], EXAMPLES));
+    t.deepEqual(await decideByOpa([risky], [LAW, directory]), await decideByOpa([risky], EXAMPLES));
   });
 });
 

@@ -1,6 +1,6 @@
 // Evaluates the law of the working tree both ways: by OPA itself and compiled to WASM.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as sdk from "@open-policy-agent/opa-wasm";
@@ -22,6 +22,25 @@ export interface Decision {
   rail: { least_level: string };
 }
 
+/**
+ * Copies the law to `directory` as the tests know it: with the settings that they bring and no extension, so that an operator's
+ * own leave the tests as they are.
+ */
+export function copyLaw(directory: string): void {
+  cpSync("policy", directory, {
+    recursive: true,
+    filter: (path) => !/railgate\/extensions\/./.test(path),
+  });
+  cpSync("test/corpus/settings.json", join(directory, "railgate/settings/data.json"));
+}
+
+/** The law as the tests know it, for all tests of this process. */
+const lawDirectory = mkdtempSync(join(tmpdir(), "railgate-law-"));
+copyLaw(lawDirectory);
+process.on("exit", () => rmSync(lawDirectory, { recursive: true }));
+
+export const LAW = lawDirectory;
+
 /** Runs OPA and returns its standard output; throws with what it said where it fails. */
 export async function opa(...args: string[]): Promise<string> {
   const run = spawnSync(await ensureOpa(), args, { encoding: "utf8", maxBuffer: 1 << 28 });
@@ -42,7 +61,7 @@ export async function inDirectory<T>(work: (directory: string) => Promise<T>): P
 /** The decisions of `opa eval` on all inputs, in one process. */
 export async function decideByOpa(
   inputs: readonly JsonObject[],
-  policy: readonly string[] = ["policy"],
+  policy: readonly string[] = [LAW],
 ): Promise<Decision[]> {
   return inDirectory(async (directory) => {
     const file = join(directory, "cases.json");
@@ -61,7 +80,7 @@ export async function decideByOpa(
 
 /** Compiles the policy as the bundle does and returns a function that evaluates an entrypoint. */
 export async function compileLaw(
-  paths: readonly string[] = ["policy"],
+  paths: readonly string[] = [LAW],
   entrypoints: readonly string[] = [],
 ): Promise<(input: unknown, entrypoint?: string) => unknown> {
   return inDirectory(async (directory) => {

@@ -1,10 +1,10 @@
 // What holds of every input: a decision always, the same by OPA and WASM, nothing gained by leaving out, order without effect.
-import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import fc from "fast-check";
 import { bases, changed, type Json, type JsonObject } from "./corpus.ts";
-import { compileLaw, decideByOpa, inDirectory, type Decision } from "./law.ts";
+import { compileLaw, copyLaw, decideByOpa, inDirectory, type Decision } from "./law.ts";
 
 const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
 const RUNS = 2000;
@@ -26,7 +26,7 @@ undisputed if {
 `;
 
 const evaluate = await inDirectory(async (directory) => {
-  cpSync("policy", directory, { recursive: true });
+  copyLaw(directory);
   mkdirSync(join(directory, "railgate/agreement"));
   writeFileSync(join(directory, "railgate/agreement/agreement.rego"), AGREEMENT);
   return compileLaw([directory], ["railgate/agreement/report"]);

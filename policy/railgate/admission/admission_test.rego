@@ -38,18 +38,18 @@ exception := {
 	"until_ms": 1795593601000,
 }
 
-test_a_container_is_accepted if admission.decision == accepted with input as fixture.container
+test_a_container_is_accepted if fixture.admitted(fixture.container) == accepted
 
 test_a_vm_is_accepted if {
-	admission.decision == object.union(accepted, {"envelope": {
+	fixture.admitted(fixture.vm) == object.union(accepted, {"envelope": {
 		"declared": "vm",
 		"required": "vm",
 		"triggers": [{"trigger": "risk", "requires": "vm", "because": "high"}],
-	}}) with input as fixture.vm
+	}})
 }
 
 test_a_tee_is_accepted_and_bound_to_attest_again if {
-	admission.decision == object.union(accepted, {
+	fixture.admitted(fixture.tee) == object.union(accepted, {
 		"envelope": {
 			"declared": "tee",
 			"required": "tee",
@@ -57,7 +57,7 @@ test_a_tee_is_accepted_and_bound_to_attest_again if {
 		},
 		"obligations": [{"obligation": "reattest", "by": "2026-11-25T08:15:00Z"}],
 		"rail": {"least_level": "hardware_isolated"},
-	}) with input as fixture.tee
+	})
 }
 
 test_refusals_are_sorted_by_rule_then_pointer if {
@@ -65,7 +65,7 @@ test_refusals_are_sorted_by_rule_then_pointer if {
 		"/request/workload/network": {},
 		"/request/workload/envelope/container/read_only_root_filesystem": false,
 	})
-	admission.decision == object.union(accepted, {
+	fixture.admitted(changed) == object.union(accepted, {
 		"outcome": "refused",
 		"refusals": array.concat([writable], [refusal |
 			some flag in ["default_deny", "policy_id", "tenant_isolated"]
@@ -77,7 +77,7 @@ test_refusals_are_sorted_by_rule_then_pointer if {
 				"params": {"missing": flag},
 			}
 		]),
-	}) with input as changed
+	})
 }
 
 test_a_vm_and_a_tee_are_judged_by_their_own_rules if {
@@ -102,7 +102,7 @@ test_every_subject_is_heard if {
 }
 
 rules_of(request) := rules if {
-	refusals := admission.decision.refusals with input as request
+	refusals := fixture.admitted(request).refusals
 	rules := [refusal.rule | some refusal in refusals]
 }
 
@@ -111,13 +111,13 @@ test_an_exception_is_named_with_what_it_lifted if {
 		"/request/workload/envelope/container/read_only_root_filesystem": false,
 		"/facts/exceptions": [exception, object.union(exception, {"rules": ["CTR-01"]})],
 	})
-	admission.decision == object.union(accepted, {"exceptions": [{
+	fixture.admitted(changed) == object.union(accepted, {"exceptions": [{
 		"digest": exception.digest,
 		"issuer": exception.issuer,
 		"rules": ["CTR-03"],
 		"reason": exception.reason,
 		"not_after_ms": exception.not_after_ms,
-	}]}) with input as changed
+	}]})
 }
 
 test_a_lifted_interval_leaves_no_deadline if {
@@ -125,12 +125,12 @@ test_a_lifted_interval_leaves_no_deadline if {
 		"/facts/reattestation": null,
 		"/facts/exceptions": [object.union(exception, {"rules": ["TEE-04"]})],
 	})
-	admission.decision.outcome == "accepted" with input as changed
-	admission.decision.obligations == [] with input as changed
+	fixture.admitted(changed).outcome == "accepted"
+	fixture.admitted(changed).obligations == []
 }
 
 elevations(base, placements) := obligations if {
-	obligations := admission.decision.obligations with input as fixture.with_set(base, {"/facts/placements": placements})
+	obligations := fixture.admitted(fixture.with_set(base, {"/facts/placements": placements})).obligations
 }
 
 test_a_rail_under_the_least_level_obliges_to_elevate if {
@@ -196,17 +196,17 @@ test_an_extension_can_only_add_refusals if {
 			"pointer": "/workload",
 			"params": {},
 		}],
-	}) with input as fixture.container with data.railgate.extensions as extension
+	}) with input as fixture.container with data.railgate.settings as fixture.settings with data.railgate.extensions as extension
 }
 
 test_an_extensions_refusal_of_any_shape_refuses if {
-	admission.decision == object.union(accepted, {"outcome": "refused", "refusals": ["no"]}) with input as fixture.container
+	admission.decision == object.union(accepted, {"outcome": "refused", "refusals": ["no"]}) with input as fixture.container with data.railgate.settings as fixture.settings
 		with data.railgate.extensions as {"odd": {"refusals": {"no"}}}
 }
 
 test_a_subject_that_is_not_sound_but_says_nothing_refuses if {
 	changed := fixture.with_set(fixture.container, {"/request/workload/envelope/container/runtime": "runc"})
-	admission.decision == object.union(accepted, {
+	fixture.admitted(changed) == object.union(accepted, {
 		"outcome": "refused",
 		"refusals": [{
 			"class": "dependency_unavailable_fail_closed",
@@ -216,17 +216,17 @@ test_a_subject_that_is_not_sound_but_says_nothing_refuses if {
 			"params": {},
 		}],
 		"rail": {"least_level": "shared"},
-	}) with input as changed with data.railgate.refusal.container.refusals as set()
+	}) with data.railgate.refusal.container.refusals as set()
 }
 
 test_there_is_a_decision_whatever_the_input if {
 	every request in [{}, [], "x", 5, null, {"request": 5}, {"request": {"workload": {"envelope": "x", "dependencies": 7}}}] {
-		admission.decision.outcome == "refused" with input as request
+		fixture.admitted(request).outcome == "refused"
 	}
 }
 
 test_there_is_a_decision_without_settings if {
-	admission.decision.outcome == "refused" with input as fixture.container with data.railgate.settings as {}
+	admission.decision.outcome == "refused" with input as fixture.container with data.railgate.extensions as {} with data.railgate.settings as {}
 }
 
 # A subject that is not sound while its rules say nothing is a defect of the law. It must refuse even where all that was
@@ -243,14 +243,13 @@ rules_refusing(decision) := [r.rule | some r in decision.refusals]
 
 test_what_is_lifted_is_accepted if {
 	every base in [fixture.container, fixture.vm, fixture.tee] {
-		admission.decision.outcome == "accepted" with input as lifted_but_for(base, {})
+		fixture.admitted(lifted_but_for(base, {})).outcome == "accepted"
 	}
 }
 
 test_silence_of_declaration_refuses if {
 	changed := lifted_but_for(fixture.container, {"/request/workload/risk": "x"})
-	rules_refusing(admission.decision) == ["POL-03"] with input as changed
-		with data.railgate.refusal.declaration.refusals as set()
+	rules_refusing(fixture.admitted(changed)) == ["POL-03"] with data.railgate.refusal.declaration.refusals as set()
 }
 
 test_silence_of_tenancy_refuses if {
@@ -259,54 +258,45 @@ test_silence_of_tenancy_refuses if {
 		"/request/workload/envelope/container/read_only_root_filesystem": false,
 		"/facts/exceptions": [exception],
 	})
-	rules_refusing(admission.decision) == ["POL-03"] with input as changed
-		with data.railgate.refusal.tenancy.refusals as set()
+	rules_refusing(fixture.admitted(changed)) == ["POL-03"] with data.railgate.refusal.tenancy.refusals as set()
 }
 
 test_silence_of_residency_refuses if {
 	changed := lifted_but_for(fixture.container, {"/request/placement/jurisdiction": "US"})
-	rules_refusing(admission.decision) == ["POL-03"] with input as changed
-		with data.railgate.refusal.residency.refusals as set()
+	rules_refusing(fixture.admitted(changed)) == ["POL-03"] with data.railgate.refusal.residency.refusals as set()
 }
 
 test_silence_of_authority_refuses if {
 	changed := lifted_but_for(fixture.container, {"/facts/authority": {"status": "rejected"}})
-	rules_refusing(admission.decision) == ["POL-03"] with input as changed
-		with data.railgate.refusal.authority.refusals as set()
+	rules_refusing(fixture.admitted(changed)) == ["POL-03"] with data.railgate.refusal.authority.refusals as set()
 }
 
 test_silence_of_freshness_refuses if {
 	changed := lifted_but_for(fixture.container, {"/context/policy/age_s": 1e9})
-	rules_refusing(admission.decision) == ["POL-03"] with input as changed
-		with data.railgate.refusal.freshness.refusals as set()
+	rules_refusing(fixture.admitted(changed)) == ["POL-03"] with data.railgate.refusal.freshness.refusals as set()
 }
 
 test_silence_of_dependency_refuses if {
 	changed := lifted_but_for(fixture.container, {"/request/workload/dependencies": []})
-	rules_refusing(admission.decision) == ["POL-03"] with input as changed
-		with data.railgate.refusal.dependency.refusals as set()
+	rules_refusing(fixture.admitted(changed)) == ["POL-03"] with data.railgate.refusal.dependency.refusals as set()
 }
 
 test_silence_of_supply_refuses if {
 	changed := lifted_but_for(fixture.container, {"/facts/artifacts": []})
-	rules_refusing(admission.decision) == ["POL-03"] with input as changed
-		with data.railgate.refusal.supply.refusals as set()
+	rules_refusing(fixture.admitted(changed)) == ["POL-03"] with data.railgate.refusal.supply.refusals as set()
 }
 
 test_silence_of_container_refuses if {
 	changed := lifted_but_for(fixture.container, {"/request/workload/envelope/container/runtime": "x"})
-	rules_refusing(admission.decision) == ["POL-03"] with input as changed
-		with data.railgate.refusal.container.refusals as set()
+	rules_refusing(fixture.admitted(changed)) == ["POL-03"] with data.railgate.refusal.container.refusals as set()
 }
 
 test_silence_of_vm_refuses if {
 	changed := lifted_but_for(fixture.vm, {"/request/workload/envelope/vm/hypervisor/type": "x"})
-	rules_refusing(admission.decision) == ["POL-03"] with input as changed
-		with data.railgate.refusal.vm.refusals as set()
+	rules_refusing(fixture.admitted(changed)) == ["POL-03"] with data.railgate.refusal.vm.refusals as set()
 }
 
 test_silence_of_attestation_refuses if {
 	changed := lifted_but_for(fixture.tee, {"/facts/reattestation": null})
-	rules_refusing(admission.decision) == ["POL-03"] with input as changed
-		with data.railgate.refusal.attestation.refusals as set()
+	rules_refusing(fixture.admitted(changed)) == ["POL-03"] with data.railgate.refusal.attestation.refusals as set()
 }

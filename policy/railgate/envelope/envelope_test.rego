@@ -5,17 +5,17 @@ import data.railgate.envelope
 import data.railgate.fixture
 
 required(members) := value if {
-	value := envelope.required with input as fixture.with_set(fixture.container, members)
+	value := envelope.required with input as fixture.with_set(fixture.container, members) with data.railgate.settings as fixture.settings
 }
 
 triggers(members) := value if {
-	value := envelope.triggers(envelope.required) with input as fixture.with_set(fixture.container, members)
+	value := envelope.triggers(envelope.required) with input as fixture.with_set(fixture.container, members) with data.railgate.settings as fixture.settings
 }
 
 rail(members) := value if {
 	changed := fixture.with_set(fixture.container, members)
-	needed := envelope.required with input as changed
-	value := envelope.least_level(changed.request.workload, needed) with input as changed
+	needed := envelope.required with input as changed with data.railgate.settings as fixture.settings
+	value := envelope.least_level(changed.request.workload, needed) with input as changed with data.railgate.settings as fixture.settings
 }
 
 test_nothing_is_triggered_by_default if {
@@ -24,7 +24,7 @@ test_nothing_is_triggered_by_default if {
 }
 
 test_each_table_has_the_kinds_of_the_specification if {
-	tables := data.railgate.settings.triggers
+	tables := fixture.settings.triggers
 	tables.risk == {"low": "container", "medium": "container", "high": "vm"}
 	tables.classification == {
 		"public": "container",

@@ -24,7 +24,7 @@ exception := {
 
 in_force(change) := value if {
 	given := {"/facts/exceptions": [object.union(exception, change)]}
-	value := law.in_force with input as fixture.with_set(fixture.container, given)
+	value := law.in_force with input as fixture.with_set(fixture.container, given) with data.railgate.settings as fixture.settings
 }
 
 test_a_verified_one_for_this_workload_counts if in_force({}) == [exception]
@@ -80,7 +80,7 @@ test_env_03_to_a_vm_may_be_lifted if {
 
 test_the_same_one_twice_counts_once if {
 	given := {"/facts/exceptions": [exception, exception, object.union(exception, {"digest": "sha256:other"})]}
-	digests := [held.digest | some held in law.in_force] with input as fixture.with_set(fixture.container, given)
+	digests := [held.digest | some held in law.in_force] with input as fixture.with_set(fixture.container, given) with data.railgate.settings as fixture.settings
 	digests == [exception.digest, "sha256:other"]
 }
 

@@ -1,7 +1,7 @@
 # The lifecycle law, case by case; test/lifecycle drives it through every combination of facts.
 package railgate.lifecycle_test
 
-import data.railgate.lifecycle
+import data.railgate.fixture
 
 now_ms := 1000000000
 
@@ -80,11 +80,11 @@ in_state(workload, state) := object.union(workload, {"state": state})
 
 # What the cases differ in.
 verdict(case) := [answer.error_code, answer.rule, answer.to_state] if {
-	answer := lifecycle.decision with input as case
+	answer := fixture.stepped(case)
 }
 
 standing(case) := [answer.error_code, answer.rule, answer.standing] if {
-	answer := lifecycle.decision with input as case
+	answer := fixture.stepped(case)
 }
 
 reached(state) := [null, null, state]
@@ -96,7 +96,7 @@ invalid := ["lifecycle_transition_invalid", "LIFE-02", null]
 stale := ["attestation_stale", "TEE-03", null]
 
 test_an_accepted_step_says_all if {
-	answer := lifecycle.decision with input as attest(tee, token)
+	answer := fixture.stepped(attest(tee, token))
 	answer == {
 		"outcome": "accepted",
 		"error_code": null,
@@ -111,7 +111,7 @@ test_an_accepted_step_says_all if {
 }
 
 test_a_refused_step_says_all if {
-	answer := lifecycle.decision with input as transition("stop", container)
+	answer := fixture.stepped(transition("stop", container))
 	answer == {
 		"outcome": "refused",
 		"error_code": "lifecycle_transition_invalid",
@@ -200,7 +200,7 @@ test_partitioned_only_the_designated_advance if {
 
 test_on_a_stale_policy_none_advances if {
 	aged := {"policy": {"age_s": 31536000}}
-	answer := lifecycle.decision with input as when(transition("create", container), aged)
+	answer := fixture.stepped(when(transition("create", container), aged))
 	answer.error_code == "policy_stale"
 	answer.class == "dependency_unavailable_fail_closed"
 	answer.pointer == "/workload_id"
@@ -251,7 +251,7 @@ test_without_interval_no_deadline_follows if {
 		attest(vm, object.union(token, {"platform_type": "vtpm"})),
 		{"facts": {"reattestation": null}},
 	)
-	answer := lifecycle.decision with input as case
+	answer := fixture.stepped(case)
 	answer.outcome == "accepted"
 	answer.obligations == []
 }
@@ -290,7 +290,7 @@ test_start_wants_every_rail_to_reach_the_least_level if {
 	start := transition("start", in_state(container, "created"))
 	verdict(on_rails(start, {})) == reached("running")
 	verdict(on_rails(start, {"a": "sandbox_isolated", "b": "hardware_isolated"})) == reached("running")
-	answer := lifecycle.decision with input as on_rails(start, {"c": "shared", "b": "process_isolated", "a": "sandbox_isolated"})
+	answer := fixture.stepped(on_rails(start, {"c": "shared", "b": "process_isolated", "a": "sandbox_isolated"}))
 	answer.error_code == "rail_insufficient"
 	answer.rule == "LIFE-04"
 	answer.class == "policy_denied"

@@ -1,7 +1,7 @@
 # The mesh law, case by case; test/mesh drives it through every state of small meshes.
 package railgate.mesh_test
 
-import data.railgate.mesh
+import data.railgate.fixture
 
 context := {"partition": {"state": "connected", "since": null}, "policy": {"age_s": null, "snapshot_id": "sha256:0"}}
 
@@ -51,7 +51,7 @@ reload := {
 
 # What is said of a case by its code, event, rule and pointer, which are all that the checks differ in.
 verdict(case, path, value) := [answer.error_code, answer.mesh_event, answer.rule, answer.pointer] if {
-	answer := mesh.decision with input as json.patch(case, [{"op": "replace", "path": path, "value": value}])
+	answer := fixture.moved(json.patch(case, [{"op": "replace", "path": path, "value": value}]))
 }
 
 denied(code, event, rule, pointer) := [concat("", ["ERR_MESH_", code]), event, rule, pointer]
@@ -69,15 +69,15 @@ accepted(event) := {
 }
 
 test_what_breaks_no_rule_is_accepted if {
-	mesh.decision == accepted("MESH_001") with input as place
-	mesh.decision == accepted("MESH_002") with input as elevate
-	mesh.decision == accepted("MESH_005") with input as remove
-	mesh.decision == accepted("MESH_006") with input as reload
+	fixture.moved(place) == accepted("MESH_001")
+	fixture.moved(elevate) == accepted("MESH_002")
+	fixture.moved(remove) == accepted("MESH_005")
+	fixture.moved(reload) == accepted("MESH_006")
 }
 
 test_a_refusal_says_all if {
 	case := json.patch(place, [{"op": "replace", "path": "/facts/rail/active_count", "value": 2}])
-	answer := mesh.decision with input as case
+	answer := fixture.moved(case)
 	answer == {
 		"outcome": "refused",
 		"error_code": "ERR_MESH_RAIL_AT_CAPACITY",
@@ -169,7 +169,7 @@ test_the_second_of_two_equal_rails_is_named if {
 test_a_rail_lacks_no_member if {
 	rule_of := {"rail_id": "02", "level": "04", "capacity": "05", "latency_overhead_us": "06"}
 	every member, number in rule_of {
-		answer := mesh.decision with input as json.remove(reload, [concat("/", ["request/rails/1", member])])
+		answer := fixture.moved(json.remove(reload, [concat("/", ["request/rails/1", member])]))
 		answer.error_code == "ERR_MESH_INVALID_TOPOLOGY"
 		answer.rule == concat("", ["TOPOLOGY-", number])
 	}
@@ -190,8 +190,8 @@ test_reload_leaves_what_does_not_matter if {
 
 test_unknown_commands_are_refused if {
 	verdict(place, "/request/command", "demote") == unreadable
-	mesh.decision.error_code == "policy_error" with input as {}
-	mesh.decision.error_code == "policy_error" with input as "place"
+	fixture.moved({}).error_code == "policy_error"
+	fixture.moved("place").error_code == "policy_error"
 }
 
 # No member of a command or of its facts can be left out, nor be of another type.
@@ -202,7 +202,7 @@ test_an_unreadable_command_or_slice_is_refused if {
 			count(path) > 0
 			every wrong in [{"op": "remove"}, {"op": "replace", "value": [leaf]}] {
 				changed := json.patch(case, [object.union(wrong, {"path": array.concat([part], path)})])
-				answer := mesh.decision with input as changed
+				answer := fixture.moved(changed)
 				answer.outcome == "refused"
 			}
 		}
@@ -217,7 +217,7 @@ test_a_slice_of_something_else_is_refused if {
 test_unreadable_occupation_is_refused if {
 	every member in ["rail_id", "level", "active_count", "least_budget_us"] {
 		changed := json.remove(reload, [concat("/", ["facts/occupied/0", member])])
-		mesh.decision.error_code == "policy_error" with input as changed
+		fixture.moved(changed).error_code == "policy_error"
 	}
 	verdict(reload, "/facts/occupied", {}) == unreadable
 	verdict(reload, "/facts/occupied", "none") == unreadable
@@ -227,7 +227,7 @@ test_unreadable_occupation_is_refused if {
 partitioned := {"partition": {"state": "partitioned", "since": "2026-01-01T00:00:00Z"}}
 
 verdict_when(case, over) := [answer.error_code, answer.class, answer.rule] if {
-	answer := mesh.decision with input as object.union(case, {"context": over})
+	answer := fixture.moved(object.union(case, {"context": over}))
 }
 
 test_partitioned_moves_follow_the_profile_unless_designated if {

@@ -2,22 +2,22 @@
 package railgate.refusal.authority_test
 
 import data.railgate.fixture
-import data.railgate.refusal.authority
 
-test_a_workload_that_needs_none_is_accepted if {
-	authority.refusals == set() with input as fixture.container
-	authority.sound(data.railgate.lib.workload) with input as fixture.container
-}
+test_a_workload_that_needs_none_is_accepted if fixture.accepts("authority", fixture.container)
 
 test_a_valid_binding_is_accepted if {
-	authority.refusals == set() with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {}), "/request/workload/governance_profile": "ncp"})
-	authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {}), "/request/workload/governance_profile": "ncp"})
+	fixture.accepts("authority", fixture.with_set(fixture.vm, {
+		"/facts/authority": object.union(fixture.binding, {}),
+		"/request/workload/governance_profile": "ncp",
+	}))
 }
 
 test_a_binding_for_all_of_the_tenants_is_accepted if {
-	given := fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"subject": "*"}), "/request/workload/governance_profile": "ncp"})
-	authority.refusals == set() with input as given
-	authority.sound(data.railgate.lib.workload) with input as given
+	given := fixture.with_set(fixture.vm, {
+		"/facts/authority": object.union(fixture.binding, {"subject": "*"}),
+		"/request/workload/governance_profile": "ncp",
+	})
+	fixture.accepts("authority", given)
 }
 
 # Only the subject's own name and the star name it; nothing that merely holds the name does.
@@ -34,60 +34,129 @@ test_a_binding_for_anything_else_is_refused if {
 		{"tenant_id": null},
 		{"tenant_id": "globex", "subject": "*"},
 	] {
-		given := fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, change), "/request/workload/governance_profile": "ncp"})
-		{refusal.rule | some refusal in authority.refusals} == {"AUT-02"} with input as given
-		not authority.sound(data.railgate.lib.workload) with input as given
+		given := fixture.with_set(fixture.vm, {
+			"/facts/authority": object.union(fixture.binding, change),
+			"/request/workload/governance_profile": "ncp",
+		})
+		fixture.rules("authority", given) == {"AUT-02"}
 	}
 }
 
 test_a_link_of_another_tenant_is_refused if {
 	link := {"status": "verified", "issuer": "root", "tenant_id": "globex", "subject": "https://authority.example", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}
-	given := fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"delegation": [link]}), "/request/workload/governance_profile": "ncp"})
-	{[refusal.rule, refusal.params.reason] | some refusal in authority.refusals} == {["AUT-03", "tenant"]} with input as given
-	not authority.sound(data.railgate.lib.workload) with input as given
+	given := fixture.with_set(fixture.vm, {
+		"/facts/authority": object.union(fixture.binding, {"delegation": [link]}),
+		"/request/workload/governance_profile": "ncp",
+	})
+	fixture.refuses("authority", given, {["AUT-03", "/authority", {"reason": "tenant"}]})
 }
 
 test_a_chain_that_narrows_is_accepted if {
-	authority.refusals == set() with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"delegation": [{"status": "verified", "issuer": "root", "tenant_id": null, "subject": "regional", "scope": ["workload.admit", "x"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "regional", "tenant_id": "acme", "subject": "https://authority.example", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
-	authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"delegation": [{"status": "verified", "issuer": "root", "tenant_id": null, "subject": "regional", "scope": ["workload.admit", "x"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "regional", "tenant_id": "acme", "subject": "https://authority.example", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
+	fixture.accepts("authority", fixture.with_set(fixture.vm, {
+		"/facts/authority": object.union(fixture.binding, {"delegation": [{"status": "verified", "issuer": "root", "tenant_id": null, "subject": "regional", "scope": ["workload.admit", "x"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "regional", "tenant_id": "acme", "subject": "https://authority.example", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}),
+		"/request/workload/governance_profile": "ncp",
+	}))
 }
 
 test_none_is_refused_where_the_profile_requires_one if {
-	authority.refusals == {{"class": "authority_missing_or_invalid", "rule": "AUT-01", "code": "authority_missing", "pointer": "/authority", "params": {}}} with input as fixture.with_set(fixture.vm, {"/request/workload/governance_profile": "ncp"})
-	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/request/workload/governance_profile": "ncp"})
+	fixture.refuses("authority", fixture.with_set(fixture.vm, {"/request/workload/governance_profile": "ncp"}), {
+		["AUT-01", "/authority", {}],
+	})
 }
 
 test_none_is_refused_where_the_tenant_tier_requires_one if {
-	authority.refusals == {{"class": "authority_missing_or_invalid", "rule": "AUT-01", "code": "authority_missing", "pointer": "/authority", "params": {}}} with input as fixture.with_set(fixture.vm, {"/request/workload/tenant_tier": "sovereign"})
-	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/request/workload/tenant_tier": "sovereign"})
+	fixture.refuses("authority", fixture.with_set(fixture.vm, {"/request/workload/tenant_tier": "sovereign"}), {
+		["AUT-01", "/authority", {}],
+	})
 }
 
 test_a_rejected_binding_is_refused if {
-	authority.refusals == {{"class": "authority_missing_or_invalid", "rule": "AUT-02", "code": "authority_invalid", "pointer": "/authority", "params": {"reason": "issuer", "authority_snapshot_id": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}}} with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"status": "rejected", "error": "issuer"}), "/request/workload/governance_profile": "ncp"})
-	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"status": "rejected", "error": "issuer"}), "/request/workload/governance_profile": "ncp"})
+	fixture.refuses(
+		"authority", fixture.with_set(fixture.vm, {
+			"/facts/authority": object.union(fixture.binding, {"status": "rejected", "error": "issuer"}),
+			"/request/workload/governance_profile": "ncp",
+		}),
+		{
+			[
+				"AUT-02",
+				"/authority",
+				{
+					"reason": "issuer",
+					"authority_snapshot_id": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+				},
+			],
+		},
+	)
 }
 
 test_a_binding_of_which_the_host_says_nothing_is_refused if {
-	authority.refusals == {{"class": "authority_missing_or_invalid", "rule": "AUT-02", "code": "authority_invalid", "pointer": "/authority", "params": {"reason": "not verified", "authority_snapshot_id": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}}} with input as fixture.with_set(fixture.container, {"/request/authority": "x"})
-	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.container, {"/request/authority": "x"})
+	fixture.refuses("authority", fixture.with_set(fixture.container, {"/request/authority": "x"}), {
+		[
+			"AUT-02",
+			"/authority",
+			{
+				"reason": "not verified",
+				"authority_snapshot_id": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+			},
+		],
+	})
 }
 
 test_every_fault_of_a_binding_is_named if {
-	authority.refusals == {{"class": "authority_missing_or_invalid", "rule": "AUT-02", "code": "authority_invalid", "pointer": "/authority", "params": {"reason": "scope, subject, window", "authority_snapshot_id": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}}} with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"subject": "x", "scope": [], "valid_to_ms": 1795593599999}), "/request/workload/governance_profile": "ncp"})
-	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"subject": "x", "scope": [], "valid_to_ms": 1795593599999}), "/request/workload/governance_profile": "ncp"})
+	fixture.refuses(
+		"authority", fixture.with_set(fixture.vm, {
+			"/facts/authority": object.union(fixture.binding, {"subject": "x", "scope": [], "valid_to_ms": 1795593599999}),
+			"/request/workload/governance_profile": "ncp",
+		}),
+		{
+			[
+				"AUT-02",
+				"/authority",
+				{
+					"reason": "scope, subject, window",
+					"authority_snapshot_id": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+				},
+			],
+		},
+	)
 }
 
 test_stale_authority_is_refused if {
-	authority.refusals == {{"class": "authority_missing_or_invalid", "rule": "AUT-02", "code": "authority_invalid", "pointer": "/authority", "params": {"reason": "stale", "authority_snapshot_id": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}}} with input as fixture.with_set(fixture.vm, {"/context/authority/age_s": 86401, "/facts/authority": object.union(fixture.binding, {}), "/request/workload/governance_profile": "ncp"})
-	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/context/authority/age_s": 86401, "/facts/authority": object.union(fixture.binding, {}), "/request/workload/governance_profile": "ncp"})
+	fixture.refuses(
+		"authority", fixture.with_set(fixture.vm, {
+			"/context/authority/age_s": 86401,
+			"/facts/authority": object.union(fixture.binding, {}),
+			"/request/workload/governance_profile": "ncp",
+		}),
+		{
+			[
+				"AUT-02",
+				"/authority",
+				{
+					"reason": "stale",
+					"authority_snapshot_id": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+				},
+			],
+		},
+	)
 }
 
 test_an_unverified_chain_is_refused if {
-	authority.refusals == {{"class": "delegation_invalid", "rule": "AUT-03", "code": "delegation_invalid", "pointer": "/authority", "params": {"reason": "root"}}} with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"delegation_error": "root"}), "/request/workload/governance_profile": "ncp"})
-	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"delegation_error": "root"}), "/request/workload/governance_profile": "ncp"})
+	fixture.refuses(
+		"authority", fixture.with_set(fixture.vm, {
+			"/facts/authority": object.union(fixture.binding, {"delegation_error": "root"}),
+			"/request/workload/governance_profile": "ncp",
+		}),
+		{["AUT-03", "/authority", {"reason": "root"}]},
+	)
 }
 
 test_every_fault_of_a_chain_is_named if {
-	authority.refusals == {{"class": "delegation_invalid", "rule": "AUT-03", "code": "delegation_invalid", "pointer": "/authority", "params": {"reason": "issuer, length, scope, signature, window"}}} with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"scope": ["workload.admit", "y"], "delegation": [{"status": "rejected", "issuer": "a", "tenant_id": null, "subject": "b", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000, "error": "signature"}, {"status": "verified", "issuer": "b", "tenant_id": null, "subject": "c", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593599999}, {"status": "verified", "issuer": "z", "tenant_id": null, "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "z", "tenant_id": null, "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
-	not authority.sound(data.railgate.lib.workload) with input as fixture.with_set(fixture.vm, {"/facts/authority": object.union(fixture.binding, {"scope": ["workload.admit", "y"], "delegation": [{"status": "rejected", "issuer": "a", "tenant_id": null, "subject": "b", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000, "error": "signature"}, {"status": "verified", "issuer": "b", "tenant_id": null, "subject": "c", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593599999}, {"status": "verified", "issuer": "z", "tenant_id": null, "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "z", "tenant_id": null, "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}), "/request/workload/governance_profile": "ncp"})
+	fixture.refuses(
+		"authority", fixture.with_set(fixture.vm, {
+			"/facts/authority": object.union(fixture.binding, {"scope": ["workload.admit", "y"], "delegation": [{"status": "rejected", "issuer": "a", "tenant_id": null, "subject": "b", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000, "error": "signature"}, {"status": "verified", "issuer": "b", "tenant_id": null, "subject": "c", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593599999}, {"status": "verified", "issuer": "z", "tenant_id": null, "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}, {"status": "verified", "issuer": "z", "tenant_id": null, "subject": "z", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}]}),
+			"/request/workload/governance_profile": "ncp",
+		}),
+		{["AUT-03", "/authority", {"reason": "issuer, length, scope, signature, window"}]},
+	)
 }
