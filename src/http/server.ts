@@ -179,14 +179,16 @@ async function listen(
   server.on("error", (error) => log.error({ err: error }, "a connection could not be accepted"));
   here.port = (server.address() as AddressInfo).port;
   const url = urlOf(here, config.listen);
-  node.listening(url);
-  return closable(url, node, options.signals ?? true, log, async () => {
+  const served = closable(url, node, options.signals ?? true, log, async () => {
     replies.startClosing();
     unsubscribe();
     followers.close();
     await stop(server);
     await node.close().finally(closeLog);
   });
+  // Whoever is told where it listens may tell it to end.
+  node.listening(url);
+  return served;
 }
 
 function urlOf({ port, tls }: Whereabouts, { host }: Config["listen"]): string {
