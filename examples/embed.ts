@@ -1,4 +1,4 @@
-// A host that decides in its own process: signed and durable, with no server and no network. Run: node examples/embed.ts
+// A host that decides in its own process: signed and durable, with no server and no network. Run: npx node examples/embed.ts
 import { readFile } from "node:fs/promises";
 import { openRailgate } from "railgate";
 

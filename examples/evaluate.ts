@@ -1,4 +1,4 @@
-// Evaluation alone: a verified bundle, an input, an answer in microseconds; no store and no keys. Run: node examples/evaluate.ts
+// Evaluation alone: a verified bundle, an input, an answer in microseconds; no store and no keys. Run: npx node examples/evaluate.ts
 import { readFile } from "node:fs/promises";
 import { loadBundle } from "railgate/policy";
 

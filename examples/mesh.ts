@@ -1,4 +1,4 @@
-// A mesh in a host's own process: rails, placements, a promotion, and a demotion that is refused. Run: node examples/mesh.ts
+// A mesh in a host's own process: rails, placements, a promotion, and a demotion that is refused. Run: npx node examples/mesh.ts
 import { openRailgate, RefusedError } from "railgate";
 
 await using gate = await openRailgate({ dataDir: process.env["RAILGATE_DATA_DIR"] ?? "./data" });

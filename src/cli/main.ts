@@ -3,8 +3,8 @@
 import module from "node:module";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { tooOld } from "../core/node-version.ts";
 
-const NODE_MAJOR_MIN = 24;
 const CANNOT_RUN = 3;
 
 // Otherwise this signal opens a debugger, to whoever can reach its port, in a process that holds private keys.
@@ -20,10 +20,9 @@ function keepCompiled(): void {
 }
 
 // What is called first of what older versions lack would otherwise say so, and nobody would know what it meant.
-if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
-  process.stderr.write(
-    `railgate: this is Node.js ${process.versions.node}, and Railgate needs ${NODE_MAJOR_MIN} or newer; in a checkout, npm scripts bring their own\n`,
-  );
+const problem = tooOld(process.versions.node);
+if (problem !== undefined) {
+  process.stderr.write(`railgate: ${problem}\n`);
   process.exitCode = CANNOT_RUN;
 } else {
   keepCompiled();

@@ -1,6 +1,8 @@
 // `railgate`: the engine as a library, for hosts that decide in their own process, connected or not.
-import { RailgateNode, type NodeOptions } from "../node/open.ts";
-import { LocalRailgate, type LocalSettings } from "./local.ts";
+import { RailgateError } from "../core/errors.ts";
+import { tooOld } from "../core/node-version.ts";
+import type { NodeOptions } from "../node/open.ts";
+import type { LocalRailgate, LocalSettings } from "./local.ts";
 
 export {
   BundleError,
@@ -46,11 +48,16 @@ export type * from "./railgate.ts";
 
 /**
  * Opens a node in this process: bundle, keys and store have embedded defaults.
+ * @throws RailgateError this Node.js is too old; the message says which is needed.
  * @throws StoreLockedError another process holds the data directory.
  * @throws KeyError the private key is missing or another.
  * @throws EvidenceUnavailableError the data directory cannot be written.
  */
 export async function openRailgate(options: Partial<NodeOptions> & LocalSettings = {}): Promise<LocalRailgate> {
+  const problem = tooOld(process.versions.node);
+  if (problem !== undefined) throw new RailgateError(problem);
+  // Only now, since an older one lacks what these import.
+  const [{ RailgateNode }, { LocalRailgate }] = await Promise.all([import("../node/open.ts"), import("./local.ts")]);
   const node = await RailgateNode.open({ dataDir: "./data", ...options });
   return new LocalRailgate(node, options);
 }

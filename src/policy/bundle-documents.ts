@@ -74,12 +74,19 @@ function isJson(text: string): boolean {
   }
 }
 
-type Reviver = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
-
+/** Numbers are marked before they are read: what would tell their text afterwards, older engines lack. */
 function parseNumbersAsText(text: string): unknown {
-  const reviver: Reviver = (_, value, { source }) =>
-    typeof value === "number" ? new NumberText(source ?? String(value)) : value;
-  return JSON.parse(text, reviver as never) as unknown;
+  const plain = JSON.stringify(JSON.parse(text));
+  let mark = "number";
+  while (plain.includes(mark)) mark += "_";
+  const marked = text.replaceAll(/"(?:[^"\\]+|\\.)*"|-?\d[\d.eE+-]*/g, (token) =>
+    token.startsWith('"') ? token : `{"${mark}":"${token}"}`,
+  );
+  return JSON.parse(marked, (_, value: unknown) =>
+    typeof value === "object" && value !== null && Object.hasOwn(value, mark)
+      ? new NumberText((value as { [mark: string]: string })[mark]!)
+      : value,
+  ) as unknown;
 }
 
 async function readYaml(text: string): Promise<unknown> {

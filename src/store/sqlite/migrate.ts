@@ -2,6 +2,7 @@
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 
 type Row = { tenant_id: string; key: string; value: string };
+// biome-ignore lint/suspicious/noExplicitAny: what older versions wrote has no schema any more
 type Stored = { readonly [member: string]: any };
 
 /** A transaction is running. */

@@ -1,0 +1,117 @@
+// The package as it is published: what is in it, what its types resolve to, and what it does on this Node and on an older one.
+import { execFile, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
+import test from "ava";
+import { publint } from "publint";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const run = promisify(execFile);
+const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
+  version: string;
+  dependencies: Record<string, string>;
+};
+const host = mkdtempSync(join(tmpdir(), "railgate-package-"));
+const installed = join(host, "node_modules/railgate");
+let tarball: Uint8Array;
+
+/** An older Node of this machine's, where it has one. */
+const older = (process.env["PATH"] ?? "")
+  .split(delimiter)
+  .map((dir) => join(dir, "node"))
+  .find((node) => existsSync(node) && /^v2[0-3]\./.test(spawnSync(node, ["--version"], { encoding: "utf8" }).stdout));
+
+/** Packed, and laid beside its dependencies as npm would. */
+test.before(async () => {
+  await run("npm", ["run", "-s", "build"], { cwd: ROOT });
+  await run("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", host], { cwd: ROOT });
+  const file = join(host, `railgate-${manifest.version}.tgz`);
+  tarball = new Uint8Array(readFileSync(file));
+  mkdirSync(installed, { recursive: true });
+  await run("tar", ["xzf", file, "-C", installed, "--strip-components=1"]);
+  for (const name of Object.keys(manifest.dependencies)) {
+    mkdirSync(dirname(join(host, "node_modules", name)), { recursive: true });
+    symlinkSync(join(ROOT, "node_modules", name), join(host, "node_modules", name));
+  }
+});
+
+test("publint has nothing to say", async (t) => {
+  const { messages } = await publint({ pack: { tarball: tarball.buffer as ArrayBuffer }, strict: true });
+  t.deepEqual(messages, []);
+});
+
+test("its types are what an importer gets", async (t) => {
+  const result = await checkPackage(createPackageFromTarballData(tarball));
+  // It is ECMAScript modules alone, so what is asked of CommonJS and of the resolution before `exports` has no answer.
+  const problems = (result.types === false ? [] : result.problems).filter(
+    (each) => !("resolutionKind" in each) || !["node10", "node16-cjs"].includes(each.resolutionKind),
+  );
+  t.truthy(result.types);
+  t.deepEqual(problems, []);
+});
+
+test("source maps carry their sources, and nothing of tests or secrets is in it", (t) => {
+  const files = readdirSync(installed, { recursive: true }) as string[];
+  const maps = files.filter((file) => file.endsWith(".js.map"));
+  t.true(maps.length > 50);
+  for (const file of maps) {
+    const { sources, sourcesContent } = JSON.parse(readFileSync(join(installed, file), "utf8"));
+    t.is(sourcesContent?.length, sources.length, file);
+  }
+  t.deepEqual(
+    files.filter((file) => /(?:^|\/)(?:src|test|data|node_modules)(?:\/|$)|\.(?:db|jwk|pem)$/.test(file)),
+    [],
+  );
+});
+
+test("links of its pages end at pages that it has", (t) => {
+  const dead: string[] = [];
+  for (const name of ["README.md", ...readdirSync(join(installed, "docs")).map((file) => `docs/${file}`)]) {
+    if (!name.endsWith(".md")) continue;
+    for (const [, target] of readFileSync(join(installed, name), "utf8").matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g))
+      if (!existsSync(join(installed, name, "..", target!))) dead.push(`${name} links to ${target}`);
+  }
+  t.deepEqual(dead, []);
+});
+
+test("installed, its command and its examples run", async (t) => {
+  const { stdout } = await run(process.execPath, [join(installed, "bin/cli/main.js"), "--version"], { cwd: host });
+  t.is(stdout.trim(), manifest.version);
+  for (const [example, says] of [
+    ["embed.ts", /: accepted, least rail level/],
+    ["evaluate.ts", /: refused/],
+  ] as const) {
+    // Node does not strip types below node_modules: a person copies an example, and its files beside it.
+    const copy = mkdtempSync(join(host, "copy-"));
+    await run("cp", ["-r", join(installed, "examples"), join(installed, "bundles"), copy]);
+    t.regex((await run(process.execPath, [join(copy, "examples", example)], { cwd: copy })).stdout, says);
+  }
+});
+
+const onOlder = older === undefined ? test.skip : test;
+
+onOlder("an older Node is told which is needed, by the command and by the library", async (t) => {
+  const needed = /^railgate: this is Node\.js 2\d\.\d+\.\d+, and Railgate needs 24 or newer; [^\n]*\n$/;
+  const main = join(installed, "bin/cli/main.js");
+  const error = (await t.throwsAsync(run(older!, [main, "serve"], { cwd: host }))) as Error & Record<string, unknown>;
+  t.is(error["code"], 3);
+  t.regex(error["stderr"] as string, needed);
+  const script = `import { openRailgate } from "railgate"; await openRailgate().catch((error) => console.log(error.code, error.message))`;
+  const { stdout } = await run(older!, ["--input-type=module", "--eval", script], { cwd: host });
+  t.regex(stdout, /^railgate_error this is Node\.js 2.* needs 24 or newer/);
+});
+
+onOlder("evaluation and verification run on an older Node", async (t) => {
+  const script = `
+    import { readFileSync } from "node:fs";
+    import { loadBundle } from "railgate/policy";
+    import { verifyExport } from "railgate/verify";
+    const at = (name) => readFileSync(new URL("./node_modules/railgate/bundles/" + name, "file://" + process.cwd() + "/"));
+    const policy = await loadBundle(at("railgate.tar.gz"), { keys: JSON.parse(at("railgate.jwks.json")) });
+    console.log(policy.evaluate("railgate/admission/decision", { request: {}, facts: {}, context: {} }).outcome, typeof verifyExport);`;
+  const { stdout } = await run(older!, ["--input-type=module", "--eval", script], { cwd: host });
+  t.is(stdout, "refused function\n");
+});
