@@ -89,8 +89,7 @@ function measure(writer: StoreWriter, size: number): { [what: string]: [number, 
   using reader = openReader(path);
   const log = new TransparencyLog({
     reader: reader.log,
-    origin: "bench",
-    publicKey: new Uint8Array(32),
+    logs: [{ nodeId: "bench", origin: "bench", kid: "bench", publicKey: new Uint8Array(32) }],
     checkpoint: () => Promise.resolve(),
   });
   const tail = TreeTail.read(TREE_HASHER, (level, n) => reader.log.tile(CHAIN, level, n), size);

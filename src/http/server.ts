@@ -40,6 +40,8 @@ export interface ServeOptions {
   readonly signals?: boolean;
   readonly follow?: Partial<FollowLimits>;
   readonly peers?: Partial<PeerLimits>;
+  /** See NodeOptions. */
+  readonly afterRestore?: string | undefined;
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
 }
@@ -70,6 +72,7 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
     ...settings,
     bundle: options.bundle ?? settings.bundle,
     now: options.now,
+    afterRestore: options.afterRestore,
     observe: observer(log, metrics),
   });
   try {

@@ -1,5 +1,6 @@
 // A node: the parts of Railgate put together over one data directory, and the events that are its own.
 import { tenantCaller } from "../core/caller.ts";
+import { createPublicKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { forgetAnswer } from "../gate/retries.ts";
@@ -13,10 +14,10 @@ import { sha256 } from "../core/sha256.ts";
 import { EventKey, type Rotated, type RotateOptions } from "../evidence/keys/event-key.ts";
 import { makeIds } from "../evidence/ledger/ids.ts";
 import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
-import type { KeySource, SigningKey } from "../evidence/keys/keys.ts";
 import { DEFAULT_LEDGER_LIMITS, Ledger, type BatchFigures, type Receipt } from "../evidence/ledger/ledger.ts";
+import type { KeySource } from "../evidence/keys/keys.ts";
 import { DataDirLock } from "../store/lock.ts";
-import { TransparencyLog } from "../evidence/log/log.ts";
+import { TransparencyLog, type LogIdentity } from "../evidence/log/log.ts";
 import { ed25519Sign, rawPublicKey } from "../evidence/log/note-signing.ts";
 import { prepare, type Prepared } from "./prepare.ts";
 import { Recorder } from "../evidence/ledger/recorder.ts";
@@ -27,7 +28,7 @@ import { DEFAULT_LIMITS } from "../policy/evaluator.ts";
 import { choosePolicy } from "../policies/choose.ts";
 import type { BundleKeys, Policy } from "../policy/policy.ts";
 import { openReader, placeOf } from "../store/open.ts";
-import type { StoredEvent, StoreReader } from "../store/store.ts";
+import type { KeyRow, StoredEvent, StoreReader } from "../store/store.ts";
 import { makeTrust, type Trust, type TrustConfig } from "../trust/trust.ts";
 
 /** Where a bundle comes from, and whose signature makes it acceptable. */
@@ -77,6 +78,8 @@ export interface NodeOptions {
   readonly queueMax?: number | undefined;
   /** Whether this node is cut off from upstream; asked at each decision. Default: connected. */
   readonly partition?: (() => Context["partition"]) | undefined;
+  /** Why the data directory is a restored copy: the node goes on under another id, with new keys, and its old streams are only read. */
+  readonly afterRestore?: string | undefined;
   /** Milliseconds since the epoch. */
   readonly now?: (() => number) | undefined;
   readonly observe?: NodeObserver | undefined;
@@ -130,7 +133,7 @@ export class RailgateNode implements AsyncDisposable {
     lock: DataDirLock,
     store: StoreReader,
     trust: Trust,
-    { nodeId, key, log, logKey, witnessKey }: Prepared,
+    { nodeId, key, log, logs, witnessKey }: Prepared,
   ) {
     this.#options = options;
     this.#lock = lock;
@@ -184,8 +187,7 @@ export class RailgateNode implements AsyncDisposable {
     );
     this.log = new TransparencyLog({
       reader: store.log,
-      origin: log.origin,
-      publicKey: logKey,
+      logs: withKeys(logs, store.keys()),
       checkpoint: () => this.#ledger.checkpoint(),
     });
     this.witness =
@@ -228,6 +230,7 @@ export class RailgateNode implements AsyncDisposable {
    * @throws StoreLockedError another process holds the directory.
    * @throws KeyError a private key is not the one that the node signs with.
    * @throws LogRolledBackError the database is behind the checkpoints that were signed, or another one.
+   * @throws CheckpointsMissingError nobody can tell whether it is, see `afterRestore`.
    * @throws EvidenceUnavailableError the directory cannot be written.
    */
   static async open(given: NodeOptions): Promise<RailgateNode> {
@@ -240,7 +243,7 @@ export class RailgateNode implements AsyncDisposable {
       store = openReader(options.dataDir);
       const trust = await makeTrust(options.trust ?? { authorities: [], attesters: [] });
       const node = new RailgateNode(options, lock, store, trust, prepared);
-      await node.#start(prepared.key);
+      await node.#start(prepared);
       node.#watchDeadlines();
       return node;
     } catch (error) {
@@ -364,7 +367,7 @@ export class RailgateNode implements AsyncDisposable {
     return this.#options.evidenceProfileId ?? "ecs-evidence-admissible";
   }
 
-  async #start(key: SigningKey): Promise<void> {
+  async #start({ key, restored }: Prepared): Promise<void> {
     const { bytes, keys, keyId, scope } = this.#options.bundle ?? DEFAULT_BUNDLE;
     const limits = {
       ...DEFAULT_LIMITS,
@@ -376,7 +379,14 @@ export class RailgateNode implements AsyncDisposable {
     );
     this.#active = { policy, confirmedAtMs: null };
     this.#policyProblem = policy ? undefined : rejected?.message;
-    await this.#recorder.record("node.start", { node_id: this.nodeId, version: VERSION, kid: key.kid });
+    // The first event under a new id says why it has one.
+    const isNew = this.store.log.stream(`default/${this.nodeId}`) === undefined;
+    await this.#recorder.record("node.start", {
+      node_id: this.nodeId,
+      version: VERSION,
+      kid: key.kid,
+      ...(restored && isNew && { act: "restore", reason: restored.reason, restored_from: restored.from }),
+    });
     if (rejected) {
       await this.#recorder.recordRejection({ reason: rejected.reason, problem: rejected.message });
       this.#options.observe?.policyRejected?.(rejected.message);
@@ -423,4 +433,11 @@ export class RailgateNode implements AsyncDisposable {
       this.#options.observe?.evidenceFailed?.((error as Error).message);
     }
   }
+}
+
+function withKeys(logs: readonly LogIdentity[], keys: readonly KeyRow[]) {
+  return logs.flatMap((log) => {
+    const key = keys.find(({ kid }) => kid === log.kid);
+    return key ? [{ ...log, publicKey: rawPublicKey(createPublicKey({ key: key.jwk, format: "jwk" })) }] : [];
+  });
 }

@@ -1,10 +1,8 @@
 // Opening a data directory: its database, keys, node id and checkpoints are there and fit each other, or it is not opened.
 import type { KeyObject } from "node:crypto";
-import { join } from "node:path";
 import { EvidenceUnavailableError, RailgateError } from "../core/errors.ts";
 import { openReader, openWriter } from "../store/open.ts";
 import type { StoreReader, StoreWriter } from "../store/store.ts";
-import { checkpointFile, openCheckpoints } from "../evidence/log/checkpoints.ts";
 import type { LogData } from "../evidence/ledger/messages.ts";
 import {
   adoptKey,
@@ -16,14 +14,19 @@ import {
   type KeySource,
   type SigningKey,
 } from "../evidence/keys/keys.ts";
-import { rawPublicKey } from "../evidence/log/note-signing.ts";
+import type { LogIdentity } from "../evidence/log/log.ts";
+import {
+  checkpointPath,
+  compareOrRestore,
+  logOriginOf,
+  nodeIdIn,
+  noteLog,
+  restoredAs,
+  type Restored,
+  type RestoreOptions,
+} from "./restore.ts";
 
-export interface PrepareOptions {
-  readonly dataDir: string;
-  readonly nodeId?: string | undefined;
-  readonly eventKey?: KeySource | undefined;
-  readonly logOrigin?: string | undefined;
-  readonly checkpointDir?: string | undefined;
+export interface PrepareOptions extends RestoreOptions {
   /** Whether this node cosigns logs of others, and so needs a key for it. */
   readonly witness?: object | undefined;
 }
@@ -33,39 +36,42 @@ export interface Prepared {
   readonly nodeId: string;
   readonly key: SigningKey;
   readonly log: LogData;
-  /** The log's public key, 32 bytes. */
-  readonly logKey: Uint8Array;
+  /** Of this id's logs last, and of earlier ids'. */
+  readonly logs: readonly LogIdentity[];
+  /** What was said when it was restored. */
+  readonly restored: Restored | undefined;
   /** Where logs are witnessed: what cosigns them. */
   readonly witnessKey: KeyObject | undefined;
 }
 
 /**
  * Makes sure of database, keys, node id and checkpoints, writing what is missing. Only the holder of the directory's lock may.
- * @throws KeyError, LogRolledBackError, EvidenceUnavailableError see RailgateNode.open.
+ * @throws KeyError, LogRolledBackError, CheckpointsMissingError, EvidenceUnavailableError see RailgateNode.open.
  */
 export async function prepare(options: PrepareOptions, nowMs: number): Promise<Prepared> {
   try {
     using writer = openWriter(options.dataDir);
     using reader = openReader(options.dataDir);
+    await compareOrRestore(options, reader, writer, nowMs);
     const key = await prepareKey(options.dataDir, "event", reader, writer, nowMs, options.eventKey);
-    const { privateKey } = await prepareKey(options.dataDir, "log", reader, writer, nowMs);
+    const { privateKey, kid } = await prepareKey(options.dataDir, "log", reader, writer, nowMs);
     const nodeId =
-      options.nodeId ??
-      reader.meta("node_id") ??
+      nodeIdIn(reader, options.nodeId) ??
       `node-${key.kid
         .replaceAll(/[^a-zA-Z0-9]/g, "")
         .slice(0, 8)
         .toLowerCase()}`;
     if (reader.meta("node_id") !== nodeId) writer.putMeta("node_id", nodeId);
+    const origin = logOriginOf(options, nodeId);
     const log: LogData = {
       privateJwk: privateKey.export({ format: "jwk" }),
-      origin: options.logOrigin ?? `railgate.local/${nodeId}`,
-      checkpointFile: checkpointFile(options.checkpointDir ?? join(options.dataDir, "checkpoints"), nodeId),
+      origin,
+      nodeId,
+      checkpointFile: checkpointPath(options, nodeId),
     };
-    const logKey = rawPublicKey(privateKey);
+    const logs = noteLog(reader, writer, { nodeId, origin, kid });
     const witness = options.witness && (await prepareKey(options.dataDir, "witness", reader, writer, nowMs));
-    await openCheckpoints(log.checkpointFile, reader.log, logKey);
-    return { nodeId, key, log, logKey, witnessKey: witness?.privateKey };
+    return { nodeId, key, log, logs, restored: restoredAs(reader, nodeId), witnessKey: witness?.privateKey };
   } catch (error) {
     if (error instanceof RailgateError) throw error;
     throw new EvidenceUnavailableError(
@@ -85,8 +91,8 @@ async function prepareKey(
   source?: KeySource,
 ): Promise<SigningKey> {
   const [known] = reader.keys().filter((key) => key.role === role && key.retired_at_ms === null);
-  // A rotation that was recorded and whose end a crash prevented.
-  if (known && role === "event" && !source) adoptKey(dataDir, known.kid);
+  // A rotation or a restore that was recorded and whose end a crash prevented.
+  if (known && !source) adoptKey(dataDir, known.kid, role);
   const key = source
     ? await loadGivenKey(source, "directory" in source ? known?.kid : undefined)
     : await loadKey(dataDir, role, known === undefined);

@@ -224,5 +224,7 @@ export interface StoreWriter extends Disposable {
   uncheckpointed(): string[];
   putKey(key: KeyRow): void;
   putMeta(name: string, value: string): void;
+  /** All or nothing. */
+  putAll(keys: readonly KeyRow[], meta: { readonly [name: string]: string }): void;
   close(): void;
 }

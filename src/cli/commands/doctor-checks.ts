@@ -173,16 +173,14 @@ function stateFindings(states: string[] | null): Found[] {
 async function checkpoints({ dataDir, nodeId, evidence }: Config): Promise<Found> {
   const { storeFile } = await import("../../store/open.ts");
   if (!existsSync(storeFile(dataDir))) return ok("none yet");
-  const [{ openForReading }, { CheckpointFile, checkpointFile, checkStreams }] = await Promise.all([
+  const [{ openForReading }, { CheckpointFile, checkpointFile, checkStreams }, { nodeIdIn }] = await Promise.all([
     import("../io/reading.ts"),
     import("../../evidence/log/checkpoints.ts"),
+    import("../../node/restore.ts"),
   ]);
   using store = openForReading(dataDir);
   const key = store.keys().find(({ role, retired_at_ms }) => role === "log" && retired_at_ms === null);
-  const file = checkpointFile(
-    evidence.checkpointDir ?? join(dataDir, "checkpoints"),
-    nodeId ?? store.meta("node_id") ?? "",
-  );
+  const file = checkpointFile(evidence.checkpointDir ?? join(dataDir, "checkpoints"), nodeIdIn(store, nodeId) ?? "");
   if (key === undefined) return warn("there is no log key", "start the node once; it makes one");
   try {
     const signed = new CheckpointFile(file).latest();

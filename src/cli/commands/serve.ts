@@ -1,6 +1,6 @@
 // `railgate serve`: a node behind HTTP.
 import type { Command } from "commander";
-import { EXIT, newCommand, run, type Context, type ExitCode } from "../io/command.ts";
+import { EXIT, newCommand, run, UsageError, type Context, type ExitCode } from "../io/command.ts";
 
 export function serveCommand(): Command {
   return newCommand("serve", "decide over HTTP, until told to stop", [
@@ -11,15 +11,24 @@ export function serveCommand(): Command {
     "upstreamUrl",
     "tlsCert",
     "tlsKey",
-  ]).action((options: object) => run({ ...options }, serve));
+  ])
+    .option(
+      "--after-restore <reason>",
+      "once, after a restore: go on under another node id, with new keys; it is recorded why",
+    )
+    .action(({ afterRestore, ...options }: { afterRestore?: string }) =>
+      run(options, (context) => serve(context, afterRestore)),
+    );
 }
 
 const LEFT_MS_MAX = 500;
 
 /** What it logs is JSON lines either way; a person at a terminal is told where to look as well. */
-async function serve({ config, out }: Context): Promise<ExitCode> {
+async function serve({ config, out }: Context, afterRestore: string | undefined): Promise<ExitCode> {
+  if (afterRestore?.trim() === "")
+    throw new UsageError("--after-restore needs a reason; it becomes part of the evidence");
   const { serve } = await import("../../http/server.ts");
-  const served = await serve(config);
+  const served = await serve(config, { afterRestore });
   out.progress(
     `Railgate listens on ${served.url}; its interface is described at ${served.url}/docs. Ctrl-C ends it.\n`,
   );

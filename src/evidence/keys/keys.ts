@@ -27,14 +27,17 @@ export type KeySource = { readonly name: string } & ({ readonly directory: strin
  * @throws KeyError, which never quotes the key.
  */
 export async function loadGivenKey(source: KeySource, kid?: string): Promise<SigningKey> {
-  const keys =
-    "read" in source
-      ? [await signingKey(parsePrivateKey(source.read(), source.name))]
-      : await keysInFolder(source.directory);
+  const keys = await givenKeys(source);
   const fitting = kid === undefined ? keys : keys.filter((key) => key.kid === kid);
   if (fitting.length === 1) return fitting[0]!;
   if (kid !== undefined) throw new KeyError(`${source.name} does not hold the key ${kid}`);
   throw new KeyError(`${source.name} holds ${keys.length} keys, and nothing says which is to be used first`);
+}
+
+async function givenKeys(source: KeySource): Promise<SigningKey[]> {
+  return "read" in source
+    ? [await signingKey(parsePrivateKey(source.read(), source.name))]
+    : keysInFolder(source.directory);
 }
 
 async function keysInFolder(folder: string): Promise<SigningKey[]> {
@@ -67,28 +70,44 @@ export async function loadEventKey(dataDir: string, mayCreate: boolean): Promise
   return loadKey(dataDir, "event", mayCreate);
 }
 
-/** Where a new event key waits until the rotation that names it is on record. */
-export function nextKeyFile(dataDir: string, kid: string): string {
-  return join(dataDir, "keys", `event-${kid}.jwk`);
+/** Where a new key waits until what names it is on record: a rotation, or a restore. */
+export function nextKeyFile(dataDir: string, kid: string, role: KeyRole = "event"): string {
+  return join(dataDir, "keys", `${role}-${kid}.jwk`);
 }
 
-/** Makes a new event key, and writes it down beside the one in use. Nothing is signed with it before {@link adoptKey}. */
-export async function makeNextKey(dataDir: string): Promise<SigningKey> {
+/** A given key that was never used; of several, none can be chosen. @throws KeyError */
+export async function freshKey(source: KeySource, used: readonly string[]): Promise<SigningKey> {
+  const fresh = (await givenKeys(source)).filter(({ kid }) => !used.includes(kid));
+  if (fresh.length === 1) return fresh[0]!;
+  throw new KeyError(
+    `after a restore the node signs with a new key, and ${source.name} holds ${fresh.length} that it has not used; give it one`,
+  );
+}
+
+/** Makes a new key, and writes it down beside the one in use. Nothing is signed with it before {@link adoptKey}. */
+export async function makeNextKey(dataDir: string, role: KeyRole = "event"): Promise<SigningKey> {
   const key = await signingKey(generateKeyPairSync("ed25519").privateKey);
-  writeDurably(nextKeyFile(dataDir, key.kid), `${JSON.stringify(key.privateKey.export({ format: "jwk" }))}\n`, 0o600);
+  writeDurably(
+    nextKeyFile(dataDir, key.kid, role),
+    `${JSON.stringify(key.privateKey.export({ format: "jwk" }))}\n`,
+    0o600,
+  );
   return key;
 }
 
 /**
- * Puts the event key that the database names in its place, after a rotation that is on record: it takes over the file, and
- * the private half of the one before it is gone. New keys that no rotation on record names are given up.
+ * Puts the key that the database names in its place, after a rotation or a restore that is on record: it takes over the file,
+ * and the private half of the one before it is gone. New keys that nothing on record names are given up.
  * @param kid the key in use, as the database has it.
  */
-export function adoptKey(dataDir: string, kid: string): void {
+export function adoptKey(dataDir: string, kid: string, role: KeyRole = "event"): void {
   const folder = join(dataDir, "keys");
   if (!existsSync(folder)) return;
-  if (existsSync(nextKeyFile(dataDir, kid))) renameSync(nextKeyFile(dataDir, kid), eventKeyFile(dataDir));
-  for (const name of readdirSync(folder)) if (/^event-[\w-]+\.jwk$/.test(name)) rmSync(join(folder, name));
+  const next = nextKeyFile(dataDir, kid, role);
+  const isNext = (name: string) => name.startsWith(`${role}-`) && name.endsWith(".jwk");
+  if (!readdirSync(folder).some(isNext)) return;
+  if (existsSync(next)) renameSync(next, keyFile(dataDir, role));
+  for (const name of readdirSync(folder)) if (isNext(name)) rmSync(join(folder, name));
   syncDir(folder);
 }
 

@@ -20,6 +20,8 @@ export interface LogData {
   readonly privateJwk: webcrypto.JsonWebKey;
   /** The origin of a stream's log is `<origin>/<chain_id>`. */
   readonly origin: string;
+  /** Whose streams they are of. */
+  readonly nodeId: string;
   /** Where the latest are kept outside the database. */
   readonly checkpointFile: string;
 }

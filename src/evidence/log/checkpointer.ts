@@ -19,13 +19,15 @@ export class Checkpointer {
   readonly #sign: ReturnType<typeof checkpointSigner>;
   readonly #path: string;
   readonly #publicKey: Uint8Array;
+  /** Of the streams that are this node's to write. */
+  readonly #suffix: string;
   #file: CheckpointFile;
   /** Streams without a checkpoint of all that is committed; undefined: to be read from the store. */
   #grown: Set<string> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
-    { privateJwk, origin, checkpointFile }: LogData,
+    { privateJwk, origin, nodeId, checkpointFile }: LogData,
     write: <T>(work: (store: StoreWriter) => T) => T,
     report: (reply: Checkpointed) => void,
   ) {
@@ -33,6 +35,7 @@ export class Checkpointer {
     this.#sign = checkpointSigner(privateKey, origin);
     this.#publicKey = rawPublicKey(privateKey);
     this.#path = checkpointFile;
+    this.#suffix = `/${nodeId}`;
     this.#file = new CheckpointFile(checkpointFile);
     this.#write = write;
     this.#report = report;
@@ -102,7 +105,7 @@ export class Checkpointer {
   }
 
   #publishTo(store: StoreWriter): number {
-    const grown = (this.#grown ??= new Set(store.uncheckpointed()));
+    const grown = (this.#grown ??= new Set(store.uncheckpointed().filter((chain) => chain.endsWith(this.#suffix))));
     const chains = [...grown].slice(0, STREAMS_AT_ONCE);
     if (chains.length === 0) return 0;
     const made: StreamCheckpoint[] = chains.map((chain) => {

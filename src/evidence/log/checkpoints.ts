@@ -213,7 +213,7 @@ export async function checkStreams(
   const more = problems.length > 3 ? `, and ${problems.length - 3} more streams` : "";
   throw new LogRolledBackError(
     `the database is not the one that this node has signed checkpoints of (${place}). ${problems.slice(0, 3).join("; ")}${more}. ` +
-      "Signing on would show two histories, so nothing is admitted. Bring back the newest railgate.db with its -wal file, or, if it is lost, go on under a new node id: docs/log.md",
+      'Signing on would show two histories, so nothing is admitted. Bring back the newest railgate.db with its -wal file, or, if it is lost, go on under another node id: railgate serve --after-restore "why" (docs/log.md)',
   );
 }
 
@@ -246,13 +246,19 @@ async function readSigned(note: string, publicKey: Uint8Array): Promise<Checkpoi
 
 /**
  * What a node does before it signs anything: compares, and sees to it that the file outside knows what the database knows.
+ * @param isOwn whether a stream is this node's to write; others were written under an earlier id, and are only read.
  * @throws LogRolledBackError
  */
-export async function openCheckpoints(path: string, log: LogReader, publicKey: Uint8Array): Promise<void> {
+export async function openCheckpoints(
+  path: string,
+  log: LogReader,
+  publicKey: Uint8Array,
+  isOwn: (chainId: string) => boolean,
+): Promise<void> {
   const file = new CheckpointFile(path);
   await checkStreams(log, file.latest().values(), publicKey, path);
   const inside = log.streams().flatMap(({ chain_id }) => {
-    const stored = log.checkpoint(chain_id);
+    const stored = isOwn(chain_id) ? log.checkpoint(chain_id) : undefined;
     return stored && stored.size > (file.latest().get(chain_id)?.size ?? 0) ? [{ chain_id, ...stored }] : [];
   });
   await checkStreams(log, inside, publicKey, "in the database");

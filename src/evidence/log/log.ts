@@ -19,12 +19,18 @@ export interface Inclusion {
   readonly checkpoint: string;
 }
 
-export interface TransparencyLogParts {
-  readonly reader: LogReader;
+/** Under which id a node wrote streams, and what their logs were signed with. */
+export interface LogIdentity {
+  readonly nodeId: string;
   /** The origin of a stream's log is `<origin>/<chain_id>`. */
   readonly origin: string;
-  /** Of the log, 32 bytes. */
-  readonly publicKey: Uint8Array;
+  readonly kid: string;
+}
+
+export interface TransparencyLogParts {
+  readonly reader: LogReader;
+  /** Of earlier ids of this node, whose streams are only read, and of the present one last. */
+  readonly logs: readonly (LogIdentity & { readonly publicKey: Uint8Array })[];
   /** Makes checkpoints of all that is committed. */
   readonly checkpoint: () => Promise<void>;
 }
@@ -46,7 +52,9 @@ export class TransparencyLog {
 
   /** The key that a stream's checkpoints are signed with. */
   key(chainId: string): NoteKey {
-    return logNoteKey(originOf(this.#parts.origin, chainId), this.#parts.publicKey);
+    const { logs } = this.#parts;
+    const { origin, publicKey } = logs.findLast(({ nodeId }) => chainId.endsWith(`/${nodeId}`)) ?? logs.at(-1)!;
+    return logNoteKey(originOf(origin, chainId), publicKey);
   }
 
   /** The same as text (c2sp.org/signed-note). */

@@ -176,9 +176,15 @@ export class SqliteWriter implements StoreWriter {
   }
 
   putMeta(name: string, value: string): void {
-    this.#transaction(() =>
-      this.#db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)").run(name, value),
-    );
+    this.putAll([], { [name]: value });
+  }
+
+  putAll(keys: readonly KeyRow[], meta: { readonly [name: string]: string }): void {
+    this.#transaction(() => {
+      for (const key of keys) this.#putKey(key);
+      const put = this.#db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)");
+      for (const [name, value] of Object.entries(meta)) put.run(name, value);
+    });
   }
 
   close(): void {

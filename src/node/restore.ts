@@ -1,0 +1,166 @@
+// After a restore: a copy of a node must not sign a second history, so it goes on under another id, with new keys, and says so (spec api §2, Operators).
+import { createPublicKey } from "node:crypto";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { RailgateError } from "../core/errors.ts";
+import { checkpointFile, LogRolledBackError, openCheckpoints } from "../evidence/log/checkpoints.ts";
+import { rawPublicKey } from "../evidence/log/note-signing.ts";
+import type { LogIdentity } from "../evidence/log/log.ts";
+import { adoptKey, freshKey, makeNextKey, type KeyRole, type KeySource } from "../evidence/keys/keys.ts";
+import type { KeyRow, StoreReader, StoreWriter } from "../store/store.ts";
+
+/** The database has signed checkpoints, and the file outside it that holds them as well is not there: it may be a copy. */
+export class CheckpointsMissingError extends RailgateError {
+  static override code = "checkpoints_missing";
+}
+
+export interface RestoreOptions {
+  readonly dataDir: string;
+  readonly nodeId?: string | undefined;
+  readonly eventKey?: KeySource | undefined;
+  readonly logOrigin?: string | undefined;
+  readonly checkpointDir?: string | undefined;
+  /** Why this is a restored copy, in the operator's words: the node goes on under another id, with new keys. */
+  readonly afterRestore?: string | undefined;
+}
+
+/** What an operator said when a copy was first started. */
+export interface Restored {
+  readonly node_id: string;
+  /** Whose streams it may only read. */
+  readonly from: string;
+  readonly reason: string;
+}
+
+/** Of the streams of earlier ids, which are no longer written, and of the present one last. */
+const LOGS = "logs";
+const RESTORED = "restored";
+const REASON_CHARS_MAX = 1024;
+
+/** Whether a stream is this node's to write. */
+export const isOwn = (chainId: string, nodeId: string): boolean => chainId.endsWith(`/${nodeId}`);
+
+/** The id in use: the one that the settings give, or what restores have made of it; undefined for a node that is new. */
+export function nodeIdIn(reader: StoreReader, configured: string | undefined): string | undefined {
+  const stored = reader.meta("node_id");
+  if (configured === undefined || stored === undefined) return configured ?? stored;
+  return baseOf(stored) === configured ? stored : configured;
+}
+
+export function checkpointPath({ dataDir, checkpointDir }: RestoreOptions, nodeId: string): string {
+  return checkpointFile(checkpointDir ?? join(dataDir, "checkpoints"), nodeId);
+}
+
+export function logOriginOf({ logOrigin }: RestoreOptions, nodeId: string): string {
+  return logOrigin ?? `railgate.local/${nodeId}`;
+}
+
+/** What was said of the node's present id; undefined where it was never restored. */
+export function restoredAs(reader: StoreReader, nodeId: string): Restored | undefined {
+  const text = reader.meta(RESTORED);
+  const restored = text === undefined ? undefined : (JSON.parse(text) as Restored);
+  return restored?.node_id === nodeId ? restored : undefined;
+}
+
+/**
+ * Compares the database with the checkpoints that were signed, and, where the operator says that it was restored, makes it go on
+ * as another node. To say it again for the same reason changes nothing.
+ * @throws LogRolledBackError, CheckpointsMissingError it is not what was signed, or nobody can tell, and nobody has said why.
+ */
+export async function compareOrRestore(
+  options: RestoreOptions,
+  reader: StoreReader,
+  writer: StoreWriter,
+  nowMs: number,
+): Promise<void> {
+  const { afterRestore: reason } = options;
+  if (reason !== undefined && (reason.trim() === "" || reason.length > REASON_CHARS_MAX))
+    throw new TypeError(`after a restore a reason is needed, of ${REASON_CHARS_MAX} characters at most`);
+  const nodeId = nodeIdIn(reader, options.nodeId);
+  if (nodeId === undefined) return;
+  const problem = await problemWith(options, reader, nodeId);
+  if (reason === undefined) {
+    if (problem) throw problem;
+    return;
+  }
+  const isNew = !reader.log.streams().some(({ chain_id }) => isOwn(chain_id, nodeId));
+  if (!problem && (isNew || restoredAs(reader, nodeId)?.reason === reason)) return;
+  await goOnAsAnother(options, reader, writer, nodeId, reason, nowMs);
+}
+
+/** Notes which key signs the logs of which id, so that the streams of earlier ids can still be checked. */
+export function noteLog(reader: StoreReader, writer: StoreWriter, log: LogIdentity): LogIdentity[] {
+  const known = JSON.parse(reader.meta(LOGS) ?? "[]") as LogIdentity[];
+  const last = known.at(-1);
+  if (last?.nodeId === log.nodeId && last.origin === log.origin && last.kid === log.kid) return known;
+  writer.putMeta(LOGS, JSON.stringify([...known, log]));
+  return [...known, log];
+}
+
+async function problemWith(
+  options: RestoreOptions,
+  reader: StoreReader,
+  nodeId: string,
+): Promise<RailgateError | undefined> {
+  const path = checkpointPath(options, nodeId);
+  const own = reader.log.streams().filter(({ chain_id }) => isOwn(chain_id, nodeId));
+  if (!existsSync(path) && own.some(({ chain_id }) => reader.log.checkpoint(chain_id)))
+    return new CheckpointsMissingError(
+      `the database has checkpoints that ${nodeId} has signed, and ${path}, which holds them as well, is not there. If it was only mislaid, bring it back. ` +
+        'If this data directory was restored or copied, say so: railgate serve --after-restore "why"',
+    );
+  try {
+    await openCheckpoints(path, reader.log, logKeyIn(reader), (chainId) => isOwn(chainId, nodeId));
+    return undefined;
+  } catch (error) {
+    if (error instanceof LogRolledBackError) return error;
+    throw error;
+  }
+}
+
+/** The log's public key, 32 bytes; one that verifies nothing where there is none yet. */
+function logKeyIn(reader: StoreReader): Uint8Array {
+  const key = inUse(reader, "log");
+  return key ? rawPublicKey(createPublicKey({ key: key.jwk, format: "jwk" })) : new Uint8Array(32);
+}
+
+const inUse = (reader: StoreReader, role: KeyRole): KeyRow | undefined =>
+  reader.keys().find((key) => key.role === role && key.retired_at_ms === null);
+
+async function goOnAsAnother(
+  options: RestoreOptions,
+  reader: StoreReader,
+  writer: StoreWriter,
+  from: string,
+  reason: string,
+  nowMs: number,
+): Promise<void> {
+  const { dataDir, eventKey } = options;
+  const nodeId = nextId(options, reader, from);
+  const log = inUse(reader, "log");
+  if (log) noteLog(reader, writer, { nodeId: from, origin: logOriginOf(options, from), kid: log.kid });
+  const rows: KeyRow[] = [];
+  for (const role of ["event", "log", "witness"] as const) {
+    const old = inUse(reader, role);
+    if (!old && role === "witness") continue;
+    const given = role === "event" && eventKey !== undefined;
+    const used = reader.keys().map(({ kid }) => kid);
+    const key = given ? await freshKey(eventKey, used) : await makeNextKey(dataDir, role);
+    if (old) rows.push({ ...old, retired_at_ms: nowMs });
+    rows.push({ kid: key.kid, role, jwk: key.publicJwk, created_at_ms: nowMs, retired_at_ms: null });
+  }
+  const restored: Restored = { node_id: nodeId, from, reason };
+  writer.putAll(rows, { node_id: nodeId, [RESTORED]: JSON.stringify(restored) });
+  for (const { kid, role, retired_at_ms } of rows) if (retired_at_ms === null) adoptKey(dataDir, kid, role);
+}
+
+/** `<id>-r<n>`, which neither the database nor the directory of checkpoints has seen. */
+function nextId(options: RestoreOptions, reader: StoreReader, from: string): string {
+  const chains = reader.log.streams().map(({ chain_id }) => chain_id);
+  for (let n = 1; ; n++) {
+    const id = `${baseOf(from)}-r${n}`;
+    if (id !== from && !chains.some((chain) => isOwn(chain, id)) && !existsSync(checkpointPath(options, id))) return id;
+  }
+}
+
+const baseOf = (nodeId: string): string => nodeId.replace(/-r[1-9][0-9]*$/, "");
