@@ -2,6 +2,7 @@
 import { hostCaller } from "../core/caller.ts";
 import { RailgateError } from "../core/errors.ts";
 import { TransparencyLog } from "../evidence/log/log.ts";
+import { logsIn } from "../node/restore.ts";
 import { readMeshes } from "../evidence/ledger/state.ts";
 import { openReader, storeExists } from "../store/open.ts";
 import type { StoreReader } from "../store/store.ts";
@@ -30,11 +31,9 @@ export function readRailgate(dataDir: string, logOrigin?: string): LocalReader {
 
 /** Checkpoints are the writer's to make; what it made is read. */
 function logOf(store: StoreReader, logOrigin: string | undefined): TransparencyLog {
-  const x = store.keys().find(({ role }) => role === "log")?.jwk["x"];
   return new TransparencyLog({
     reader: store.log,
-    origin: logOrigin ?? `railgate.local/${store.meta("node_id")}`,
-    publicKey: typeof x === "string" ? Buffer.from(x, "base64url") : new Uint8Array(),
+    logs: logsIn(store, logOrigin),
     checkpoint: async () => {},
   });
 }

@@ -1,6 +1,5 @@
 // A node: the parts of Railgate put together over one data directory, and the events that are its own.
 import { tenantCaller } from "../core/caller.ts";
-import { createPublicKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { forgetAnswer } from "../gate/retries.ts";
@@ -17,9 +16,10 @@ import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
 import { DEFAULT_LEDGER_LIMITS, Ledger, type BatchFigures, type Receipt } from "../evidence/ledger/ledger.ts";
 import type { KeySource } from "../evidence/keys/keys.ts";
 import { DataDirLock } from "../store/lock.ts";
-import { TransparencyLog, type LogIdentity } from "../evidence/log/log.ts";
+import { TransparencyLog } from "../evidence/log/log.ts";
 import { ed25519Sign, rawPublicKey } from "../evidence/log/note-signing.ts";
 import { prepare, type Prepared } from "./prepare.ts";
+import { logsIn } from "./restore.ts";
 import { Recorder } from "../evidence/ledger/recorder.ts";
 import { StateView } from "../evidence/ledger/state.ts";
 import { Witness, type Fork, type WitnessedLog } from "../evidence/log/witness.ts";
@@ -28,7 +28,7 @@ import { DEFAULT_LIMITS } from "../policy/evaluator.ts";
 import { choosePolicy } from "../policies/choose.ts";
 import type { BundleKeys, Policy } from "../policy/policy.ts";
 import { openReader, placeOf } from "../store/open.ts";
-import type { KeyRow, StoredEvent, StoreReader } from "../store/store.ts";
+import type { StoredEvent, StoreReader } from "../store/store.ts";
 import { makeTrust, type Trust, type TrustConfig } from "../trust/trust.ts";
 
 /** Where a bundle comes from, and whose signature makes it acceptable. */
@@ -133,7 +133,7 @@ export class RailgateNode implements AsyncDisposable {
     lock: DataDirLock,
     store: StoreReader,
     trust: Trust,
-    { nodeId, key, log, logs, witnessKey }: Prepared,
+    { nodeId, key, log, witnessKey }: Prepared,
   ) {
     this.#options = options;
     this.#lock = lock;
@@ -187,7 +187,7 @@ export class RailgateNode implements AsyncDisposable {
     );
     this.log = new TransparencyLog({
       reader: store.log,
-      logs: withKeys(logs, store.keys()),
+      logs: logsIn(store),
       checkpoint: () => this.#ledger.checkpoint(),
     });
     this.witness =
@@ -433,11 +433,4 @@ export class RailgateNode implements AsyncDisposable {
       this.#options.observe?.evidenceFailed?.((error as Error).message);
     }
   }
-}
-
-function withKeys(logs: readonly LogIdentity[], keys: readonly KeyRow[]) {
-  return logs.flatMap((log) => {
-    const key = keys.find(({ kid }) => kid === log.kid);
-    return key ? [{ ...log, publicKey: rawPublicKey(createPublicKey({ key: key.jwk, format: "jwk" })) }] : [];
-  });
 }

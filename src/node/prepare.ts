@@ -14,7 +14,6 @@ import {
   type KeySource,
   type SigningKey,
 } from "../evidence/keys/keys.ts";
-import type { LogIdentity } from "../evidence/log/log.ts";
 import {
   checkpointPath,
   compareOrRestore,
@@ -36,8 +35,6 @@ export interface Prepared {
   readonly nodeId: string;
   readonly key: SigningKey;
   readonly log: LogData;
-  /** Of this id's logs last, and of earlier ids'. */
-  readonly logs: readonly LogIdentity[];
   /** What was said when it was restored. */
   readonly restored: Restored | undefined;
   /** Where logs are witnessed: what cosigns them. */
@@ -69,9 +66,9 @@ export async function prepare(options: PrepareOptions, nowMs: number): Promise<P
       nodeId,
       checkpointFile: checkpointPath(options, nodeId),
     };
-    const logs = noteLog(reader, writer, { nodeId, origin, kid });
+    noteLog(reader, writer, { nodeId, origin, kid });
     const witness = options.witness && (await prepareKey(options.dataDir, "witness", reader, writer, nowMs));
-    return { nodeId, key, log, logs, restored: restoredAs(reader, nodeId), witnessKey: witness?.privateKey };
+    return { nodeId, key, log, restored: restoredAs(reader, nodeId), witnessKey: witness?.privateKey };
   } catch (error) {
     if (error instanceof RailgateError) throw error;
     throw new EvidenceUnavailableError(

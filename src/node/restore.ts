@@ -51,7 +51,7 @@ export function checkpointPath({ dataDir, checkpointDir }: RestoreOptions, nodeI
   return checkpointFile(checkpointDir ?? join(dataDir, "checkpoints"), nodeId);
 }
 
-export function logOriginOf({ logOrigin }: RestoreOptions, nodeId: string): string {
+export function logOriginOf({ logOrigin }: Pick<RestoreOptions, "logOrigin">, nodeId: string): string {
   return logOrigin ?? `railgate.local/${nodeId}`;
 }
 
@@ -89,13 +89,27 @@ export async function compareOrRestore(
 }
 
 /** Notes which key signs the logs of which id, so that the streams of earlier ids can still be checked. */
-export function noteLog(reader: StoreReader, writer: StoreWriter, log: LogIdentity): LogIdentity[] {
+export function noteLog(reader: StoreReader, writer: StoreWriter, log: LogIdentity): void {
   const known = JSON.parse(reader.meta(LOGS) ?? "[]") as LogIdentity[];
   const last = known.at(-1);
-  if (last?.nodeId === log.nodeId && last.origin === log.origin && last.kid === log.kid) return known;
+  if (last?.nodeId === log.nodeId && last.origin === log.origin && last.kid === log.kid) return;
   writer.putMeta(LOGS, JSON.stringify([...known, log]));
-  return [...known, log];
 }
+
+/** Who signs, or signed, the logs in this database, each with its public key (32 bytes); the present id last. */
+export function logsIn(reader: StoreReader, logOrigin?: string): (LogIdentity & { readonly publicKey: Uint8Array })[] {
+  const noted = JSON.parse(reader.meta(LOGS) ?? "[]") as LogIdentity[];
+  const nodeId = reader.meta("node_id") ?? "";
+  const kid = inUse(reader, "log")?.kid ?? "";
+  const logs = noted.length > 0 ? noted : [{ nodeId, origin: logOriginOf({ logOrigin }, nodeId), kid }];
+  const keys = reader.keys();
+  return logs.map((log) => {
+    const key = keys.find((row) => row.kid === log.kid);
+    return { ...log, publicKey: key ? publicKeyOf(key) : new Uint8Array() };
+  });
+}
+
+const publicKeyOf = ({ jwk }: KeyRow): Uint8Array => rawPublicKey(createPublicKey({ key: jwk, format: "jwk" }));
 
 async function problemWith(
   options: RestoreOptions,
@@ -121,7 +135,7 @@ async function problemWith(
 /** The log's public key, 32 bytes; one that verifies nothing where there is none yet. */
 function logKeyIn(reader: StoreReader): Uint8Array {
   const key = inUse(reader, "log");
-  return key ? rawPublicKey(createPublicKey({ key: key.jwk, format: "jwk" })) : new Uint8Array(32);
+  return key ? publicKeyOf(key) : new Uint8Array(32);
 }
 
 const inUse = (reader: StoreReader, role: KeyRole): KeyRow | undefined =>
