@@ -1,5 +1,6 @@
 // What an audit of many decisions costs: exporting, verifying and replaying them, each by the real command in a process of its own.
 // `node bench/audit.ts [decisions]`, default 100,000. Nothing is skipped: every signature, hash, proof and decision is checked.
+import { admission } from "../src/gate/commands/admission.ts";
 import { hostCaller } from "../src/core/caller.ts";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -31,7 +32,11 @@ async function decide(): Promise<void> {
         workload: { ...example.workload, tenant_id: "acme", workload_id: `workload-${(made + i) % 50_000}` },
       });
     });
-    await node.gate.admitAll(requests, hostCaller("bench"));
+    const caller = hostCaller("bench");
+    await node.gate.run(
+      requests.map((request) => admission(request, caller)),
+      { caller },
+    );
   }
 }
 

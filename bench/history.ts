@@ -1,4 +1,6 @@
 // `node bench/history.ts [events]`: starting, reading meshes and `railgate doctor` with ten thousand events behind it, and with a million: neither start nor memory may grow with them.
+import { readMesh } from "../src/store/meshes.ts";
+import { meshCommand } from "../src/gate/commands/mesh.ts";
 import { hostCaller } from "../src/core/caller.ts";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -177,13 +179,10 @@ async function measured(dataDir: string): Promise<Record<string, number>> {
   const started = performance.now();
   const node = await RailgateNode.open({ dataDir });
   const opened = performance.now();
-  const mesh = node.gate.meshes("t-0").get("m")!;
+  const mesh = readMesh(node.store, "t-0", "m")!;
   const read = performance.now();
-  await node.gate.mesh(
-    { command: "elevate", mesh_id: "m", workload_id: "nobody", target_rail_id: "hw" },
-    "t-0",
-    hostCaller("bench"),
-  );
+  const elevate = { command: "elevate", mesh_id: "m", workload_id: "nobody", target_rail_id: "hw" } as const;
+  await node.gate.run([meshCommand(elevate, "t-0")], { caller: hostCaller("bench") });
   const answered = performance.now();
   await node.close();
   return {

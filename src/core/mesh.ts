@@ -2,8 +2,9 @@
 //
 // No rule is here. `step` asserts the invariants once more; where the law and they disagree, nothing is committed.
 import { must } from "./invariant.ts";
-import { type Level, LEVELS, REFUSAL_CLASSES } from "./schema/base.ts";
-import type { RefusalClass } from "./schema/decision.ts";
+import { faultOf, lazily, type Recognised } from "./outcome.ts";
+import { type Level, LEVELS } from "./schema/base.ts";
+import { MeshDecisionSchema, type MeshDecision } from "./schema/law.ts";
 import type {
   ElevationPolicy,
   Mesh as WireMesh,
@@ -13,7 +14,12 @@ import type {
 } from "./schema/mesh.ts";
 import { get, set, type Tree, treeOf, values, without } from "./tree.ts";
 
-/** One tenant's mesh. Immutable; a step shares all that it does not change. */
+export type { MeshDecision };
+
+/**
+ * One tenant's mesh, or as much of it as a command is about (core/mesh-state.ts). Immutable; a step shares all that it does
+ * not change.
+ */
 export interface Mesh {
   readonly mesh_id: string;
   /** Accepted commands so far. */
@@ -91,18 +97,6 @@ export interface RemoveFacts {
   readonly placement: PlacementFact | null;
 }
 
-/** The law's answer to a command (entrypoint `railgate/mesh/decision`). */
-export interface MeshDecision {
-  readonly outcome: "accepted" | "refused";
-  readonly error_code: string | null;
-  readonly mesh_event: string | null;
-  readonly class: RefusalClass | null;
-  readonly rule: string | null;
-  /** RFC 6901, into the command. */
-  readonly pointer: string | null;
-  readonly params: { readonly [name: string]: unknown };
-}
-
 /** `details` of a mesh event: all that is needed to fold it, and no more. */
 export type MeshDetails = {
   readonly mesh_id: string;
@@ -159,6 +153,9 @@ const ACCEPTED_EVENT: Record<MeshCommand["command"], string> = {
   reload: "MESH_006",
 };
 
+/** Denied by policy, denied by latency budget, demotion blocked. */
+const REFUSED_EVENTS = ["MESH_003", "MESH_004", "MESH_007"];
+
 const NOTHING_COUNTED: RailCounters = {
   active_count: 0,
   total_placed: 0,
@@ -168,8 +165,8 @@ const NOTHING_COUNTED: RailCounters = {
 };
 
 /**
- * The slice of the mesh that the law needs for a command. Costs O(log n) in the size of the mesh, but for a reload,
- * which looks at every placement once.
+ * What the law needs to know of the mesh for a command. Costs O(log n) in the size of what is given; a reload looks at every
+ * rail, and at every placement there is in it.
  * @param mesh null where the tenant never defined it.
  * @param admission null where the workload was never admitted.
  */
@@ -230,24 +227,16 @@ function leastPreservedBudgets(mesh: Mesh): Map<string, number> {
   return least;
 }
 
-/**
- * The law's answer, if it is one; undefined is refused by the caller as POL-03. An acceptance is recognised only with
- * the mesh event of its command.
- */
-export function recogniseMesh(output: unknown, command: MeshCommand["command"]): MeshDecision | undefined {
-  if (typeof output !== "object" || output === null) return undefined;
+const answerShape = lazily(MeshDecisionSchema);
+
+/** The law's answer to a command, or why it is none (POL-03): an acceptance only with the mesh event of its command. */
+export function recogniseMesh(output: unknown, command: MeshCommand["command"]): Recognised<MeshDecision> {
+  if (!answerShape().Check(output)) return { problem: faultOf(answerShape(), output) };
   const decision = output as MeshDecision;
-  if (typeof decision.params !== "object" || decision.params === null) return undefined;
-  if (decision.outcome === "accepted") {
-    return decision.error_code === null && decision.mesh_event === ACCEPTED_EVENT[command] ? decision : undefined;
-  }
-  const explained =
-    typeof decision.error_code === "string" &&
-    typeof decision.rule === "string" &&
-    typeof decision.pointer === "string" &&
-    REFUSAL_CLASSES.includes(decision.class as RefusalClass) &&
-    (decision.mesh_event === null || ["MESH_003", "MESH_004", "MESH_007"].includes(decision.mesh_event));
-  return decision.outcome === "refused" && explained ? decision : undefined;
+  const events = decision.outcome === "accepted" ? [ACCEPTED_EVENT[command]] : [null, ...REFUSED_EVENTS];
+  return events.includes(decision.mesh_event)
+    ? { decision }
+    : { problem: `${decision.mesh_event} is no event of that command` };
 }
 
 /** The `details` of the event that records a decision on a command; `mesh` is the state that was decided on. */
@@ -456,15 +445,14 @@ function reload(mesh: Mesh | null, details: ReloadDetails, meshId: string): Mesh
   );
   must("INV-MESH-FAIL-CLOSED", rails?.size === offered.length, "a rail comes twice");
   for (const rail of values(rails)) mustReconcile(rail);
-  for (const { workload_id, rail_id, level, policy } of values(mesh?.placements ?? null)) {
-    const rail = get(rails, rail_id);
+  for (const { rail_id, level, active_count } of values(mesh?.rails ?? null)) {
     must(
       "INV-MESH-MONOTONIC-ELEVATION",
-      rail !== undefined && rail.level === level,
-      `the rail of ${workload_id} would be dropped or change its level`,
+      active_count === 0 || get(rails, rail_id)?.level === level,
+      `the occupied rail ${rail_id} would be dropped or change its level`,
     );
-    mustFit(policy, rail);
   }
+  for (const { rail_id, policy } of values(mesh?.placements ?? null)) mustFit(policy, railIn(rails, rail_id));
   return {
     mesh_id: meshId,
     revision: (mesh?.revision ?? 0) + 1,
@@ -507,8 +495,10 @@ function mustFit(policy: ElevationPolicy, rail: Rail): void {
   must("INV-MESH-LATENCY-BUDGET", fits, `rail ${rail.rail_id} is over a preserved budget`);
 }
 
-function railOf(mesh: Mesh, railId: string): Rail & RailCounters {
-  const rail = get(mesh.rails, railId);
+const railOf = (mesh: Mesh, railId: string): Rail & RailCounters => railIn(mesh.rails, railId);
+
+function railIn(rails: Mesh["rails"], railId: string): Rail & RailCounters {
+  const rail = get(rails, railId);
   must("INV-MESH-FAIL-CLOSED", rail !== undefined, `there is no rail ${railId}`);
   return rail;
 }

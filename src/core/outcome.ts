@@ -1,12 +1,33 @@
 // What a policy may answer to an admission, what is refused instead when it answers anything else, and how a refusal is explained.
 
+import type { TSchema } from "typebox";
 import { Compile } from "typebox/compile";
 import { HOST_REFUSALS, HTTP_STATUSES } from "./catalogue.ts";
 import type { RefusalClass } from "./schema/decision.ts";
 import { PolicyDecisionSchema, type Decision, type PolicyDecision } from "./schema/decision.ts";
 import { ENVELOPE_KINDS } from "./schema/base.ts";
 
-const decisionShape = Compile(PolicyDecisionSchema);
+/** A policy's output as a decision, or why it is none. */
+export type Recognised<D> = { readonly decision: D } | { readonly problem: string };
+
+type Shape<S extends TSchema> = ReturnType<typeof Compile<S>>;
+
+/** Compiled when it is first asked for: most processes decide by one law, if by any. */
+export function lazily<S extends TSchema>(schema: S): () => Shape<S> {
+  let shape: Shape<S> | undefined;
+  return () => (shape ??= Compile(schema) as Shape<S>);
+}
+
+/** The first fault of an output that is not of a shape. */
+export function faultOf(
+  shape: { Errors(value: unknown): { instancePath: string; message: string }[] },
+  output: unknown,
+) {
+  const [error] = shape.Errors(output);
+  return `${error?.instancePath || "it"} ${error?.message ?? "is not a decision"}`;
+}
+
+const decisionShape = lazily(PolicyDecisionSchema);
 
 export interface CatalogueEntry {
   readonly class: RefusalClass;
@@ -39,7 +60,13 @@ export function refusalStatus(code: string, catalogue: Catalogue = {}): RefusalS
 
 export type HostRefusalCode = "policy_unavailable" | "policy_error";
 
-/** The refusal by which the host fails closed, in place of a policy's answer. */
+/** The refusal by which the host fails closed, of a command that has one. */
+export function hostRefusalOf(code: HostRefusalCode) {
+  const { rule, class: refusalClass } = HOST_REFUSALS[code];
+  return { outcome: "refused", error_code: code, class: refusalClass, rule, pointer: "", params: {} } as const;
+}
+
+/** The same of an admission. */
 export function hostRefusal(code: HostRefusalCode, declared: unknown): PolicyDecision {
   const { rule, class: refusalClass } = HOST_REFUSALS[code];
   return {
@@ -55,11 +82,8 @@ export function hostRefusal(code: HostRefusalCode, declared: unknown): PolicyDec
  * Recognises a policy's output, or says why it is no decision (POL-03). An acceptance is recognised only when every
  * member is what it must be, nothing was refused, and envelope and rail level are known.
  */
-export function recognise(output: unknown, catalogue: Catalogue): { decision: PolicyDecision } | { problem: string } {
-  if (!decisionShape.Check(output)) {
-    const [error] = decisionShape.Errors(output);
-    return { problem: `${error?.instancePath || "it"} ${error?.message ?? "is not a decision"}` };
-  }
+export function recognise(output: unknown, catalogue: Catalogue): Recognised<PolicyDecision> {
+  if (!decisionShape().Check(output)) return { problem: faultOf(decisionShape(), output) };
   const { outcome, envelope, refusals, rail } = output;
   if ((outcome === "accepted") !== (refusals.length === 0)) return { problem: "it contradicts its refusals" };
   if (envelope.required === null || rail.least_level === null)

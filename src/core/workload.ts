@@ -9,15 +9,26 @@ import {
   type EnvelopeKind,
   type Level,
   LEVELS,
-  REFUSAL_CLASSES,
   WORKLOAD_STATES,
   type WorkloadState,
 } from "./schema/base.ts";
-import type { Obligation, RefusalClass } from "./schema/decision.ts";
+import type { Obligation } from "./schema/decision.ts";
 import type { AttestationFact, PlacedFact, WorkloadFact } from "./schema/input.ts";
 import type { AttestationRequest } from "./schema/request.ts";
 import type { Transition } from "./schema/workload.ts";
+import { LifecycleDecisionSchema, type LifecycleDecision } from "./schema/law.ts";
+import type { Placed } from "./mesh-state.ts";
+import { faultOf, lazily, type Recognised } from "./outcome.ts";
+import { one, type Change, type Need, type Reads } from "./state.ts";
 import { timeMs, wholeSecondsUtc } from "./time.ts";
+
+export type { LifecycleDecision };
+
+/** Where a workload is placed, as the law is told of it. */
+export const placementFacts = (placed: Placed | null): PlacedFact[] =>
+  (placed ?? []).map(({ mesh_id, level }) => ({ mesh_id, level }));
+
+export const workloadAt = (tenantId: string, workloadId: string): Need => one("workload", tenantId, workloadId);
 
 /** One tenant's workload, live or destroyed. Immutable and plain JSON. */
 export interface Workload {
@@ -165,18 +176,13 @@ export interface LifecycleWorkload {
   readonly least_level: Level;
 }
 
-/** The law's answer. */
-export interface LifecycleDecision {
-  readonly outcome: "accepted" | "refused";
-  readonly error_code: string | null;
-  readonly class: RefusalClass | null;
-  readonly rule: string | null;
-  /** RFC 6901, into the command. */
-  readonly pointer: string | null;
-  readonly params: { readonly [name: string]: unknown };
-  readonly to_state: WorkloadState | null;
-  readonly standing: "passed" | "failed" | "missed" | null;
-  readonly obligations: readonly Obligation[];
+/** The workload with what it is bound to because of where it is placed: to move up wherever it lies under its least level. */
+export function withElevations(workload: Workload, placed: Placed | null): Workload {
+  const { state, least_level, obligations } = workload;
+  const under = (placed ?? []).filter(({ level }) => LEVELS.indexOf(level) < LEVELS.indexOf(least_level));
+  if (state === "destroyed" || under.length === 0) return workload;
+  const elevations = under.map(({ mesh_id }) => ({ obligation: "elevate", mesh_id, least_level }));
+  return { ...workload, obligations: [...obligations, ...elevations] };
 }
 
 /** What the mesh law needs to know of an admission; null where the workload was never admitted. */
@@ -257,29 +263,26 @@ function knownMs(time: string): number {
   return ms;
 }
 
-/** The law's answer, if it is one; undefined is refused by the caller as POL-03. */
+const answerShape = lazily(LifecycleDecisionSchema);
+
+/** The law's answer to a command, or why it is none (POL-03): an acceptance only where it leads somewhere. */
 export function recogniseLifecycle(
   output: unknown,
   command: LifecycleCommand["command"],
-): LifecycleDecision | undefined {
-  if (typeof output !== "object" || output === null) return undefined;
+): Recognised<LifecycleDecision> {
+  if (!answerShape().Check(output)) return { problem: faultOf(answerShape(), output) };
   const decision = output as LifecycleDecision;
-  if (typeof decision.params !== "object" || decision.params === null || !Array.isArray(decision.obligations))
-    return undefined;
-  if (decision.outcome === "accepted") return leadsOn(decision, command) ? decision : undefined;
-  const explained =
-    typeof decision.error_code === "string" &&
-    typeof decision.rule === "string" &&
-    typeof decision.pointer === "string" &&
-    REFUSAL_CLASSES.includes(decision.class as RefusalClass);
-  const stays = decision.to_state === null && ["failed", "missed", null].includes(decision.standing);
-  return decision.outcome === "refused" && explained && stays ? decision : undefined;
-}
-
-function leadsOn({ error_code, to_state, standing }: LifecycleDecision, command: LifecycleCommand["command"]): boolean {
-  if (error_code !== null) return false;
-  if (command === "transition") return standing === null && WORKLOAD_STATES.includes(to_state as WorkloadState);
-  return to_state === null && standing === (command === "attest" ? "passed" : null);
+  const { outcome, to_state, standing } = decision;
+  if (outcome === "accepted") {
+    const [leads, stands] =
+      command === "transition"
+        ? [to_state !== null, null]
+        : [to_state === null, command === "attest" ? "passed" : null];
+    return leads && standing === stands ? { decision } : { problem: "it accepts what leads nowhere" };
+  }
+  return to_state === null && standing !== "passed"
+    ? { decision }
+    : { problem: "it refuses, and changes the workload nevertheless" };
 }
 
 /** The `details` of the event that records a transition; `workload` is the state that was decided on. */
@@ -364,6 +367,21 @@ function step(current: Workload | null, event: WorkloadEvent): Workload | null {
 function withUsed(workload: Workload, token: string): Workload {
   const before = workload.used_tokens ?? [];
   return before.includes(token) ? workload : { ...workload, used_tokens: [...before, token].slice(-USED_TOKENS_MAX) };
+}
+
+/** State is a fold over the evidence, so the event itself is what changes it. */
+export function workloadWrites(
+  state: Reads,
+  event: WorkloadEvent,
+  workloadId: string,
+): (Change & { value: Workload })[] {
+  const at = workloadAt(event.tenant_id, workloadId);
+  const before = state.get<Workload>(at);
+  const after = stepWorkload(before, event);
+  if (after === null || after === before) return [];
+  const { reattestation } = after;
+  const due = reattestation && !reattestation.missed ? { due_ms: Date.parse(reattestation.by) } : {};
+  return [{ at, value: after, ...due }];
 }
 
 /**

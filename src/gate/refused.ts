@@ -1,6 +1,6 @@
 // A refused command as an error that any door can give.
 import { RefusedError, type RequestFault } from "../core/errors.ts";
-import { type Explanation, refusalStatus } from "../core/outcome.ts";
+import { explainRefusal, refusalStatus, type Catalogue, type Explanation } from "../core/outcome.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { SingleRefusal } from "./commands/command.ts";
 
@@ -13,13 +13,10 @@ export interface Refusal extends Explanation {
 }
 
 /** undefined where the command was accepted. */
-export function refusalIn(
-  { error_code, pointer, params }: SingleRefusal,
-  explanation: Explanation | null,
-): Refusal | undefined {
-  if (error_code === null || explanation === null) return undefined;
-  const { title, message, solution } = explanation;
-  return { code: error_code, pointer: pointer ?? "", title, message, solution, ...faultsIn(params) };
+export function refusalIn({ error_code, pointer, params }: SingleRefusal, catalogue: Catalogue): Refusal | undefined {
+  if (error_code === null) return undefined;
+  const explanation = explainRefusal(error_code, params, catalogue);
+  return { code: error_code, pointer: pointer ?? "", ...explanation, ...faultsIn(params) };
 }
 
 function faultsIn({ errors }: SingleRefusal["params"]): Pick<Refusal, "errors"> {

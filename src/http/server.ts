@@ -6,12 +6,10 @@ import type { Config } from "../node/config/config.ts";
 import { nodeOptions } from "../node/config/options.ts";
 import { LocalRailgate } from "../library/local.ts";
 import { RailgateNode, VERSION, type BundleSource, type NodeObserver } from "../node/open.ts";
-import { Idempotency } from "../gate/retries.ts";
 import { admissionRoutes } from "./routes/admissions.ts";
 import { makeApp } from "./app.ts";
 import { makeDoorkeeper, type Whereabouts } from "./call/caller.ts";
 import { Door } from "./call/door.ts";
-import type { Kept } from "./call/commands.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { exportRoutes, EXPORT_TURNS } from "./routes/exports.ts";
 import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./routes/follow.ts";
@@ -137,11 +135,10 @@ async function listen(
   const commands = {
     gate: node.gate,
     store: node.store,
-    retries: new Idempotency<Kept>(node.store, now),
     bodyBytesMax: config.limits.bodyBytesMax,
   };
   const routes: Route[] = [
-    ...admissionRoutes(node.gate, config.limits, commands.retries),
+    ...admissionRoutes(node.gate, config.limits),
     ...workloadRoutes(node.store, now),
     ...lifecycleRoutes(commands),
     ...meshRoutes(commands),

@@ -2,7 +2,7 @@
 import Type from "typebox";
 import { tenantOf, type Caller } from "../core/caller.ts";
 import { throughJson } from "../core/json.ts";
-import { wireMesh, type MeshCommand } from "../core/mesh.ts";
+import type { MeshCommand } from "../core/mesh.ts";
 import {
   parseElevationBody,
   parseLifecycleBody,
@@ -14,10 +14,11 @@ import { closed, optional } from "../core/schema/base.ts";
 import type { ElevationPolicy, Mesh, MeshAnswer, PlacementAnswer, Rail } from "../core/schema/mesh.ts";
 import { Attestation, type AttestationRequest } from "../core/schema/request.ts";
 import type { Transition, WorkloadAnswer, WorkloadView } from "../core/schema/workload.ts";
-import { get } from "../core/tree.ts";
 import type { LifecycleCommand, Workload } from "../core/workload.ts";
 import type { Evidenced, Gate, Trace } from "../gate/gate.ts";
-import { refusalIn, refusedError } from "../gate/refused.ts";
+import { lifecycleCommand } from "../gate/commands/lifecycle.ts";
+import { meshCommand, type MeshOutcome } from "../gate/commands/mesh.ts";
+import { refusedError } from "../gate/refused.ts";
 import { checkNames } from "./names.ts";
 import type { CommandOptions, MeshHandle, WorkloadHandle } from "./railgate.ts";
 
@@ -28,7 +29,10 @@ export type WithProof<M extends object> = M & {
   readonly eventText: string;
 };
 
-export function proven<M extends object>(members: M, { eventText, receipt }: Evidenced): WithProof<M> {
+export function proven<M extends object>(
+  members: M,
+  { eventText, receipt }: Pick<Evidenced, "eventText" | "receipt">,
+): WithProof<M> {
   let event: MeshAnswer["event"] | undefined;
   const answer = {
     ...members,
@@ -86,8 +90,8 @@ export class LocalMesh implements MeshHandle {
     options: LocalMeshOptions = {},
   ): Promise<WithProof<{ mesh: Mesh }>> {
     const { rails } = parseTopologyBody(throughJson(topology));
-    const { after, answer } = await this.#command({ command: "reload", mesh_id: this.meshId, rails }, options);
-    return proven({ mesh: wireMesh(after!) }, answer);
+    const done = await this.#command({ command: "reload", mesh_id: this.meshId, rails }, options);
+    return proven({ mesh: done.outcome.mesh ?? (await this.show())! }, done);
   }
 
   async place(
@@ -98,11 +102,11 @@ export class LocalMesh implements MeshHandle {
   ): Promise<WithProof<Pick<PlacementAnswer, "placement">>> {
     const body = parsePlacementBody(throughJson({ workload_id: workloadId, rail_id: railId, policy }));
     const { workload_id, rail_id } = body;
-    const { after, answer } = await this.#command(
+    const done = await this.#command(
       { command: "place", mesh_id: this.meshId, workload_id, rail_id, policy: body.policy },
       options,
     );
-    return proven({ placement: get(after!.placements, workload_id)! }, answer);
+    return proven({ placement: done.outcome.placement! }, done);
   }
 
   async elevate(
@@ -112,11 +116,11 @@ export class LocalMesh implements MeshHandle {
   ): Promise<WithProof<Pick<PlacementAnswer, "placement">>> {
     checkNames({ workload_id: workloadId });
     const { target_rail_id } = parseElevationBody({ target_rail_id: targetRailId });
-    const { after, answer } = await this.#command(
+    const done = await this.#command(
       { command: "elevate", mesh_id: this.meshId, workload_id: workloadId, target_rail_id },
       options,
     );
-    return proven({ placement: get(after!.placements, workloadId)! }, answer);
+    return proven({ placement: done.outcome.placement! }, done);
   }
 
   async remove(
@@ -124,27 +128,25 @@ export class LocalMesh implements MeshHandle {
     options: LocalMeshOptions = {},
   ): Promise<WithProof<Pick<PlacementAnswer, "placement">>> {
     checkNames({ workload_id: workloadId });
-    const { before, answer } = await this.#command(
-      { command: "remove", mesh_id: this.meshId, workload_id: workloadId },
-      options,
-    );
-    return proven({ placement: get(before!.placements, workloadId)! }, answer);
+    const done = await this.#command({ command: "remove", mesh_id: this.meshId, workload_id: workloadId }, options);
+    return proven({ placement: done.outcome.placement! }, done);
   }
 
   show(): Promise<Mesh | null> {
     return this.#parts.showMesh(this.meshId, this.tenantId);
   }
 
-  async #command(command: MeshCommand, options: LocalMeshOptions) {
+  async #command(request: MeshCommand, options: LocalMeshOptions): Promise<Evidenced<MeshOutcome>> {
     const { gate, caller } = this.#parts;
     const { revision } = options;
     if (typeof revision !== "function") parseRevision({ ...(revision !== undefined && { revision }) });
     const expected = typeof revision === "number" ? (now: number) => now === revision : revision;
     const tenantId = tenantOf(caller, this.tenantId);
-    const done = await gate.mesh(command, tenantId, caller, traceOf(options), expected);
-    const refusal = refusalIn(done.answer.decision, done.answer.explanation);
-    if (refusal) throw refusedError(refusal, done.answer);
-    return done;
+    const trace = traceOf(options);
+    const command = meshCommand(request, tenantId, { correlationId: trace.traceId, expected });
+    const [done] = await gate.run([command], { caller, trace });
+    if (done!.outcome.refusal) throw refusedError(done!.outcome.refusal, done!);
+    return done!;
   }
 }
 
@@ -187,14 +189,15 @@ export class LocalWorkload implements WorkloadHandle {
   }
 
   async #command(
-    command: LifecycleCommand,
+    request: LifecycleCommand,
     options: LocalOptions,
   ): Promise<WithProof<Pick<WorkloadAnswer, "workload">>> {
     const { gate, caller, viewWorkload } = this.#parts;
     const tenantId = tenantOf(caller, this.tenantId);
-    const { answer, workload } = await gate.lifecycle(command, tenantId, caller, traceOf(options));
-    const refusal = refusalIn(answer.decision, answer.explanation);
-    if (refusal) throw refusedError(refusal, answer);
-    return proven({ workload: viewWorkload(workload!, answer) }, answer);
+    const trace = traceOf(options);
+    const [done] = await gate.run([lifecycleCommand(request, tenantId, trace.traceId)], { caller, trace });
+    const { refusal, workload } = done!.outcome;
+    if (refusal) throw refusedError(refusal, done!);
+    return proven({ workload: viewWorkload(workload, done!) }, done!);
   }
 }

@@ -18,7 +18,7 @@ import { ExportRangeError, prepareExport, type PreparedExport } from "../evidenc
 import { tarGz } from "../evidence/export/files.ts";
 import { verifyExport } from "../evidence/verify/node.ts";
 import type { VerifyReport } from "../evidence/verify/report.ts";
-import { Evidenced } from "../gate/gate.ts";
+import { admission } from "../gate/commands/admission.ts";
 import type { RailgateNode } from "../node/open.ts";
 import {
   LocalMesh,
@@ -62,7 +62,6 @@ export class LocalRailgate extends LocalReader implements Railgate {
       {
         store: node.store,
         log: node.log,
-        meshes: (tenantId) => node.gate.meshes(tenantId),
         now,
         subscribe: (listener) => node.subscribe(listener),
       },
@@ -91,8 +90,8 @@ export class LocalRailgate extends LocalReader implements Railgate {
 
   /** As `admit`, for what was read as strictly already. */
   async admitParsed(request: AdmissionRequest, options: LocalOptions = {}): Promise<WithProof<{ decision: Decision }>> {
-    const admission = await this.#node.gate.admit(request, this.caller, traceOf(options));
-    return proven({ decision: admission.decision }, admission);
+    const [done] = await this.#admit([request], options);
+    return done!;
   }
 
   async admitAll(
@@ -108,9 +107,14 @@ export class LocalRailgate extends LocalReader implements Railgate {
     options: LocalOptions = {},
   ): Promise<(WithProof<{ decision: Decision }> | RequestError)[]> {
     const good = read.filter((each): each is AdmissionRequest => !(each instanceof RequestError));
-    const decided = good.length === 0 ? [] : await this.#node.gate.admitAll(good, this.caller, traceOf(options));
-    const answers = decided.map((admission) => proven({ decision: admission.decision }, admission)).values();
+    const answers = (await this.#admit(good, options)).values();
     return read.map((each) => (each instanceof RequestError ? each : answers.next().value!));
+  }
+
+  async #admit(requests: readonly AdmissionRequest[], options: LocalOptions) {
+    const commands = requests.map((request) => admission(request, this.caller));
+    const decided = await this.#node.gate.run(commands, { caller: this.caller, trace: traceOf(options) });
+    return decided.map((done) => proven(done.outcome, done));
   }
 
   async dryRun(request: unknown): Promise<Decision> {
@@ -166,8 +170,8 @@ export class LocalRailgate extends LocalReader implements Railgate {
     const { basis, ...scope } = parseErasure(throughJson(erasure));
     const actor = operatorActing(this.caller);
     const { event } = await this.event(eventId, scope);
-    const receipt = await this.#node.eraseArtifact(eventId, event.tenant_id, basis, actor);
-    return proven({}, new Evidenced(receipt));
+    const { eventText, record } = await this.#node.eraseArtifact(eventId, event.tenant_id, basis, actor);
+    return proven({}, { eventText, receipt: record });
   }
 
   async status(): Promise<Status> {

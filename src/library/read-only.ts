@@ -3,7 +3,6 @@ import { hostCaller } from "../core/caller.ts";
 import { RailgateError } from "../core/errors.ts";
 import { TransparencyLog } from "../evidence/log/log.ts";
 import { logsIn } from "../node/restore.ts";
-import { readMeshes } from "../evidence/ledger/state.ts";
 import { openReader, storeExists } from "../store/open.ts";
 import type { StoreReader } from "../store/store.ts";
 import { LocalReader } from "./reader.ts";
@@ -25,8 +24,7 @@ export function readRailgate(dataDir: string, logOrigin?: string): LocalReader {
   } catch (cause) {
     throw new NothingToReadError(`the evidence in ${dataDir} can't be read: ${(cause as Error).message}`, { cause });
   }
-  const meshes = (tenantId: string) => readMeshes(store, tenantId);
-  return new LocalReader({ store, log: logOf(store, logOrigin), meshes, now: Date.now }, hostCaller("cli"));
+  return new LocalReader({ store, log: logOf(store, logOrigin), now: Date.now }, hostCaller("cli"));
 }
 
 /** Checkpoints are the writer's to make; what it made is read. */

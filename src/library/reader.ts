@@ -4,7 +4,7 @@ import { maySee, tenantAsked, tenantOf, type Caller } from "../core/caller.ts";
 import { EvidenceUnavailableError, NotFoundError, RequestError } from "../core/errors.ts";
 import { eventTextOf } from "../core/event.ts";
 import { throughJson } from "../core/json.ts";
-import { wireMesh, type Mesh } from "../core/mesh.ts";
+import { wireMesh } from "../core/mesh.ts";
 import { parser } from "../core/request.ts";
 import { IDENTIFIER_PATTERN } from "../core/schema/base.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
@@ -13,10 +13,10 @@ import { EventScope, EventsQuery, FollowQuery, ListQuery } from "../core/schema/
 import type { WorkloadSummary, WorkloadView } from "../core/schema/workload.ts";
 import { parseTilePath } from "../core/tiles.ts";
 import { timeMs } from "../core/time.ts";
-import { sizeOf } from "../core/tree.ts";
 import type { Workload } from "../core/workload.ts";
 import { publicJwk, publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
 import type { TransparencyLog } from "../evidence/log/log.ts";
+import { readMesh, readMeshes } from "../store/meshes.ts";
 import type { EventQuery, StoredEvent, StoreReader, StreamRow } from "../store/store.ts";
 import { checkNames } from "./names.ts";
 import type {
@@ -28,13 +28,11 @@ import type {
   RailgateReader,
   StreamSummary,
 } from "./railgate.ts";
-import { workloadSummary, workloadView } from "./workload-view.ts";
+import { showWorkload, workloadSummary } from "./workload-view.ts";
 
 export interface ReaderParts {
   readonly store: StoreReader;
   readonly log: TransparencyLog;
-  /** A tenant's meshes, as far as they are durable. */
-  readonly meshes: (tenantId: string) => ReadonlyMap<string, Mesh>;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Calls back when something became durable; absent: it is looked for now and then. */
@@ -50,8 +48,6 @@ const EVENTS_DEFAULT = 100;
 const WORKLOADS_DEFAULT = 100;
 const MESHES_DEFAULT = 20;
 const MESHES_MAX = 100;
-/** A page of meshes ends early where it would show more placements than this. */
-const PAGE_PLACEMENTS_MAX = 10_000;
 const FOLLOW_PAGE = 200;
 const LOOKED_FOR_MS = 250;
 
@@ -73,7 +69,9 @@ export class LocalReader implements RailgateReader {
   async meshes(query: ListQuery = {}): Promise<Page<WireMesh>> {
     const { tenant_id, limit = MESHES_DEFAULT, cursor } = parseList(throughJson(query));
     const after = cursor === undefined ? undefined : placed(isIdentifier(cursor) ? cursor : undefined);
-    return pageOfMeshes(this.#parts.meshes(tenantOf(this.caller, tenant_id)), Math.min(limit, MESHES_MAX), after);
+    const tenant = tenantOf(this.caller, tenant_id);
+    const { items, next } = readMeshes(this.#parts.store, tenant, Math.min(limit, MESHES_MAX), after);
+    return { items: items.map(wireMesh), next };
   }
 
   mesh(meshId: string, tenantId?: string): { show(): Promise<WireMesh | null> } {
@@ -221,14 +219,13 @@ export class LocalReader implements RailgateReader {
   }
 
   protected async showMesh(meshId: string, tenantId: string | undefined): Promise<WireMesh | null> {
-    const mesh = this.#parts.meshes(tenantOf(this.caller, tenantId)).get(meshId);
+    const mesh = readMesh(this.#parts.store, tenantOf(this.caller, tenantId), meshId);
     return mesh ? wireMesh(mesh) : null;
   }
 
   protected async showWorkload(workloadId: string, tenantId: string | undefined): Promise<WorkloadView | null> {
     const { store, now } = this.#parts;
-    const stored = store.state("workload", tenantOf(this.caller, tenantId), workloadId);
-    return stored === undefined ? null : workloadView(store, JSON.parse(stored) as Workload, now());
+    return showWorkload(store, tenantOf(this.caller, tenantId), workloadId, now());
   }
 
   #filters({ tenant_id, since, until, ...filters }: FollowQuery): Omit<EventQuery, "order" | "limit" | "after"> {
@@ -337,18 +334,4 @@ const POSITION = /^(asc|desc)-(\d{1,15})$/;
 function readPosition(text: string): { order: EventQuery["order"]; position: number } | undefined {
   const parts = POSITION.exec(text);
   return parts === null ? undefined : { order: parts[1] as EventQuery["order"], position: Number(parts[2]) };
-}
-
-function pageOfMeshes(meshes: ReadonlyMap<string, Mesh>, limit: number, after: string | undefined): Page<WireMesh> {
-  const ids = [...meshes.keys()].filter((id) => after === undefined || id > after).sort();
-  const items: Mesh[] = [];
-  let placements = 0;
-  for (const id of ids) {
-    const mesh = meshes.get(id)!;
-    placements += sizeOf(mesh.placements);
-    if (items.length === limit || (items.length > 0 && placements > PAGE_PLACEMENTS_MAX))
-      return { items: items.map(wireMesh), next: items.at(-1)!.mesh_id };
-    items.push(mesh);
-  }
-  return { items: items.map(wireMesh), next: null };
 }

@@ -4,7 +4,8 @@ import type { Decision } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { WorkloadSummary, WorkloadView } from "../core/schema/workload.ts";
 import { timeMs } from "../core/time.ts";
-import type { Workload } from "../core/workload.ts";
+import type { Placed } from "../core/mesh-state.ts";
+import { withElevations, type Workload } from "../core/workload.ts";
 import type { StoreReader } from "../store/store.ts";
 
 /** The last events of one workload that come with it; a listing of events has all. */
@@ -29,6 +30,19 @@ export function workloadView(store: StoreReader, workload: Workload, nowMs: numb
     admission: { ...admission, decision: decisionOf(store, workload.admission.event_id) },
     events: events.map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent),
   };
+}
+
+/** As `workloadView`, as it is now; null where it was never admitted. */
+export function showWorkload(
+  store: StoreReader,
+  tenantId: string,
+  workloadId: string,
+  nowMs: number,
+): WorkloadView | null {
+  const stored = store.state("workload", tenantId, workloadId);
+  if (stored === undefined) return null;
+  const placed = JSON.parse(store.state("placed", tenantId, workloadId) ?? "[]") as Placed;
+  return workloadView(store, withElevations(JSON.parse(stored) as Workload, placed), nowMs);
 }
 
 /** The same without what has to be read. @param nowMs milliseconds since the epoch. */

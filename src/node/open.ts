@@ -2,7 +2,7 @@
 import { tenantCaller } from "../core/caller.ts";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { forgetAnswer } from "../gate/retries.ts";
+import { forgetOutcome } from "../gate/retries.ts";
 import { NotFoundError } from "../core/errors.ts";
 import { digestOf, eventTextOf } from "../core/event.ts";
 import { noteKey, SIGNATURE_TYPES } from "../core/note.ts";
@@ -23,6 +23,7 @@ import { logsIn } from "./restore.ts";
 import { Recorder } from "../evidence/ledger/recorder.ts";
 import { StateView } from "../evidence/ledger/state.ts";
 import { Witness, type Fork, type WitnessedLog } from "../evidence/log/witness.ts";
+import { lifecycleCommand } from "../gate/commands/lifecycle.ts";
 import { Gate, type ActivePolicy } from "../gate/gate.ts";
 import { DEFAULT_LIMITS } from "../policy/evaluator.ts";
 import { choosePolicy } from "../policies/choose.ts";
@@ -209,6 +210,7 @@ export class RailgateNode implements AsyncDisposable {
     this.gate = new Gate({
       ledger: this.#ledger,
       states,
+      store,
       trust,
       active: () => this.#active,
       partition: options.partition ?? (() => CONNECTED),
@@ -319,7 +321,7 @@ export class RailgateNode implements AsyncDisposable {
       {
         ...this.#recorder.entry("chain.anchor", details, { tenantId, actor }),
         erases: [event.sequence],
-        states: forgetAnswer(this.store, tenantId, eventId),
+        states: forgetOutcome(this.store, tenantId, eventId),
       },
     ]);
     return receipt!;
@@ -425,7 +427,9 @@ export class RailgateNode implements AsyncDisposable {
       const due = this.store.due("workload", this.#now() - 1, DEADLINES_AT_ONCE);
       await Promise.all(
         due.map(({ tenant_id, key }) =>
-          this.gate.lifecycle({ command: "deadline", workload_id: key }, tenant_id, tenantCaller(tenant_id, "node")),
+          this.gate.run([lifecycleCommand({ command: "deadline", workload_id: key }, tenant_id)], {
+            caller: tenantCaller(tenant_id, "node"),
+          }),
         ),
       );
     } catch (error) {

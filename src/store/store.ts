@@ -71,6 +71,7 @@ export interface StoredState {
 }
 
 type KeyedState = StoredState & { readonly key: string };
+type RankedState = KeyedState & { readonly rank: number };
 
 export interface Blob {
   readonly digest: string;
@@ -193,7 +194,7 @@ export interface StoreReader extends Disposable {
   /** All whose key begins so, as of one moment. */
   within(kind: StateKind, tenantId: string, prefix: string): KeyedState[];
   /** All that refer to this, by rank; read one by one, as far as they are wanted. */
-  referring(kind: StateKind, tenantId: string, ref: string): Generator<KeyedState, void, undefined>;
+  referring(kind: StateKind, tenantId: string, ref: string): Generator<RankedState, void, undefined>;
   /** State that is due at `nowMs`, the longest due first. */
   due(kind: StateKind, nowMs: number, limit: number): StatePlace[];
   keys(): KeyRow[];

@@ -1,5 +1,5 @@
 // `railgate doctor`: it finds each thing that is wrong, names it, and says how to cure it.
-import { hostCaller } from "../../src/core/caller.ts";
+import { admit, admitAll, mesh } from "../gate/commands.ts";
 import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -9,7 +9,6 @@ import { emptyDir, railgate, railgateOnTerminal } from "./railgate.ts";
 import { admissible, insufficient } from "./requests.ts";
 
 type Report = { ok: boolean; checks: { check: string; status: string; message: string; cure?: string }[] };
-const CALLER = hostCaller("test");
 const CHECKS = [
   "node",
   "settings",
@@ -27,8 +26,7 @@ const CHECKS = [
 async function recordedNode(now?: () => number): Promise<string> {
   const cwd = emptyDir();
   await using node = await RailgateNode.open({ dataDir: join(cwd, "data"), ...(now && { now }) });
-  for (const request of [admissible("one"), insufficient(), admissible("two")])
-    await node.gate.admit(request as never, CALLER);
+  for (const request of [admissible("one"), insufficient(), admissible("two")]) await admit(node, request);
   return cwd;
 }
 
@@ -184,13 +182,13 @@ test("it finds a mesh that isn't what its events say", async (t) => {
   const rail = { rail_id: "r-1", level: "shared", latency_overhead_us: 1, capacity: 5 } as const;
   {
     await using node = await RailgateNode.open({ dataDir: join(cwd, "data") });
-    await node.gate.mesh({ command: "reload", mesh_id: "edge-1", rails: [rail] }, "acme", CALLER);
-    const { answer } = await node.gate.mesh(
+    await mesh(node, { command: "reload", mesh_id: "edge-1", rails: [rail] }, "acme");
+    const { refusal } = await mesh(
+      node,
       { command: "place", mesh_id: "edge-1", workload_id: "w", rail_id: "r-1", policy },
       "acme",
-      CALLER,
     );
-    t.is(answer.decision.outcome, "accepted");
+    t.is(refusal, undefined);
   }
   const well = await examined(cwd);
   t.is(well.code, 0, JSON.stringify(well.checks));
@@ -210,7 +208,7 @@ test("it finds a database that was rolled back, by the checkpoints beside it", a
   const older = readFileSync(join(cwd, "data/railgate.db"));
   {
     await using node = await RailgateNode.open({ dataDir: join(cwd, "data") });
-    await node.gate.admit(admissible("three") as never, CALLER);
+    await admit(node, admissible("three"));
   }
   for (const file of ["railgate.db-wal", "railgate.db-shm"]) rmSync(join(cwd, "data", file), { force: true });
   writeFileSync(join(cwd, "data/railgate.db"), older);
@@ -228,7 +226,7 @@ test("it finds a Merkle tile that isn't the records'", async (t) => {
   const cwd = emptyDir();
   {
     await using node = await RailgateNode.open({ dataDir: join(cwd, "data") });
-    await node.gate.admitAll(Array.from({ length: 300 }, (_, n) => admissible(`w-${n}`)) as never, CALLER);
+    await admitAll(node, Array.from({ length: 300 }, (_, n) => admissible(`w-${n}`)) as never);
   }
   t.is((await examined(cwd)).code, 0);
   tamper(cwd, "UPDATE tiles SET hashes = zeroblob(length(hashes))");

@@ -1,5 +1,5 @@
 // `railgate events` and `railgate keys`: what was recorded, read while nobody or somebody writes.
-import { hostCaller } from "../../src/core/caller.ts";
+import { admit } from "../gate/commands.ts";
 import { once } from "node:events";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,17 +17,16 @@ type Event = {
   correlation_id: string;
   sequence: number;
 };
-const CALLER = hostCaller("test");
 
 /** A node with two tenants' decisions in it. */
 async function recordedNode(): Promise<string> {
   const cwd = emptyDir();
   await using node = await RailgateNode.open({ dataDir: join(cwd, "data") });
   for (const request of [admissible("one"), insufficient(), { ...admissible("two"), correlation_id: "c-1" }])
-    await node.gate.admit(request as never, CALLER);
+    await admit(node, request);
   const other = admissible("three");
   other.workload["tenant_id"] = "zeta";
-  await node.gate.admit(other as never, CALLER);
+  await admit(node, other);
   return cwd;
 }
 
@@ -97,7 +96,7 @@ test("--follow goes on with what is recorded by another process, until interrupt
   t.false(known.includes('"subject":"three"'));
   await using node = await RailgateNode.open({ dataDir: join(cwd, "data") });
   const next = says(child, /"subject":"four"/);
-  await node.gate.admit(admissible("four") as never, CALLER);
+  await admit(node, admissible("four"));
   t.is((await next).trim().split("\n").length, 1);
   child.kill("SIGINT");
   const [code] = (await once(child, "close")) as [number | null];

@@ -1,5 +1,5 @@
 // `railgate export`, `verify`, `keys rotate`, `erase`: from a data directory to a verdict, as an operator and an auditor would.
-import { hostCaller } from "../../src/core/caller.ts";
+import { admit } from "../gate/commands.ts";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,8 +13,7 @@ const TENANT = "acme";
 async function withDecisions(): Promise<string> {
   const cwd = emptyDir();
   await using node = await RailgateNode.open({ dataDir: join(cwd, "data") });
-  for (const request of [admissible("one"), insufficient(), admissible("two")])
-    await node.gate.admit(request as never, hostCaller("test"));
+  for (const request of [admissible("one"), insufficient(), admissible("two")]) await admit(node, request);
   return cwd;
 }
 

@@ -188,8 +188,8 @@ test("an answer is recognised only when it leads on as its command must, or says
     pointer: "/workload_id",
     to_state: null,
   };
-  t.is(recogniseLifecycle(yes, "transition"), yes);
-  t.is(recogniseLifecycle(no, "transition") as unknown, no);
+  t.deepEqual(recogniseLifecycle(yes, "transition"), { decision: yes });
+  t.deepEqual(recogniseLifecycle(no, "transition") as unknown, { decision: no });
   for (const wrong of [
     undefined,
     null,
@@ -200,11 +200,11 @@ test("an answer is recognised only when it leads on as its command must, or says
     { ...yes, outcome: "odd" },
     { ...yes, obligations: null },
   ])
-    t.is(recogniseLifecycle(wrong, "transition"), undefined);
+    t.true("problem" in recogniseLifecycle(wrong, "transition"));
   for (const wrong of [{ class: "whim" }, { to_state: "created" }, { standing: "passed" }, { error_code: null }])
-    t.is(recogniseLifecycle({ ...no, ...wrong }, "transition"), undefined);
-  t.is(recogniseLifecycle(yes, "attest"), undefined);
-  t.is(recogniseLifecycle({ ...yes, to_state: null }, "attest"), undefined);
+    t.true("problem" in recogniseLifecycle({ ...no, ...wrong }, "transition"));
+  t.true("problem" in recogniseLifecycle(yes, "attest"));
+  t.true("problem" in recogniseLifecycle({ ...yes, to_state: null }, "attest"));
 });
 
 interface Step {
@@ -276,8 +276,9 @@ function next(
   }
   const command = commandOf(act);
   const facts = lifecycleFacts(current, nowMs, command.command === "attest" ? attestation(nowMs, act) : null);
-  const decision = recogniseLifecycle(law({ request: command, facts, context: context() }), command.command);
-  if (decision === undefined) throw new Error("the law's answer is none");
+  const recognised = recogniseLifecycle(law({ request: command, facts, context: context() }), command.command);
+  if ("problem" in recognised) throw new Error(recognised.problem);
+  const { decision } = recognised;
   const made =
     command.command === "transition"
       ? event(`workload.envelope.${command.transition}`, transitionDetails(current, command, decision), {

@@ -1,5 +1,5 @@
 // An export to test with, made by a real node, and the means to tamper with it: as an outsider, and as one who holds the keys.
-import { hostCaller } from "../../src/core/caller.ts";
+import { admit as admitOne } from "../gate/commands.ts";
 import { createHash, createPrivateKey, generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -79,10 +79,7 @@ export async function withNode<T>(
 
 export async function admit(node: RailgateNode, count: number, tenant = "acme", first = 0): Promise<void> {
   for (let i = first; i < first + count; i++) {
-    await node.gate.admit(
-      parseAdmissionRequest(request(`w${i}`, tenant, i % 3 === 0 ? "secret" : "internal")),
-      hostCaller("test"),
-    );
+    await admitOne(node, parseAdmissionRequest(request(`w${i}`, tenant, i % 3 === 0 ? "secret" : "internal")));
   }
 }
 

@@ -1,5 +1,5 @@
 // The log of a running node: checkpoints in time, proofs that check without its code, and a database that went back in time.
-import { hostCaller } from "../../src/core/caller.ts";
+import { admit as admitOne } from "../gate/commands.ts";
 import {
   appendFileSync,
   cpSync,
@@ -41,14 +41,13 @@ async function inDir(
   }
 }
 
-const CALLER = hostCaller("test");
 let made = 0;
 const admit = (node: RailgateNode, count = 1) =>
   Promise.all(
     Array.from({ length: count }, () => {
       const request = containerRequest();
       request.workload.workload_id = `w${++made}`;
-      return node.gate.admit(parseAdmissionRequest(request), CALLER, {});
+      return admitOne(node, parseAdmissionRequest(request));
     }),
   );
 

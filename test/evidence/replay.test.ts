@@ -1,5 +1,5 @@
 // Real decisions of a real node, decided again: from its data directory and from exports, and by policies that would decide otherwise.
-import { hostCaller } from "../../src/core/caller.ts";
+import { admit as admitOne, lifecycle, mesh } from "../gate/commands.ts";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,8 +12,6 @@ import { DEFAULT_BUNDLE } from "../../src/node/open.ts";
 import { readBundleFiles } from "../../src/policy/bundle-files.ts";
 import { railgate } from "../cli/railgate.ts";
 import { admit, asked, exportFiles, request, sha256, withNode, type Files, type Json } from "./exports.ts";
-
-const CALLER = hostCaller("test");
 
 /** The bundle that comes with Railgate, with other settings, and not signed. */
 async function candidate(change: (settings: Json) => void): Promise<Buffer> {
@@ -50,17 +48,17 @@ test("every decision is reached again, byte for byte: from the data directory, t
   await withNode(async (node, dir) => {
     await admit(node, 10);
     for (const transition of ["create", "start", "create", "stop"] as const)
-      await node.gate.lifecycle({ command: "transition", workload_id: "w1", transition }, "acme", CALLER);
-    await node.gate.mesh(
+      await lifecycle(node, { command: "transition", workload_id: "w1", transition }, "acme");
+    await mesh(
+      node,
       {
         command: "reload",
         mesh_id: "m",
         rails: [{ rail_id: "r", level: "hardware_isolated", latency_overhead_us: 1, capacity: 1 }],
       },
       "acme",
-      CALLER,
     );
-    await node.gate.mesh({ command: "remove", mesh_id: "m", workload_id: "w1" }, "acme", CALLER);
+    await mesh(node, { command: "remove", mesh_id: "m", workload_id: "w1" }, "acme");
     using prepared = await prepareExport(node, asked());
     await writeFolder(prepared.files, join(dir, "folder"));
     await writeTarGz(prepared.files, join(dir, "export.tar.gz"));
@@ -164,7 +162,7 @@ test("a candidate policy: newly refused, newly admitted, other envelope, and who
     const ask = (id: string, classification: string, tier = "standard") => {
       const given = request(id, "acme", classification);
       given["workload"]["tenant_tier"] = tier;
-      return node.gate.admit(parseAdmissionRequest(given), CALLER);
+      return admitOne(node, parseAdmissionRequest(given));
     };
     await ask("a", "internal");
     await ask("b", "secret");

@@ -1,82 +1,134 @@
-// State as decisions see it and state as readers may: what is decided, and what of it is durable.
+// State as decisions see it: what is stored, under what was decided and is not durable yet; and when a run must be decided anew.
 import test from "ava";
-import { meshChanges, step, type Mesh } from "../../src/core/mesh.ts";
-import { StateView } from "../../src/evidence/ledger/state.ts";
+import { all, least, one } from "../../src/core/state.ts";
+import { Draft, StateView, type StateSource } from "../../src/evidence/ledger/state.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 
-const EMPTY = { states: () => [], state: () => undefined } as unknown as StoreReader;
-const rails = [{ rail_id: "a", level: "shared", latency_overhead_us: 0, capacity: 1 }] as const;
-const reload = (mesh: Mesh | null, mesh_id = "m") => ({
-  event_type: "mesh.reload",
-  outcome: "accepted",
-  occurred_at: "",
-  details: {
-    mesh_id,
-    mesh_event: "MESH_006",
-    error_code: null,
-    revision: (mesh?.revision ?? 0) + 1,
-    topology: { rails },
-  },
-});
+type Row = { key: string; version: number; value: string; ref?: string; rank: number };
 
-function define(states: StateView, tenant: string, ticket: number, id = "m"): Mesh {
-  const before = states.meshes(tenant).get(id) ?? null;
-  const event = reload(before, id);
-  const after = step(before, event)!;
-  states.setMesh(tenant, after, meshChanges(before, after, event), ticket);
-  return after;
+/** A store of these rows, which counts how often it is read. */
+function storeOf(rows: Row[] = []) {
+  const reads: string[] = [];
+  const reader = {
+    read: (_kind: string, _tenant: string, key: string) => (reads.push(key), rows.find((row) => row.key === key)),
+    within: (_kind: string, _tenant: string, prefix: string) => (
+      reads.push(`${prefix}*`), rows.filter(({ key }) => key.startsWith(prefix))
+    ),
+    *referring(_kind: string, _tenant: string, ref: string) {
+      for (const row of rows.filter((each) => each.ref === ref).sort((a, b) => a.rank - b.rank)) {
+        reads.push(`→ ${row.key}`);
+        yield row;
+      }
+    },
+  };
+  return { reads, rows, reader: reader as unknown as StoreReader };
 }
 
-test("readers see a mesh once it is durable, in the order in which commands become so", (t) => {
-  const states = new StateView(EMPTY);
-  const first = define(states, "acme", 1);
-  const second = define(states, "acme", 2);
-  const other = define(states, "other", 3);
-  t.is(states.meshes("acme").get("m"), second);
-  t.is(states.durableMeshes("acme").get("m"), undefined);
-  states.trim(1);
-  t.is(states.durableMeshes("acme").get("m"), first);
-  t.is(states.durableMeshes("other").get("m"), undefined);
-  states.trim(3);
-  t.is(states.durableMeshes("acme").get("m"), second);
-  t.is(states.durableMeshes("other").get("m"), other);
+const row = (key: string, value: unknown, more: Partial<Row> = {}): Row => ({
+  key,
+  version: 1,
+  value: JSON.stringify(value),
+  rank: 0,
+  ...more,
+});
+const at = (key: string) => one("mesh", "acme", key);
+
+function change(
+  states: StateView,
+  key: string,
+  value: unknown,
+  ticket: number,
+  more: { ref?: string; rank?: number } = {},
+) {
+  const draft = new Draft(states);
+  draft.load([at(key)]);
+  const writes = draft.set([{ at: at(key), value, ...more }]);
+  states.apply(draft, ticket);
+  return writes[0]!;
+}
+
+test("what was decided lies over what is stored, and counts its versions on", (t) => {
+  const { reader } = storeOf([row("a", 1, { version: 4 })]);
+  const states = new StateView(reader);
+  t.like(states.read(at("a")), { value: 1, version: 4 });
+  t.like(states.read(at("b")), { value: null, version: 0 });
+  t.like(change(states, "a", 2, 1), { key: "a", value: "2", version: 5 });
+  t.like(change(states, "b", 3, 2), { key: "b", version: 1 });
+  t.like(states.read(at("a")), { value: 2, version: 5 });
+  t.is(change(states, "a", null, 3).value, null);
+  t.like(states.read(at("a")), { value: null, version: 6 });
 });
 
-test("what an attempt set is taken back when it fails", (t) => {
-  const states = new StateView(EMPTY);
-  const first = define(states, "acme", 1);
-  t.throws(() =>
-    states.attempt(() => {
-      define(states, "acme", 2);
-      define(states, "acme", 2, "new");
-      throw new Error("no");
-    }),
-  );
-  t.deepEqual([...states.meshes("acme")], [["m", first]]);
-  states.trim(2);
-  t.deepEqual([...states.durableMeshes("acme")], [["m", first]]);
+test("all, and the least, of what is stored and what was decided together", (t) => {
+  const { reader, reads } = storeOf([
+    row("p a", 1, { ref: "r", rank: 3 }),
+    row("p b", 2, { ref: "r", rank: 5 }),
+    row("p c", 3, { ref: "r", rank: 9 }),
+    row("q a", 4),
+  ]);
+  const states = new StateView(reader);
+  const first = () => states.read(least("mesh", "acme", "r")).value;
+  t.is(first(), 1);
+  t.deepEqual(reads, ["→ p a"], "no further than to the first");
+  change(states, "p a", null, 1);
+  t.is(first(), 2);
+  change(states, "p d", 7, 2, { ref: "r", rank: 4 });
+  t.is(first(), 7);
+  change(states, "p d", 7, 3);
+  t.is(first(), 2, "it refers to nothing now");
+  t.deepEqual(states.read(all("mesh", "acme", "p ")).value, [2, 3, 7]);
 });
 
 test("after a reset nothing is believed that was not read", (t) => {
-  const states = new StateView(EMPTY);
-  define(states, "acme", 1);
+  const states = new StateView(storeOf().reader);
+  const draft = new Draft(states);
+  draft.load([at("a")]);
+  change(states, "b", 1, 1);
   states.reset();
-  states.trim(1);
-  t.is(states.meshes("acme").size, 0);
-  t.is(states.durableMeshes("acme").size, 0);
+  t.like(states.read(at("b")), { value: null, version: 0 });
+  t.true(draft.moved, "what it read may never have been");
 });
 
-test("however many tenants are asked about, what waits to be durable is kept", (t) => {
-  let reads = 0;
-  const counting = { ...EMPTY, states: () => (reads++, []) } as unknown as StoreReader;
-  const states = new StateView(counting);
-  const mesh = define(states, "acme", 1);
-  for (let n = 0; n < 5000; n++) states.meshes(`t-${n}`);
-  t.is(states.meshes("acme").get("m"), mesh);
-  t.is(reads, 5001);
+test("however much is asked about, what waits to be durable is kept, and the rest let go", (t) => {
+  const { reader, reads } = storeOf();
+  const states = new StateView(reader);
+  change(states, "kept", 1, 2);
+  for (let n = 0; n < 25_000; n++) states.read(at(`k-${n}`));
   states.trim(1);
-  for (let n = 0; n < 5000; n++) states.durableMeshes(`u-${n}`);
-  reads = 0;
-  states.meshes("acme");
-  t.is(reads, 1);
+  reads.length = 0;
+  t.is(states.read(at("kept")).value, 1);
+  t.deepEqual(reads, []);
+  states.trim(2);
+  states.read(at("kept"));
+  states.read(at("k-0"));
+  t.deepEqual(reads, ["kept", "k-0"]);
+});
+
+test("two that are decided on the same state: the second finds that it moved", async (t) => {
+  const states = new StateView(storeOf([row("a", 1)]).reader);
+  const slow: StateSource = {
+    read: async (need) => states.read(need),
+    version: (need) => states.version(need),
+    get epoch() {
+      return states.epoch;
+    },
+  };
+  const [first, second] = [new Draft(slow), new Draft(slow)];
+  await Promise.all([first.load([at("a"), at("b")]), second.load([at("a")])]);
+  first.set([{ at: at("a"), value: 2 }]);
+  t.false(first.moved);
+  states.apply(first, 1);
+  t.true(second.moved);
+  const anew = new Draft(slow);
+  await anew.load([at("a")]);
+  t.is(anew.get(at("a")), 2);
+  t.false(anew.moved);
+});
+
+test("only what was said to be needed can be asked for", (t) => {
+  const draft = new Draft(new StateView(storeOf().reader));
+  t.throws(() => draft.get(at("a")), { message: /needed/ });
+  t.false(draft.has(at("a")));
+  draft.load([at("a")]);
+  t.is(draft.get(at("a")), null);
 });

@@ -1,5 +1,5 @@
 // Re-attestation deadlines that pass while the node is down, or many at once: each is put on record by the node itself, once.
-import { hostCaller } from "../../src/core/caller.ts";
+import { admitAll, lifecycle } from "../gate/commands.ts";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
@@ -12,7 +12,6 @@ import { differingStates } from "./history.ts";
 
 const T0 = Date.UTC(2026, 10, 25, 8);
 const HOUR = 3_600_000;
-const CALLER = hostCaller("test");
 /** More than the node looks at in one go. */
 const WORKLOADS = 130;
 
@@ -47,9 +46,9 @@ test("deadlines that passed while the node was down are on record soon after it 
   const open = () => RailgateNode.open({ dataDir: join(dir, "data"), now: () => nowMs });
   {
     await using node = await open();
-    const admitted = await node.gate.admitAll(
+    const admitted = await admitAll(
+      node,
       Array.from({ length: WORKLOADS }, (_, n) => enclave(`w-${n}`)),
-      CALLER,
     );
     t.true(admitted.every(({ decision }) => decision.outcome === "accepted"));
   }
@@ -60,17 +59,10 @@ test("deadlines that passed while the node was down are on record soon after it 
     while (node.store.events({ event_type: "workload.attestation", order: "asc", limit: 1000 }).length < WORKLOADS)
       await sleep(50);
     t.deepEqual(node.store.due("workload", nowMs, 10), []);
-    const start = await node.gate.lifecycle(
-      { command: "transition", workload_id: "w-0", transition: "create" },
-      "acme",
-      CALLER,
-    );
-    t.is(start.answer.decision.outcome, "accepted", "a missed deadline keeps it from starting, not from being created");
-    t.is(
-      (await node.gate.lifecycle({ command: "transition", workload_id: "w-0", transition: "start" }, "acme", CALLER))
-        .answer.decision.error_code,
-      "attestation_stale",
-    );
+    const move = (transition: "create" | "start") =>
+      lifecycle(node, { command: "transition", workload_id: "w-0", transition }, "acme");
+    t.is((await move("create")).refusal, undefined, "a missed deadline keeps it from starting, not from being created");
+    t.is((await move("start")).refusal?.code, "attestation_stale");
   }
   const missed = (await verifiedEvents(dir)).filter(isMissed);
   t.is(new Set(missed.map(({ subject }) => subject)).size, WORKLOADS);

@@ -1,4 +1,5 @@
 // An event always fits: whatever a caller makes long, the decision is on record, and takes nothing else of its batch down (spec evidence §1).
+import { admit } from "../gate/commands.ts";
 import test, { type ExecutionContext } from "ava";
 import fc from "fast-check";
 import { join } from "node:path";
@@ -68,7 +69,7 @@ test("the largest of requests are decided and on record", async (t) => {
   await using node = await RailgateNode.open({ dataDir: join(emptyDir(), "data") });
   await fc.assert(
     fc.asyncProperty(request, async (body) => {
-      const admitted = await node.gate.admit(body as never, hostCaller("a".repeat(255)));
+      const admitted = await admit(node, body, hostCaller("a".repeat(255)));
       fits(t, admitted.event);
       t.is(admitted.decision.outcome, "refused");
       t.truthy(node.store.event(admitted.eventId));

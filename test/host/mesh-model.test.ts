@@ -1,11 +1,11 @@
 // Long random lives of a mesh through the whole host, compared with the model after every command: restarts between commands, kill -9 during them.
-import { hostCaller } from "../../src/core/caller.ts";
+import { admit, lifecycle, mesh } from "../gate/commands.ts";
 import test, { type ExecutionContext } from "ava";
 import fc from "fast-check";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { wireMesh, type MeshAdmission } from "../../src/core/mesh.ts";
-import { refusalIn } from "../../src/gate/refused.ts";
+import { readMesh } from "../../src/store/meshes.ts";
 import { RailgateNode } from "../../src/node/open.ts";
 import { brokenInvariant } from "../mesh/explorer.ts";
 import { apply, rank, UNDEFINED_MESH, verdict, type Model, type Move } from "../mesh/model.ts";
@@ -16,7 +16,6 @@ import { differingStates, foldHistory } from "./history.ts";
 import { spawnServer, type Server } from "./process.ts";
 
 const SEED = Number(process.env["RAILGATE_TEST_SEED"] ?? 1 + Math.floor(Math.random() * 2 ** 31));
-const CALLER = hostCaller("test");
 const MESH = "m";
 
 /** Workloads: one never admitted, one admitted to shared rails, one to sandboxes. */
@@ -133,20 +132,12 @@ test.serial("through the node: every answer is the model's, and every state, res
   let [lives, commands] = [0, 0];
   const perform = async (tenant: string, action: Exclude<Action, { command: "restart" }>) => {
     if (action.command !== "destroy") {
-      const { answer, after } = await node.gate.mesh(action, tenant, CALLER);
-      return {
-        code: refusalIn(answer.decision, answer.explanation)?.code ?? null,
-        event: answer.decision.mesh_event,
-        after,
-      };
+      const { refusal, placement, mesh: after, event } = await mesh(node, action, tenant);
+      return { code: refusal?.code ?? null, event: event.details!["mesh_event"], placement, after };
     }
-    await node.gate.lifecycle(
-      { command: "transition", workload_id: action.workload_id, transition: "destroy" },
-      tenant,
-      CALLER,
-    );
-    await node.gate.admit(requestOf(action.workload_id, tenant), CALLER);
-    return { code: null, event: null, after: node.gate.meshes(tenant).get(MESH) ?? null };
+    await lifecycle(node, { command: "transition", workload_id: action.workload_id, transition: "destroy" }, tenant);
+    await admit(node, requestOf(action.workload_id, tenant));
+    return { code: null, event: null };
   };
   const life = fc.asyncProperty(
     fc.array(
@@ -158,7 +149,7 @@ test.serial("through the node: every answer is the model's, and every state, res
     ),
     async (actions) => {
       const tenant = `t-${lives++}`;
-      for (const id of ["v", "w"]) await node.gate.admit(requestOf(id, tenant), CALLER);
+      for (const id of ["v", "w"]) await admit(node, requestOf(id, tenant));
       let model = UNDEFINED_MESH;
       for (const action of actions) {
         if (action.command === "restart") {
@@ -174,10 +165,15 @@ test.serial("through the node: every answer is the model's, and every state, res
             `${JSON.stringify(action)}: ${got.code} ${got.event}, and the model says ${want.code} ${want.event}`,
           );
         model = want.model;
-        const shown = node.gate.meshes(tenant).get(MESH) ?? null;
-        if (!isDeepStrictEqual(shown && wireMesh(shown), got.after && wireMesh(got.after)))
+        const stored = readMesh(node.store, tenant, MESH);
+        const shown = stored && wireMesh(stored);
+        const placed = action.command === "remove" ? undefined : got.placement;
+        if (
+          (got.after && !isDeepStrictEqual(shown, got.after)) ||
+          (placed && !isDeepStrictEqual(shown!.placements[placed.workload_id], placed))
+        )
           throw new Error("a read does not show what was answered");
-        const differs = difference(model, shown && wireMesh(shown));
+        const differs = difference(model, shown);
         if (differs !== undefined) throw new Error(`${JSON.stringify(action)}: ${differs}`);
       }
     },

@@ -1,5 +1,5 @@
 // Which policy a node runs, start after start: newer replaces older, older is refused, and with none everything is refused with evidence.
-import { hostCaller } from "../../src/core/caller.ts";
+import { admit } from "../gate/commands.ts";
 import { readFileSync } from "node:fs";
 import test from "ava";
 import { exportJWK, generateKeyPair, calculateJwkThumbprint, type JWK } from "jose";
@@ -41,7 +41,7 @@ async function started(dataDir: string, source: BundleSource) {
     bundle: source,
     observe: { policyRejected: (problem) => problems.push(problem) },
   });
-  const { decision, event } = await node.gate.admit(request, hostCaller("test"));
+  const { decision, event } = await admit(node, request);
   const events = node.store
     .events({ tenant_id: "default", order: "asc", limit: 100 })
     .map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent);

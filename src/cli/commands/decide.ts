@@ -1,4 +1,5 @@
 // `railgate decide`: one admission request, decided here, or by the server that holds the data directory.
+import { admission } from "../../gate/commands/admission.ts";
 import { hostCaller } from "../../core/caller.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
@@ -73,7 +74,10 @@ async function admit({ config, out }: Context, request: AdmissionRequest, docume
     try {
       await using node = await RailgateNode.open({ ...nodeOptions(config), observe: { policyFailed: failed(out) } });
       out.progress("");
-      const { decision, event, receipt } = await node.gate.admit(request, hostCaller("cli"));
+      const caller = hostCaller("cli");
+      const [admitted] = await node.gate.run([admission(request, caller)], { caller });
+      const { outcome, event, receipt } = admitted!;
+      const { decision } = outcome;
       return { decision, event, receipt };
     } catch (error) {
       if (!(error instanceof StoreLockedError)) throw error;

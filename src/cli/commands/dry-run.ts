@@ -1,14 +1,14 @@
-// What would be decided, with no store, no keys and no evidence: the same pipeline as a node's, over nothing.
+// What would be decided, with no store, no keys and no evidence: the same decider as a node's, over no state.
 import { hostCaller } from "../../core/caller.ts";
 import type { Config } from "../../node/config/config.ts";
 import type { Decision } from "../../core/schema/decision.ts";
 import type { AdmissionRequest } from "../../core/schema/request.ts";
-import type { Ledger } from "../../evidence/ledger/ledger.ts";
-import { StateView } from "../../evidence/ledger/state.ts";
-import { Gate } from "../../gate/gate.ts";
+import { explain } from "../../core/outcome.ts";
+import { NO_STATE } from "../../core/state.ts";
+import { admission } from "../../gate/commands/admission.ts";
+import { judge, situationOf } from "../../gate/decider.ts";
 import { DEFAULT_LIMITS } from "../../policy/evaluator.ts";
 import { loadBundle } from "../../policy/policy.ts";
-import type { StoreReader } from "../../store/store.ts";
 import { makeTrust } from "../../trust/trust.ts";
 import { bundleSource, nodeOptions } from "../../node/config/options.ts";
 
@@ -31,17 +31,16 @@ export async function dryRun(
     ...(source.keyId !== undefined && { keyId: source.keyId }),
     ...(source.scope !== undefined && { scope: source.scope }),
   });
-  const nothing = { state: () => undefined } as unknown as StoreReader;
-  const gate = new Gate({
-    ledger: {} as Ledger, // a dry run appends nothing
-    states: new StateView(nothing),
-    trust: await makeTrust(nodeOptions(config).trust!),
-    active: () => ({ policy, confirmedAtMs: null }),
-    partition: () => ({ state: "connected", since: null }),
-    evidenceProfileId: config.evidence.profile,
-    now: () => nowMs,
-    newId: () => "",
-    observe: { evaluated: () => {}, decided: () => {}, commanded: () => {}, policyFailed },
-  });
-  return gate.dryRun(request, hostCaller("cli"));
+  const surroundings = { nowMs, partition: { state: "connected", since: null }, policyAgeS: null } as const;
+  const caller = hostCaller("cli");
+  const command = admission(request, caller);
+  const tokens = await command.prove!(await makeTrust(nodeOptions(config).trust!), nowMs);
+  const { decision, catalogue, problem } = judge(
+    command,
+    NO_STATE,
+    situationOf(caller, tokens, surroundings, policy),
+    policy,
+  );
+  if (problem !== undefined) policyFailed(problem);
+  return explain(decision, catalogue);
 }

@@ -9,6 +9,8 @@ import type { MeshHandle } from "../../library/railgate.ts";
 import { CannotRunError, EXIT, newCommand, run, UsageError, type Context, type ExitCode } from "../io/command.ts";
 import { safe } from "../io/output.ts";
 
+const PAGE = 100;
+
 type Named = { tenant: string; traceId?: string };
 type ShowOptions = Named & { all?: boolean };
 type ApplyOptions = Named & { yes?: boolean; dryRun?: boolean };
@@ -152,10 +154,16 @@ async function show(
 async function readAll(dataDir: string, tenant: string): Promise<Map<string, Mesh>> {
   const [{ openForReading }, { readMeshes }] = await Promise.all([
     import("../io/reading.ts"),
-    import("../../evidence/ledger/state.ts"),
+    import("../../store/meshes.ts"),
   ]);
   using store = openForReading(dataDir);
-  return readMeshes(store, tenant);
+  const found = new Map<string, Mesh>();
+  for (let after: string | undefined; ; ) {
+    const { items, next } = readMeshes(store, tenant, PAGE, after);
+    for (const mesh of items) found.set(mesh.mesh_id, mesh);
+    if (next === null) return found;
+    after = next;
+  }
 }
 
 async function apply(context: Context, meshId: string, file: string, options: ApplyOptions): Promise<ExitCode> {

@@ -1,4 +1,5 @@
 // `railgate workloads` and `railgate lifecycle`: what was admitted, how far it has come, and moving it on.
+import type { Placed } from "../../core/mesh-state.ts";
 import { Argument, InvalidArgumentError, type Command } from "commander";
 import { TRANSITIONS } from "../../core/schema/base.ts";
 import type { Transition } from "../../core/schema/workload.ts";
@@ -79,20 +80,13 @@ function deadline(reattestation: Workload["reattestation"]): string {
 }
 
 async function showOne({ config, out }: Context, id: string, tenant: string): Promise<ExitCode> {
-  const [{ openForReading }, { readMeshes }, { get }] = await Promise.all([
-    import("../io/reading.ts"),
-    import("../../evidence/ledger/state.ts"),
-    import("../../core/tree.ts"),
-  ]);
+  const { openForReading } = await import("../io/reading.ts");
   using store = openForReading(config.dataDir);
   const stored = store.state("workload", tenant, id);
   if (stored === undefined)
     throw new CannotRunError(`tenant ${tenant} has no workload ${id} here; --tenant names another tenant`);
   const workload = JSON.parse(stored) as Workload;
-  const rails = [...readMeshes(store, tenant).values()].flatMap((mesh) => {
-    const placement = get(mesh.placements, id);
-    return placement ? [{ mesh_id: mesh.mesh_id, rail_id: placement.rail_id, level: placement.level }] : [];
-  });
+  const rails = JSON.parse(store.state("placed", tenant, id) ?? "[]") as Placed;
   if (out.json) out.value({ workload, rails });
   else writeWorkload({ config, out }, workload, rails);
   return EXIT.done;

@@ -1,193 +1,194 @@
 // State as the next decision must see it: what is stored, overlaid with what was decided and is not durable yet.
 import { EvidenceUnavailableError } from "../../core/errors.ts";
-import { meshOf, type Mesh, type MeshPart } from "../../core/mesh.ts";
-import type { Workload } from "../../core/workload.ts";
+import type { Change, Need, Reads } from "../../core/state.ts";
 import type { StateWrite, StoreReader } from "../../store/store.ts";
 
-/** Workloads kept for quick reading, beyond those that are not durable yet. */
-const KEPT_MAX = 10_000;
-/** Tenants whose meshes are kept, beyond those with commands that are not durable yet. */
-const TENANTS_KEPT_MAX = 1000;
-const MESH_PARTS_READ = 10_000;
+/** Pieces of state kept for quick reading, beyond those that are not durable yet. */
+const KEPT_MAX = 20_000;
 
-interface Kept {
-  readonly workload: Workload | undefined;
-  /** Durable once the ledger has committed this many events. */
+/** A piece of state, parsed. */
+export interface Versioned {
+  /** null where there is none. */
+  readonly value: unknown;
+  /** Counts its changes; 0 where there is none. */
+  readonly version: number;
+}
+
+/** Where a run reads what its commands need: at once where it is at hand, else in a moment. */
+export interface StateSource {
+  read(need: Need): Versioned | Promise<Versioned>;
+  /** The version that a decision would be made on now. */
+  version(need: Need): number;
+  /** Changes whenever state that was decided turned out never to become durable. */
+  readonly epoch: number;
+}
+
+interface Kept extends Versioned {
+  readonly at: Need;
+  readonly ref: string | undefined;
+  readonly rank: number;
+  /** Durable once the ledger has committed this many events; 0: it was read. */
   readonly ticket: number;
 }
 
-/** All meshes of one tenant: as the next decision must see them, and as far as they are durable. */
-interface KeptMeshes {
-  readonly decided: Map<string, Mesh>;
-  readonly durable: Map<string, Mesh>;
-  /** Commands that are not durable yet. */
-  waiting: number;
-}
-
-/** A mesh as a command left it, until the command is durable. */
-interface MeshStep {
-  readonly of: KeptMeshes;
-  readonly mesh: Mesh;
-  readonly ticket: number;
-}
-
-export class StateView {
+export class StateView implements StateSource {
   readonly #reader: StoreReader;
-  readonly #workloads = new Map<string, Kept>();
-  /** Of each tenant that was asked about. */
-  readonly #meshes = new Map<string, KeptMeshes>();
-  /** In the order in which they become durable. */
-  #meshSteps: MeshStep[] = [];
-  /** How to take back what the running `attempt` has set, last first. */
-  #undo: (() => void)[] | undefined;
+  /** By name, longest unused first among those that are durable. */
+  readonly #kept = new Map<string, Kept>();
+  #epoch = 0;
 
   constructor(reader: StoreReader) {
     this.#reader = reader;
   }
 
-  /** A workload, live or destroyed; undefined where it was never admitted. @throws EvidenceUnavailableError the store cannot be read. */
-  workload(tenantId: string, workloadId: string): Workload | undefined {
-    const name = `${tenantId} ${workloadId}`;
-    const kept = this.#workloads.get(name);
-    if (kept) return kept.workload;
-    const stored = this.#read(() => this.#reader.state("workload", tenantId, workloadId));
-    const workload = stored === undefined ? undefined : (JSON.parse(stored) as Workload);
-    this.#workloads.set(name, { workload, ticket: 0 });
-    return workload;
+  get epoch(): number {
+    return this.#epoch;
   }
 
-  /**
-   * Overlays a workload.
-   * @param ticket the count of appended events with which it becomes durable.
-   * @returns the write that makes it so.
-   */
-  setWorkload(workload: Workload, ticket: number): StateWrite {
-    const { tenant_id, workload_id, reattestation } = workload;
-    const name = `${tenant_id} ${workload_id}`;
-    const before = this.#workloads.get(name);
-    this.#undo?.push(() => (before ? this.#workloads.set(name, before) : this.#workloads.delete(name)));
-    this.#workloads.delete(name);
-    this.#workloads.set(name, { workload, ticket });
-    const due = reattestation && !reattestation.missed ? { due_ms: Date.parse(reattestation.by) } : {};
-    return { kind: "workload", tenant_id, key: workload_id, value: JSON.stringify(workload), ...due };
-  }
-
-  /** A tenant's meshes by id, as the next decision must see them. @throws EvidenceUnavailableError the store cannot be read. */
-  meshes(tenantId: string): ReadonlyMap<string, Mesh> {
-    return this.#meshesOf(tenantId).decided;
-  }
-
-  /** A tenant's meshes by id, as far as they are durable. @throws EvidenceUnavailableError the store cannot be read. */
-  durableMeshes(tenantId: string): ReadonlyMap<string, Mesh> {
-    return this.#meshesOf(tenantId).durable;
-  }
-
-  /**
-   * Overlays a mesh.
-   * @param ticket the count of appended events with which it becomes durable.
-   * @returns the writes that make it so.
-   */
-  setMesh(tenantId: string, mesh: Mesh, changes: readonly MeshPart[], ticket: number): StateWrite[] {
-    const of = this.#meshesOf(tenantId);
-    const before = of.decided.get(mesh.mesh_id);
-    this.#undo?.push(() => {
-      if (before) of.decided.set(mesh.mesh_id, before);
-      else of.decided.delete(mesh.mesh_id);
-      of.waiting--;
-      this.#meshSteps.pop();
-    });
-    of.decided.set(mesh.mesh_id, mesh);
-    of.waiting++;
-    this.#meshSteps.push({ of, mesh, ticket });
-    return changes.map(({ part, key, value }) => ({
-      kind: "mesh",
-      tenant_id: tenantId,
-      // Identifiers have no space.
-      key: `${mesh.mesh_id} ${part} ${key}`,
-      value: value === null ? null : JSON.stringify(value),
-    }));
-  }
-
-  /** Runs synchronous work; if it throws, what it set is as it was before. */
-  attempt<T>(work: () => T): T {
-    const undo: (() => void)[] = (this.#undo = []);
+  /** @throws EvidenceUnavailableError the store cannot be read. */
+  read(need: Need): Versioned {
     try {
-      return work();
+      if (need.how === "all") return { value: this.#all(need), version: 0 };
+      if (need.how === "least") return { value: this.#least(need), version: 0 };
+      return this.#one(need);
     } catch (error) {
-      for (const step of undo.reverse()) step();
-      throw error;
-    } finally {
-      this.#undo = undefined;
+      throw new EvidenceUnavailableError(`the store cannot be read: ${(error as Error).message}`, { cause: error });
     }
   }
 
-  /** Takes note of what is durable, and lets go of what was asked about longest ago. */
+  version(need: Need): number {
+    return this.read(need).version;
+  }
+
+  /** Takes what a run changed for decided. @param ticket the count of appended events with which it becomes durable. */
+  apply(draft: Draft, ticket: number): void {
+    for (const [name, { change, version }] of draft.changed) {
+      const { at, value, ref, rank = 0 } = change;
+      this.#kept.delete(name);
+      this.#kept.set(name, { at, value, version, ref, rank, ticket });
+    }
+  }
+
+  /** Lets go of what was asked about longest ago and is durable. */
   trim(committed: number): void {
-    this.#settleMeshes(committed);
-    for (const [name, { ticket }] of this.#workloads) {
-      if (this.#workloads.size <= KEPT_MAX || ticket > committed) return;
-      this.#workloads.delete(name);
+    for (const [name, { ticket }] of this.#kept) {
+      if (this.#kept.size <= KEPT_MAX || ticket > committed) return;
+      this.#kept.delete(name);
     }
   }
 
   /** Forgets everything, so that it is read from the store again. */
   reset(): void {
-    this.#workloads.clear();
-    this.#meshes.clear();
-    this.#meshSteps = [];
+    this.#epoch++;
+    this.#kept.clear();
   }
 
-  #settleMeshes(committed: number): void {
-    let settled = 0;
-    for (const { of, mesh, ticket } of this.#meshSteps) {
-      if (ticket > committed) break;
-      of.durable.set(mesh.mesh_id, mesh);
-      of.waiting--;
-      settled++;
-    }
-    if (settled > 0) this.#meshSteps.splice(0, settled);
-  }
-
-  #meshesOf(tenantId: string): KeptMeshes {
-    let kept = this.#meshes.get(tenantId);
-    if (!kept) {
-      const durable = this.#read(() => readMeshes(this.#reader, tenantId));
-      kept = { decided: new Map(durable), durable, waiting: 0 };
-      this.#meshes.set(tenantId, kept);
-      this.#trimTenants(kept);
-    }
+  #one(at: Need): Kept {
+    const known = this.#kept.get(at.name);
+    if (known) return known;
+    const stored = this.#reader.read(at.kind, at.tenant_id, at.key);
+    const value: unknown = stored === undefined ? null : JSON.parse(stored.value);
+    const kept = { at, value, version: stored?.version ?? 0, ref: undefined, rank: 0, ticket: 0 };
+    this.#kept.set(at.name, kept);
     return kept;
   }
 
-  #trimTenants(latest: KeptMeshes): void {
-    for (const [tenantId, kept] of this.#meshes) {
-      if (this.#meshes.size <= TENANTS_KEPT_MAX) return;
-      if (kept.waiting === 0 && kept !== latest) this.#meshes.delete(tenantId);
-    }
+  #all({ kind, tenant_id, key: prefix }: Need): unknown[] {
+    const values = new Map<string, unknown>();
+    for (const { key, value } of this.#reader.within(kind, tenant_id, prefix)) values.set(key, JSON.parse(value));
+    for (const { at, value } of this.#decided(kind, tenant_id))
+      if (at.key.startsWith(prefix)) {
+        if (value === null) values.delete(at.key);
+        else values.set(at.key, value);
+      }
+    return [...values].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value);
   }
 
-  #read<T>(read: () => T): T {
-    try {
-      return read();
-    } catch (error) {
-      throw new EvidenceUnavailableError(`the store cannot be read: ${(error as Error).message}`, { cause: error });
+  #least({ kind, tenant_id, key: ref }: Need): unknown {
+    const decided = [...this.#decided(kind, tenant_id)];
+    const changed = new Set(decided.map(({ at }) => at.key));
+    let found: { value: unknown; rank: number } | null = null;
+    for (const { key, value, rank } of this.#reader.referring(kind, tenant_id, ref)) {
+      if (changed.has(key)) continue;
+      found = { value: JSON.parse(value), rank };
+      break;
     }
+    for (const each of decided)
+      if (each.ref === ref && each.value !== null && (found === null || each.rank < found.rank)) found = each;
+    return found?.value ?? null;
+  }
+
+  /** What was decided here, whether or not it is durable already. */
+  *#decided(kind: Need["kind"], tenantId: string): Generator<Kept> {
+    for (const kept of this.#kept.values())
+      if (kept.ticket > 0 && kept.at.kind === kind && kept.at.tenant_id === tenantId) yield kept;
   }
 }
 
-/** A tenant's meshes as they are stored. */
-export function readMeshes(reader: StoreReader, tenantId: string): Map<string, Mesh> {
-  const parts = new Map<string, MeshPart[]>();
-  let after: { tenant_id: string; key: string } | undefined;
-  do {
-    const rows = reader.states("mesh", tenantId, MESH_PARTS_READ, after);
-    for (const { key, value } of rows) {
-      const [meshId, part, partKey] = key.split(" ") as [string, string, string];
-      const of = parts.get(meshId) ?? [];
-      of.push({ part, key: partKey, value: JSON.parse(value) } as MeshPart);
-      parts.set(meshId, of);
+/** The state that the commands of one run are decided on: as it was read, with what those before changed. */
+export class Draft implements Reads {
+  /** By name: the last change, and the version with it. */
+  readonly changed = new Map<string, { readonly change: Change; readonly version: number }>();
+  readonly #source: StateSource;
+  readonly #epoch: number;
+  readonly #read = new Map<string, Versioned & { readonly need: Need }>();
+
+  constructor(source: StateSource) {
+    this.#source = source;
+    this.#epoch = source.epoch;
+  }
+
+  /** Reads what was not read yet. @returns undefined where it is all there at once. */
+  load(needs: readonly Need[]): Promise<void> | undefined {
+    let waiting: Promise<void>[] | undefined;
+    for (const need of needs) {
+      if (this.#read.has(need.name)) continue;
+      const found = this.#source.read(need);
+      if (!(found instanceof Promise)) this.#add(need, found);
+      else (waiting ??= []).push(found.then((versioned) => this.#add(need, versioned)));
     }
-    after = rows.length < MESH_PARTS_READ ? undefined : rows.at(-1);
-  } while (after);
-  return new Map([...parts].map(([meshId, of]) => [meshId, meshOf(of)!]));
+    return waiting && Promise.all(waiting).then(() => undefined);
+  }
+
+  has({ name }: Need): boolean {
+    return this.#read.has(name);
+  }
+
+  get<T>({ name }: Need): T | null {
+    const changed = this.changed.get(name);
+    if (changed) return changed.change.value as T | null;
+    const read = this.#read.get(name);
+    if (!read) throw new Error(`${name} was not said to be needed`);
+    return read.value as T | null;
+  }
+
+  /** Takes changes over. @returns the writes that make them durable. */
+  set(changes: readonly Change[]): StateWrite[] {
+    return changes.map((change) => {
+      const { at, value, due_ms, ref, rank } = change;
+      const version = (this.changed.get(at.name)?.version ?? this.#read.get(at.name)!.version) + 1;
+      this.changed.set(at.name, { change, version });
+      return {
+        kind: at.kind,
+        tenant_id: at.tenant_id,
+        key: at.key,
+        value: value === null ? null : JSON.stringify(value),
+        version,
+        ...(due_ms !== undefined && { due_ms }),
+        ...(ref !== undefined && { ref, rank: rank! }),
+      };
+    });
+  }
+
+  /** Whether anything that was read has changed since. */
+  get moved(): boolean {
+    if (this.#source.epoch !== this.#epoch) return true;
+    for (const { need, version } of this.#read.values())
+      if (need.how === "one" && this.#source.version(need) !== version) return true;
+    return false;
+  }
+
+  #add(need: Need, { value, version }: Versioned): void {
+    this.#read.set(need.name, { need, value, version });
+  }
 }

@@ -1,41 +1,55 @@
 // Admission: may this workload run, in which envelope, on which rail (spec law §2, §3).
-import { provenTenant, tenantActing, type Caller } from "../../core/caller.ts";
 import { briefly, countOf } from "../../core/brief.ts";
-import type { EventDraft } from "../../core/event.ts";
+import { provenTenant, tenantActing, type Caller } from "../../core/caller.ts";
 import { buildInput, type TrustFacts } from "../../core/facts.ts";
-import { hostRefusal, recognise, type Catalogue, type HostRefusalCode } from "../../core/outcome.ts";
-import type { PolicyDecision } from "../../core/schema/decision.ts";
+import { placedAt, type Placed } from "../../core/mesh-state.ts";
+import { explain, hostRefusal, recognise } from "../../core/outcome.ts";
+import type { Decision, PolicyDecision } from "../../core/schema/decision.ts";
 import type { AdmissionInput } from "../../core/schema/input.ts";
 import type { AdmissionRequest } from "../../core/schema/request.ts";
+import type { Reads } from "../../core/state.ts";
 import {
   admissionFact,
   attestationDetails,
-  stepWorkload,
+  placementFacts,
+  workloadAt,
+  workloadWrites,
   type AdmitDetails,
   type Workload,
 } from "../../core/workload.ts";
-import type { StateView } from "../../evidence/ledger/state.ts";
-import type { StateWrite } from "../../store/store.ts";
 import { authoritySnapshot, type Trust } from "../../trust/trust.ts";
-import { NO_TOKENS, type Command, type Situation, type Statement, type Tokens } from "./command.ts";
+import { NO_TOKENS, type Answer, type Command, type Situation, type Statement, type Tokens } from "./command.ts";
 
 export const ADMISSION = "railgate/admission/decision";
 
+/** What came of an admission, with the catalogue's words. */
+export interface AdmissionOutcome {
+  readonly decision: Decision;
+}
+
 /** A caller acts within its own tenant, so that is whose stream records even the refusal of another's workload (TEN-01). */
-export function admission(request: AdmissionRequest, caller: Caller): Command<AdmissionInput, PolicyDecision> {
-  const { workload } = request;
-  const tenantId = tenantActing(caller, workload.tenant_id);
+export function admission(
+  request: AdmissionRequest,
+  caller: Caller,
+): Command<AdmissionInput, PolicyDecision, AdmissionOutcome> {
+  const { workload_id, tenant_id } = request.workload;
+  const tenantId = tenantActing(caller, tenant_id);
+  const needs = [workloadAt(tenantId, workload_id), placedAt(tenantId, workload_id)] as const;
   return {
     entrypoint: ADMISSION,
     tenantId,
-    workloadId: workload.workload_id,
+    workloadId: workload_id,
     correlationId: request.correlation_id,
-    verify: (trust, nowMs) => verifyTokens(request, trust, nowMs),
-    input: (states, situation) => inputOf(request, states.workload(tenantId, workload.workload_id), situation),
-    recognise: (output: unknown, catalogue: Catalogue) => recognise(output, catalogue),
-    failClosed: (code: HostRefusalCode) => hostRefusal(code, declaredKind(request)),
-    statement: (input, decision, _states, { tokens }) => statementOf(request, input, decision, tokens),
-    fold: (states, draft, ticket) => foldWorkload(states, draft, workload.workload_id, ticket),
+    prove: (trust, nowMs) => verifyTokens(request, trust, nowMs),
+    needs: () => needs,
+    input: (state, situation) => inputOf(request, state.get(needs[0]), state.get(needs[1]), situation),
+    recognise,
+    failClosed: (code) => hostRefusal(code, declaredKind(request)),
+    says: (_state, answer) => statementOf(request, answer),
+    effect: (state: Reads, event, { decision, catalogue }) => ({
+      changes: workloadWrites(state, event, workload_id),
+      outcome: { decision: explain(decision, catalogue) },
+    }),
   };
 }
 
@@ -46,7 +60,8 @@ async function verifyTokens(request: AdmissionRequest, trust: Trust, nowMs: numb
 
 function inputOf(
   request: AdmissionRequest,
-  workload: Workload | undefined,
+  workload: Workload | null,
+  placed: Placed | null,
   { nowMs, caller, tokens, context }: Situation,
 ): AdmissionInput {
   const tenant_id = provenTenant(caller);
@@ -55,35 +70,27 @@ function inputOf(
     nowMs,
     caller: tenant_id === null ? null : { tenant_id },
     trust: tokens.facts,
-    workload: admissionFact(workload ?? null),
+    workload: admissionFact(workload),
+    placements: placementFacts(placed),
     context,
   });
 }
 
-function statementOf(
-  request: AdmissionRequest,
-  input: AdmissionInput,
-  decision: PolicyDecision,
-  tokens: Tokens,
-): Statement {
+function statementOf(request: AdmissionRequest, answer: Answer<AdmissionInput, PolicyDecision>): Statement {
+  const { decision } = answer;
   const [refusal] = decision.refusals;
   return {
     event_type: decision.outcome === "accepted" ? "workload.admit" : "workload.refuse",
     subject: request.workload.workload_id,
     refusal,
-    details: {
-      ...admitDetails(request, input, decision, tokens),
-      codes: countOf(decision.refusals.map(({ code }) => code)),
-    },
+    details: { ...admitDetails(request, answer), codes: countOf(decision.refusals.map(({ code }) => code)) },
   };
 }
 
 /** All that an outsider needs to fold the workload's state, and nothing personal. */
 function admitDetails(
   { workload }: AdmissionRequest,
-  input: AdmissionInput,
-  decision: PolicyDecision,
-  tokens: Tokens,
+  { input, decision, tokens }: Answer<AdmissionInput, PolicyDecision>,
 ): AdmitDetails {
   const { attestation, reattestation } = input.facts;
   return {
@@ -106,13 +113,6 @@ function validUntil({ exceptions = [] }: PolicyDecision, { authority, exceptions
   const lifted = exceptions.map((exception) => given.find(({ digest }) => digest === exception.digest)?.until_ms);
   const ends = [...lifted, authority?.until_ms].filter((ms) => ms != null);
   return ends.length === 0 ? null : new Date(Math.min(...ends)).toISOString();
-}
-
-/** State is a fold over the evidence, so the event itself is what changes it. */
-export function foldWorkload(states: StateView, draft: EventDraft, workloadId: string, ticket: number): StateWrite[] {
-  const before = states.workload(draft.tenant_id, workloadId) ?? null;
-  const after = stepWorkload(before, draft);
-  return after === null || after === before ? [] : [states.setWorkload(after, ticket)];
 }
 
 function declaredKind({ workload: { envelope } }: AdmissionRequest): unknown {

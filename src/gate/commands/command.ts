@@ -1,13 +1,13 @@
-// What a governed command is to the pipeline: how its facts are gathered, its answer recognised, its effect folded.
+// What a governed command is: a value that says which state it needs, what the law is asked, and what follows from the answer.
 import type { Caller } from "../../core/caller.ts";
 import type { EventDraft } from "../../core/event.ts";
 import { NO_TRUST, type TrustFacts } from "../../core/facts.ts";
-import type { Catalogue, HostRefusalCode } from "../../core/outcome.ts";
+import type { Catalogue, HostRefusalCode, Recognised } from "../../core/outcome.ts";
 import type { RefusalClass } from "../../core/schema/decision.ts";
 import type { EventType } from "../../core/schema/event.ts";
 import type { Context } from "../../core/schema/input.ts";
-import type { StateView } from "../../evidence/ledger/state.ts";
-import type { Blob, StateWrite } from "../../store/store.ts";
+import type { Change, Need, Reads } from "../../core/state.ts";
+import type { Blob } from "../../store/store.ts";
 import { authoritySnapshot, type Trust } from "../../trust/trust.ts";
 
 /** What ties a command to the caller's own records. */
@@ -25,7 +25,7 @@ export interface Tokens {
 
 export const NO_TOKENS: Tokens = { facts: NO_TRUST, snapshot: authoritySnapshot([]) };
 
-/** What a command is decided in: one reading of clock, state and surroundings. */
+/** What a command is decided in: one reading of clock and surroundings. */
 export interface Situation {
   readonly nowMs: number;
   readonly caller: Caller;
@@ -33,9 +33,13 @@ export interface Situation {
   readonly context: Context;
 }
 
-/** The one refusal of a command that has one. */
-export interface SingleRefusal {
+/** The law's answer. */
+export interface Decided {
   readonly outcome: "accepted" | "refused";
+}
+
+/** The one refusal of a command that has one. */
+export interface SingleRefusal extends Decided {
   readonly error_code: string | null;
   readonly class: RefusalClass | null;
   readonly pointer: string | null;
@@ -57,34 +61,46 @@ export interface Statement {
   readonly details: object;
 }
 
+/** A decision, with what it was made on. */
+export interface Answer<I, D> {
+  readonly input: I;
+  readonly decision: D;
+  readonly catalogue: Catalogue;
+  readonly tokens: Tokens;
+}
+
+/** What follows from an event. */
+export interface Effect<O> {
+  readonly changes: readonly Change[];
+  /** What whoever asked is told, and told again; plain JSON. */
+  readonly outcome: O;
+  /** Commands that are decided and committed with it. */
+  readonly follow?: readonly Command[];
+}
+
 /**
- * One command of one kind. All that depends on state is called in order, without a pause, so every command sees what the
- * one before it changed.
  * @typeParam I the input document of its entrypoint.
  * @typeParam D what the law answers.
+ * @typeParam O what came of it, see {@link Effect}.
  */
-export interface Command<I, D extends { readonly outcome: "accepted" | "refused" }> {
+export interface Command<I = any, D extends Decided = any, O = unknown> {
   /** Of the law, e.g. `railgate/admission/decision`. */
   readonly entrypoint: string;
   /** Whose stream records it. */
   readonly tenantId: string;
   readonly workloadId: string | null;
   readonly correlationId: string | undefined;
-  /** Facts that take time to establish: who signed its tokens. */
-  verify(trust: Trust, nowMs: number): Promise<Tokens>;
-  /** The rest of the facts, and the request. */
-  input(states: StateView, situation: Situation): I;
+  /** Facts that take time to establish: who signed its tokens. Absent: it has none. */
+  readonly prove?: (trust: Trust, nowMs: number) => Promise<Tokens>;
+  /** As far as it can be told from what was read; asked again until everything named is there. */
+  readonly needs: (state: Reads) => readonly Need[];
+  /** What the law is asked. */
+  readonly input: (state: Reads, situation: Situation) => I;
   /** The law's answer, or why it is none (POL-03). */
-  recognise(output: unknown, catalogue: Catalogue): { readonly decision: D } | { readonly problem: string };
+  readonly recognise: (output: unknown, catalogue: Catalogue) => Recognised<D>;
   /** The host's refusal in the law's place. */
-  failClosed(code: HostRefusalCode): D;
-  statement(input: I, decision: D, states: StateView, situation: Situation): Statement;
-  /**
-   * The effect of the event on state.
-   * @param ticket counts the event among those appended, see `StateView.set`.
-   * @throws InvariantError the decision would break an invariant.
-   */
-  fold(states: StateView, draft: EventDraft, ticket: number): StateWrite[];
-  /** Commands that follow from it, decided and committed with it. */
-  followUps?(states: StateView, decision: D): Command<unknown, { readonly outcome: "accepted" | "refused" }>[];
+  readonly failClosed: (code: HostRefusalCode) => D;
+  readonly says: (state: Reads, answer: Answer<I, D>) => Statement;
+  /** @throws InvariantError the decision would break an invariant. */
+  readonly effect: (state: Reads, event: EventDraft, answer: Answer<I, D>) => Effect<O>;
 }

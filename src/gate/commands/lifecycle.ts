@@ -1,24 +1,28 @@
 // Lifecycle commands: transitions, re-attestations and missed deadlines of an admitted workload (spec law §4).
-import { HOST_REFUSALS, type HostRefusalCode } from "../../core/outcome.ts";
 import { reportFact } from "../../core/facts.ts";
+import { placedAt, type Placed } from "../../core/mesh-state.ts";
+import { hostRefusalOf } from "../../core/outcome.ts";
 import type { EventType } from "../../core/schema/event.ts";
 import type { AttestationFact, Context } from "../../core/schema/input.ts";
+import type { Reads } from "../../core/state.ts";
 import {
   lifecycleFacts,
-  recogniseLifecycle,
+  placementFacts,
   reattestDetails,
+  recogniseLifecycle,
   transitionDetails,
+  withElevations,
+  workloadAt,
+  workloadWrites,
   type LifecycleCommand,
   type LifecycleDecision,
   type LifecycleFacts,
   type Workload,
 } from "../../core/workload.ts";
 import { authoritySnapshot, type Trust } from "../../trust/trust.ts";
-import { get } from "../../core/tree.ts";
-import type { StateView } from "../../evidence/ledger/state.ts";
-import { foldWorkload } from "./admission.ts";
-import { meshCommand, type MeshStep } from "./mesh.ts";
+import { refusalIn, type Refusal } from "../refused.ts";
 import { NO_TOKENS, refusalOf, type Command, type Tokens } from "./command.ts";
+import { meshCommand } from "./mesh.ts";
 
 const LIFECYCLE = "railgate/lifecycle/decision";
 
@@ -29,70 +33,63 @@ interface LifecycleInput {
   readonly context: Context;
 }
 
-/** A lifecycle command, and the workload as the command left it. */
-export interface LifecycleStep extends Command<LifecycleInput, LifecycleDecision> {
-  readonly after: Workload | null;
-}
+/** What came of a lifecycle command: why it was refused, or the workload as it left it. */
+export type LifecycleOutcome =
+  | { readonly refusal: Refusal; readonly workload?: undefined }
+  | { readonly refusal?: undefined; readonly workload: Workload };
 
 /** @param correlationId also the nonce that an attestation token must bear, if it bears one. */
-export function lifecycleCommand(request: LifecycleCommand, tenantId: string, correlationId?: string): LifecycleStep {
+export function lifecycleCommand(
+  request: LifecycleCommand,
+  tenantId: string,
+  correlationId?: string,
+): Command<LifecycleInput, LifecycleDecision, LifecycleOutcome> {
   const { workload_id } = request;
-  let before: Workload | null = null;
-  let after: Workload | null = null;
+  const [workload, placed] = [workloadAt(tenantId, workload_id), placedAt(tenantId, workload_id)];
+  const current = (state: Reads) => state.get<Workload>(workload);
   return {
-    get after() {
-      return after;
-    },
     entrypoint: LIFECYCLE,
     tenantId,
     workloadId: workload_id,
     correlationId,
-    verify: (trust, nowMs) => verifyAttestation(request, trust, nowMs, correlationId),
-    input: (states, { nowMs, tokens, context }) => {
-      before = states.workload(tenantId, workload_id) ?? null;
-      return {
-        request,
-        facts: lifecycleFacts(before, nowMs, attestationFact(request, tokens, correlationId)),
-        context,
-      };
-    },
-    recognise: (output) => {
-      const decision = recogniseLifecycle(output, request.command);
-      return decision ? { decision } : { problem: "it is no answer to a lifecycle command" };
-    },
-    failClosed,
-    statement: (input, decision) => ({
+    prove: (trust, nowMs) => verifyAttestation(request, trust, nowMs, correlationId),
+    needs: () => [workload, placed],
+    input: (state, { nowMs, tokens, context }) => ({
+      request,
+      facts: lifecycleFacts(
+        current(state),
+        nowMs,
+        attestationFact(request, tokens, correlationId),
+        placementFacts(state.get<Placed>(placed)),
+      ),
+      context,
+    }),
+    recognise: (output) => recogniseLifecycle(output, request.command),
+    failClosed: (code) => ({ ...hostRefusalOf(code), to_state: null, standing: null, obligations: [] }),
+    says: (state, { input, decision }) => ({
       event_type: eventType(request),
       ...(decision.standing === "missed" ? { outcome: "failed" } : { refusal: refusalOf(decision) }),
       subject: workload_id,
       details:
         request.command === "transition"
-          ? transitionDetails(before, request, decision)
-          : reattestDetails(before, input.facts, request, decision),
+          ? transitionDetails(current(state), request, decision)
+          : reattestDetails(current(state), input.facts, request, decision),
     }),
-    fold: (states, draft, ticket) => {
-      const writes = foldWorkload(states, draft, workload_id, ticket);
-      after = states.workload(tenantId, workload_id) ?? null;
-      return writes;
+    effect: (state, event, { decision, catalogue }) => {
+      const changes = workloadWrites(state, event, workload_id);
+      const refusal = refusalIn(decision, catalogue);
+      return {
+        changes,
+        outcome: refusal
+          ? { refusal }
+          : { workload: withElevations(changes[0]?.value ?? current(state)!, state.get<Placed>(placed)) },
+        // A destroyed workload leaves its rails, in whatever mesh they are.
+        follow: (decision.to_state === "destroyed" ? (state.get<Placed>(placed) ?? []) : []).map(({ mesh_id }) =>
+          meshCommand({ command: "remove", mesh_id, workload_id }, tenantId, { correlationId }),
+        ),
+      };
     },
-    followUps: (states, { to_state }) =>
-      to_state === "destroyed" ? removals(states, tenantId, workload_id, correlationId) : [],
   };
-}
-
-/** A destroyed workload leaves its rails, in whatever mesh they are. */
-function removals(
-  states: StateView,
-  tenantId: string,
-  workload_id: string,
-  correlationId: string | undefined,
-): MeshStep[] {
-  const holding = [...states.meshes(tenantId).values()].filter(
-    (mesh) => get(mesh.placements, workload_id) !== undefined,
-  );
-  return holding.map(({ mesh_id }) =>
-    meshCommand({ command: "remove", mesh_id, workload_id }, tenantId, correlationId),
-  );
 }
 
 function eventType(request: LifecycleCommand): EventType {
@@ -112,19 +109,4 @@ async function verifyAttestation(
 
 function attestationFact(request: LifecycleCommand, tokens: Tokens, nonce: string | undefined): AttestationFact | null {
   return request.command === "attest" ? (reportFact(request.attestation, nonce) ?? tokens.facts.attestation) : null;
-}
-
-function failClosed(code: HostRefusalCode): LifecycleDecision {
-  const { rule, class: refusalClass } = HOST_REFUSALS[code];
-  return {
-    outcome: "refused",
-    error_code: code,
-    class: refusalClass,
-    rule,
-    pointer: "",
-    params: {},
-    to_state: null,
-    standing: null,
-    obligations: [],
-  };
 }

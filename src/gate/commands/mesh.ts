@@ -1,21 +1,26 @@
 // Mesh commands: define or reload a topology, place, elevate and remove workloads (spec law §5).
 import { RevisionError } from "../../core/errors.ts";
-import { HOST_REFUSALS, type HostRefusalCode } from "../../core/outcome.ts";
+import { meshNeeds, meshSlice, meshWrites } from "../../core/mesh-state.ts";
 import {
   MESH_EVENT_TYPES,
-  meshChanges,
   meshDetails,
   meshFacts,
   recogniseMesh,
   step,
+  wireMesh,
   type Mesh,
   type MeshCommand,
   type MeshDecision,
   type MeshFacts,
 } from "../../core/mesh.ts";
+import { hostRefusalOf } from "../../core/outcome.ts";
 import type { Context } from "../../core/schema/input.ts";
-import { meshAdmission } from "../../core/workload.ts";
-import { NO_TOKENS, refusalOf, type Command } from "./command.ts";
+import type { Mesh as WireMesh, MeshPlacement } from "../../core/schema/mesh.ts";
+import type { Reads } from "../../core/state.ts";
+import { get, values } from "../../core/tree.ts";
+import { meshAdmission, workloadAt, type Workload } from "../../core/workload.ts";
+import { refusalIn, type Refusal } from "../refused.ts";
+import { refusalOf, type Command } from "./command.ts";
 
 const MESH = "railgate/mesh/decision";
 
@@ -26,64 +31,70 @@ interface MeshInput {
   readonly context: Context;
 }
 
-/** A mesh command, and the mesh as the law was asked about it and as the command left it. */
-export interface MeshStep extends Command<MeshInput, MeshDecision> {
-  readonly before: Mesh | null;
-  readonly after: Mesh | null;
+/** What came of a mesh command: why it was refused, the placement as it left it (or took it away), or the mesh. */
+export interface MeshOutcome {
+  readonly refusal?: Refusal;
+  readonly placement?: MeshPlacement;
+  /** Of a reload. `mesh` is absent where its placements were not read, see `whole`. */
+  readonly created?: boolean;
+  readonly mesh?: WireMesh;
 }
 
-/** @param expected decide only if it holds of the mesh's revision, which is 0 before the mesh is defined. */
+export interface MeshOptions {
+  readonly correlationId?: string | undefined;
+  /** Decide only if it holds of the mesh's revision, which is 0 before the mesh is defined. */
+  readonly expected?: ((revision: number) => boolean) | undefined;
+  /** A reload's outcome has the mesh with every placement: it may have to be told again. */
+  readonly whole?: boolean;
+}
+
 export function meshCommand(
   request: MeshCommand,
   tenantId: string,
-  correlationId?: string,
-  expected?: (revision: number) => boolean,
-): MeshStep {
+  { correlationId, expected, whole = false }: MeshOptions = {},
+): Command<MeshInput, MeshDecision, MeshOutcome> {
   const workloadId = "workload_id" in request ? request.workload_id : null;
-  let before: Mesh | null = null;
-  let after: Mesh | null = null;
+  const goesOn = request.command === "place" || request.command === "elevate";
+  const workload = goesOn ? workloadAt(tenantId, request.workload_id) : null;
+  const current = (state: Reads) => meshSlice(state, tenantId, request, whole);
   return {
-    get before() {
-      return before;
-    },
-    get after() {
-      return after;
-    },
     entrypoint: MESH,
     tenantId,
     workloadId,
     correlationId,
-    verify: () => Promise.resolve(NO_TOKENS),
-    input: (states, { context }) => {
-      before = after = states.meshes(tenantId).get(request.mesh_id) ?? null;
-      const revision = before?.revision ?? 0;
+    needs: (state) => [...meshNeeds(state, tenantId, request, whole), ...(workload ? [workload] : [])],
+    input: (state, { context }) => {
+      const mesh = current(state);
+      const revision = mesh?.revision ?? 0;
       if (expected && !expected(revision)) throw new RevisionError(movedOn(request.mesh_id, revision), revision);
-      const workload = workloadId === null ? undefined : states.workload(tenantId, workloadId);
-      return { request, facts: meshFacts(before, request, meshAdmission(workload ?? null)), context };
+      const admitted = meshAdmission(workload && state.get<Workload>(workload));
+      return { request, facts: meshFacts(mesh, request, admitted), context };
     },
-    recognise: (output) => {
-      const decision = recogniseMesh(output, request.command);
-      return decision ? { decision } : { problem: "it is no answer to a mesh command" };
-    },
-    failClosed,
-    statement: (_input, decision) => ({
+    recognise: (output) => recogniseMesh(output, request.command),
+    failClosed: (code) => ({ ...hostRefusalOf(code), mesh_event: null }),
+    says: (state, { decision }) => ({
       event_type: MESH_EVENT_TYPES[request.command],
       subject: workloadId ?? request.mesh_id,
       refusal: refusalOf(decision),
-      details: meshDetails(before, request, decision),
+      details: meshDetails(current(state), request, decision),
     }),
-    fold: (states, draft, ticket) => {
-      after = step(before, draft);
-      return after === null || after === before
-        ? []
-        : states.setMesh(tenantId, after, meshChanges(before, after, draft), ticket);
+    effect: (state, event, { decision, catalogue }) => {
+      const before = current(state);
+      const after = step(before, event);
+      const refusal = refusalIn(decision, catalogue);
+      return {
+        changes: after === null || after === before ? [] : meshWrites(state, tenantId, before, after, event),
+        outcome: refusal ? { refusal } : outcomeOf(request, before, after!, whole),
+      };
     },
   };
 }
 
-function failClosed(code: HostRefusalCode): MeshDecision {
-  const { rule, class: refusalClass } = HOST_REFUSALS[code];
-  return { outcome: "refused", error_code: code, mesh_event: null, class: refusalClass, rule, pointer: "", params: {} };
+function outcomeOf(request: MeshCommand, before: Mesh | null, after: Mesh, whole: boolean): MeshOutcome {
+  if (request.command !== "reload")
+    return { placement: get((request.command === "remove" ? before! : after).placements, request.workload_id)! };
+  const empty = [...values(after.rails)].every(({ active_count }) => active_count === 0);
+  return { created: before === null, ...((whole || empty) && { mesh: wireMesh(after) }) };
 }
 
 const movedOn = (meshId: string, revision: number): string =>

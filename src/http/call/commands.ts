@@ -1,25 +1,16 @@
 // What commands have in common over HTTP: whose they are, how a retry is told, and how what came of them is answered.
-import type { Answered, Idempotency, Keep, Recorded } from "../../gate/retries.ts";
-import { refusedError, type Refusal } from "../../gate/refused.ts";
+import type { Command } from "../../gate/commands/command.ts";
+import type { Evidenced, Gate, Trace } from "../../gate/gate.ts";
+import type { Retry } from "../../gate/retries.ts";
 import { tenantOf } from "../../core/caller.ts";
 import { KeyReusedError, RequestError, RevisionError, type RequestFault } from "../../core/errors.ts";
 import { digestOf } from "../../core/event.ts";
 import { canonicalJson } from "../../core/json.ts";
-import type { EvidenceEvent } from "../../core/schema/event.ts";
-import type { Workload } from "../../core/workload.ts";
-import type { Trace } from "../../gate/gate.ts";
 import { readJson } from "./body.ts";
 import { etagOf } from "./conditions.ts";
 import { HttpError, type ProblemCode } from "./problem.ts";
 import { identifier, isIdentifier, type Parameters } from "./query.ts";
 import type { Exchange, Reply } from "./route.ts";
-
-/** What came of a command, as far as the door needs it to answer; plain JSON, kept for retries. */
-export type Kept =
-  /** `members` of the answer, as JSON text without braces; `revision` where it has an entity tag. */
-  | { readonly as: "members"; readonly status: 200 | 201; readonly members: string; readonly revision?: number }
-  | { readonly as: "workload"; readonly workload: Workload }
-  | { readonly as: "refusal"; readonly refusal: Refusal };
 
 /** The query of every command. */
 export const COMMAND_QUERY = {
@@ -106,26 +97,32 @@ export function idempotencyKey({ headers }: Exchange["req"]): string | undefined
 }
 
 /**
+ * That the command may come again, where it has a key.
+ * @throws RequestError 422 for what is no key.
+ */
+export function retryOf({ req, params, query }: CommandExchange, body: unknown): Retry | undefined {
+  const key = idempotencyKey(req);
+  if (key === undefined) return undefined;
+  const path = req.url!.split("?", 1)[0]!;
+  const asked = { method: req.method, path, params: { ...params }, query: { ...query }, body };
+  return { key, digest: digestOf(canonicalJson(asked)) };
+}
+
+/**
  * Carries out a command: at once, or, under an idempotency key, unless it was carried out before.
- * @param work is given `keep`, which makes of the outcome the state to commit with the event.
  * @throws HttpError 412 `revision_conflict`, 422 `idempotency_key_reused`
  * @throws EvidenceUnavailableError EVI-01; nothing changed.
  */
-export async function carryOut(
+export async function carryOut<O>(
   exchange: CommandExchange,
-  { tenantId, body }: Asked<unknown>,
-  retries: Idempotency<Kept>,
-  work: (keep: Keep<Kept>) => Promise<Answered<Kept>>,
-): Promise<Answered<Kept>> {
-  const { req, params, query } = exchange;
-  const key = idempotencyKey(req);
+  { body, trace }: Pick<Asked<unknown>, "body" | "trace">,
+  gate: Gate,
+  command: (keyed: boolean) => Command<any, any, O>,
+): Promise<Evidenced<O>> {
+  const retry = retryOf(exchange, body);
   try {
-    if (key === undefined) return await work(() => []);
-    const path = req.url!.split("?", 1)[0]!;
-    const digest = digestOf(
-      canonicalJson({ method: req.method, path, params: { ...params }, query: { ...query }, body }),
-    );
-    return await retries.once({ tenantId, key, digest }, work);
+    const [done] = await gate.run([command(retry !== undefined)], { caller: exchange.caller, trace, retry });
+    return done!;
   } catch (error) {
     if (error instanceof RevisionError)
       throw new HttpError(
@@ -138,21 +135,21 @@ export async function carryOut(
   }
 }
 
-/** What a command is answered with. @throws RefusedError for a refusal. */
-export function commandReply(
-  exchange: Exchange,
-  tenantId: string,
-  { kept, receipt }: Answered<Kept>,
-  workloadText: (workload: Workload, receipt: Recorded) => string,
+/** What the call's line in the log says of a command. */
+export function notesOf({ event }: Evidenced): object {
+  return { decision_id: event.id, tenant_id: event.tenant_id, outcome: event.outcome };
+}
+
+/** @param members of the answer, as JSON text without braces. @param revision where it has an entity tag. */
+export function provenReply(
+  status: 200 | 201,
+  members: string,
+  { eventText, receipt }: Evidenced,
+  revision?: number,
 ): Reply {
-  const event = JSON.parse(receipt.eventText) as EvidenceEvent;
-  exchange.notes = { decision_id: event.id, tenant_id: tenantId, outcome: event.outcome };
-  if (kept.as === "refusal") throw refusedError(kept.refusal, { event, receipt: receipt.record });
-  const members = kept.as === "workload" ? workloadText(kept.workload, receipt) : kept.members;
-  const headers = "revision" in kept && kept.revision !== undefined ? { headers: { ETag: etagOf(kept.revision) } } : {};
   return {
-    status: "status" in kept ? kept.status : 200,
-    body: `{${members},"event":${receipt.eventText},"receipt":"${receipt.record}"}`,
-    ...headers,
+    status,
+    body: `{${members},"event":${eventText},"receipt":"${receipt}"}`,
+    ...(revision !== undefined && { headers: { ETag: etagOf(revision) } }),
   };
 }

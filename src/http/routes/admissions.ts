@@ -8,10 +8,10 @@ import { DecisionSchema } from "../../core/schema/decision.ts";
 import { AdmissionRequestSchema, type AdmissionRequest } from "../../core/schema/request.ts";
 import { AdmissionAnswer } from "../../core/schema/workload.ts";
 import { ProblemSchema, type Problem } from "../../core/schema/problem.ts";
-import type { Answered, Idempotency } from "../../gate/retries.ts";
-import type { Admission, Gate, Trace } from "../../gate/gate.ts";
+import { admission, type AdmissionOutcome } from "../../gate/commands/admission.ts";
+import type { Evidenced, Gate, Trace } from "../../gate/gate.ts";
 import { readJson } from "../call/body.ts";
-import { carryOut, COMMAND_HEADERS, commandReply, idempotencyKey, type Kept } from "../call/commands.ts";
+import { carryOut, COMMAND_HEADERS } from "../call/commands.ts";
 import { problemOf } from "../call/problem.ts";
 import { flag, identifier } from "../call/query.ts";
 import { json, route, type Exchange, type Reply, type Route } from "../call/route.ts";
@@ -31,7 +31,7 @@ const parseBatch = parser(closed({ items: Type.Array(Type.Unknown()) }));
 const TRACED = { trace_id: identifier("Ends up in the event, in place of the trace of `traceparent`.") };
 const QUERY = { ...TRACED, dry_run: flag("Decide, and record nothing: nothing is admitted.") };
 
-export function admissionRoutes(gate: Gate, limits: AdmissionLimits, retries: Idempotency<Kept>): Route[] {
+export function admissionRoutes(gate: Gate, limits: AdmissionLimits): Route[] {
   return [
     route({
       method: "POST",
@@ -54,9 +54,7 @@ export function admissionRoutes(gate: Gate, limits: AdmissionLimits, retries: Id
       handle: async (exchange) => {
         const request = parseAdmissionRequest(await readJson(exchange.req, exchange.res, limits.bodyBytesMax));
         if (exchange.query.dry_run === true) return dryRun(gate, request, exchange);
-        return idempotencyKey(exchange.req) === undefined
-          ? admit(gate, request, exchange)
-          : admitOnce(gate, request, exchange, retries);
+        return admit(gate, request, exchange);
       },
     }),
     route({
@@ -87,37 +85,11 @@ const traceIn = ({ trace, query }: Admitting): Trace =>
   query.trace_id === undefined ? trace : { ...trace, traceId: query.trace_id };
 
 async function admit(gate: Gate, request: AdmissionRequest, exchange: Admitting): Promise<Reply> {
-  const admission = await gate.admit(request, exchange.caller, traceIn(exchange));
-  exchange.notes = notesOf(admission, request, exchange.caller);
-  return { status: 200, body: admission.toText() };
-}
-
-async function admitOnce(
-  gate: Gate,
-  request: AdmissionRequest,
-  exchange: Admitting,
-  retries: Idempotency<Kept>,
-): Promise<Reply> {
-  const tenantId = tenantActing(exchange.caller, request.workload.tenant_id);
-  const answered = await carryOut(
-    exchange,
-    { tenantId, trace: traceIn(exchange), body: request },
-    retries,
-    async (keep): Promise<Answered<Kept>> => {
-      let kept: Kept | undefined;
-      const { receipt, eventText, position } = await gate.admit(
-        request,
-        exchange.caller,
-        traceIn(exchange),
-        (decision, eventId) => {
-          kept = { as: "members", status: 200, members: `"decision":${JSON.stringify(decision)}` };
-          return keep(kept, eventId);
-        },
-      );
-      return { kept: kept!, receipt: { record: receipt, eventText, position } };
-    },
-  );
-  return commandReply(exchange, tenantId, answered, () => "");
+  const { caller } = exchange;
+  const asked = { body: request, trace: traceIn(exchange) };
+  const admitted = await carryOut(exchange, asked, gate, () => admission(request, caller));
+  exchange.notes = notesOf(admitted, request, caller);
+  return { status: 200, body: textOf(admitted) };
 }
 
 async function dryRun(gate: Gate, request: AdmissionRequest, exchange: Admitting): Promise<Reply> {
@@ -136,10 +108,12 @@ async function readBatch({ req, res }: Exchange, { bodyBytesMax, batchItemsMax }
 async function admitAll(gate: Gate, items: readonly unknown[], exchange: Admitting): Promise<Reply> {
   const read = items.map((item) => readItem(item, exchange.requestId));
   const requests = read.filter((item): item is AdmissionRequest => !("status" in item));
-  const admissions = requests.length === 0 ? [] : await gate.admitAll(requests, exchange.caller, traceIn(exchange));
+  const { caller } = exchange;
+  const commands = requests.map((request) => admission(request, caller));
+  const admissions = await gate.run(commands, { caller, trace: traceIn(exchange) });
   exchange.notes = { items: items.length, decided: admissions.length };
   let next = 0;
-  const texts = read.map((item) => ("status" in item ? JSON.stringify(item) : admissions[next++]!.toText()));
+  const texts = read.map((item) => ("status" in item ? JSON.stringify(item) : textOf(admissions[next++]!)));
   return { status: 200, body: `{"items":[${texts.join(",")}]}` };
 }
 
@@ -153,10 +127,14 @@ function readItem(item: unknown, requestId: string): AdmissionRequest | Problem 
   }
 }
 
-function notesOf(admission: Admission, request: AdmissionRequest, caller: Caller): object {
-  const { outcome, refusals } = admission.decision;
+/** The answer on the wire: `{decision, event, receipt}`. */
+const textOf = ({ outcome, eventText, receipt }: Evidenced<AdmissionOutcome>): string =>
+  `{"decision":${JSON.stringify(outcome.decision)},"event":${eventText},"receipt":"${receipt}"}`;
+
+function notesOf(admitted: Evidenced<AdmissionOutcome>, request: AdmissionRequest, caller: Caller): object {
+  const { outcome, refusals } = admitted.outcome.decision;
   return {
-    decision_id: admission.eventId,
+    decision_id: admitted.eventId,
     tenant_id: tenantActing(caller, request.workload.tenant_id),
     outcome,
     ...(refusals.length > 0 && { codes: refusals.map(({ code }) => code) }),

@@ -1,23 +1,22 @@
 // `/v1/workloads/{id}/lifecycle` and `…/attestations`: what moves an admitted workload through its life.
-import type { Answered, Idempotency, Keep, Recorded } from "../../gate/retries.ts";
-import { refusalIn } from "../../gate/refused.ts";
+import { lifecycleCommand } from "../../gate/commands/lifecycle.ts";
+import { refusedError } from "../../gate/refused.ts";
 import { parseAttestationBody, parseLifecycleBody } from "../../core/request.ts";
 import { timeMs } from "../../core/time.ts";
-import type { EvidenceEvent } from "../../core/schema/event.ts";
 import type { AttestationRequest } from "../../core/schema/request.ts";
 import type { AttestationBody } from "../../core/schema/workload.ts";
 import type { LifecycleCommand, Workload } from "../../core/workload.ts";
-import type { Gate, LifecycleOutcome } from "../../gate/gate.ts";
+import type { Evidenced, Gate } from "../../gate/gate.ts";
 import type { StoreReader } from "../../store/store.ts";
 import {
   carryOut,
   COMMAND_HEADERS,
   COMMAND_PROBLEMS,
   COMMAND_QUERY,
-  commandReply,
+  notesOf,
+  provenReply,
   readCommand,
   type Asked,
-  type Kept,
 } from "../call/commands.ts";
 import { route, type Exchange, type Refusals, type Route } from "../call/route.ts";
 import { workloadView } from "../../library/workload-view.ts";
@@ -25,7 +24,6 @@ import { workloadView } from "../../library/workload-view.ts";
 export interface LifecycleParts {
   readonly gate: Gate;
   readonly store: StoreReader;
-  readonly retries: Idempotency<Kept>;
   readonly bodyBytesMax: number;
 }
 
@@ -102,7 +100,7 @@ function commandRoute(
   given: Pick<Route, "path" | "summary" | "description" | "body"> & { refusals: Refusals },
   read: Reading,
 ): Route {
-  const { gate, store, retries } = parts;
+  const { gate, store } = parts;
   return route({
     ...given,
     method: "POST",
@@ -116,37 +114,18 @@ function commandRoute(
     problems: COMMAND_PROBLEMS,
     handle: async (exchange) => {
       const { command, ...asked } = await read(exchange);
-      const answered = await carryOut(exchange, asked, retries, (keep) =>
-        commandWorkload(gate, command, asked, exchange, keep),
+      const done = await carryOut(exchange, asked, gate, () =>
+        lifecycleCommand(command, asked.tenantId, asked.trace.traceId),
       );
-      return commandReply(exchange, asked.tenantId, answered, (workload, receipt) =>
-        workloadText(store, workload, receipt),
-      );
+      exchange.notes = notesOf(done);
+      const { refusal, workload } = done.outcome;
+      if (refusal) throw refusedError(refusal, done);
+      return provenReply(200, workloadText(store, workload, done), done);
     },
   });
 }
 
-async function commandWorkload(
-  gate: Gate,
-  command: LifecycleCommand,
-  { tenantId, trace }: Asked<unknown>,
-  { caller }: Exchange,
-  keep: Keep<Kept>,
-): Promise<Answered<Kept>> {
-  let kept: Kept | undefined;
-  const { answer } = await gate.lifecycle(command, tenantId, caller, trace, (outcome, eventId) =>
-    keep((kept = keptOf(outcome)), eventId),
-  );
-  return { kept: kept!, receipt: { record: answer.receipt, eventText: answer.eventText, position: answer.position } };
-}
-
-function keptOf({ decision, explanation, workload }: LifecycleOutcome): Kept {
-  const refusal = refusalIn(decision, explanation);
-  return refusal ? { as: "refusal", refusal } : { as: "workload", workload: workload! };
-}
-
 /** As the command left it: no event that came after, whenever it is asked. */
-function workloadText(store: StoreReader, workload: Workload, { eventText, position }: Recorded): string {
-  const { occurred_at } = JSON.parse(eventText) as EvidenceEvent;
-  return `"workload":${JSON.stringify(workloadView(store, workload, timeMs(occurred_at)!, position))}`;
+function workloadText(store: StoreReader, workload: Workload, { event, position }: Evidenced): string {
+  return `"workload":${JSON.stringify(workloadView(store, workload, timeMs(event.occurred_at)!, position))}`;
 }

@@ -1,25 +1,26 @@
 // `/v1/meshes`: isolation meshes, and the commands that define them and move workloads between their rails.
 import Type from "typebox";
-import type { Answered, Idempotency, Keep } from "../../gate/retries.ts";
-import { refusalIn } from "../../gate/refused.ts";
+import { meshCommand, type MeshOutcome } from "../../gate/commands/mesh.ts";
+import { refusedError } from "../../gate/refused.ts";
+import { readMesh, readMeshes } from "../../store/meshes.ts";
+import type { StoreReader } from "../../store/store.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { wireMesh, type Mesh, type MeshCommand } from "../../core/mesh.ts";
 import { parseElevationBody, parsePlacementBody, parseTopologyBody } from "../../core/request.ts";
 import { closed, nullable } from "../../core/schema/base.ts";
 import { MeshSchema } from "../../core/schema/mesh.ts";
-import { get, sizeOf } from "../../core/tree.ts";
-import type { Gate, MeshOutcome } from "../../gate/gate.ts";
+import type { Evidenced, Gate } from "../../gate/gate.ts";
 import {
   carryOut,
   checkPath,
   COMMAND_HEADERS,
   COMMAND_PROBLEMS,
   COMMAND_QUERY,
-  commandReply,
+  notesOf,
+  provenReply,
   readBare,
   readCommand,
   type Asked,
-  type Kept,
 } from "../call/commands.ts";
 import { etagOf, expectedRevision, isKnown } from "../call/conditions.ts";
 import { HttpError } from "../call/problem.ts";
@@ -29,13 +30,11 @@ import { tenantOf } from "../../core/caller.ts";
 
 export interface MeshParts {
   readonly gate: Gate;
-  readonly retries: Idempotency<Kept>;
+  readonly store: StoreReader;
   readonly bodyBytesMax: number;
 }
 
 const LIMIT = { byDefault: 20, max: 100 };
-/** A page ends early where it would show more placements than this. */
-const PAGE_PLACEMENTS_MAX = 10_000;
 
 const MeshList = closed({ items: Type.Array(MeshSchema), next: nullable(Type.String()) });
 
@@ -70,7 +69,7 @@ type CommandRoute = Pick<Route, "method" | "path" | "summary" | "description" | 
 };
 
 export function meshRoutes(parts: MeshParts): Route[] {
-  return [...commandRoutes(parts.bodyBytesMax).map((given) => commandRoute(parts, given)), ...readRoutes(parts.gate)];
+  return [...commandRoutes(parts.bodyBytesMax).map((given) => commandRoute(parts, given)), ...readRoutes(parts.store)];
 }
 
 function commandRoutes(bodyBytesMax: number): CommandRoute[] {
@@ -154,7 +153,7 @@ function commandRoutes(bodyBytesMax: number): CommandRoute[] {
 
 const namedIn = ({ params }: MeshExchange) => ({ mesh_id: params["mesh_id"]!, workload_id: params["workload_id"]! });
 
-function commandRoute({ gate, retries }: MeshParts, { status, answer, read, ...given }: CommandRoute): Route {
+function commandRoute({ gate, store }: MeshParts, { status, answer, read, ...given }: CommandRoute): Route {
   return route({
     ...given,
     tag: "Meshes",
@@ -170,51 +169,30 @@ function commandRoute({ gate, retries }: MeshParts, { status, answer, read, ...g
     handle: async (exchange) => {
       const { command, ...asked } = await read(exchange);
       const expected = expectedRevision(exchange.req.headers);
-      const answered = await carryOut(exchange, asked, retries, (keep) =>
-        commandMesh(gate, command, asked, exchange, keep, expected),
+      const done = await carryOut(exchange, asked, gate, (keyed) =>
+        meshCommand(command, asked.tenantId, { correlationId: asked.trace.traceId, expected, whole: keyed }),
       );
-      return commandReply(exchange, asked.tenantId, answered, () => "");
+      exchange.notes = notesOf(done);
+      return commandReply(store, command, asked.tenantId, done);
     },
   });
 }
 
-async function commandMesh(
-  gate: Gate,
-  command: MeshCommand,
-  { tenantId, trace }: Asked<unknown>,
-  { caller }: Exchange,
-  keep: Keep<Kept>,
-  expected: ReturnType<typeof expectedRevision>,
-): Promise<Answered<Kept>> {
-  let kept: Kept | undefined;
-  const { answer } = await gate.mesh(command, tenantId, caller, trace, expected, (outcome, eventId) =>
-    keep((kept = keptOf(command, outcome)), eventId),
-  );
-  return { kept: kept!, receipt: { record: answer.receipt, eventText: answer.eventText, position: answer.position } };
-}
-
-function keptOf(command: MeshCommand, { decision, explanation, before, after }: MeshOutcome): Kept {
-  const refusal = refusalIn(decision, explanation);
-  if (refusal) return { as: "refusal", refusal };
-  if (command.command === "reload")
-    return {
-      as: "members",
-      status: before === null ? 201 : 200,
-      members: `"mesh":${meshText(after!)}`,
-      revision: after!.revision,
-    };
-  const placed = get((command.command === "remove" ? before : after)!.placements, command.workload_id)!;
-  return {
-    as: "members",
-    status: command.command === "place" ? 201 : 200,
-    members: `"placement":${canonicalJson(placed)}`,
-  };
+function commandReply(store: StoreReader, command: MeshCommand, tenantId: string, done: Evidenced<MeshOutcome>): Reply {
+  const { refusal, placement, created } = done.outcome;
+  if (refusal) throw refusedError(refusal, done);
+  if (placement) {
+    const status = command.command === "place" ? 201 : 200;
+    return provenReply(status, `"placement":${canonicalJson(placement)}`, done);
+  }
+  const mesh = done.outcome.mesh ?? wireMesh(readMesh(store, tenantId, command.mesh_id)!);
+  return provenReply(created ? 201 : 200, `"mesh":${canonicalJson(mesh)}`, done, mesh.revision);
 }
 
 /** Canonical JSON: objects would put identifiers that look like numbers first. */
 const meshText = (mesh: Mesh): string => canonicalJson(wireMesh(mesh));
 
-function readRoutes(gate: Gate): Route[] {
+function readRoutes(store: StoreReader): Route[] {
   return [
     route({
       method: "GET",
@@ -236,11 +214,8 @@ function readRoutes(gate: Gate): Route[] {
       answers: { 200: { description: "Meshes", content: { "application/json": "MeshList" } } },
       problems: ["tenant_forbidden", "evidence_unavailable"],
       handle: ({ caller, query }) => {
-        const { items, next } = pageOf(
-          gate.meshes(tenantOf(caller, query.tenant_id)),
-          query.limit ?? LIMIT.byDefault,
-          query.cursor,
-        );
+        const tenant = tenantOf(caller, query.tenant_id);
+        const { items, next } = readMeshes(store, tenant, query.limit ?? LIMIT.byDefault, query.cursor);
         return { status: 200, body: `{"items":[${items.map(meshText).join(",")}],"next":${JSON.stringify(next)}}` };
       },
     }),
@@ -263,8 +238,8 @@ function readRoutes(gate: Gate): Route[] {
       problems: ["tenant_forbidden", "mesh_unknown", "evidence_unavailable"],
       handle: ({ caller, query, params, req }) => {
         checkPath(params);
-        const mesh = gate.meshes(tenantOf(caller, query.tenant_id)).get(params["mesh_id"]!);
-        if (mesh === undefined) throw new HttpError("mesh_unknown", "This tenant has defined no such mesh here.");
+        const mesh = readMesh(store, tenantOf(caller, query.tenant_id), params["mesh_id"]!);
+        if (mesh === null) throw new HttpError("mesh_unknown", "This tenant has defined no such mesh here.");
         return isKnown(req.headers, mesh.revision) ? meshReply(mesh, 304, "") : meshReply(mesh, 200, meshText(mesh));
       },
     }),
@@ -276,21 +251,3 @@ const meshReply = ({ revision }: Mesh, status: number, body: string): Reply => (
   body,
   headers: { ETag: etagOf(revision), "Cache-Control": "no-cache" },
 });
-
-function pageOf(
-  meshes: ReadonlyMap<string, Mesh>,
-  limit: number,
-  after: string | undefined,
-): { items: Mesh[]; next: string | null } {
-  const ids = [...meshes.keys()].filter((id) => after === undefined || id > after).sort();
-  const items: Mesh[] = [];
-  let placements = 0;
-  for (const id of ids) {
-    const mesh = meshes.get(id)!;
-    placements += sizeOf(mesh.placements);
-    if (items.length === limit || (items.length > 0 && placements > PAGE_PLACEMENTS_MAX))
-      return { items, next: items.at(-1)!.mesh_id };
-    items.push(mesh);
-  }
-  return { items, next: null };
-}

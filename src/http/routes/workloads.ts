@@ -3,7 +3,7 @@ import Type from "typebox";
 import { closed, nullable } from "../../core/schema/base.ts";
 import { WorkloadSummary } from "../../core/schema/workload.ts";
 import type { Workload } from "../../core/workload.ts";
-import { EVENTS_SHOWN, workloadSummary, workloadView } from "../../library/workload-view.ts";
+import { EVENTS_SHOWN, showWorkload, workloadSummary } from "../../library/workload-view.ts";
 import type { StoreReader } from "../../store/store.ts";
 import { HttpError } from "../call/problem.ts";
 import { cursor, identifier, isIdentifier, whole } from "../call/query.ts";
@@ -65,9 +65,9 @@ export function workloadRoutes(store: StoreReader, now: () => number): Route[] {
       problems: ["tenant_forbidden", "workload_unknown"],
       handle: ({ caller, query, params }) => {
         const tenant = tenantOf(caller, query.tenant_id);
-        const stored = store.state("workload", tenant, params["id"]!);
-        if (stored === undefined) throw new HttpError("workload_unknown", "This tenant has no such workload here.");
-        return json(workloadView(store, JSON.parse(stored) as Workload, now()));
+        const workload = showWorkload(store, tenant, params["id"]!, now());
+        if (workload === null) throw new HttpError("workload_unknown", "This tenant has no such workload here.");
+        return json(workload);
       },
     }),
   ];

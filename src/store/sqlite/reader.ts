@@ -130,9 +130,11 @@ export class SqliteReader implements StoreReader {
   *referring(kind: StateKind, tenantId: string, ref: string) {
     // Stepped as far as it is asked for.
     const rows = this.#db
-      .prepare("SELECT key, value, version FROM states WHERE kind = ? AND tenant_id = ? AND ref = ? ORDER BY rank, key")
+      .prepare(
+        "SELECT key, value, version, rank FROM states WHERE kind = ? AND tenant_id = ? AND ref = ? ORDER BY rank, key",
+      )
       .iterate(kind, tenantId, ref);
-    for (const row of rows) yield row as unknown as { key: string } & StoredState;
+    for (const row of rows) yield row as unknown as { key: string; rank: number } & StoredState;
   }
 
   due(kind: StateKind, nowMs: number, limit: number) {
