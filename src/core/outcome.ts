@@ -2,6 +2,7 @@
 
 import type { TSchema } from "typebox";
 import { Compile } from "typebox/compile";
+import { brief } from "./brief.ts";
 import { HOST_REFUSALS, HTTP_STATUSES } from "./catalogue.ts";
 import type { RefusalClass } from "./schema/decision.ts";
 import { PolicyDecisionSchema, type Decision, type PolicyDecision } from "./schema/decision.ts";
@@ -119,6 +120,11 @@ export function explainRefusal(
   const { title, message, solution } = entryOf(code, catalogue);
   const fill = (text: string) => text.replace(/\{(\w+)\}/g, (_, name: string) => shown(params[name]));
   return { title, message: fill(message), solution: fill(solution) };
+}
+
+/** Why a command was refused, in the words of the catalogue, without parameters (spec evidence §1). */
+export function refusalReason(code: string, catalogue: Catalogue): string {
+  return brief(entryOf(code, catalogue).title || code);
 }
 
 function entryOf(code: string, catalogue: Catalogue): CatalogueEntry {

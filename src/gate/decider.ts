@@ -5,7 +5,7 @@ import { EMPTY_SNAPSHOT, pointerTo } from "../core/digest.ts";
 import { digestOf, type EventDraft } from "../core/event.ts";
 import { InvariantError } from "../core/invariant.ts";
 import { canonicalJson } from "../core/json.ts";
-import type { HostRefusalCode } from "../core/outcome.ts";
+import { refusalReason, type HostRefusalCode } from "../core/outcome.ts";
 import type { Context } from "../core/schema/input.ts";
 import type { Reads } from "../core/state.ts";
 import { EvaluationError } from "../policy/evaluator.ts";
@@ -152,6 +152,7 @@ function eventOf<I, D extends Decided>(
     authority_snapshot_id: context.authority.snapshot_id,
     subject,
     ...(refusal && {
+      refusal_reason: refusalReason(refusal.code, judged.catalogue),
       refusal_reason_class: refusal.class,
       refusal_reason_code: refusal.code,
       refusal_subject: briefPointer(refusal.pointer),

@@ -150,6 +150,7 @@ async function listen(
       evidenceProfileId: config.evidence.profile,
       bodyBytesMax: config.limits.bodyBytesMax,
       turns: new Turns(EXPORT_TURNS, { code: "exports_exhausted", retryS: 5 }),
+      ownKeys: () => node.jwks(),
     }),
     ...operatorRoutes(new LocalRailgate(node, { now }), config.limits.bodyBytesMax),
     ...witnessRoutes(node.witness),

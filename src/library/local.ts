@@ -16,7 +16,7 @@ import type { AdmissionRequest } from "../core/schema/request.ts";
 import { timeMs } from "../core/time.ts";
 import { ExportRangeError, prepareExport, type PreparedExport } from "../evidence/export/export.ts";
 import { tarGz } from "../evidence/export/files.ts";
-import { verifyExport } from "../evidence/verify/node.ts";
+import { verifyApart } from "../evidence/verify/apart.ts";
 import type { VerifyReport } from "../evidence/verify/report.ts";
 import { admission } from "../gate/commands/admission.ts";
 import type { RailgateNode } from "../node/open.ts";
@@ -43,8 +43,6 @@ export interface LocalSettings {
 }
 
 const PROFILE_DEFAULT = "ecs-evidence-admissible";
-/** Of an archive that is verified, unpacked. */
-const UNPACKED_BYTES_MAX = 64 * 1024 ** 3;
 
 const parseExport = parser(ExportRequestSchema);
 const parseRotation = parser(RotationSchema);
@@ -156,7 +154,7 @@ export class LocalRailgate extends LocalReader implements Railgate {
   }
 
   verify(archive: Uint8Array | AsyncIterable<Uint8Array>): Promise<VerifyReport> {
-    return verifyExport(archive, { limits: { bytesMax: UNPACKED_BYTES_MAX } });
+    return verifyApart(archive, { ownKeys: this.#node.jwks() });
   }
 
   async rotateKey(rotation: Rotation = {}): Promise<RotatedKey> {

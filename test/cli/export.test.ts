@@ -51,8 +51,16 @@ test("a folder and an archive, made and verified, with pinned keys and without",
   for (const path of ["folder", "part.tar.gz"]) {
     const plain = await railgate(["verify", path], { cwd });
     t.is(plain.code, 0, plain.stdout);
-    t.regex(plain.stdout, /^Keys came with the export\./m);
+    t.regex(plain.stdout, /^signer .* ok .*keys of the node that verified it/m);
     t.regex(plain.stdout, /^Verified\.$/m);
+    const elsewhere = await railgate(["verify", path, "--data-dir", "nowhere"], { cwd });
+    t.is(elsewhere.code, 1, elsewhere.stdout);
+    t.regex(elsewhere.stdout, /^signer .* not checked .*UNKNOWN WHO SIGNED/m);
+    t.regex(elsewhere.stdout, /^Not verified: it agrees with itself, and anybody could have made it\.$/m);
+    const trusting = await railgate(["verify", path, "--data-dir", "nowhere", "--trust-embedded-keys"], { cwd });
+    t.is(trusting.code, 0, trusting.stdout);
+    t.regex(trusting.stdout, /^WHO SIGNED IS NOT PROVEN/m);
+    t.notRegex(trusting.stdout, /^Verified/m);
     const pinned = await railgate(["verify", path, "--jwks", "jwks.json", "--json"], { cwd });
     t.is(pinned.code, 0);
     t.like(JSON.parse(pinned.stdout), { ok: true, first_bad: null });
@@ -93,7 +101,11 @@ test("what cannot be exported or read says why, with its exit code", async (t) =
   t.is((await railgate(["export", "--tenant", TENANT], { cwd })).code, 2);
   t.is((await railgate(["export", "--tenant", TENANT, "--out", "x", "--from", "-1"], { cwd })).code, 2);
   t.is((await railgate(["verify", "nowhere"], { cwd })).code, 3);
-  t.is((await railgate(["verify", "data"], { cwd })).code, 1);
+  t.is((await railgate(["verify", "data"], { cwd })).code, 2);
+  writeFileSync(join(cwd, "text.tar.gz"), "nothing of the kind");
+  const none = await railgate(["verify", "text.tar.gz", "--json"], { cwd });
+  t.is(none.code, 2);
+  t.like(JSON.parse(none.stdout), { code: "no_export" });
   t.is((await railgate(["verify", "data", "--jwks", "nowhere"], { cwd })).code, 2);
 });
 

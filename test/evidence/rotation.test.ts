@@ -26,13 +26,14 @@ import {
   makeAttacker,
   sha256,
   Tampering,
+  TRUSTING,
   withNode,
   type Files,
   type Json,
 } from "./exports.ts";
 
 const checks = async (files: Files, jwks?: Json) =>
-  (await verifyExport(files, jwks && { jwks: jwks as never })).checks
+  (await verifyExport(files, jwks ? { jwks: jwks as never } : TRUSTING)).checks
     .filter(({ status }) => status !== "passed")
     .map(({ name, detail }) => `${name}: ${detail}`);
 const keysIn = (files: Files): Json[] =>
@@ -126,7 +127,7 @@ test("a retired key verifies nothing later, not even with the producer's help, a
         )),
     );
     late.seal();
-    const report = await verifyExport(late.files);
+    const report = await verifyExport(late.files, TRUSTING);
     t.deepEqual(
       report.checks.filter(({ status }) => status !== "passed").map(({ name }) => name),
       ["key_ranges", "inclusion"],
@@ -152,7 +153,7 @@ test("a key that was known to others: what it signed from then on does not verif
       await node.rotateKey({ compromisedSince: "2026-01-01T00:30:00Z" });
       await admit(node, 1, "acme", 4);
       t.deepEqual(await checks(await exportFiles(node, { toSequence: 1 })), []);
-      const report = await verifyExport(await exportFiles(node));
+      const report = await verifyExport(await exportFiles(node), TRUSTING);
       t.deepEqual(
         report.checks.filter(({ status }) => status !== "passed").map(({ name, sequence }) => [name, sequence]),
         [["key_ranges", 2]],

@@ -5,33 +5,64 @@ import type { Check, PinnedKeys, VerifyReport } from "../../evidence/verify/node
 import { CannotRunError, EXIT, newCommand, run, UsageError, type Context, type ExitCode } from "../io/command.ts";
 import { safe, type Output } from "../io/output.ts";
 
-type Options = { jwks?: string };
+type Options = { jwks?: string; trustEmbeddedKeys?: boolean };
 
 export function verifyCommand(): Command {
-  return newCommand(
-    "verify",
-    "check an export: signatures, hashes, chain, proofs, artifacts; exit 0 only if all hold",
-    [],
-  )
+  return newCommand("verify", "check an export: signatures, hashes, chain, proofs, artifacts; exit 0 only if all hold")
     .argument("<export>", "a folder, a .tar.gz or a .tar")
     .option("--jwks <file>", "accept only these keys: a JWKS that you had from the producer by another way")
-    .action((path: string, options: Options) => run(options, (context) => verify(context, path, options)));
+    .option(
+      "--trust-embedded-keys",
+      "take the keys in the export for the producer's; proves that it agrees with itself, and not who made it",
+    )
+    .action((path: string, options: Options) => run({ ...options }, (context) => verify(context, path, options)));
 }
 
-async function verify({ out }: Context, path: string, { jwks }: Options): Promise<ExitCode> {
+async function verify({ config, out }: Context, path: string, options: Options): Promise<ExitCode> {
+  const { jwks, trustEmbeddedKeys } = options;
+  if (jwks !== undefined && trustEmbeddedKeys === true)
+    throw new UsageError(
+      "--jwks and --trust-embedded-keys contradict each other: name the keys, or trust those that came",
+    );
   const { verifyExport } = await import("../../evidence/verify/node.ts");
-  const pinned = jwks === undefined ? undefined : readJwks(jwks);
   const report = await verifyExport(path, {
-    jwks: pinned,
+    ...(jwks === undefined ? { ownKeys: await keysAtHand(config.dataDir) } : { jwks: readJwks(jwks) }),
+    trustEmbeddedKeys,
     progress: (events) => out.progress(`${events} events read`),
   }).catch((cause: unknown) => {
     if (cause instanceof TypeError) throw new UsageError(`--jwks ${jwks}: ${cause.message}`, { cause });
     throw new CannotRunError(`the export ${path} can't be read: ${(cause as Error).message}`, { cause });
   });
   out.progress("");
+  if (!report.is_export) throw new NoExportError(`${path} is no export: ${failureOf(report)}`);
   if (out.json) out.value(report);
   else write(out, report);
   return report.ok ? EXIT.done : EXIT.refused;
+}
+
+/** Nothing of an export was found in what was named. */
+class NoExportError extends UsageError {
+  static override code = "no_export";
+}
+
+const failureOf = ({ checks }: VerifyReport): string =>
+  checks.find(({ name, status }) => status === "failed" && (name === "archive" || name === "manifest"))?.detail ?? "";
+
+/** A node's own exports are known by its own keys, where its data directory is at hand. */
+async function keysAtHand(dataDir: string): Promise<PinnedKeys | undefined> {
+  const [{ storeExists, openReader }, { publicKeys }] = await Promise.all([
+    import("../../store/open.ts"),
+    import("../../evidence/keys/jwks.ts"),
+  ]);
+  if (!storeExists(dataDir)) return undefined;
+  try {
+    using store = openReader(dataDir);
+    const own = publicKeys(store.keys());
+    return own.keys.length === 0 ? undefined : own;
+  } catch {
+    // Then they are not at hand; `doctor` says why.
+    return undefined;
+  }
 }
 
 function readJwks(file: string): PinnedKeys {
@@ -63,10 +94,22 @@ function write(out: Output, report: VerifyReport): void {
   out.line();
   for (const { sequence, artifact, basis } of erased)
     out.line(`Erased, on record: ${artifact} of event ${sequence} (${safe(basis)})`);
-  if (!keys.pinned)
-    out.line("Keys came with the export. Pin the producer's (--jwks) to know that it was they who signed.");
+  if (!keys.pinned && report.ok)
+    out.line(
+      "WHO SIGNED IS NOT PROVEN: the keys came with the export. Pin the producer's (--jwks) to know that it was they.",
+    );
   if (first_bad !== null) out.line(`First bad: ${safe(where(first_bad))}`);
-  out.line(report.ok ? out.colour.green("Verified.") : out.colour.red("Not verified."));
+  out.line(verdict(out, report));
+}
+
+function verdict(out: Output, { ok, checks, keys }: VerifyReport): string {
+  if (ok) return out.colour.green(keys.pinned ? "Verified." : "It agrees with itself.");
+  const open = checks.filter(({ status }) => status !== "passed");
+  return out.colour.red(
+    open.length === 1 && open[0]!.name === "signer" && open[0]!.status === "not_checked"
+      ? "Not verified: it agrees with itself, and anybody could have made it."
+      : "Not verified.",
+  );
 }
 
 function range({ export: { from_sequence: from, to_sequence: to } }: VerifyReport): string {

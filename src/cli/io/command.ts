@@ -86,6 +86,6 @@ async function report(error: unknown, out: Output): Promise<ExitCode> {
 const USED_WRONGLY = new Set([UsageError.code, "config_invalid"]);
 
 function exitCodeOf(code: string, error: unknown): ExitCode {
-  if (USED_WRONGLY.has(code) || error instanceof RequestError) return EXIT.usedWrongly;
+  if (USED_WRONGLY.has(code) || error instanceof UsageError || error instanceof RequestError) return EXIT.usedWrongly;
   return error instanceof RailgateError && error.name === "RefusedError" ? EXIT.refused : EXIT.cannotRun;
 }

@@ -53,6 +53,7 @@ export const EvidenceEventSchema = closed({
   evidence_pointer: Type.String({ pattern: "^eosc://evidence/sha256:[0-9a-f]{64}$" }),
   policy_snapshot_id: Digest,
   authority_snapshot_id: Digest,
+  refusal_reason: optional(Type.String({ description: "the title of the first refusal's code" })),
   refusal_reason_class: optional(oneOf(REFUSAL_CLASSES)),
   refusal_reason_code: optional(Type.String()),
   refusal_subject: optional(Type.String()),

@@ -1,6 +1,5 @@
 // Exports a range of a stream with all that is needed to verify it offline (spec evidence §6). It is read page by page and never held.
-import { closeSync, createReadStream, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
-import { createHash, type Hash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
@@ -20,12 +19,25 @@ import { appendLeaf, EMPTY_FRONTIER, HASH_BYTES, rootOf } from "../../core/merkl
 import { parseCheckpoint, parseNote } from "../../core/note.ts";
 import type { EvidenceEvent, EventType } from "../../core/schema/event.ts";
 import { recordLeaf, TREE_HASHER } from "../../core/sha256.ts";
-import type { KeyRow, StoreReader } from "../../store/store.ts";
+import type { StoreReader } from "../../store/store.ts";
 import type { ExportFile } from "./files.ts";
+import { publicJwk } from "../keys/jwks.ts";
 import { keyHistory, type KeyHistory } from "../keys/key-history.ts";
 import type { TransparencyLog } from "../log/log.ts";
 import { RangeProofs } from "../log/range-proofs.ts";
-import { METHODS, PROFILE_VERSION, PROFILES, SCHEMA_VERSION } from "../verify/profiles.ts";
+import { PROFILES, SCHEMA_VERSION, SCHEMA_VERSION_1 } from "../verify/profiles.ts";
+import { ArtifactRows, merged, mergedRows } from "./artifact-rows.ts";
+import { commaSeparated, objectText } from "./json-text.ts";
+import { StagedFile } from "./staged-file.ts";
+import {
+  artifactPointer,
+  type Head,
+  headOf,
+  profileClaim,
+  segmentPointer,
+  snapshotDocument,
+  verifierInputs,
+} from "./statements.ts";
 
 /** There is no such stream, or it does not reach that far. */
 export class ExportRangeError extends RailgateError {
@@ -67,7 +79,6 @@ export interface PreparedExport extends Disposable {
 }
 
 const PAGE = 256;
-const ROW_BYTES = 40;
 const SEGMENT_ALGORITHM = "sha256";
 
 /**
@@ -128,80 +139,6 @@ function findRange(
   return { chainId: chain, from, to };
 }
 
-/** A file that grows in the staging folder, hashed as it grows. */
-class StagedFile {
-  readonly name: string;
-  readonly #path: string;
-  readonly #fd: number;
-  readonly #hash: Hash = createHash("sha256");
-  #pending: string[] = [];
-  #pendingLength = 0;
-  #size = 0;
-
-  constructor(folder: string, name: string) {
-    this.name = name;
-    this.#path = join(folder, name);
-    this.#fd = openSync(this.#path, "wx", 0o600);
-  }
-
-  write(text: string): void {
-    this.#pending.push(text);
-    this.#pendingLength += text.length;
-    if (this.#pendingLength > 256 * 1024) this.#flush();
-  }
-
-  /** @returns the file, and its digest. */
-  end(): { file: ExportFile; digest: string } {
-    this.#flush();
-    closeSync(this.#fd);
-    const path = this.#path;
-    return {
-      file: { name: this.name, size: this.#size, open: () => createReadStream(path) },
-      digest: digestText(this.#hash.digest()),
-    };
-  }
-
-  #flush(): void {
-    const bytes = Buffer.from(this.#pending.join(""));
-    this.#pending = [];
-    this.#pendingLength = 0;
-    this.#hash.update(bytes);
-    this.#size += bytes.length;
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
-  }
-}
-
-/** Artifacts that events of the range point to: digest and sequence of each, in rows of 40 bytes, so that a million need little. */
-class ArtifactRows {
-  #rows = Buffer.alloc(PAGE * ROW_BYTES);
-  #count = 0;
-
-  add(digest: string, sequence: number): void {
-    const at = this.#count++ * ROW_BYTES;
-    if (at === this.#rows.length) this.#rows = Buffer.concat([this.#rows, Buffer.alloc(this.#rows.length)]);
-    this.#rows.write(hexOfDigest(digest), at, "hex");
-    this.#rows.writeDoubleBE(sequence, at + HASH_BYTES);
-  }
-
-  /** In order of digests, each once. */
-  *sorted(): Generator<{ hex: string; sequence: number }> {
-    const rows = this.#rows;
-    const compare = (a: number, b: number) =>
-      rows.compare(rows, b * ROW_BYTES, b * ROW_BYTES + HASH_BYTES, a * ROW_BYTES, a * ROW_BYTES + HASH_BYTES);
-    const order = Uint32Array.from({ length: this.#count }, (_, i) => i).sort((a, b) => compare(a, b) || a - b);
-    let last = -1;
-    for (const row of order) {
-      if (last === -1 || compare(last, row) !== 0) {
-        yield {
-          hex: rows.toString("hex", row * ROW_BYTES, row * ROW_BYTES + HASH_BYTES),
-          sequence: rows.readDoubleBE(row * ROW_BYTES + HASH_BYTES),
-        };
-      }
-      last = row;
-    }
-  }
-}
-
 /** Artifacts of few: bundles, authority material, configured files. By hex digest. */
 type Shared = Map<string, { readonly size: number; readonly read: () => Uint8Array }>;
 type Made = { export_id: string; bundle_hash: string; manifestDigest: string; files: () => AsyncGenerator<ExportFile> };
@@ -218,6 +155,9 @@ class ExportMaker {
   readonly #missing: string[] = [];
   readonly #erased = new Map<string, number>();
   readonly #leaves: Buffer;
+  readonly #head: Head;
+  readonly #snapshots = { policy: new Set<string>(), authority: new Set<string>() };
+  #schema = SCHEMA_VERSION;
   #frontier = EMPTY_FRONTIER;
   #lastOccurredAt = "";
 
@@ -234,6 +174,7 @@ class ExportMaker {
     this.#checkpoint = checkpoint;
     this.#staging = staging;
     this.#leaves = Buffer.alloc((range.to - range.from + 1) * HASH_BYTES);
+    this.#head = headOf(request.evidenceProfileId, source.logOrigin, source.nodeId);
   }
 
   async make(): Promise<Made> {
@@ -242,18 +183,25 @@ class ExportMaker {
     const history = keyHistory(this.#source.store, chainId, to);
     this.#missing.push(...history.missing);
     this.#configuredArtifacts();
+    this.#snapshotDocuments();
     const erasures = this.#erasures();
     this.#checkProfile();
     if (this.#missing.length > 0) throw new ExportIncompleteError(this.#missing);
     const bundle_hash = digestText(rootOf(TREE_HASHER, this.#frontier));
     const segment = this.#endSegment(staged.segment, bundle_hash);
     const proofs = await this.#proofs();
-    const small = this.#smallFiles(history);
+    const segmentRef = segmentPointer(segment.digest);
+    const small = this.#smallFiles(history, segmentRef);
     const named = new Map(
       [staged.events, staged.records, segment, proofs, ...small].map((each) => [each.file.name, each]),
     );
     const export_id = `export-${hexOfDigest(digestOf(canonicalJson([chainId, from, to, bundle_hash, this.#request.evidenceProfileId, this.#checkpoint.note]))).slice(0, 32)}`;
-    const manifest = this.#manifest(export_id, bundle_hash, named, erasures, history);
+    const manifest = this.#manifest(
+      { export_id, bundle_hash, chain_segment_ref: segmentRef },
+      named,
+      erasures,
+      history,
+    );
     return { export_id, bundle_hash, manifestDigest: digestOf(manifest), files: () => this.#files(named, manifest) };
   }
 
@@ -282,7 +230,7 @@ class ExportMaker {
     records.write(`${record}\n`);
     const line = sequence - this.#range.from;
     segment.write(
-      `${line === 0 ? "" : ","}${canonicalJson({ id, sequence, prev_hash, event_hash, event_ref: `events.jsonl#L${line + 1}` })}`,
+      `${line === 0 ? "" : ","}${canonicalJson({ id, sequence, prev_hash, event_hash, event_ref: event.evidence_pointer, evidence_profile_id: this.#head.evidence_profile_id })}`,
     );
     this.#leaves.set(recordLeaf(record), line * HASH_BYTES);
     this.#frontier = appendLeaf(
@@ -291,6 +239,8 @@ class ExportMaker {
       TREE_HASHER.leaf(Buffer.from(hexOfDigest(event_hash), "hex")),
     );
     this.#lastOccurredAt = event.occurred_at;
+    // Refusals of 0.1 don't say why in words, so that an export of them is not held to the rules that ask for it.
+    if (event.outcome === "refused" && event.refusal_reason === undefined) this.#schema = SCHEMA_VERSION_1;
     this.#readArtifacts(event, sequence);
   }
 
@@ -301,6 +251,8 @@ class ExportMaker {
     if (own && digestOf(own) !== digest) this.#missing.push(`the artifact of event ${sequence} is damaged`);
     if (own) this.#rows.add(digest, sequence);
     else if (!this.#share("decision", digest)) this.#erased.set(digest, sequence);
+    this.#snapshots.policy.add(event.policy_snapshot_id);
+    this.#snapshots.authority.add(event.authority_snapshot_id);
     if (event.policy_snapshot_id !== EMPTY_SNAPSHOT && !this.#share("policy_bundle", event.policy_snapshot_id))
       this.#lack(`the policy bundle ${event.policy_snapshot_id}`);
     if (event.authority_snapshot_id !== EMPTY_SNAPSHOT && !this.#share("authority", event.authority_snapshot_id))
@@ -346,6 +298,17 @@ class ExportMaker {
     }
   }
 
+  #snapshotDocuments(): void {
+    for (const member of ["policy", "authority"] as const) {
+      for (const id of this.#snapshots[member]) {
+        const bytes = snapshotDocument(member, id);
+        const hex = hexOfDigest(digestOf(bytes));
+        this.#shared.set(hex, { size: bytes.length, read: () => bytes });
+        this.#ofKind(member === "policy" ? "policy_snapshots" : "authority_bindings", hex);
+      }
+    }
+  }
+
   /** Artifacts that are gone must have been erased on record. @returns the records that say so and lie behind the range. */
   #erasures(): string[] {
     const later: string[] = [];
@@ -384,6 +347,7 @@ class ExportMaker {
   #endSegment(segment: StagedFile, segment_hash: string) {
     const { from, to, chainId } = this.#range;
     const rest = {
+      evidence_profile_id: this.#head.evidence_profile_id,
       from_sequence: from,
       segment_hash,
       segment_id: `${chainId}:${from}-${to}`,
@@ -429,21 +393,26 @@ class ExportMaker {
     return file.end();
   }
 
-  #smallFiles(history: KeyHistory) {
+  #smallFiles(history: KeyHistory, chain_segment_ref: string) {
+    const { chainId: chain_id, from: from_sequence, to: to_sequence } = this.#range;
     const logKeys = this.#source.store
       .keys()
       .filter(({ role }) => role === "log")
-      .map((key) => publicJwk(key, { role: "log", from_sequence: 0, to_sequence: null }));
+      .map((key) => ({ ...publicJwk(key.jwk), role: "log", from_sequence: 0, to_sequence: null }));
     const files = {
       "keys.json": canonicalJson({
-        keys: [...history.keys.map(({ row, ...range }) => publicJwk(row, { role: "event", ...range })), ...logKeys],
+        keys: [
+          ...history.keys.map(({ row, ...range }) => ({ ...publicJwk(row.jwk), role: "event", ...range })),
+          ...logKeys,
+        ],
       }),
-      "verifier-inputs.json": canonicalJson({
-        ...METHODS,
-        hash_profile_id: HASH_PROFILE,
-        segment_signature_method: "ed25519-over-rfc8785-without-events-and-signature",
-        schema_version: SCHEMA_VERSION,
+      "verifier-inputs.json": verifierInputs(this.#head, this.#schema, {
+        chain_id,
+        from_sequence,
+        to_sequence,
+        chain_segment_ref,
       }),
+      "profile-claim.json": profileClaim(this.#head),
       checkpoint: this.#checkpoint.note,
     };
     return Object.entries(files).map(([name, text]) => {
@@ -453,30 +422,22 @@ class ExportMaker {
   }
 
   #manifest(
-    export_id: string,
-    bundle_hash: string,
+    of: { readonly export_id: string; readonly bundle_hash: string; readonly chain_segment_ref: string },
     named: ReadonlyMap<string, { digest: string }>,
     erasures: string[],
     history: KeyHistory,
   ): Buffer {
     const { chainId, from, to } = this.#range;
-    const { tenantId, evidenceProfileId } = this.#request;
-    const { logOrigin, nodeId } = this.#source;
     const texts = {
-      schema_version: SCHEMA_VERSION,
-      export_id,
+      ...this.#head,
+      ...of,
+      schema_version: this.#schema,
       created_at: this.#lastOccurredAt,
-      provider_id: logOrigin,
-      tenant_id: tenantId,
-      evidence_profile_id: evidenceProfileId,
-      profile_version: PROFILE_VERSION,
+      provider_id: this.#source.logOrigin,
+      tenant_id: this.#request.tenantId,
       hash_profile_id: HASH_PROFILE,
-      producer_identity: { issuer_id: logOrigin, producer_id: nodeId },
-      verifier_expectations_ref: "verifier-inputs.json",
       scope: { from_sequence: from, to_sequence: to },
       chain_id: chainId,
-      chain_segment_ref: "chain-segment.json",
-      bundle_hash,
       ...(erasures.length > 0 && { erasures }),
       ...(history.later.length > 0 && { rotations: history.later }),
     };
@@ -499,7 +460,7 @@ class ExportMaker {
       const refs = kind === "decision" ? this.#decisions() : [...(this.#kinds.get(kind) ?? [])].sort();
       yield `${first ? "" : ","}${canonicalJson(kind)}:[`;
       first = false;
-      yield* commaSeparated(refs, (hex) => `"artifacts/${hex}"`);
+      yield* commaSeparated(refs, (hex) => `"${artifactPointer(hex)}"`);
       yield "]";
     }
     yield "}";
@@ -539,56 +500,4 @@ class ExportMaker {
     others.push({ name: "manifest.json", size: manifest.length, open: () => [manifest] });
     yield* others.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
-}
-
-const PUBLIC_MEMBERS = ["kty", "crv", "x", "kid", "alg", "use"] as const;
-
-function publicJwk({ jwk }: KeyRow, range: object): object {
-  return {
-    ...Object.fromEntries(PUBLIC_MEMBERS.flatMap((name) => (jwk[name] === undefined ? [] : [[name, jwk[name]]]))),
-    ...range,
-  };
-}
-
-function objectText(members: ReadonlyMap<string, () => Iterable<string>>): Buffer {
-  const parts: Buffer[] = [];
-  let pending = "{";
-  const flush = () => {
-    parts.push(Buffer.from(pending));
-    pending = "";
-  };
-  for (const [i, name] of [...members.keys()].sort().entries()) {
-    pending += `${i === 0 ? "" : ","}${JSON.stringify(name)}:`;
-    for (const text of members.get(name)!()) if ((pending += text).length > 65_536) flush();
-  }
-  pending += "}";
-  flush();
-  return Buffer.concat(parts);
-}
-
-function* commaSeparated<T>(items: Iterable<T>, text: (item: T) => string): Generator<string> {
-  let first = true;
-  for (const item of items) {
-    yield first ? text(item) : `,${text(item)}`;
-    first = false;
-  }
-}
-
-/** Two sorted sequences as one, what is in both once. */
-function* mergedRows(
-  rows: Iterable<{ hex: string; sequence: number }>,
-  shared: Iterable<string>,
-): Generator<{ hex: string; sequence: number | undefined }> {
-  const others = shared[Symbol.iterator]();
-  let other = others.next();
-  for (const row of rows) {
-    for (; other.done !== true && other.value <= row.hex; other = others.next())
-      if (other.value !== row.hex) yield { hex: other.value, sequence: undefined };
-    yield row;
-  }
-  for (; other.done !== true; other = others.next()) yield { hex: other.value, sequence: undefined };
-}
-
-function* merged(rows: Iterable<{ hex: string; sequence: number }>, shared: Iterable<string>): Generator<string> {
-  for (const { hex } of mergedRows(rows, shared)) yield hex;
 }

@@ -1,4 +1,5 @@
 // Events that are no decisions: what a node does of itself, and what is done with its evidence.
+import { HOST_REFUSALS } from "../../core/catalogue.ts";
 import { EMPTY_SNAPSHOT, pointerTo } from "../../core/digest.ts";
 import { digestOf, type EventDraft } from "../../core/event.ts";
 import { brief } from "../../core/brief.ts";
@@ -52,6 +53,7 @@ export class Recorder {
     const entry = this.entry("policy.reject", details, THE_NODE);
     const refusal = {
       outcome: "refused",
+      refusal_reason: HOST_REFUSALS.policy_unavailable.title,
       refusal_reason_class: "dependency_unavailable_fail_closed",
       refusal_reason_code: "policy_unavailable",
     } as const;

@@ -18,9 +18,10 @@ export const DEFAULT_ARCHIVE_LIMITS: ArchiveLimits = {
 
 /** Files outside `artifacts/`, in the order in which they can be checked as they come. Those without a bound are read as they stream by. */
 export const FILES = {
-  "manifest.json": { bytesMax: 1024 ** 3 },
+  "manifest.json": { bytesMax: Infinity },
   "keys.json": { bytesMax: 4 * 1024 * 1024 },
   "verifier-inputs.json": { bytesMax: 1024 * 1024 },
+  "profile-claim.json": { bytesMax: 1024 * 1024 },
   checkpoint: { bytesMax: 64 * 1024 },
   "chain-segment.json": { bytesMax: Infinity },
   "events.jsonl": { bytesMax: Infinity },

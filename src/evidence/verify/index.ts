@@ -2,23 +2,14 @@
 import type { ArchiveEntry } from "../../archive/tar.ts";
 import { byUse, checkedName, DEFAULT_ARCHIVE_LIMITS, readArchive, type ArchiveLimits } from "./files.ts";
 import { WEB_PRIMITIVES } from "./primitives.ts";
-import type { PinnedKeys } from "./keys.ts";
 import type { VerifyReport } from "./report.ts";
 
-import { Verification } from "./verification.ts";
+import { verify, type VerifyOptions } from "./verification.ts";
 
 export type { Check, CheckName, CheckStatus, ErasedArtifact, ExportSummary, Place, VerifyReport } from "./report.ts";
 export { CHECKS } from "./report.ts";
 export type { PinnedKeys } from "./keys.ts";
-
-export interface VerifyOptions {
-  /** A JWKS of keys that the auditor holds; only these may have signed. */
-  readonly jwks?: PinnedKeys | undefined;
-  /** Bounds of the archive: bytes unpacked, and entries. */
-  readonly limits?: Partial<ArchiveLimits> | undefined;
-  /** Called now and then with how many events were read. */
-  readonly progress?: ((events: number) => void) | undefined;
-}
+export type { VerifyOptions } from "./verification.ts";
 
 /** An export: the bytes of a `.tar.gz` or `.tar`, a stream of them, or its files by path. */
 export type ExportInput =
@@ -33,7 +24,7 @@ export type ExportInput =
  * @throws TypeError when a pinned key is no Ed25519 public key.
  */
 export async function verifyExport(input: ExportInput, options: VerifyOptions = {}): Promise<VerifyReport> {
-  return new Verification({ primitives: WEB_PRIMITIVES, ...options }).read(opener(input, options.limits));
+  return verify(opener(input, options.limits), options, { primitives: WEB_PRIMITIVES });
 }
 
 /** Opens an export; a second time only where its bytes are still there. */

@@ -115,17 +115,21 @@ export interface Pin {
   readonly endedAtMs: number | undefined;
 }
 
-/** Pinned keys by thumbprint. @throws TypeError when one is no Ed25519 public key. */
+/**
+ * Keys that are known by another way than the export, by thumbprint. Those of other kinds sign no evidence, and are passed over (RFC 7517 §5).
+ * @throws TypeError when none is an Ed25519 public key, or one is private.
+ */
 export function readPins({ keys }: PinnedKeys, primitives: Primitives): Map<string, Pin> {
-  return new Map(
-    keys.map((jwk) => {
-      if (publicKeyOf(jwk) === undefined || "d" in jwk)
-        throw new TypeError("a pinned key is no Ed25519 public key in JWK form");
-      const ended = [jwk["retired_at"], jwk["compromised_at"]].flatMap((time) =>
-        time == null ? [] : [Date.parse(String(time))],
-      );
-      if (ended.some(Number.isNaN)) throw new TypeError("a pinned key's retired_at or compromised_at is no time");
-      return [thumbprint(jwk, primitives), { endedAtMs: ended.length === 0 ? undefined : Math.min(...ended) }];
-    }),
-  );
+  if (keys.some((jwk) => "d" in jwk)) throw new TypeError("a pinned key is a private key");
+  const pins = new Map<string, Pin>();
+  for (const jwk of keys) {
+    if (publicKeyOf(jwk) === undefined) continue;
+    const ended = [jwk["retired_at"], jwk["compromised_at"]].flatMap((time) =>
+      time == null ? [] : [Date.parse(String(time))],
+    );
+    if (ended.some(Number.isNaN)) throw new TypeError("a pinned key's retired_at or compromised_at is no time");
+    pins.set(thumbprint(jwk, primitives), { endedAtMs: ended.length === 0 ? undefined : Math.min(...ended) });
+  }
+  if (pins.size === 0) throw new TypeError("no pinned key is an Ed25519 public key in JWK form");
+  return pins;
 }

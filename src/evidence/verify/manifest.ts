@@ -1,11 +1,10 @@
 // Reads a manifest as its bytes stand: what it lists goes into the tables one by one, the rest is kept, and so is what is signed.
 import { canonicalText } from "./canonical.ts";
-import { digestBytes, hexBytes } from "../../core/digest.ts";
+import { digestBytes, hexBytes, isDigest } from "../../core/digest.ts";
 import { JsonStream, JsonStreamError, parseJson } from "./json-stream.ts";
-import { SCHEMA_VERSION } from "./profiles.ts";
 import type { Findings } from "./report.ts";
-import { ARTIFACT_NAME, checkedName } from "./files.ts";
-import { KIND, LISTED, type DigestSet } from "./tables.ts";
+import { ARTIFACT_NAME, ARTIFACT_PREFIX, checkedName } from "./files.ts";
+import { AUTHORITY_DOCUMENT, KIND, LISTED, POLICY_DOCUMENT, type DigestSet } from "./tables.ts";
 
 export interface Manifest {
   readonly members: ReadonlyMap<string, unknown>;
@@ -13,6 +12,9 @@ export interface Manifest {
   readonly files: ReadonlyMap<string, Uint8Array>;
   /** How many artifacts are listed under each kind. */
   readonly kinds: ReadonlyMap<string, number>;
+  /** The first of them that is named by no digest, and how many are named by their paths. */
+  readonly unaddressed: string | undefined;
+  readonly byPath: number;
   /** Records of events outside the range that say an artifact was erased. */
   readonly erasures: readonly string[];
   /** Records of key rotations behind the range: they tie the key that signed the manifest to those that signed the records. */
@@ -27,13 +29,19 @@ export interface ManifestSignature {
   readonly signature: string;
 }
 
-const FILE = "manifest.json";
-const ARTIFACT_PREFIX = "artifacts/".length;
+export const FILE = "manifest.json";
+/** Pointers to artifacts; the second form is what other producers write. */
+const POINTER = /^eosc:\/\/(?:evidence|artifact)\//;
+const PATH_LENGTH = ARTIFACT_PREFIX.length;
 const FILES_MAX = 1000;
-const SIGNATURES_MAX = 16;
-const CANONICALISED_BYTES_MAX = 64 * 1024 * 1024;
-const SIGNATURES_NAME = new TextEncoder().encode(',"signatures":');
-const TEXTS = [
+const KINDS_MAX = 1000;
+/** Kinds whose artifacts are documents about what snapshot ids stand for. */
+const DOCUMENT_KINDS: ReadonlyMap<string, number> = new Map([
+  ["policy_snapshots", POLICY_DOCUMENT],
+  ["authority_bindings", AUTHORITY_DOCUMENT],
+]);
+/** Members that must be texts. */
+export const TEXTS = [
   "schema_version",
   "export_id",
   "created_at",
@@ -46,7 +54,12 @@ const TEXTS = [
   "chain_id",
   "chain_segment_ref",
   "bundle_hash",
-];
+] as const;
+/** All that is looked at; of others there may be any number, and they are not kept. */
+const MEMBERS: ReadonlySet<string> = new Set([...TEXTS, "producer_identity", "scope", "signatures"]);
+const SIGNATURES_MAX = 16;
+const CANONICALISED_BYTES_MAX = 64 * 1024 * 1024;
+const SIGNATURES_NAME = new TextEncoder().encode(',"signatures":');
 
 /** @returns undefined when it cannot be read at all. */
 export function readManifest(bytes: Uint8Array, artifacts: DigestSet, findings: Findings): Manifest | undefined {
@@ -60,7 +73,10 @@ export function readManifest(bytes: Uint8Array, artifacts: DigestSet, findings: 
       if (name === "files") lists.file(second!, parseJson(json));
       else if (name === "artifacts") lists.artifact(second!, parseJson(json));
       else if (name === "erasures" || name === "rotations") lists.record(name, parseJson(json));
-      else members.set(name, parseJson(json));
+      else {
+        const value = parseJson(json);
+        if (MEMBERS.has(name)) members.set(name, value);
+      }
       if (name === "signatures") signatures = json;
     },
   );
@@ -72,14 +88,12 @@ export function readManifest(bytes: Uint8Array, artifacts: DigestSet, findings: 
     findings.fault("manifest", error.message, { file: FILE });
     return undefined;
   }
-  const manifest = {
+  return {
     members,
     ...lists.result(),
     signatures: readSignatures(members.get("signatures"), findings),
     signed: signedBytes(bytes, signatures),
   };
-  checkMembers(manifest, findings);
-  return manifest;
 }
 
 class Lists {
@@ -87,6 +101,8 @@ class Lists {
   readonly #findings: Findings;
   readonly #files = new Map<string, Uint8Array>();
   readonly #kinds = new Map<string, number>();
+  #unaddressed: string | undefined;
+  #byPath = 0;
   readonly #records = { erasures: [] as string[], rotations: [] as string[] };
 
   constructor(artifacts: DigestSet, findings: Findings) {
@@ -105,16 +121,28 @@ class Lists {
       this.#files.set(path, bytes);
       return;
     }
-    const named = hexBytes(path, undefined, 0, ARTIFACT_PREFIX);
+    const named = hexBytes(path, undefined, 0, PATH_LENGTH);
     if (named.some((byte, at) => byte !== bytes[at])) return this.#fault(`files lists ${path} with another digest`);
     if ((this.#artifacts.mark(named, LISTED) & LISTED) !== 0) this.#fault(`files lists ${path} twice`);
   }
 
   artifact(kind: string, ref: unknown): void {
+    if (!this.#kinds.has(kind) && this.#kinds.size >= KINDS_MAX)
+      return this.#fault(`artifacts has more than ${KINDS_MAX} kinds`);
     this.#kinds.set(kind, (this.#kinds.get(kind) ?? 0) + 1);
-    if (typeof ref === "string" && ARTIFACT_NAME.test(ref))
-      this.#artifacts.mark(hexBytes(ref, undefined, 0, ARTIFACT_PREFIX), KIND);
-    else this.#fault(`artifacts.${kind} refers to no file under artifacts/`);
+    const digest = this.#digestOf(ref);
+    if (digest !== undefined) this.#artifacts.mark(digest, KIND | (DOCUMENT_KINDS.get(kind) ?? 0));
+    else this.#unaddressed ??= `artifacts.${kind} refers to no file under artifacts/`;
+  }
+
+  #digestOf(ref: unknown): Uint8Array | undefined {
+    if (typeof ref !== "string") return undefined;
+    if (ARTIFACT_NAME.test(ref)) {
+      this.#byPath++;
+      return hexBytes(ref, undefined, 0, PATH_LENGTH);
+    }
+    const digest = ref.replace(POINTER, "");
+    return digest !== ref && isDigest(digest) ? digestBytes(digest) : undefined;
   }
 
   record(list: "erasures" | "rotations", record: unknown): void {
@@ -123,7 +151,13 @@ class Lists {
   }
 
   result() {
-    return { files: this.#files, kinds: this.#kinds, ...this.#records };
+    return {
+      files: this.#files,
+      kinds: this.#kinds,
+      unaddressed: this.#unaddressed,
+      byPath: this.#byPath,
+      ...this.#records,
+    };
   }
 
   #fault(message: string): void {
@@ -167,22 +201,6 @@ function signedBytes(bytes: Uint8Array, signatures: Uint8Array | undefined): Uin
   const { signatures: _, ...rest } = parseJson(bytes) as Record<string, unknown>;
   const text = canonicalText(rest);
   return text === undefined ? [] : [new TextEncoder().encode(text)];
-}
-
-function checkMembers({ members, signatures, files }: Manifest, findings: Findings): void {
-  const fault = (message: string): void => findings.fault("manifest", message, { file: FILE });
-  for (const name of TEXTS)
-    if (typeof members.get(name) !== "string" || members.get(name) === "") fault(`it has no ${name}`);
-  const identity = members.get("producer_identity") as { issuer_id?: unknown; producer_id?: unknown } | undefined;
-  if (typeof identity?.issuer_id !== "string" || typeof identity.producer_id !== "string")
-    fault("it has no producer_identity {issuer_id, producer_id}");
-  const scope = scopeOf(members);
-  if (scope === undefined) fault("it has no scope {from_sequence, to_sequence}");
-  if (Number.isNaN(Date.parse(String(members.get("created_at"))))) fault("created_at is no time");
-  if (files.size === 0) fault("it lists no files");
-  const schema = members.get("schema_version");
-  if (signatures !== undefined && schema !== SCHEMA_VERSION)
-    fault(`schema_version is ${JSON.stringify(schema)}, and this verifier knows ${SCHEMA_VERSION}`);
 }
 
 /** The range that the manifest claims; undefined where it claims none. */

@@ -5,16 +5,17 @@ import { join } from "node:path";
 import { nodeGunzip } from "../../archive/gzip-node.ts";
 import { ArchiveError, type ArchiveEntry } from "../../archive/tar.ts";
 import { byUse, checkedName, DEFAULT_ARCHIVE_LIMITS, readArchive, type ArchiveLimits } from "./files.ts";
-import { opener, type ExportInput, type VerifyOptions } from "./index.ts";
+import { opener, type ExportInput } from "./index.ts";
 import type { PinnedKeys } from "./keys.ts";
 import { NODE_PRIMITIVES } from "./node-primitives.ts";
 import { VerifierPool } from "./pool.ts";
 import type { VerifyReport } from "./report.ts";
-import { Verification } from "./verification.ts";
+import { verify, type VerifyOptions } from "./verification.ts";
 
 export type { Check, CheckName, CheckStatus, ErasedArtifact, ExportSummary, Place, VerifyReport } from "./report.ts";
 export { CHECKS } from "./report.ts";
-export type { ExportInput, VerifyOptions } from "./index.ts";
+export type { ExportInput } from "./index.ts";
+export type { VerifyOptions } from "./verification.ts";
 export type { PinnedKeys };
 
 const READ_BYTES = 64 * 1024;
@@ -29,7 +30,7 @@ export async function verifyExport(input: string | ExportInput, options: VerifyO
   const pool = new VerifierPool();
   try {
     const open = await opened(input, options.limits);
-    return await new Verification({ primitives: NODE_PRIMITIVES, checker: pool, ...options }).read(open);
+    return await verify(open, options, { primitives: NODE_PRIMITIVES, checker: pool });
   } finally {
     await pool.close();
   }

@@ -1,7 +1,8 @@
 // Threads that check chunks of records, one per core: signatures are most of the work of verifying an export.
 import { ThreadPool } from "../threads.ts";
-import type { EventKeys, EventRows, LineChunk, RecordRows } from "./rows.ts";
-import type { Checker } from "./verification.ts";
+import type { LineChunk } from "./chunks.ts";
+import type { Checker } from "./context.ts";
+import type { EventKeys, EventRows, RecordRows } from "./rows.ts";
 
 /** What a thread is asked. */
 export type PoolRequest =

@@ -42,7 +42,9 @@ export const PROFILES: { readonly [profile: string]: ProfileDemands | undefined 
 
 /** Raised when the layout, or what a profile demands, changes. */
 export const PROFILE_VERSION = "1";
-export const SCHEMA_VERSION = "ecs-evidence-export-v1";
+export const SCHEMA_VERSION = "ecs-evidence-export-v2";
+/** Before the ECS contracts' published rules were part of the format. */
+export const SCHEMA_VERSION_1 = "ecs-evidence-export-v1";
 
 /** What `verifier-inputs.json` says of the methods, and what is applied here. */
 export const METHODS = {

@@ -8,6 +8,7 @@ export const CHECKS = {
   files: "every file is listed with its digest, and every listed file is there",
   methods: "the methods of hashing are the ones that were applied here",
   keys: "the keys are what they are called, and their ranges do not overlap",
+  signer: "those who signed are known by keys that did not come with the export",
   events: "every line is one event in canonical JSON",
   event_hashes: "every event_hash is the hash of its event",
   chain: "the events follow each other without a gap, each naming the hash of the one before",
@@ -23,6 +24,7 @@ export const CHECKS = {
   artifacts: "every artifact that an event points to is there with its digest, or erased on record",
   policies: "every policy bundle and authority material that an event names is there",
   profile: "what the evidence profile demands is there",
+  ecs: "it has the form that the ECS contracts publish",
 } as const;
 
 export type CheckName = keyof typeof CHECKS;
@@ -59,12 +61,14 @@ export interface ExportSummary {
 
 export interface VerifyReport {
   readonly ok: boolean;
+  /** Whether anything of the layout was found at all. */
+  readonly is_export: boolean;
   readonly checks: readonly Check[];
   readonly first_bad: Place | null;
   readonly export: ExportSummary;
   /** Artifacts that are gone, with the event that says so. */
   readonly erased: readonly ErasedArtifact[];
-  /** Thumbprints of the keys that signed, and whether the caller had pinned them. */
+  /** Thumbprints of the keys that signed, and whether the caller had them by another way than the export. */
   readonly keys: { readonly pinned: boolean; readonly kids: readonly string[] };
 }
 

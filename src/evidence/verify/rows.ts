@@ -1,16 +1,10 @@
 // Checks of single records, a chunk of lines at a time, so that they can be done in parallel: form, hashes, signatures.
 import { canonicalWithout } from "./canonical.ts";
+import { countLines, type LineChunk } from "./chunks.ts";
 import { DIGEST_BYTES, digestBytes, digestOfPointer, hexBytes, isDigest } from "../../core/digest.ts";
 import type { Primitives } from "./primitives.ts";
 import { BASELINE_FIELDS, CHAIN_FIELDS } from "./profiles.ts";
 import type { CheckName } from "./report.ts";
-
-/** Whole lines of a file. */
-export interface LineChunk {
-  readonly bytes: Uint8Array;
-  /** Number of the first line, counted from 0. */
-  readonly first: number;
-}
 
 /** The first fault of its kind in a chunk; `index` counts lines of the file from 0. */
 export interface RowFault {
@@ -27,6 +21,12 @@ export interface NotableEvent {
   readonly event_type: string;
   readonly occurred_at: string;
   readonly details: Readonly<Record<string, unknown>>;
+}
+
+/** What a line is the first to lack. */
+export interface LineFact {
+  readonly index: number;
+  readonly message: string;
 }
 
 /** What is kept of the lines of events.jsonl: 32 bytes each a line, and what few lines say. */
@@ -48,8 +48,21 @@ export interface EventRows {
   }[];
   readonly chains: readonly { readonly chain_id: unknown; readonly tenant_id: unknown; readonly index: number }[];
   readonly notable: readonly NotableEvent[];
-  /** The first line that lacks what only some profiles demand. */
-  readonly unchained: { readonly index: number; readonly message: string } | undefined;
+  /** The first line that lacks what only some profiles demand; `prev_hash` in the first event is told apart. */
+  readonly unchained: LineFact | undefined;
+  readonly bareStart: boolean;
+  /** The first line whose pointer is made of no digest. */
+  readonly unaddressed: LineFact | undefined;
+  readonly refusals: number;
+  /** The first refusal that does not say why. */
+  readonly unreasoned: LineFact | undefined;
+  /** Evidence profiles that the events name. */
+  readonly profiles: readonly string[];
+  /** Pointers as they are written, a line each, and hashes likewise: other methods hash these texts. */
+  readonly pointerText: Uint8Array;
+  readonly hashText: Uint8Array;
+  /** Whether so many lines are no events that it is not worth reading on; they are not counted. */
+  readonly stopped: boolean;
   readonly faults: readonly RowFault[];
 }
 
@@ -64,6 +77,7 @@ export interface RecordRows {
   readonly keyNumbers: Int32Array;
   readonly kids: readonly string[];
   readonly faults: readonly RowFault[];
+  readonly stopped: boolean;
 }
 
 /** Public event keys by kid: 32 bytes each. */
@@ -73,6 +87,12 @@ const NEWLINE = 0x0a;
 const LINE_BYTES_MAX = 1024 * 1024;
 const SIGNATURE_BYTES = 64;
 const NOTABLE = new Set(["key.rotate", "chain.anchor"]);
+/** Members of notable events that say something here, and how long such a text may be. */
+const TOLD = ["new_kid", "action", "artifact_digest", "basis"];
+const TOLD_LENGTH_MAX = 4096;
+/** Lines of a chunk that may be of no use at all; behind more of them there is nothing to be found. */
+const MALFORMED_MAX = 100;
+const PROFILES_MAX = 16;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
 
@@ -85,19 +105,21 @@ class Faults {
     else known.count++;
   }
 
+  count(check: CheckName): number {
+    return this.#first.get(check)?.count ?? 0;
+  }
+
   get list(): RowFault[] {
     return [...this.#first].map(([check, fault]) => ({ check, ...fault }));
   }
 }
 
-function linesOf({ bytes }: LineChunk): Uint8Array[] {
-  const lines: Uint8Array[] = [];
+function* linesOf({ bytes }: LineChunk): Generator<Uint8Array, void> {
   for (let start = 0; start < bytes.length; ) {
     const end = bytes.indexOf(NEWLINE, start);
-    lines.push(bytes.subarray(start, end === -1 ? bytes.length : end));
+    yield bytes.subarray(start, end === -1 ? bytes.length : end);
     start = end === -1 ? bytes.length : end + 1;
   }
-  return lines;
 }
 
 type Event = Readonly<Record<string, unknown>>;
@@ -110,8 +132,16 @@ class EventChunk {
   readonly snapshots = new Map<string, { digest: string; index: number; member: "policy" | "authority" }>();
   readonly chains: { chain_id: unknown; tenant_id: unknown; index: number }[] = [];
   readonly notable: NotableEvent[] = [];
+  readonly profiles = new Set<string>();
   readonly columns;
-  unchained: { index: number; message: string } | undefined;
+  readonly #pointers: string[] = [];
+  readonly #hashes: string[] = [];
+  malformed = 0;
+  refusals = 0;
+  bareStart = false;
+  unchained: LineFact | undefined;
+  unaddressed: LineFact | undefined;
+  unreasoned: LineFact | undefined;
 
   constructor(primitives: Primitives, first: number, count: number) {
     this.#primitives = primitives;
@@ -132,10 +162,21 @@ class EventChunk {
     const index = this.#first + row;
     this.columns.lineDigests.set(this.#primitives.sha256(line), row * DIGEST_BYTES);
     const event = this.#parse(line, index);
-    if (event === undefined) return;
+    this.#texts(event);
+    if (event === undefined) return void this.malformed++;
     this.#members(event, index);
     this.#keep(event, row);
     this.#note(event, index);
+  }
+
+  /** What other methods than ours hash of an event. */
+  #texts(event: Event | undefined): void {
+    this.#pointers.push(`${String(event?.["evidence_pointer"])}\n`);
+    this.#hashes.push(`${String(event?.["event_hash"])}\n`);
+  }
+
+  get texts(): { pointerText: Uint8Array; hashText: Uint8Array } {
+    return { pointerText: encoder.encode(this.#pointers.join("")), hashText: encoder.encode(this.#hashes.join("")) };
   }
 
   #parse(line: Uint8Array, index: number): Event | undefined {
@@ -167,13 +208,21 @@ class EventChunk {
   #members(event: Event, index: number): void {
     const missing = BASELINE_FIELDS.find((name) => typeof event[name] !== "string" || event[name] === "");
     if (missing !== undefined) this.faults.add("events", index, `the event has no ${missing}`);
-    const unchained = CHAIN_FIELDS.find((name) => !Object.hasOwn(event, name));
+    if (index === 0) this.bareStart = !Object.hasOwn(event, "prev_hash");
+    const unchained = CHAIN_FIELDS.find(
+      (name) => !Object.hasOwn(event, name) && !(index === 0 && name === "prev_hash"),
+    );
     if (unchained !== undefined) this.unchained ??= { index, message: `the event has no ${unchained}` };
     const pointer = event["evidence_pointer"];
     if (typeof pointer === "string" && digestOfPointer(pointer) === undefined)
-      this.faults.add("events", index, "evidence_pointer is no eosc://evidence/sha256:<hex>");
-    if (event["refusal_reason_code"] === undefined && event["outcome"] === "refused")
+      this.unaddressed ??= { index, message: "evidence_pointer is no eosc://evidence/sha256:<hex>" };
+    if (this.profiles.size < PROFILES_MAX) this.profiles.add(String(event["evidence_profile_id"]).slice(0, 100));
+    if (event["outcome"] !== "refused") return;
+    this.refusals++;
+    if (event["refusal_reason_code"] === undefined)
       this.faults.add("events", index, "a refused event has no refusal_reason_code");
+    if (typeof event["refusal_reason"] !== "string" || event["refusal_reason"] === "")
+      this.unreasoned ??= { index, message: "a refused event has no refusal_reason" };
   }
 
   #keep(event: Event, row: number): void {
@@ -208,9 +257,16 @@ class EventChunk {
       id: id!,
       event_type: event_type!,
       occurred_at: occurred_at!,
-      details: event["details"] as NotableEvent["details"],
+      details: told(event["details"] as NotableEvent["details"]),
     });
   }
+}
+
+function told(details: NotableEvent["details"] | null): NotableEvent["details"] {
+  const members = TOLD.map((name) => [name, details?.[name]] as const);
+  return Object.fromEntries(
+    members.filter(([, value]) => typeof value === "string" && value.length <= TOLD_LENGTH_MAX),
+  );
 }
 
 /** One digest over what a chain segment says of an event, to compare it with the event itself. */
@@ -228,18 +284,29 @@ export function rowDigest(
 
 /** Lines of events.jsonl: one canonical event each, whose hash is right. */
 export function checkEvents(chunk: LineChunk, primitives: Primitives): EventRows {
-  const lines = linesOf(chunk);
-  const gathered = new EventChunk(primitives, chunk.first, lines.length);
-  lines.forEach((line, row) => gathered.read(line, row));
-  const { columns, snapshots, chains, notable, unchained, faults } = gathered;
+  const gathered = new EventChunk(primitives, chunk.first, countLines(chunk.bytes));
+  let count = 0;
+  for (const line of linesOf(chunk)) {
+    gathered.read(line, count++);
+    if (gathered.malformed > MALFORMED_MAX) break;
+  }
+  const { columns, snapshots, profiles, faults, chains, notable, unchained, bareStart } = gathered;
+  const { unaddressed, refusals, unreasoned, malformed } = gathered;
   return {
-    count: lines.length,
+    count,
     ...columns,
     snapshots: [...snapshots.values()],
     chains,
     notable,
     unchained,
+    bareStart,
+    unaddressed,
+    refusals,
+    unreasoned,
+    profiles: [...profiles],
+    ...gathered.texts,
     faults: faults.list,
+    stopped: malformed > MALFORMED_MAX,
   };
 }
 
@@ -252,39 +319,40 @@ interface ReadRecord {
 
 /** Lines of records.jws: compact JWS by known keys. Payloads are compared with the events elsewhere, by their digests. */
 export async function checkRecords(chunk: LineChunk, keys: EventKeys, primitives: Primitives): Promise<RecordRows> {
-  const lines = linesOf(chunk);
+  const lines = countLines(chunk.bytes);
   const faults = new Faults();
   const headers = new Map<string, string | undefined>();
-  const payloadDigests = new Uint8Array(lines.length * DIGEST_BYTES);
-  const leafHashes = new Uint8Array(lines.length * DIGEST_BYTES);
-  const keyNumbers = new Int32Array(lines.length).fill(-1);
+  const payloadDigests = new Uint8Array(lines * DIGEST_BYTES);
+  const leafHashes = new Uint8Array(lines * DIGEST_BYTES);
+  const keyNumbers = new Int32Array(lines).fill(-1);
   const kids: string[] = [];
   const pending: (boolean | Promise<boolean>)[] = [];
-  lines.forEach((line, row) => {
+  for (const line of linesOf(chunk)) {
+    const row = pending.length;
     leafHashes.set(leafHash(primitives, line), row * DIGEST_BYTES);
     const record = readRecord(line, headers);
     if (typeof record === "string") {
       faults.add("records", chunk.first + row, record);
       pending.push(true);
-      return;
+      if (faults.count("records") > MALFORMED_MAX) break;
+      continue;
     }
     payloadDigests.set(primitives.sha256(record.payload), row * DIGEST_BYTES);
     keyNumbers[row] = numberOf(kids, record.kid);
     const key = keys.get(record.kid);
     pending.push(key !== undefined && primitives.verifyEd25519(key, record.signed, record.signature));
-  });
+  }
   for (const [row, verified] of pending.entries()) {
     if (await verified) continue;
-    const known = keys.has(kids[keyNumbers[row]!]!);
+    const kid = kids[keyNumbers[row]!]!;
     faults.add(
       "record_signatures",
       chunk.first + row,
-      known
-        ? "the signature does not verify"
-        : `it is signed by ${kids[keyNumbers[row]!]}, which is no event key of keys.json`,
+      keys.has(kid) ? "the signature does not verify" : `it is signed by ${kid}, which is no event key of keys.json`,
     );
   }
-  return { count: lines.length, payloadDigests, leafHashes, keyNumbers, kids, faults: faults.list };
+  const stopped = faults.count("records") > MALFORMED_MAX;
+  return { count: pending.length, payloadDigests, leafHashes, keyNumbers, kids, faults: faults.list, stopped };
 }
 
 function numberOf(kids: string[], kid: string): number {

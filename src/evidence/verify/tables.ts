@@ -68,31 +68,41 @@ export const PRESENT = 1;
 export const LISTED = 2;
 export const REFERENCED = 4;
 export const KIND = 8;
+/** Listed as a document about a policy, or about authority. */
+export const POLICY_DOCUMENT = 16;
+export const AUTHORITY_DOCUMENT = 32;
+/** There, by a name of its producer's. */
+export const NAMED = 64;
 
-/** A set of digests with marks and a number each: open addressing, since digests are as good as random. */
+const FIRST_CAPACITY = 1024;
+
+/**
+ * A set of digests with marks and a number each, in the order in which they came. Its slots lie by open addressing; names
+ * can be chosen to collide, so nobody can know where they come to lie.
+ */
 export class DigestSet {
-  #keys = new Uint8Array(1024 * DIGEST_BYTES);
-  #marks = new Uint8Array(1024);
-  #numbers = new Float64Array(1024);
+  #keys = new Uint8Array(FIRST_CAPACITY * DIGEST_BYTES);
+  #marks = new Uint8Array(FIRST_CAPACITY);
+  #numbers = new Float64Array(FIRST_CAPACITY);
+  /** Numbers of entries, counted from 1; twice as many as there is room for. */
+  #slots = new Uint32Array(2 * FIRST_CAPACITY);
   #used = 0;
+  readonly #seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
 
   /** Adds a mark. @param number kept with the digest the first time it is given. @returns the marks that it had before. */
   mark(digest: Uint8Array, mark: number, number?: number): number {
-    if (this.#used * 3 >= this.#marks.length * 2) this.#grow();
+    if (this.#used === this.#marks.length) this.#grow();
     const slot = this.#slot(digest);
-    const before = this.#marks[slot]!;
-    if (before === 0) {
-      this.#used++;
-      this.#keys.set(digest, slot * DIGEST_BYTES);
-      this.#numbers[slot] = -1;
-    }
-    this.#marks[slot] = before | mark;
-    if (number !== undefined && this.#numbers[slot] === -1) this.#numbers[slot] = number;
+    const entry = this.#slots[slot] === 0 ? this.#add(slot, digest) : this.#slots[slot]! - 1;
+    const before = this.#marks[entry]!;
+    this.#marks[entry] = before | mark;
+    if (number !== undefined && this.#numbers[entry] === -1) this.#numbers[entry] = number;
     return before;
   }
 
   marks(digest: Uint8Array): number {
-    return this.#marks[this.#slot(digest)]!;
+    const entry = this.#slots[this.#slot(digest)]!;
+    return entry === 0 ? 0 : this.#marks[entry - 1]!;
   }
 
   get size(): number {
@@ -100,44 +110,53 @@ export class DigestSet {
   }
 
   *entries(): Generator<{ digest: Uint8Array; marks: number; number: number }> {
-    for (let slot = 0; slot < this.#marks.length; slot++) {
-      const marks = this.#marks[slot]!;
-      if (marks !== 0)
-        yield {
-          digest: this.#keys.slice(slot * DIGEST_BYTES, (slot + 1) * DIGEST_BYTES),
-          marks,
-          number: this.#numbers[slot]!,
-        };
-    }
+    for (let entry = 0; entry < this.#used; entry++)
+      yield {
+        digest: this.#keys.subarray(entry * DIGEST_BYTES, (entry + 1) * DIGEST_BYTES),
+        marks: this.#marks[entry]!,
+        number: this.#numbers[entry]!,
+      };
+  }
+
+  #add(slot: number, digest: Uint8Array): number {
+    const entry = this.#used++;
+    this.#slots[slot] = entry + 1;
+    this.#keys.set(digest, entry * DIGEST_BYTES);
+    this.#numbers[entry] = -1;
+    return entry;
   }
 
   #slot(digest: Uint8Array): number {
-    const mask = this.#marks.length - 1;
-    let slot = (digest[0]! | (digest[1]! << 8) | (digest[2]! << 16) | (digest[3]! << 24)) & mask;
-    while (this.#marks[slot] !== 0 && !this.#holds(slot, digest)) slot = (slot + 1) & mask;
+    const mask = this.#slots.length - 1;
+    let mixed = this.#seed;
+    for (let at = 0; at < DIGEST_BYTES; at += 4) {
+      const word = digest[at]! | (digest[at + 1]! << 8) | (digest[at + 2]! << 16) | (digest[at + 3]! << 24);
+      mixed = Math.imul(mixed ^ word, 0x9e3779b1);
+      mixed ^= mixed >>> 15;
+    }
+    let slot = mixed & mask;
+    while (this.#slots[slot] !== 0 && !this.#holds(this.#slots[slot]! - 1, digest)) slot = (slot + 1) & mask;
     return slot;
   }
 
-  #holds(slot: number, digest: Uint8Array): boolean {
-    const offset = slot * DIGEST_BYTES;
+  #holds(entry: number, digest: Uint8Array): boolean {
+    const offset = entry * DIGEST_BYTES;
     for (let at = 0; at < DIGEST_BYTES; at++) if (this.#keys[offset + at] !== digest[at]) return false;
     return true;
   }
 
   #grow(): void {
-    const entries = [this.#keys, this.#marks, this.#numbers] as const;
     const capacity = this.#marks.length * 2;
-    this.#keys = new Uint8Array(capacity * DIGEST_BYTES);
-    this.#marks = new Uint8Array(capacity);
-    this.#numbers = new Float64Array(capacity);
-    const [keys, marks, numbers] = entries;
-    for (let old = 0; old < marks.length; old++) {
-      if (marks[old] === 0) continue;
-      const digest = keys.subarray(old * DIGEST_BYTES, (old + 1) * DIGEST_BYTES);
-      const slot = this.#slot(digest);
-      this.#keys.set(digest, slot * DIGEST_BYTES);
-      this.#marks[slot] = marks[old]!;
-      this.#numbers[slot] = numbers[old]!;
-    }
+    this.#keys = larger(this.#keys, new Uint8Array(capacity * DIGEST_BYTES));
+    this.#marks = larger(this.#marks, new Uint8Array(capacity));
+    this.#numbers = larger(this.#numbers, new Float64Array(capacity));
+    this.#slots = new Uint32Array(2 * capacity);
+    for (let entry = 0; entry < this.#used; entry++)
+      this.#slots[this.#slot(this.#keys.subarray(entry * DIGEST_BYTES, (entry + 1) * DIGEST_BYTES))] = entry + 1;
   }
+}
+
+function larger<T extends Uint8Array | Float64Array>(old: T, made: T): T {
+  made.set(old as never);
+  return made;
 }

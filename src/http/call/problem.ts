@@ -41,6 +41,7 @@ export const PROBLEMS = {
   bodies_exhausted: { status: 503, title: "Too much is being sent at once" },
   evidence_unavailable: { status: 503, title: "Evidence could not be recorded" },
   not_ready: { status: 503, title: "This node would admit nothing now" },
+  verification_timeout: { status: 503, title: "The archive takes too long to verify" },
   exports_exhausted: { status: 503, title: "Too many exports are read or verified at once" },
   streams_exhausted: { status: 503, title: "Too many clients follow the events" },
   internal: { status: 503, title: "Something unexpected went wrong" },

@@ -5,7 +5,8 @@ import { parser } from "../../core/request.ts";
 import { ExportRequestSchema } from "../../core/schema/queries.ts";
 import { ExportRangeError, prepareExport, type ExportSource } from "../../evidence/export/export.ts";
 import { tarGz } from "../../evidence/export/files.ts";
-import { verifyExport } from "../../evidence/verify/node.ts";
+import { VerificationTimeoutError, verifyApart } from "../../evidence/verify/apart.ts";
+import type { PinnedKeys } from "../../evidence/verify/keys.ts";
 import { readJson, readParts } from "../call/body.ts";
 import { HttpError } from "../call/problem.ts";
 import { json, route, type Exchange, type Reply, type Route } from "../call/route.ts";
@@ -19,13 +20,14 @@ export interface ExportParts {
   readonly evidenceProfileId: string;
   readonly bodyBytesMax: number;
   readonly turns: Turns;
+  /** The node's public keys: an export of its own is known by them. */
+  readonly ownKeys: () => PinnedKeys;
 }
 
 /** Exports and verifications at a time: each keeps a core busy that decisions need. */
 export const EXPORT_TURNS: TurnLimits = { max: 4, tenantMax: 2 };
-/** Of an archive that is sent in to be verified, packed and unpacked. */
+/** Of an archive that is sent in to be verified, packed. */
 const ARCHIVE_BYTES_MAX = 8 * 1024 ** 3;
-const UNPACKED_BYTES_MAX = 64 * 1024 ** 3;
 const ARCHIVE_TYPE = /^application\/(?:gzip|x-gzip|x-tar|tar\+gzip|octet-stream)\s*(?:;|$)/i;
 
 const parseBody = parser(ExportRequestSchema);
@@ -71,10 +73,16 @@ export function exportRoutes(parts: ExportParts): Route[] {
       tag: "Evidence",
       summary: "Verify an export",
       description:
-        "The body is a `.tar.gz` or `.tar`. It is checked as it streams by and kept nowhere. 200 whether it verifies or not.",
+        "The body is a `.tar.gz` or `.tar`. It is checked as it streams by, by the node's own keys where they signed it, and kept nowhere. 200 whether it verifies or not.",
       shapes: { VerifyReport: VerifyReportSchema },
       answers: { 200: { description: "The report", content: { "application/json": "VerifyReport" } } },
-      problems: ["content_type_unsupported", "request_timeout", "request_too_large", "exports_exhausted"],
+      problems: [
+        "content_type_unsupported",
+        "request_timeout",
+        "request_too_large",
+        "verification_timeout",
+        "exports_exhausted",
+      ],
       handle: (exchange) => verifyBody(parts, exchange),
     }),
   ];
@@ -119,7 +127,7 @@ function problemOf(error: unknown): unknown {
   return error;
 }
 
-async function verifyBody({ turns }: ExportParts, { req, res, peer, caller }: Exchange): Promise<Reply> {
+async function verifyBody({ turns, ownKeys }: ExportParts, { req, res, peer, caller }: Exchange): Promise<Reply> {
   if (!ARCHIVE_TYPE.test(req.headers["content-type"] ?? "")) {
     throw new HttpError("content_type_unsupported", "Send the archive as application/gzip or application/x-tar.", {
       Accept: "application/gzip, application/x-tar",
@@ -128,7 +136,9 @@ async function verifyBody({ turns }: ExportParts, { req, res, peer, caller }: Ex
   using _ = turns.take(provenTenant(caller), peer);
   const archive = new Arriving(readParts(req, res, ARCHIVE_BYTES_MAX));
   try {
-    return json(await verifyExport(archive, { limits: { bytesMax: UNPACKED_BYTES_MAX } }));
+    return json(await verifyApart(archive, { ownKeys: ownKeys() }));
+  } catch (error) {
+    throw error instanceof VerificationTimeoutError ? new HttpError("verification_timeout", error.message) : error;
   } finally {
     archive.rethrow();
   }

@@ -1,0 +1,49 @@
+// A file of an export while it is made: it grows in a folder of its own, so that a long one takes no memory.
+import { createHash, type Hash } from "node:crypto";
+import { closeSync, createReadStream, openSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { digestText } from "../../core/digest.ts";
+import type { ExportFile } from "./files.ts";
+
+/** A file that grows in the staging folder, hashed as it grows. */
+export class StagedFile {
+  readonly name: string;
+  readonly #path: string;
+  readonly #fd: number;
+  readonly #hash: Hash = createHash("sha256");
+  #pending: string[] = [];
+  #pendingLength = 0;
+  #size = 0;
+
+  constructor(folder: string, name: string) {
+    this.name = name;
+    this.#path = join(folder, name);
+    this.#fd = openSync(this.#path, "wx", 0o600);
+  }
+
+  write(text: string): void {
+    this.#pending.push(text);
+    this.#pendingLength += text.length;
+    if (this.#pendingLength > 256 * 1024) this.#flush();
+  }
+
+  /** @returns the file, and its digest. */
+  end(): { file: ExportFile; digest: string } {
+    this.#flush();
+    closeSync(this.#fd);
+    const path = this.#path;
+    return {
+      file: { name: this.name, size: this.#size, open: () => createReadStream(path) },
+      digest: digestText(this.#hash.digest()),
+    };
+  }
+
+  #flush(): void {
+    const bytes = Buffer.from(this.#pending.join(""));
+    this.#pending = [];
+    this.#pendingLength = 0;
+    this.#hash.update(bytes);
+    this.#size += bytes.length;
+    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+  }
+}

@@ -1,0 +1,96 @@
+// Checks of artifacts: what events point to is there with its digest, or was erased on record; and so are policies and authority.
+import { digestBytes, digestText, EMPTY_SNAPSHOT } from "../../../core/digest.ts";
+import { FILE } from "../events.ts";
+import { FILE as MANIFEST } from "../manifest.ts";
+import type { ErasedArtifact } from "../report.ts";
+import type { NotableEvent } from "../rows.ts";
+import { NAMED, PRESENT, REFERENCED } from "../tables.ts";
+import { firstOf, type Judged } from "./judged.ts";
+import { readRecords } from "./signatures.ts";
+
+/** Where an event says that an artifact was erased, and on what basis, its absence is no fault. @returns those. */
+export async function checkArtifacts(judged: Judged): Promise<ErasedArtifact[]> {
+  const { findings, facts, artifacts, isOthers } = judged;
+  const erasures = await readErasures(judged);
+  const erased: ErasedArtifact[] = [];
+  for (const { digest, marks, number } of artifacts.entries()) {
+    if ((marks & REFERENCED) === 0 || isThere(judged, marks)) continue;
+    const artifact = digestText(digest);
+    const erasure = erasures.get(artifact);
+    if (erasure === undefined)
+      findings.fault("artifacts", `the artifact ${artifact} is not there, and no event says that it was erased`, {
+        file: FILE,
+        index: number,
+      });
+    else
+      erased.push({
+        sequence: firstOf(facts) + number,
+        artifact,
+        basis: String(erasure.details["basis"]),
+        erasure_event_id: erasure.id,
+      });
+  }
+  const unaddressed = facts.manifest?.unaddressed ?? facts.events?.unaddressed?.message;
+  if (isOthers && unaddressed !== undefined)
+    findings.unchecked(
+      "artifacts",
+      `some are named by no digest, so nothing shows that they are the same: ${unaddressed}`,
+    );
+  findings.done(
+    "artifacts",
+    erased.length === 0
+      ? undefined
+      : `all are there, but ${erased.length} that ${erased.length === 1 ? "was" : "were"} erased, on record`,
+  );
+  return erased.sort((a, b) => a.sequence - b.sequence);
+}
+
+/** Other producers name the files of artifacts as they like. */
+const isThere = ({ isOthers }: Judged, marks: number): boolean =>
+  (marks & (isOthers ? PRESENT | NAMED : PRESENT)) !== 0;
+
+/** By artifact: events in the range, and records of later ones that the manifest brings, if they verify. */
+async function readErasures(judged: Judged): Promise<Map<string, NotableEvent>> {
+  const { facts, findings } = judged;
+  const claimed = facts.manifest?.erasures ?? [];
+  const later = await readRecords(judged, claimed, "chain.anchor");
+  if (later.length < claimed.length)
+    findings.fault(
+      "artifacts",
+      "erasures holds a record that proves no erasure",
+      { file: MANIFEST },
+      claimed.length - later.length,
+    );
+  const found = new Map<string, NotableEvent>();
+  for (const event of [...(facts.events?.notable ?? []), ...later]) {
+    const { action, artifact_digest, basis } = event.details ?? {};
+    if (
+      action === "artifact_erased" &&
+      typeof artifact_digest === "string" &&
+      typeof basis === "string" &&
+      basis !== ""
+    )
+      found.set(artifact_digest, event);
+  }
+  return found;
+}
+
+/** The bundles that decided, and the authority material that was used, are among the artifacts. */
+export function checkPolicies(judged: Judged, erased: readonly ErasedArtifact[]): void {
+  const { findings, facts, artifacts, isOthers } = judged;
+  const gone = new Set(erased.map(({ artifact }) => artifact));
+  for (const { digest, index, member } of facts.events?.snapshots.values() ?? []) {
+    const place = { file: FILE, index };
+    const bytes = digestBytes(digest);
+    if (bytes === undefined && isOthers)
+      findings.unchecked("policies", `a ${member}_snapshot_id is no digest, so nothing shows what it stands for`);
+    else if (bytes === undefined) findings.fault("policies", `${member}_snapshot_id is no digest`, place);
+    else if (digest !== EMPTY_SNAPSHOT && !isThere(judged, artifacts.marks(bytes)) && !gone.has(digest))
+      findings.fault(
+        "policies",
+        `${member === "policy" ? "the policy bundle" : "the authority material"} ${digest} is not there`,
+        place,
+      );
+  }
+  findings.done("policies");
+}

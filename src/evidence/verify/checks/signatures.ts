@@ -1,0 +1,221 @@
+// Checks of who signed: records, manifest and chain segment, by keys that were valid for their places, and whose keys they are.
+import { canonicalText } from "../canonical.ts";
+import { EXCESS_MAX } from "../context.ts";
+import type { ExportKey } from "../keys.ts";
+import { FILE as MANIFEST } from "../manifest.ts";
+import { FILE } from "../records.ts";
+import { checkRecords as checkLines, fromBase64url, type NotableEvent } from "../rows.ts";
+import { FILE as SEGMENT } from "../segment.ts";
+import { firstOf, type Judged, signersOf } from "./judged.ts";
+
+const encoder = new TextEncoder();
+const KEYS = "keys.json";
+const NO_KEYS = "there is no keys.json";
+const SIGNATURE_BYTES = 64;
+
+export function checkKeys({ findings, facts, pins }: Judged): void {
+  const { keys } = facts;
+  if (keys === undefined) return findings.unchecked("keys", NO_KEYS);
+  if (!keys.some(({ role }) => role === "event")) findings.fault("keys", "there is no event key", { file: KEYS });
+  findings.done(
+    "keys",
+    pins === undefined ? "they are what they are called; whose they are is another question (signer)" : undefined,
+  );
+}
+
+/** Who signed is known only by keys that were had by another way than the export; anybody can make one that agrees with itself. */
+export function checkSigner({ findings, facts, pins, own, trustsEmbedded }: Judged): void {
+  const signers = signersOf(facts);
+  if (signers.length === 0 || facts.keys === undefined)
+    return findings.unchecked("signer", "nobody signed it in a way that can be checked");
+  if (pins !== undefined) {
+    for (const kid of signers)
+      if (!pins.has(kid)) findings.fault("signer", `${kid} signed, and is none of the pinned keys`, { file: KEYS });
+    return findings.done("signer", "all that signed are keys that you pinned");
+  }
+  if (own !== undefined && signers.every((kid) => own.has(kid)))
+    return findings.done("signer", "all that signed are keys of the node that verified it");
+  if (trustsEmbedded)
+    return findings.done("signer", "NOT PROVEN: the keys came with the export, and you said that you trust them");
+  findings.unchecked(
+    "signer",
+    "UNKNOWN WHO SIGNED: the keys came with the export, and whoever made it chose them; pin the producer's keys (--jwks)",
+  );
+}
+
+export function checkRecords(judged: Judged): void {
+  const { findings, facts, eventsAndRecords } = judged;
+  const { records, keys } = facts;
+  if (!facts.digests.has(FILE)) {
+    for (const check of ["records", "record_signatures", "key_ranges"] as const)
+      findings.unchecked(check, "there is no records.jws, so nobody vouches for the events");
+    return;
+  }
+  if (keys === undefined || records === undefined) return;
+  const [events, listed] = eventsAndRecords.lengths;
+  if (events !== listed && !records.stopped)
+    findings.fault("records", `there are ${events} events and ${listed} records`, {
+      file: FILE,
+      index: Math.min(events, listed),
+    });
+  findings.done("records");
+  findings.done("record_signatures");
+  checkRanges(judged, keys);
+  checkTakeovers(judged, keys);
+  findings.done("key_ranges");
+}
+
+function checkRanges({ findings, facts, pins, own }: Judged, keys: readonly ExportKey[]): void {
+  const { kids, keyNumbers } = facts.records!;
+  const times = facts.events?.times ?? [];
+  const byNumber = kids.map((kid) => ({
+    key: keys.find((key) => key.role === "event" && key.kid === kid),
+    endedAtMs: (pins ?? own)?.get(kid)?.endedAtMs,
+  }));
+  for (let index = 0; index < keyNumbers.length; index++) {
+    const { key, endedAtMs } = byNumber[keyNumbers[index]!] ?? {};
+    if (key === undefined) continue;
+    const fault = (message: string): void =>
+      findings.fault("key_ranges", `it is signed by ${key.kid}${message}`, { file: FILE, index });
+    const sequence = firstOf(facts) + index;
+    if (sequence < key.from || (key.to !== null && sequence > key.to))
+      fault(`, which was valid from ${key.from} to ${key.to ?? "now"}`);
+    if (key.compromisedAtMs !== undefined && !(times[index]! < key.compromisedAtMs))
+      fault(" after that key was known to others");
+    if (endedAtMs !== undefined && !(times[index]! <= endedAtMs)) fault(" after that key's end, by the pinned keys");
+  }
+}
+
+const eventKeysInOrder = (keys: readonly ExportKey[]): ExportKey[] =>
+  keys.filter(({ role }) => role === "event").sort((a, b) => a.from - b.from);
+
+/** A key takes over only where its predecessor said so, in the last event that it signed (spec evidence §5). */
+function checkTakeovers({ findings, facts }: Judged, keys: readonly ExportKey[]): void {
+  const first = firstOf(facts);
+  const { count = 0, notable = [] } = facts.events ?? {};
+  const ordered = eventKeysInOrder(keys);
+  for (const [at, key] of ordered.entries()) {
+    const before = ordered[at - 1];
+    if (before === undefined || key.from <= first || key.from >= first + count) continue;
+    const index = key.from - 1 - first;
+    const rotation = notable.find((event) => event.index === index && event.event_type === "key.rotate");
+    if (rotation?.details["new_kid"] !== key.kid || before.to !== key.from - 1)
+      findings.fault("key_ranges", `${key.kid} takes over, and the event before it does not say so`, {
+        file: FILE,
+        index: index + 1,
+      });
+  }
+}
+
+export async function checkManifestSignatures(judged: Judged): Promise<void> {
+  const { findings, facts } = judged;
+  if (facts.manifest === undefined) return;
+  const { signatures, signed } = facts.manifest;
+  if (signatures === undefined) return findings.unchecked("manifest_signature", "the manifest is not signed");
+  if (facts.keys === undefined) return findings.unchecked("manifest_signature", NO_KEYS);
+  for (const { key_id, signature } of signatures) {
+    const key = facts.keys.find(({ kid, role }) => kid === key_id && role === "event");
+    const fault = (message: string): void => findings.fault("manifest_signature", message, { file: MANIFEST });
+    if (key === undefined) fault(`it is signed by ${key_id}, which is no event key of keys.json`);
+    else if (key.to !== null || key.compromisedAtMs !== undefined || endedBefore(judged, key_id))
+      fault(`it is signed by ${key_id}, which is retired`);
+    else if (!(await verifies(judged, key_id, signed, signature))) fault("its signature does not verify");
+  }
+  findings.done("manifest_signature");
+}
+
+/** A key that has ended since still vouches for what it signed while it was current. */
+function endedBefore({ pins, own, members }: Judged, kid: string): boolean {
+  const endedAtMs = (pins ?? own)?.get(kid)?.endedAtMs;
+  return endedAtMs !== undefined && !(Date.parse(String(members.get("created_at"))) <= endedAtMs);
+}
+
+export async function checkSegmentSignature(judged: Judged): Promise<void> {
+  const { findings, facts, isOthers } = judged;
+  if (facts.manifest === undefined) return;
+  const { signatures } = facts.manifest;
+  const { events: _, signature, ...rest } = Object.fromEntries(facts.segment?.members ?? []);
+  const { key_id, signature: text } = (signature ?? {}) as { key_id?: unknown; signature?: unknown };
+  if (signature === undefined && signatures === undefined)
+    return findings.unchecked("segment_signature", "the chain segment is not signed");
+  if (facts.keys === undefined && isOthers) return findings.unchecked("segment_signature", NO_KEYS);
+  const signed = canonicalText(rest);
+  const good =
+    signed !== undefined &&
+    key_id === signatures?.[0]?.key_id &&
+    (await verifies(judged, key_id, [encoder.encode(signed)], text));
+  if (!good)
+    findings.fault(
+      "segment_signature",
+      "the chain segment's signature does not verify with the key that signed the manifest",
+      { file: SEGMENT },
+    );
+  findings.done("segment_signature");
+}
+
+/** Keys that came after the range, and so may have signed the manifest, follow from those of the range by rotations on record. */
+export async function checkRotations(judged: Judged): Promise<void> {
+  const { findings, facts } = judged;
+  const { keys, manifest, events } = facts;
+  if (keys === undefined || manifest === undefined || events === undefined || events.count === 0) return;
+  const first = firstOf(facts);
+  const rotations = await readRecords(judged, manifest.rotations, "key.rotate");
+  const ordered = eventKeysInOrder(keys);
+  for (const [at, key] of ordered.entries()) {
+    if (key.from < first + events.count) continue;
+    const before = ordered[at - 1];
+    const names = ({ details }: NotableEvent): boolean => details["new_kid"] === key.kid;
+    const said =
+      before?.to === key.from - 1 &&
+      (rotations.some((event) => names(event) && event.kid === before.kid && event.sequence === key.from - 1) ||
+        // The range may end with the rotation; that its record is signed by the key before is checked with all others.
+        events.notable.some(
+          (event) => event.event_type === "key.rotate" && names(event) && first + event.index === key.from - 1,
+        ));
+    if (!said)
+      findings.fault("keys", `${key.kid} came after the range, and no rotation on record says so`, { file: KEYS });
+  }
+}
+
+async function verifies(
+  { facts, primitives }: Judged,
+  kid: unknown,
+  messages: readonly Uint8Array[],
+  signature: unknown,
+): Promise<boolean> {
+  const key = facts.keys?.find((candidate) => candidate.kid === kid && candidate.role === "event");
+  const bytes = typeof signature === "string" ? fromBase64url(signature) : undefined;
+  if (key === undefined || bytes?.length !== SIGNATURE_BYTES) return false;
+  for (const message of messages) if (await primitives.verifyEd25519(key.publicKey, message, bytes)) return true;
+  return false;
+}
+
+export type RecordedEvent = NotableEvent & { readonly sequence: number; readonly kid: string };
+
+/** Events of records that stand outside the range. Those that prove nothing are left out, and after many of them so is the rest. */
+export async function readRecords(judged: Judged, records: readonly string[], type: string): Promise<RecordedEvent[]> {
+  const found: RecordedEvent[] = [];
+  for (const [at, record] of records.entries()) {
+    const event = await readRecord(judged, record, type);
+    if (event !== undefined) found.push(event);
+    if (at + 1 - found.length > EXCESS_MAX) break;
+  }
+  return found;
+}
+
+/** The event of a record, if its signature verifies and it is of this stream and type. */
+async function readRecord(
+  { facts, members, primitives }: Judged,
+  record: string,
+  type: string,
+): Promise<RecordedEvent | undefined> {
+  const keys = (facts.keys ?? []).filter(({ role }) => role === "event");
+  const eventKeys = new Map(keys.map(({ kid, publicKey }) => [kid, publicKey]));
+  const { faults, kids } = await checkLines({ bytes: encoder.encode(record), first: 0 }, eventKeys, primitives);
+  if (faults.length > 0 || kids.length !== 1) return undefined;
+  const event = JSON.parse(new TextDecoder().decode(fromBase64url(record.split(".")[1]!))) as RecordedEvent & {
+    chain_id?: unknown;
+  };
+  if (event.chain_id !== members.get("chain_id") || event.event_type !== type) return undefined;
+  return { ...event, kid: kids[0]! };
+}

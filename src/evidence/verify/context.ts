@@ -1,0 +1,78 @@
+// What every reader of an export's files is given, and what they have in common.
+import type { LineChunk } from "./chunks.ts";
+import type { ArchiveLimits } from "./files.ts";
+import { JsonStream, JsonStreamError } from "./json-stream.ts";
+import type { Primitives } from "./primitives.ts";
+import type { CheckName, Findings } from "./report.ts";
+import type { EventKeys, EventRows, RecordRows, RowFault } from "./rows.ts";
+import type { DigestSet, Paired } from "./tables.ts";
+
+/** Checks chunks of records; in Node on all cores. */
+export interface Checker {
+  events(chunk: LineChunk): Promise<EventRows>;
+  records(chunk: LineChunk, keys: EventKeys): Promise<RecordRows>;
+}
+
+export interface Context {
+  readonly findings: Findings;
+  readonly primitives: Primitives;
+  readonly checker: Checker;
+  readonly limits: ArchiveLimits;
+  /** Called now and then with how many events were read. */
+  readonly progress: (events: number) => void;
+  /** What is known of artifacts, by digest: files, listings and pointers are marked as they are met. */
+  readonly artifacts: DigestSet;
+  /** What two files must say alike of each event, whichever comes first. */
+  readonly eventsAndRecords: Paired;
+  readonly eventsAndSegment: Paired;
+}
+
+/** Of what is kept as objects: policies that are named, rotations, erasures. Beyond it nothing passes. */
+export const KEPT_MAX = 1_000_000;
+/** Rows of no use, and rows more than there should be, until the rest is passed over. */
+export const EXCESS_MAX = 100;
+
+export function takeFaults(findings: Findings, faults: readonly RowFault[], file: string): void {
+  for (const { check, index, message, count } of faults) findings.fault(check, message, { file, index }, count);
+}
+
+/** There is no use in reading on; said already. */
+export class Enough extends Error {}
+
+/** Streams a JSON object through; what is wrong with it is a finding, and then the rest goes by unread. */
+export async function streamJson(
+  findings: Findings,
+  check: CheckName,
+  file: string,
+  body: AsyncIterable<Uint8Array>,
+  streamed: ConstructorParameters<typeof JsonStream>[0],
+  onValue: ConstructorParameters<typeof JsonStream>[1],
+): Promise<void> {
+  const stream = new JsonStream(streamed, onValue);
+  let reading = true;
+  const attempt = (work: () => void): void => {
+    try {
+      if (reading) work();
+    } catch (error) {
+      reading = false;
+      if (error instanceof JsonStreamError) findings.fault(check, error.message, { file });
+      else if (!(error instanceof Enough)) throw error;
+    }
+  };
+  for await (const part of body) attempt(() => stream.write(part));
+  attempt(() => stream.end());
+}
+
+export async function drain(body: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const _ of body);
+}
+
+export async function collect(body: AsyncIterable<Uint8Array>, size: number): Promise<Uint8Array> {
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for await (const part of body) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole.subarray(0, at);
+}

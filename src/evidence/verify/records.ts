@@ -1,0 +1,55 @@
+// Reads records.jws: its lines are checked in chunks, and who signed which is kept in a number each.
+import { ArchiveError } from "../../archive/tar.ts";
+import { DIGEST_BYTES } from "../../core/digest.ts";
+import { inOrder, lineChunks } from "./chunks.ts";
+import { type Context, takeFaults } from "./context.ts";
+import type { ExportKey } from "./keys.ts";
+import type { RecordRows } from "./rows.ts";
+import { DigestColumn } from "./tables.ts";
+
+export interface Records {
+  readonly count: number;
+  /** RFC 6962 leaf hashes. */
+  readonly leaves: DigestColumn;
+  /** Kids in order of first use, and for each record the number of its own; −1 where it names none. */
+  readonly kids: readonly string[];
+  readonly keyNumbers: readonly number[];
+  readonly stopped: boolean;
+}
+
+export const FILE = "records.jws";
+const KIDS_MAX = 10_000;
+
+export async function readRecords(
+  context: Context,
+  body: AsyncIterable<Uint8Array>,
+  keys: readonly ExportKey[],
+): Promise<Records> {
+  const eventKeys = new Map(keys.filter(({ role }) => role === "event").map(({ kid, publicKey }) => [kid, publicKey]));
+  const leaves = new DigestColumn();
+  const kids: string[] = [];
+  const keyNumbers: number[] = [];
+  let stopped = false;
+  const take = (rows: RecordRows): void => {
+    if (stopped) return;
+    takeFaults(context.findings, rows.faults, FILE);
+    const numbers = rows.kids.map((kid) =>
+      kids.includes(kid) || kids.length > KIDS_MAX ? kids.indexOf(kid) : kids.push(kid) - 1,
+    );
+    for (let row = 0; row < rows.count; row++) {
+      const part = (column: Uint8Array): Uint8Array => column.subarray(row * DIGEST_BYTES, (row + 1) * DIGEST_BYTES);
+      keyNumbers.push(numbers[rows.keyNumbers[row]!] ?? -1);
+      leaves.push(part(rows.leafHashes));
+      context.eventsAndRecords.put(1, part(rows.payloadDigests));
+    }
+    stopped = rows.stopped;
+    if (keyNumbers.length > context.limits.eventsMax)
+      throw new ArchiveError(`it holds more than ${context.limits.eventsMax} records`);
+  };
+  await inOrder(
+    lineChunks(body, () => stopped),
+    (chunk) => context.checker.records(chunk, eventKeys),
+    take,
+  );
+  return { count: keyNumbers.length, leaves, kids, keyNumbers, stopped };
+}
