@@ -52,19 +52,19 @@ function changesOf(line: string, condition: boolean): string[] {
 /** Every assertion of the fold left out, and every piece of its bookkeeping got wrong. */
 export function hostMutants(): Mutant[] {
   const source = readFileSync(new URL("mesh.ts", CORE), "utf8");
-  const lines = source.split("\n");
-  const assertions = lines.flatMap((line, index) => {
-    if (!/^ *(return )?must\("INV-/.test(line) || line.includes("INV-MESH-POLICY-CONTINUITY")) return [];
-    return [
-      {
-        name: `mesh.ts:${index + 1}: without ${line.trim()}`,
-        file: "mesh.ts",
-        text: [...lines.slice(0, index), "", ...lines.slice(index + 1)].join("\n"),
-      },
-    ];
-  });
-  return [...assertions, ...BOOKKEEPING.map(([from, to]) => replaced(source, from, to))];
+  const assertions = [...source.matchAll(ASSERTION)].filter(([text]) => !text.includes("INV-MESH-POLICY-CONTINUITY"));
+  return [
+    ...assertions.map(({ 0: text, index }) => ({
+      name: `mesh.ts: without ${text.replaceAll(/\s+/g, " ").trim()}`,
+      file: "mesh.ts",
+      text: source.slice(0, index) + source.slice(index + text.length),
+    })),
+    ...BOOKKEEPING.map(([from, to]) => replaced(source, from, to)),
+  ];
 }
+
+/** A whole statement, however many lines it takes. */
+const ASSERTION = /^ *(?:return )?must\(\s*"INV-[^]*?;$/gm;
 
 /** The policy assertion guards the fold against itself alone, so it is shown with a fold that loses the policy. */
 const LOSES_POLICY = [
@@ -105,14 +105,31 @@ const BOOKKEEPING: readonly (readonly [from: string, to: string])[] = [
 
 /** The fold that loses the policy, and no longer looks. */
 export function policyLoser(): Mutant {
-  const source = readFileSync(new URL("mesh.ts", CORE), "utf8").replace(/^.*INV-MESH-POLICY-CONTINUITY.*$/m, "");
+  const source = readFileSync(new URL("mesh.ts", CORE), "utf8").replaceAll(ASSERTION, (text) =>
+    text.includes("INV-MESH-POLICY-CONTINUITY") ? "" : text,
+  );
   return replaced(source, ...LOSES_POLICY);
 }
 
 function replaced(source: string, from: string, to: string): Mutant {
-  const parts = source.split(from);
-  if (parts.length !== 2) throw new Error(`a mutation's text is there ${parts.length - 1} times: ${from}`);
-  return { name: `mesh.ts: ${from} → ${to}`, file: "mesh.ts", text: parts.join(to) };
+  const found = [...source.matchAll(anyLayoutOf(from))];
+  if (found.length !== 1) throw new Error(`a mutation's text is there ${found.length} times: ${from}`);
+  const [{ 0: text, index }] = found as [RegExpExecArray];
+  return {
+    name: `mesh.ts: ${from} → ${to}`,
+    file: "mesh.ts",
+    text: source.slice(0, index) + to + source.slice(index + text.length),
+  };
+}
+
+/** Code as the formatter may have broken it into lines. */
+function anyLayoutOf(code: string): RegExp {
+  const tokens = code.match(/\w+|[^\w\s]/g)!;
+  const pattern = tokens.map((token) => {
+    const text = token.replace(/[^\w]/, "\\$&");
+    return "})]".includes(token) ? `(?:,\\s*)?${text}` : text;
+  });
+  return new RegExp(pattern.join("\\s*"), "g");
 }
 
 /** The text as a module that can stand anywhere. */
