@@ -10,6 +10,8 @@ import {
   readAnnotations,
   type Rule,
 } from "./annotations.ts";
+import { apiDoc } from "./api-doc.ts";
+import { decisionsDoc } from "./decisions-doc.ts";
 import { ensureOpa } from "./opa.ts";
 import { rulesDoc } from "./rules-doc.ts";
 import { traceabilityDoc } from "./traceability.ts";
@@ -33,6 +35,8 @@ export async function generated(): Promise<Map<string, string>> {
   files.set(HOST_CATALOGUE, hostCatalogue(catalogueOf(shipped), shipped));
   files.set("docs/rules.md", rulesDoc(shipped, readJson(SETTINGS)));
   files.set("docs/traceability.md", traceabilityDoc(readFileSync(SPECIFICATION, "utf8"), shipped));
+  files.set("docs/reference.md", apiDoc());
+  files.set("docs/decisions/README.md", decisionsDoc());
   return files;
 }
 
