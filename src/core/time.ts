@@ -1,9 +1,13 @@
 // Times and durations as numbers, so that the law compares integers and never parses text.
 
 const TIME = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(?:Z|([+-])(\d\d):(\d\d))$/i;
-const DURATION =
-  /^P(?:(\d{1,9})W|(?:(\d{1,9})Y)?(?:(\d{1,9})M)?(?:(\d{1,9})D)?(T(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?)?)$/;
+const NUMBER = "(\\d{1,9}(?:[.,]\\d{1,9})?)";
+const DURATION = new RegExp(
+  `^P(?:${NUMBER}W|(?:${NUMBER}Y)?(?:${NUMBER}M)?(?:${NUMBER}D)?(?:T(?:${NUMBER}H)?(?:${NUMBER}M)?(?:${NUMBER}S)?)?)$`,
+);
 const DAY_S = 86_400;
+/** Weeks, years, months, days, hours, minutes, seconds: in the order of the pattern. */
+const UNITS_S = [7 * DAY_S, 365 * DAY_S, 30 * DAY_S, DAY_S, 3600, 60, 1];
 const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59);
 
 /**
@@ -35,14 +39,22 @@ function daysIn(year: number, month: number): number {
 
 /**
  * Seconds of an ISO 8601 duration, or undefined if it is none. A year counts as 365 days and a month as 30: a length
- * that depends on the calendar would make the same request mean different things on different days.
+ * that depends on the calendar would make the same request mean different things on different days. The smallest part
+ * given may have a fraction, after a point or a comma (ISO 8601-1 §5.5.2).
  */
 export function durationS(text: string): number | undefined {
-  const parts = DURATION.exec(text);
-  if (parts === null || text.endsWith("P") || text.endsWith("T")) return undefined;
-  const [weeks, years, months, days, hours, minutes, seconds] = [1, 2, 3, 4, 6, 7, 8].map((n) => Number(parts[n] ?? 0));
-  const whole = weeks! * 7 + years! * 365 + months! * 30 + days!;
-  return whole * DAY_S + hours! * 3600 + minutes! * 60 + seconds!;
+  const parts = DURATION.exec(text)?.slice(1);
+  if (parts === undefined || text.endsWith("T")) return undefined;
+  const last = parts.findLastIndex((part) => part !== undefined);
+  if (last === -1 || parts.some((part, index) => index < last && part !== undefined && /[.,]/.test(part)))
+    return undefined;
+  return parts.reduce((sum, part, index) => sum + secondsOf(part ?? "0", UNITS_S[index]!), 0);
+}
+
+/** To the microsecond: a fraction such as 0.7 of an hour has no exact binary form. */
+function secondsOf(part: string, unitS: number): number {
+  const [whole, fraction = "0"] = part.split(/[.,]/);
+  return Number(whole) * unitS + Math.round(Number(`0.${fraction}`) * unitS * 1e6) / 1e6;
 }
 
 /** RFC 3339 in UTC with whole seconds; what lies beyond the year 9999 is cut to its end. */

@@ -73,6 +73,18 @@ test("bad JSON is 400 with line and column", (t) => {
   t.is(verdict(new Uint8Array([0xff])), "400 : not valid UTF-8");
 });
 
+test("too many names are 413, however they are spread; the same ones again are not", (t) => {
+  const names = (count: number, name: (n: number) => string) =>
+    `{${Array.from({ length: count }, (_, n) => `"${name(n)}" :1`)}}`;
+  t.is(verdict(names(4097, (n) => `k${n}`)), "413 : more than 4096 different names of members");
+  t.is(verdict(names(4096, (n) => `k${n}`)), "accepted");
+  const spread = Array.from({ length: 300 }, (_, m) => names(20, (n) => `k${m}-${n}`));
+  t.is(verdict(`[${spread}]`), "413 : more than 4096 different names of members");
+  t.is(verdict(`[${Array.from({ length: 3000 }, () => names(20, (n) => `k${n}`))}]`), "accepted");
+  t.is(verdict(`[${Array.from({ length: 5000 }, (_, n) => `"k${n}:"`)},${names(5, String)}]`), "accepted");
+  t.is(verdict(`[${Array.from({ length: 5000 }, (_, n) => `{"a\\"":"k${n}\\":"}`)}]`), "accepted");
+});
+
 test("too large and too deep are 413", (t) => {
   t.is(verdict(`"${"a".repeat(1024 * 1024 - 2)}"`), "accepted");
   t.is(verdict(`"${"a".repeat(1024 * 1024 - 1)}"`), "413 : larger than 1048576 bytes");

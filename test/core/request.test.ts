@@ -208,9 +208,106 @@ test("attestation is a token or a report, not both", (t) => {
 test("lists and tokens are bounded", (t) => {
   refuses(t, { ...bareRequest(), exceptions: Array(17).fill("x") }, ["/exceptions"], /no more than 16/);
   refuses(t, { ...bareRequest(), authority: "x".repeat(64 * 1024 + 1) }, ["/authority"], /no longer than 65536/);
-  refuses(t, changed(teeRequest(), "/workload/envelope/tee/images", Array(257).fill({})), [
-    "/workload/envelope/tee/images",
-  ]);
+  const bounded: [pointer: string, max: number, item: unknown][] = [
+    ["/workload/envelope/vm/images", 64, {}],
+    ["/workload/envelope/vm/firmware", 64, {}],
+    ["/workload/envelope/vm/drivers", 64, {}],
+    ["/workload/dependencies", 128, {}],
+    ["/workload/jurisdictions", 128, "DE"],
+    ["/workload/residency", 128, "DE"],
+    ["/placement/tenants_on_host", 256, "a"],
+  ];
+  for (const [pointer, max, item] of bounded) {
+    accepts(t, changed(vmRequest(), pointer, Array(max).fill(item)));
+    const over = changed(vmRequest(), pointer, Array(max + 1).fill(item));
+    refuses(t, over, [pointer], new RegExp(`no more than ${max} items`));
+  }
+  for (const list of ["host_namespaces", "host_paths", "added_capabilities"]) {
+    const pointer = `/workload/envelope/container/${list}`;
+    accepts(t, changed(containerRequest(), pointer, Array(64).fill("x")));
+    refuses(t, changed(containerRequest(), pointer, Array(65).fill("x")), [pointer], /no more than 64 items/);
+  }
+});
+
+test("an envelope of an unknown kind may carry anything, if not without end", (t) => {
+  const carrying = (value: unknown) => changed(containerRequest(), "/workload/envelope", { kind: "wasm", value });
+  accepts(t, carrying([[{ a: [null, 1, "x", {}] }]]));
+  accepts(t, carrying("x".repeat(500_000)));
+  accepts(t, carrying(Array(4093).fill(0)));
+  for (const many of [
+    Array(4094).fill(0),
+    Array(50).fill(Array(90).fill({})),
+    Object.fromEntries(Array(4094).entries()),
+  ])
+    refuses(t, carrying(many), ["/workload/envelope"], /no more than 4096 values/);
+});
+
+test("attributes are named as labels are, few, and plain", (t) => {
+  const given = (attributes: unknown) => changed(containerRequest(), "/workload/attributes", attributes);
+  const at = (name: string) => `/workload/attributes/${escapeToken(name)}`;
+  accepts(t, given({}));
+  accepts(t, given({ "acme.example/team": "payments", "a/b": -1.5, "a-b.c/D_e.f-g": true, "0/0": "" }));
+  accepts(t, given(Object.fromEntries(Array.from({ length: 64 }, (_, n) => [`a.example/k${n}`, "v".repeat(1024)]))));
+  accepts(
+    t,
+    given({ [`${"a".repeat(63)}.${"b".repeat(63)}.${"c".repeat(63)}.${"d".repeat(61)}/${"e".repeat(63)}`]: 1 }),
+  );
+  const names = [
+    "",
+    "team",
+    "/team",
+    "acme/",
+    "Acme/team",
+    "acme//team",
+    "a/b/c",
+    ".a/b",
+    "a./b",
+    "a..b/c",
+    "-a/b",
+    "a/-b",
+    "a/b-",
+  ];
+  names.push("a_b/c", "__proto__", "a/é", `${"a".repeat(64)}/b`, `a/${"b".repeat(64)}`, `${"a.".repeat(126)}aa/b`);
+  for (const name of names)
+    refuses(t, given(JSON.parse(`{${JSON.stringify(name)}:1}`)), [at(name)], /named prefix\/name/);
+  for (const value of [null, [], {}, 2 ** 53, -(2 ** 53), "v".repeat(1025)])
+    refuses(t, given({ "a/b": value }), [at("a/b")]);
+  const many = Object.fromEntries(Array.from({ length: 65 }, (_, n) => [`a.example/k${n}`, 1]));
+  refuses(t, given(many), ["/workload/attributes"], /no more than 64 members/);
+});
+
+test("provenance names its attestation by digest, and tenancy is one of two", (t) => {
+  const attestation = "/workload/envelope/container/images/0/provenance/attestation";
+  for (const value of ["", "x", "sha256:", `sha256:${"A".repeat(64)}`, `sha512:${"a".repeat(64)}`, 5])
+    refuses(t, changed(containerRequest(), attestation, value), [attestation]);
+  for (const value of ["Shared", "", "exclusive", null])
+    refuses(t, changed(containerRequest(), "/placement/tenancy", value), ["/placement/tenancy"]);
+  accepts(t, changed(containerRequest(), "/placement/tenancy", "dedicated"));
+});
+
+test("of very many faults a hundred are told, and no more are looked for", (t) => {
+  let looked = 0;
+  const trap = (value: object) =>
+    new Proxy(value, {
+      get: (target, name) => {
+        looked++;
+        return Reflect.get(target, name);
+      },
+    });
+  const images = Array.from({ length: 64 }, () => ({ reference: 5, nmae: 1 }));
+  const dependencies = trap(Array.from({ length: 128 }, () => ({ kind: 5 })));
+  const request = containerRequest();
+  changed(request, "/workload/envelope/container/images", images);
+  changed(request, "/workload/dependencies", dependencies);
+  const error = t.throws(() => parseAdmissionRequest(request), { instanceOf: RequestError });
+  t.is(error.errors.length, 100);
+  t.true(looked < 1000, `${looked} reads`);
+  const unknown = Object.fromEntries(Array.from({ length: 4000 }, (_, n) => [`wrokload${n}`, 1]));
+  t.is(t.throws(() => parseAdmissionRequest(unknown), { instanceOf: RequestError }).errors.length, 100);
+  const long = t.throws(() => parseAdmissionRequest({ ...bareRequest(), ["x".repeat(100_000)]: 1 }), {
+    instanceOf: RequestError,
+  });
+  t.true(long.errors[0]!.pointer.length < 300);
 });
 
 test("prototypes are neither read nor written", (t) => {

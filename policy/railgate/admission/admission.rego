@@ -140,13 +140,27 @@ member(r, name) := r[name] if {
 } else := ""
 
 is_lifted(r) if {
+	not exception.safety(r)
+	lifting[named(r)]
+}
+
+# Refusals can be many and rules are few, so exceptions are held against each rule and code that may be lifted at all.
+liftable contains named(r) if {
+	some r in reported
+	not exception.safety(r)
+}
+
+named(r) := {"rule": member(r, "rule"), "code": member(r, "code")}
+
+lifting contains what if {
 	some e in exception.in_force
-	exception.lifts(e, r)
+	some what in liftable
+	exception.lifts(e, what)
 }
 
 lifted := [entry |
 	some e in exception.in_force
-	rules := sort({r.rule | some r in reported; exception.lifts(e, r)})
+	rules := sort({what.rule | some what in liftable; exception.lifts(e, what)} - {""})
 	count(rules) > 0
 	entry := {
 		"digest": e.digest,

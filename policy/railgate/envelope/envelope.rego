@@ -24,7 +24,7 @@ undemanding if {
 }
 
 # Null where no kind is declared.
-declared(workload) := workload.envelope.kind if {
+declared(workload) := lib.text(workload.envelope.kind) if {
 	is_string(workload.envelope.kind)
 } else := null
 

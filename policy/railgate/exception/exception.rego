@@ -60,9 +60,15 @@ lifts(exception, refusal) if {
 	names(exception, refusal)
 }
 
-names(exception, refusal) if refusal.rule in exception.rules
+names(exception, refusal) if named(refusal.rule, exception.rules)
 
-names(exception, refusal) if refusal.code in exception.rules
+names(exception, refusal) if named(refusal.code, exception.rules)
+
+# What an extension leaves out is empty here, and named by nobody.
+named(name, rules) if {
+	name != ""
+	name in rules
+}
 
 # Who is no root lifts nothing that vouches for roots.
 above(exception, refusal) if {

@@ -90,8 +90,11 @@ shown(parent, member) := text(parent[member]) if {
 	parent[member] != null
 } else := "none"
 
-# Text for a message. What is no text is shown by its type alone: evaluators write other values in different ways.
+# Text for a message, of which nobody reads a megabyte. What is no text is shown by its type alone: evaluators write other values in different ways.
 text(value) := value if {
+	is_string(value)
+	count(value) <= 256
+} else := concat("", [substring(value, 0, 256), "…"]) if {
 	is_string(value)
 } else := type_name(value)
 

@@ -58,7 +58,7 @@ export const Jurisdiction = Type.String({
   description: "an ISO 3166-1 alpha-2 code in capitals, EU or EEA",
 });
 
-/** A digest that the host made itself; digests in requests are `Text`, since a rule judges them. */
+/** A digest; those of artifacts in requests are `Text`, since a rule judges them. */
 export const Digest = Type.String({ pattern: "^sha256:[0-9a-f]{64}$", description: "sha256: and 64 hex digits" });
 
 export const Text = Type.String({ maxLength: TEXT_LENGTH_MAX });

@@ -1,5 +1,6 @@
 // Says what is wrong with a value, place by place, once the compiled validator has said that something is.
-// It reads the same schemas. Slow is fine here; it must never find nothing (asserted by `parser`, tested by property).
+// It reads the same schemas, and no further than the faults it tells: a refusal costs no more than reading the body.
+// It must never find nothing (asserted by `parser`, tested by property).
 import type { TSchema } from "typebox";
 import type { RequestFault } from "../errors.ts";
 
@@ -12,6 +13,7 @@ type Node = {
   patternProperties?: Record<string, Node>;
   items?: Node;
   maxItems?: number;
+  maxProperties?: number;
   minimum?: number;
   maximum?: number;
   maxLength?: number;
@@ -23,7 +25,9 @@ type Node = {
   description?: string;
   /** Which of `anyOf` a value is meant to be; the first if there is no saying. */
   "~branch"?: (value: unknown) => number;
-  "~refine"?: { check: (value: unknown) => boolean }[];
+  /** Of an object whose members are of one's own naming: which names may be, and what to say of others. */
+  "~names"?: { check: (name: string) => boolean; message: string };
+  "~refine"?: { check: (value: unknown) => boolean; error: (value: unknown) => string }[];
 };
 
 const FAULTS_MAX = 100;
@@ -37,6 +41,12 @@ export function explain(schema: TSchema, value: unknown): RequestFault[] {
   }
   return [...faults].map(([pointer, message]) => ({ pointer, message }));
 }
+
+/** Names longer than any that we know are cut: an answer shall not be as long as what it refuses. */
+const NAME_SHOWN_MAX = 256;
+
+const placeOf = (pointer: string, name: string): string =>
+  `${pointer}/${escapeToken(name.length > NAME_SHOWN_MAX ? `${name.slice(0, NAME_SHOWN_MAX)}…` : name)}`;
 
 /** One reference token of a JSON pointer (RFC 6901 §3). */
 export function escapeToken(token: string): string {
@@ -92,7 +102,7 @@ const choice = (node: Node): string | undefined =>
 
 function* stringFaults(node: Node, value: string, pointer: string): Generator<RequestFault> {
   const { maxLength, pattern } = node;
-  if (maxLength !== undefined && [...value].length > maxLength) {
+  if (maxLength !== undefined && (value.length > 2 * maxLength || [...value].length > maxLength)) {
     yield fault(pointer, `must be no longer than ${maxLength} characters`);
   } else if (
     (pattern !== undefined && !new RegExp(pattern, "u").test(value)) ||
@@ -114,20 +124,25 @@ function* arrayFaults({ items, maxItems }: Node, value: unknown[], pointer: stri
   if (maxItems !== undefined && value.length > maxItems)
     yield fault(pointer, `must have no more than ${maxItems} items`);
   if (items === undefined) return;
-  for (const [index, item] of value.entries()) yield* faultsOf(items, item, `${pointer}/${index}`);
+  for (const [index, item] of value.slice(0, maxItems).entries()) yield* faultsOf(items, item, `${pointer}/${index}`);
 }
 
 function* objectFaults(node: Node, value: Record<string, unknown>, pointer: string): Generator<RequestFault> {
   const known = node.properties ?? {};
   for (const name of node.required ?? []) {
-    if (!Object.hasOwn(value, name)) yield fault(`${pointer}/${escapeToken(name)}`, "required, but missing");
+    if (!Object.hasOwn(value, name)) yield fault(placeOf(pointer, name), "required, but missing");
   }
-  for (const [name, member] of Object.entries(value)) {
-    const place = `${pointer}/${escapeToken(name)}`;
-    if (Object.hasOwn(known, name)) yield* faultsOf(known[name]!, member, place);
+  if (node.maxProperties !== undefined && Object.keys(value).length > node.maxProperties)
+    yield fault(pointer, `must have no more than ${node.maxProperties} members`);
+  for (const name of Object.keys(value)) {
+    const place = placeOf(pointer, name);
+    if (Object.hasOwn(known, name)) yield* faultsOf(known[name]!, value[name], place);
+    else if (node["~names"]?.check(name) === false) yield fault(place, node["~names"].message);
+    else if (node.patternProperties) yield* faultsOf(Object.values(node.patternProperties)[0]!, value[name], place);
     else if (node.additionalProperties === false) yield fault(place, unknownField(name, Object.keys(known)));
-    else if (node.patternProperties) yield* faultsOf(Object.values(node.patternProperties)[0]!, member, place);
   }
+  if (node["~names"]) return;
+  for (const { check, error } of node["~refine"] ?? []) if (!check(value)) yield fault(pointer, error(value));
 }
 
 function unknownField(name: string, known: string[]): string {
@@ -153,14 +168,10 @@ function distance(a: string, b: string): number {
 }
 
 /** Of several shapes, the one that the value is meant to be. */
-function branchFaults(node: Node, branches: Node[], value: unknown, pointer: string): RequestFault[] {
+function* branchFaults(node: Node, branches: Node[], value: unknown, pointer: string): Generator<RequestFault> {
   const chosen = branches[node["~branch"]?.(value) ?? 0] ?? {};
-  if (branches.some(({ type }) => type === "null")) return nullableFaults(chosen, value, pointer);
-  return [...faultsOf(chosen, value, pointer)];
-}
-
-function nullableFaults(node: Node, value: unknown, pointer: string): RequestFault[] {
-  if (value === null) return [];
-  const faults = [...faultsOf(node, value, pointer)];
-  return faults.map((each) => fault(each.pointer, each.message.replace(", not ", " or null, not ")));
+  const orNull = branches.some(({ type }) => type === "null");
+  if (orNull && value === null) return;
+  for (const { pointer: place, message } of faultsOf(chosen, value, pointer))
+    yield fault(place, orNull ? message.replace(", not ", " or null, not ") : message);
 }

@@ -3,6 +3,7 @@
 import Type, { type Static } from "typebox";
 import {
   closed,
+  Digest,
   Duration,
   Identifier,
   INTEGER_MAX,
@@ -17,14 +18,20 @@ import {
   ENVELOPE_KINDS,
 } from "./base.ts";
 
-const ARTIFACTS_MAX = 256;
-const NAMES_MAX = 1024;
+// What one request can make the law judge. Each is several times what workloads are seen to have; together they bound how
+// long the others wait (docs/decisions/0030).
+const ARTIFACTS_MAX = 64;
+const PRIVILEGES_MAX = 64;
+const JURISDICTIONS_MAX = 128;
+const DEPENDENCIES_MAX = 128;
+const TENANTS_MAX = 256;
 const EXCEPTIONS_MAX = 16;
+const UNKNOWN_VALUES_MAX = 4096;
 
 export const Provenance = closed({
   verified: optional(Type.Boolean()),
   issuer: optional(Text),
-  attestation: optional(Text),
+  attestation: optional(Digest),
 });
 
 export const Image = closed({
@@ -54,9 +61,9 @@ export const ContainerProfile = closed({
   privileged: optional(Type.Boolean()),
   allow_privilege_escalation: optional(Type.Boolean()),
   run_as_non_root: optional(Type.Boolean()),
-  host_namespaces: optional(listOf(Text, ARTIFACTS_MAX)),
-  host_paths: optional(listOf(Text, ARTIFACTS_MAX)),
-  added_capabilities: optional(listOf(Text, ARTIFACTS_MAX)),
+  host_namespaces: optional(listOf(Text, PRIVILEGES_MAX)),
+  host_paths: optional(listOf(Text, PRIVILEGES_MAX)),
+  added_capabilities: optional(listOf(Text, PRIVILEGES_MAX)),
 });
 
 export const VmProfile = closed({
@@ -91,10 +98,25 @@ const KindlessEnvelope = closed({
   tee: optional(TeeProfile),
 });
 
-/** A kind that this version doesn't know may carry anything: the law refuses it (ENV-02), with evidence. */
-const UnknownEnvelope = Type.Object({
-  kind: Type.Unsafe<string & { readonly unknown?: never }>({ type: "string", not: { enum: [...ENVELOPE_KINDS] } }),
-});
+/** A kind that this version doesn't know may carry anything, if not without end: the law refuses it (ENV-02), with evidence. */
+const UnknownEnvelope = Type.Refine(
+  Type.Object({
+    kind: Type.Unsafe<string & { readonly unknown?: never }>({ type: "string", not: { enum: [...ENVELOPE_KINDS] } }),
+  }),
+  (envelope) => valuesIn(envelope, UNKNOWN_VALUES_MAX) <= UNKNOWN_VALUES_MAX,
+  () => `must hold no more than ${UNKNOWN_VALUES_MAX} values`,
+);
+
+/** How many values there are within, at any depth; not counted on beyond `max`. */
+function valuesIn(value: unknown, max: number): number {
+  if (typeof value !== "object" || value === null) return 1;
+  let count = 1;
+  for (const within of Object.values(value)) {
+    count += valuesIn(within, max - count);
+    if (count > max) break;
+  }
+  return count;
+}
 
 export const Envelope = Type.Union(
   [ContainerEnvelope, VmEnvelope, TeeEnvelope, UnknownEnvelope, KindlessEnvelope, Type.String()],
@@ -117,6 +139,37 @@ export const Dependency = closed({
   jurisdiction: optional(Jurisdiction),
 });
 
+/** Values of attributes: no rule of ours reads them, extensions may. */
+const Attribute = Type.Union(
+  [Type.String({ maxLength: 1024 }), Type.Number({ minimum: -INTEGER_MAX, maximum: INTEGER_MAX }), Type.Boolean()],
+  { "~branch": attributeBranch, description: "text of at most 1024 characters, a number or true or false" },
+);
+
+function attributeBranch(value: unknown): number {
+  return typeof value === "number" ? 1 : typeof value === "boolean" ? 2 : 0;
+}
+
+/** Named as labels of Kubernetes are, the prefix required: a DNS name, `/`, and up to 63 characters. */
+const DNS_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
+const ATTRIBUTE_NAME = `^${DNS_LABEL}(?:\\.${DNS_LABEL})*/[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`;
+const ATTRIBUTE_PREFIX_LENGTH_MAX = 253;
+const ATTRIBUTES_MAX = 64;
+
+const attributeName = new RegExp(ATTRIBUTE_NAME);
+const isAttributeName = (name: string): boolean =>
+  attributeName.test(name) && name.indexOf("/") <= ATTRIBUTE_PREFIX_LENGTH_MAX;
+
+export const Attributes = Type.Refine(
+  Type.Unsafe<{ [name: string]: Static<typeof Attribute> }>({
+    type: "object",
+    patternProperties: { [ATTRIBUTE_NAME]: Attribute },
+    additionalProperties: false,
+    maxProperties: ATTRIBUTES_MAX,
+    "~names": { check: isAttributeName, message: "must be named prefix/name, as labels of Kubernetes are" },
+  }),
+  (attributes) => Object.keys(attributes).every(isAttributeName),
+);
+
 export const Workload = closed({
   workload_id: Identifier,
   tenant_id: Identifier,
@@ -130,8 +183,8 @@ export const Workload = closed({
       tier: optional(Type.Integer({ minimum: 0, maximum: INTEGER_MAX })),
     }),
   ),
-  jurisdictions: optional(listOf(Jurisdiction, ARTIFACTS_MAX)),
-  residency: optional(listOf(Jurisdiction, ARTIFACTS_MAX)),
+  jurisdictions: optional(listOf(Jurisdiction, JURISDICTIONS_MAX)),
+  residency: optional(listOf(Jurisdiction, JURISDICTIONS_MAX)),
   envelope: optional(Envelope),
   network: optional(
     closed({
@@ -140,14 +193,17 @@ export const Workload = closed({
       tenant_isolated: optional(Type.Boolean()),
     }),
   ),
-  dependencies: optional(listOf(Dependency, ARTIFACTS_MAX)),
+  dependencies: optional(listOf(Dependency, DEPENDENCIES_MAX)),
+  attributes: optional(Attributes),
 });
+
+const TENANCIES = ["shared", "dedicated"] as const;
 
 export const Placement = closed({
   node_id: optional(Identifier),
   jurisdiction: optional(Jurisdiction),
-  tenancy: optional(Text),
-  tenants_on_host: optional(listOf(Identifier, NAMES_MAX)),
+  tenancy: optional(oneOf(TENANCIES)),
+  tenants_on_host: optional(listOf(Identifier, TENANTS_MAX)),
 });
 
 /** What an attestation report may say; an incomplete one is judged (TEE-01, VM-04). */

@@ -46,7 +46,7 @@ envelope_missing := "/workload/envelope/kind" if {
 #   source: "Admission MUST validate envelope declaration against policy; refusals are first-class and evidenced."
 refusals contains lib.refuse(rego.metadata.rule(), "/workload/envelope/kind", {"declared": kind}) if {
 	not envelope_known(lib.workload)
-	kind := lib.kind
+	kind := lib.text(lib.kind)
 }
 
 # An undeclared kind is ENV-01's.

@@ -44,3 +44,13 @@ test_an_unknown_value_of_any_type_is_refused if {
 		["ENV-04", "/workload/tenant_tier", {"field": "tenant_tier", "value": "number"}],
 	})
 }
+
+test_words_without_end_are_cut_where_they_are_shown if {
+	word := concat("", ["k" | some _ in numbers.range(1, 300)])
+	shown := concat("", [substring(word, 0, 256), "…"])
+	given := {"/request/workload/envelope/kind": word, "/request/workload/risk": word}
+	fixture.refuses("declaration", fixture.with_set(fixture.container, given), {
+		["ENV-02", "/workload/envelope/kind", {"declared": shown}],
+		["ENV-04", "/workload/risk", {"field": "risk", "value": shown}],
+	})
+}

@@ -62,7 +62,7 @@ refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
 	some i, dependency in lib.workload.dependencies
 	not usable(dependency)
 	dependency.kind in settings.dependencies.critical[lib.kind]
-	not substituted(i, dependency.kind, lib.workload)
+	not substituted[dependency.kind]
 	location := lib.pointer([lib.at("/workload/dependencies", i), fault(dependency)])
 	params := {"dependency": lib.shown(dependency, "dependency_id"), "kind": dependency.kind}
 }
@@ -70,10 +70,10 @@ refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
 dependencies_available(workload) if not unavailable(workload)
 
 unavailable(workload) if {
-	some i, dependency in workload.dependencies
+	some dependency in workload.dependencies
 	not usable(dependency)
 	dependency.kind in settings.dependencies.critical[workload.envelope.kind]
-	not substituted(i, dependency.kind, workload)
+	not substituted[dependency.kind]
 }
 
 usable(dependency) if {
@@ -87,12 +87,11 @@ within_reach(dependency) if {
 	lib.reachable(input.context.partition.state)
 }
 
-substituted(i, kind, workload) if {
-	some j, other in workload.dependencies
-	j != i
-	other.kind == kind
-	other.available == true
-	other.local == true
+# The kinds of which one is at hand. What is available and local is usable itself, so it never substitutes itself.
+substituted contains dependency.kind if {
+	some dependency in lib.workload.dependencies
+	dependency.available == true
+	dependency.local == true
 }
 
 fault(dependency) := "local" if {

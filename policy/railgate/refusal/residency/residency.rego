@@ -141,6 +141,7 @@ residency_optional(workload) if {
 within(place, areas) if {
 	place.jurisdiction in areas
 } else if {
-	some area in areas
-	settings.jurisdiction.areas[area][place.jurisdiction]
+	some area, members in settings.jurisdiction.areas
+	members[place.jurisdiction]
+	area in areas
 }

@@ -1,0 +1,167 @@
+// What the costliest bodies that the door takes, or refuses, cost the thread that decides for everyone: held against plain
+// decisions on the same machine, so that no clock speed is assumed.
+import { readFileSync } from "node:fs";
+import test from "ava";
+import { canonicalJson, parseStrict } from "../../src/core/json.ts";
+import { buildInput, NO_TRUST } from "../../src/core/facts.ts";
+import { explain, recognise } from "../../src/core/outcome.ts";
+import { RequestError } from "../../src/core/errors.ts";
+import { parseAdmissionRequest } from "../../src/core/request.ts";
+import type { ExceptionFact } from "../../src/core/schema/input.ts";
+import { loadBundle, type BundleKeys } from "../../src/policy/policy.ts";
+import { containerRequest, DIGEST, teeRequest, vmRequest } from "../core/requests.ts";
+
+const keys = JSON.parse(readFileSync("bundles/railgate.jwks.json", "utf8")) as BundleKeys;
+const policy = await loadBundle(readFileSync("bundles/railgate.tar.gz"), { keys });
+const snapshot = { age_s: null, snapshot_id: DIGEST };
+const context = { partition: { state: "connected", since: null }, policy: snapshot, authority: snapshot } as const;
+const nowMs = Date.UTC(2026, 10, 25, 8);
+
+/** All that the deciding thread does with a body. @returns its refusals, or the status that it is turned away with. */
+function decide(bytes: Uint8Array, exceptions: ExceptionFact[] = []): number {
+  try {
+    const request = parseAdmissionRequest(parseStrict(bytes));
+    const trust = { ...NO_TRUST, exceptions };
+    const input = JSON.stringify(
+      buildInput({ request, nowMs, caller: null, trust, workload: null, context, placements: [] } as never),
+    );
+    const output = policy.evaluateText("railgate/admission/decision", new TextEncoder().encode(input));
+    const recognised = recognise(output, policy.catalogue);
+    if (!("decision" in recognised)) throw new Error(recognised.problem);
+    canonicalJson(recognised.decision);
+    JSON.stringify(explain(recognised.decision, policy.catalogue));
+    return recognised.decision.refusals.length;
+  } catch (error) {
+    if (error instanceof RequestError) return error.status;
+    throw error;
+  }
+}
+
+/** Processor milliseconds of the quickest of some runs: what others on the machine take is not counted. */
+function costMs(work: () => void, runs: number): number {
+  let least = Infinity;
+  for (let run = 0; run < runs; run++) {
+    const before = process.cpuUsage();
+    work();
+    const { user, system } = process.cpuUsage(before);
+    least = Math.min(least, (user + system) / 1000);
+  }
+  return least;
+}
+
+const times = <T>(count: number, item: (n: number) => T): T[] => Array.from({ length: count }, (_, n) => item(n));
+const named = (count: number, name: (n: number) => string) => Object.fromEntries(times(count, (n) => [name(n), 1]));
+
+type Body = { workload: Record<string, any>; placement: Record<string, any> } & Record<string, any>;
+
+function body(kind: "container" | "vm" | "tee", change: (body: Body, profile: Record<string, any>) => void): Body {
+  const made = { container: containerRequest, vm: vmRequest, tee: teeRequest }[kind]() as unknown as Body;
+  change(made, made.workload["envelope"][kind]);
+  return made;
+}
+
+/** Wrong in everything that is counted, as often as the door lets it be. */
+function allWrong(kind: "container" | "vm"): Body {
+  return body(kind, (made, profile) => {
+    const critical = kind === "container" ? ["runtime", "image_registry"] : ["firmware", "hypervisor"];
+    for (const field of ["tenant_tier", "risk", "classification"]) made.workload[field] = "x";
+    made.workload["governance_profile"] = "regulated-ml";
+    for (const list of ["images", "firmware", "drivers"])
+      if (list in profile)
+        profile[list] = times(64, () => ({ name: "n", provenance: { verified: false, issuer: "i" } }));
+    for (const list of ["host_namespaces", "host_paths", "added_capabilities"])
+      if (list in profile) profile[list] = times(64, (n) => `x${n}`);
+    made.workload["dependencies"] = times(128, (n) => ({
+      dependency_id: `d${n}`,
+      kind: critical[n % 2],
+      available: false,
+      local: false,
+      jurisdiction: "US",
+    }));
+    made.workload["residency"] = times(128, (n) => (n % 2 ? "EU" : "EEA"));
+    made.workload["jurisdictions"] = times(128, (n) => (n % 2 ? "EU" : "EEA"));
+    made.placement = { jurisdiction: "US", tenants_on_host: times(256, (n) => `t${n}`) };
+  });
+}
+
+const word = (text: string) => body("container", (made) => void (made.workload["classification"] = text));
+const envelope = (value: unknown) => body("container", (made) => void (made.workload["envelope"] = value));
+
+const BODIES: [what: string, body: object][] = [
+  ["a container that is all wrong", allWrong("container")],
+  ["a vm that is all wrong", allWrong("vm")],
+  ["a megabyte in one word", word("c".repeat(1_000_000))],
+  ["a megabyte of quotes", word('"'.repeat(500_000))],
+  ["a megabyte of controls", word("\u0001".repeat(170_000))],
+  ["a megabyte beyond the BMP", word("\u{1F600}".repeat(250_000))],
+  ["a kind of a megabyte", envelope({ kind: "k".repeat(1_000_000) })],
+  ["a kind of quotes", envelope({ kind: '"'.repeat(500_000) })],
+  ["an envelope of numbers", envelope({ kind: "k", numbers: times(400_000, () => 1) })],
+  ["an envelope of objects", envelope({ kind: "k", objects: times(60_000, (n) => ({ a: n })) })],
+  ["an envelope of names", envelope({ kind: "k", names: named(60_000, (n) => `k${n}`) })],
+  [
+    "objects, each of names of its own",
+    envelope({ kind: "k", all: times(2500, (m) => named(20, (n) => `k${m}-${n}`)) }),
+  ],
+  ["unknown members", { ...containerRequest(), ...named(60_000, (n) => `wrokload${n}`) }],
+  ["as many as there may be", { ...containerRequest(), ...named(4000, (n) => `wrokload${n}`) }],
+  [
+    "attributes without end",
+    body("container", (made) => void (made.workload["attributes"] = named(4000, (n) => `a.b/k${n}`))),
+  ],
+  ["a name of dots", body("container", (made) => void (made.workload["attributes"] = { ["a.".repeat(400_000)]: 1 }))],
+  [
+    "images without end",
+    body("container", (_, profile) => void (profile["images"] = times(20_000, () => ({ reference: 5 })))),
+  ],
+  [
+    "long texts",
+    body("container", (_, profile) => void (profile["host_paths"] = times(64, () => "\u2800".repeat(4096)))),
+  ],
+];
+
+/** A hundred decisions of the plainest request. */
+const plain = Buffer.from(JSON.stringify(containerRequest()));
+const PLAIN_DECISIONS = 100;
+/** On the machine of docs/performance.md a hundred plain decisions take about 10 ms of the thread, and no body over 40. */
+const RATIO_MAX = 8;
+
+test("no body costs more than some hundreds of plain decisions", (t) => {
+  const hundredPlain = () => times(PLAIN_DECISIONS, () => decide(plain));
+  costMs(hundredPlain, 10);
+  for (const [what, value] of BODIES) {
+    const bytes = Buffer.from(JSON.stringify(value)).subarray(0, 1024 * 1024);
+    const unit = costMs(hundredPlain, 5);
+    const cost = costMs(() => decide(bytes), 5);
+    t.log(
+      `${(cost / unit).toFixed(1)} × ${PLAIN_DECISIONS} plain ones (${cost.toFixed(1)} ms): ${what}, ${decide(bytes)}`,
+    );
+    t.true(cost <= RATIO_MAX * unit, `${what}: ${cost} ms against ${unit} ms`);
+  }
+});
+
+test("exceptions without end cost no more", (t) => {
+  const rules = times(64, (n) => `X-${n}`);
+  const exceptions = times(16, (n) => ({
+    status: "verified",
+    error: null,
+    digest: `sha256:${n.toString(16).padStart(64, "0")}`,
+    issuer: "i",
+    tenant_id: "acme",
+    workload_id: "payments-api",
+    rules,
+    not_before_ms: 0,
+    not_after_ms: nowMs + 1,
+    reason: "r",
+    root: true,
+    may_except: true,
+    links: 0,
+    from_ms: 0,
+    until_ms: nowMs + 1,
+  })) as ExceptionFact[];
+  const bytes = Buffer.from(JSON.stringify(allWrong("vm")));
+  const unit = costMs(() => times(PLAIN_DECISIONS, () => decide(plain)), 5);
+  const cost = costMs(() => decide(bytes, exceptions), 5);
+  t.log(`${(cost / unit).toFixed(1)} × ${PLAIN_DECISIONS} plain ones (${cost.toFixed(1)} ms)`);
+  t.true(cost <= RATIO_MAX * unit, `${cost} ms against ${unit} ms`);
+});
