@@ -1,12 +1,22 @@
 // The listener: TLS, limits on what a connection may do, and what is answered to what is not HTTP.
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
-import type { Socket } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import { createSecureContext } from "node:tls";
+import type { Logger } from "pino";
 import type { Config } from "../node/config/config.ts";
 import { ConfigError, RailgateError } from "../core/errors.ts";
+import { makeApp } from "./app.ts";
+import { makeDoorkeeper, type Whereabouts } from "./call/caller.ts";
+import { Door } from "./call/door.ts";
+import { securityHeaders } from "./call/headers.ts";
+import type { Peers } from "./call/peer.ts";
 import { presentUnparsed, type ProblemCode } from "./call/problem.ts";
-import type { ReplyWriter } from "./call/reply.ts";
+import { ReplyWriter } from "./call/reply.ts";
+import type { Route } from "./call/route.ts";
+import type { Metrics } from "./metrics.ts";
 
 /** The address cannot be listened on. */
 export class ListenError extends RailgateError {
@@ -22,8 +32,69 @@ const UNPARSED_MS_MAX = 2000;
 /** Answers that are still under way when it closes have this long. */
 export const CLOSE_MS_MAX = 10_000;
 
+/** Where to listen, and who is let in there. */
+export type Place = Pick<Config, "listen" | "tls" | "behindProxy" | "authentication">;
+
+/** What the listeners of a node have in common. */
+export interface Shared {
+  readonly peers: Peers;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/** Listens somewhere, and serves its routes there. */
+export class Listener {
+  /** Where, without a slash at its end. */
+  readonly url: string;
+  readonly #server: Server;
+  readonly #replies: ReplyWriter;
+
+  private constructor(url: string, server: Server, replies: ReplyWriter) {
+    this.url = url;
+    this.#server = server;
+    this.#replies = replies;
+  }
+
+  /**
+   * @param routesFor what is served, once it is known whether strangers can ask.
+   * @throws ListenError; ConfigError for a certificate or key that cannot be used.
+   */
+  static async open(
+    place: Place,
+    shared: Shared,
+    routesFor: (strangers: boolean) => readonly Route[],
+  ): Promise<Listener> {
+    const { listen, tls } = place;
+    const replies = new ReplyWriter(securityHeaders(tls !== undefined));
+    const here = { port: listen.port, tls: tls !== undefined };
+    const doorkeeper = makeDoorkeeper(place, here);
+    const door = new Door({ doorkeeper, replies, ...shared });
+    const app = makeApp(door, routesFor(doorkeeper.authenticates));
+    const server = makeServer(place, replies, app as RequestListener);
+    server.on("connection", (socket: Socket) => shared.metrics.connected(socket));
+    await bind(server, listen);
+    server.on("error", (error) => shared.log.error({ err: error }, "a connection could not be accepted"));
+    here.port = (server.address() as AddressInfo).port;
+    return new Listener(urlOf(here, listen), server, replies);
+  }
+
+  /** From now on answers tell clients to find another connection. */
+  startClosing(): void {
+    this.#replies.startClosing();
+  }
+
+  /** Lets answers finish; connections that wait for nothing go at once, and all of them when time is up. */
+  close(): Promise<void> {
+    return stop(this.#server);
+  }
+}
+
+function urlOf({ port, tls }: Whereabouts, { host }: Config["listen"]): string {
+  return `${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
 /** @throws ConfigError for a certificate or key that cannot be read. */
-export function makeServer({ tls, authentication }: Config, replies: ReplyWriter, listener: RequestListener): Server {
+function makeServer({ tls, authentication }: Place, replies: ReplyWriter, listener: RequestListener): Server {
   const options: ServerOptions = {
     headersTimeout: HEADERS_MS_MAX,
     requestTimeout: 0,
@@ -56,14 +127,25 @@ function certificates({ cert, key, clientCa }: NonNullable<Config["tls"]>, reque
       );
     }
   };
+  const pem = { cert: read("cert", cert), key: read("key", key) };
+  checkPem("cert", cert, "holds no certificate in PEM form", () => new X509Certificate(pem.cert));
+  checkPem("key", key, "holds no private key in PEM form without a passphrase", () => createPrivateKey(pem.key));
+  checkPem("key", key, `is not the key of the certificate in ${cert}`, () => createSecureContext(pem));
+  const ca = clientCa === undefined ? undefined : read("client_ca", clientCa);
+  if (ca) checkPem("client_ca", clientCa!, "holds no certificate in PEM form", () => new X509Certificate(ca));
   // Whether a certificate is needed is decided per route: health and keys are for everyone.
-  return {
-    cert: read("cert", cert),
-    key: read("key", key),
-    ...(clientCa !== undefined && { ca: read("client_ca", clientCa) }),
-    requestCert,
-    rejectUnauthorized: false,
-  };
+  return { ...pem, ...(ca && { ca }), requestCert, rejectUnauthorized: false };
+}
+
+/** @throws ConfigError naming setting and file, where `use` throws. */
+function checkPem(setting: string, path: string, fault: string, use: () => unknown): void {
+  try {
+    use();
+  } catch (cause) {
+    throw new ConfigError(`railgate.tls.${setting}`, `${path} ${fault} (${(cause as NodeJS.ErrnoException).code})`, {
+      cause,
+    });
+  }
 }
 
 const PARSER_PROBLEMS: Readonly<Record<string, ProblemCode>> = {
@@ -82,7 +164,7 @@ function refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket, replies: R
 }
 
 /** @throws ListenError */
-export function bind(server: Server, { host, port }: Config["listen"]): Promise<void> {
+function bind(server: Server, { host, port }: Config["listen"]): Promise<void> {
   return new Promise((resolve, reject) => {
     const onError = (error: NodeJS.ErrnoException) =>
       reject(new ListenError(listenMessage(error, host, port), { cause: error }));
@@ -103,7 +185,7 @@ function listenMessage({ code, message }: NodeJS.ErrnoException, host: string, p
 }
 
 /** Lets answers finish; connections that wait for nothing go at once, and all of them when time is up. */
-export async function stop(server: Server): Promise<void> {
+async function stop(server: Server): Promise<void> {
   const idle = setInterval(() => server.closeIdleConnections(), 50);
   const late = setTimeout(() => server.closeAllConnections(), CLOSE_MS_MAX);
   await new Promise<void>((resolve) => server.close(() => resolve()));

@@ -8,7 +8,6 @@ export interface Gauges {
   waiting(): number;
   ready(): boolean;
   followers(): number;
-  connections(): number;
   info(): { version: string; node_id: string; policy_digest: string };
 }
 
@@ -62,13 +61,15 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  #connections = 0;
+
   /** Gauges are asked for at each scrape; process figures (`process_…`, `nodejs_…`) come along. */
   watch(gauges: Gauges): void {
     collectDefaultMetrics({ register: this.#registry });
     this.#gauge("railgate_evidence_waiting", "Decisions that wait to become durable.", gauges.waiting);
     this.#gauge("railgate_ready", "1 when this node would admit something now.", () => Number(gauges.ready()));
     this.#gauge("railgate_event_followers", "Clients that follow the events live.", gauges.followers);
-    this.#gauge("railgate_http_connections", "Connections that are open.", gauges.connections);
+    this.#gauge("railgate_http_connections", "Connections that are open.", () => this.#connections);
     const info = new Gauge({
       name: "railgate_info",
       help: "Always 1; its labels say what runs here.",
@@ -111,6 +112,11 @@ export class Metrics {
 
   answered(method: string, route: string, status: number, ms: number): void {
     this.#http.observe({ method, route, status }, ms / MS_PER_S);
+  }
+
+  connected(connection: NodeJS.EventEmitter): void {
+    this.#connections++;
+    connection.once("close", () => this.#connections--);
   }
 
   /** The exposition, and its content type. */

@@ -1,28 +1,21 @@
 // `serve`: a node behind an HTTP listener, from its settings to its end.
-import type { RequestListener } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
 import type { DestinationStream, Logger } from "pino";
 import type { Config } from "../node/config/config.ts";
 import { nodeOptions } from "../node/config/options.ts";
 import { LocalRailgate } from "../library/local.ts";
 import { RailgateNode, VERSION, type BundleSource, type NodeObserver } from "../node/open.ts";
 import { admissionRoutes } from "./routes/admissions.ts";
-import { makeApp } from "./app.ts";
-import { makeDoorkeeper, type Whereabouts } from "./call/caller.ts";
-import { Door } from "./call/door.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { exportRoutes, EXPORT_TURNS } from "./routes/exports.ts";
 import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./routes/follow.ts";
-import { securityHeaders } from "./call/headers.ts";
-import { bind, CLOSE_MS_MAX, makeServer, stop } from "./listener.ts";
+import { CLOSE_MS_MAX, Listener, type Place } from "./listener.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { makeLogging, type Logging } from "./logging.ts";
 import { meshRoutes } from "./routes/meshes.ts";
 import { Metrics } from "./metrics.ts";
-import { documentRoutes } from "./routes/documents.ts";
+import { diagnosticRoutes, documentRoutes } from "./routes/documents.ts";
 import type { Route } from "./call/route.ts";
 import { Peers, type PeerLimits } from "./call/peer.ts";
-import { ReplyWriter } from "./call/reply.ts";
 import { Turns } from "./call/turns.ts";
 import { operatorRoutes } from "./routes/operators.ts";
 import { streamRoutes } from "./routes/streams.ts";
@@ -47,6 +40,8 @@ export interface ServeOptions {
 export interface Served {
   /** Where it listens, without a slash at its end. */
   readonly url: string;
+  /** Where metrics and health are answered besides, if anywhere. */
+  readonly diagnosticsUrl: string | undefined;
   readonly node: RailgateNode;
   /** Stops accepting, answers what is under way, ends streams, lets go of the data directory. */
   close(): Promise<void>;
@@ -64,26 +59,35 @@ export interface Served {
 export async function serve(config: Config, options: ServeOptions = {}): Promise<Served> {
   if (options.signals ?? true) process.on("SIGHUP", stay);
   const settings = nodeOptions(config);
-  const { log, close: closeLog } = makeLogging(config.logLevel, options.logTo);
+  const logging = makeLogging(config.logLevel, options.logTo);
+  const { log } = logging;
   const metrics = new Metrics();
-  const node = await RailgateNode.open({
-    ...settings,
-    bundle: options.bundle ?? settings.bundle,
-    now: options.now,
-    afterRestore: options.afterRestore,
-    observe: observer(log, metrics),
-  });
+  let node: RailgateNode | undefined;
   try {
-    const served = await listen(config, node, { log, close: closeLog }, metrics, options);
+    node = await RailgateNode.open({
+      ...settings,
+      bundle: options.bundle ?? settings.bundle,
+      now: options.now,
+      afterRestore: options.afterRestore,
+      observe: observer(log, metrics),
+    });
+    const served = await listen(config, node, logging, metrics, options);
     for (const warning of [...config.warnings, ...unbuilt(config)]) log.warn({}, warning);
     log.info(
-      { url: served.url, node_id: node.nodeId, version: VERSION, policy: node.policy?.digest, problem: node.problem },
+      {
+        url: served.url,
+        diagnostics: served.diagnosticsUrl,
+        node_id: node.nodeId,
+        version: VERSION,
+        policy: node.policy?.digest,
+        problem: node.problem,
+      },
       "listening",
     );
     return served;
   } catch (error) {
-    await node.close();
-    await closeLog();
+    await node?.close();
+    await logging.close();
     throw error;
   }
 }
@@ -126,18 +130,63 @@ async function listen(
   metrics: Metrics,
   options: ServeOptions,
 ): Promise<Served> {
-  const replies = new ReplyWriter(securityHeaders(config.tls !== undefined));
-  const here = { port: config.listen.port, tls: config.tls !== undefined };
-  const doorkeeper = makeDoorkeeper(config, here);
   const followers = new Followers(node.store, { ...FOLLOW_LIMITS, ...options.follow });
-  const door = new Door({ doorkeeper, replies, peers: new Peers(options.peers), log, metrics });
-  const now = options.now ?? Date.now;
+  const shared = { peers: new Peers(options.peers), log, metrics };
+  metrics.watch({
+    waiting: () => node.waiting,
+    ready: () => node.problem === undefined,
+    followers: () => followers.count,
+    info: () => ({ version: VERSION, node_id: node.nodeId, policy_digest: node.policy?.digest ?? "" }),
+  });
+  const probes = (strangers: boolean) => diagnosticRoutes({ node, metrics, strangers });
+  const all = (strangers: boolean): Route[] => {
+    const routes: Route[] = [
+      ...routesOf(config, node, followers, options.now ?? Date.now),
+      ...probes(strangers),
+      ...documentRoutes(node, () => routes),
+    ];
+    return routes;
+  };
+  const unsubscribe = node.subscribe((events) => followers.committed(events));
+  const listeners: Listener[] = [];
+  const end = async () => {
+    for (const listener of listeners) listener.startClosing();
+    unsubscribe();
+    followers.close();
+    await Promise.all(listeners.map((listener) => listener.close()));
+  };
+  try {
+    listeners.push(await Listener.open(config, shared, all));
+    if (config.diagnostics)
+      listeners.push(await Listener.open(diagnosticsPlace(config, config.diagnostics), shared, probes));
+  } catch (error) {
+    await end();
+    throw error;
+  }
+  const [{ url }, diagnostics] = listeners as [Listener, Listener?];
+  const served = closable({ url, diagnosticsUrl: diagnostics?.url, node }, options.signals ?? true, log, async () => {
+    await end();
+    await node.close().finally(closeLog);
+  });
+  // Whoever is told where it listens may tell it to end.
+  node.listening(url);
+  return served;
+}
+
+/** On loopback nobody logs in there; elsewhere it is locked as the other one is. */
+function diagnosticsPlace(config: Config, { listen }: NonNullable<Config["diagnostics"]>): Place {
+  return listen.loopback ? { listen, behindProxy: false } : { ...config, listen };
+}
+
+/** All that is served, but for what the node says of itself. */
+function routesOf(config: Config, node: RailgateNode, followers: Followers, now: () => number): Route[] {
+  const { bodyBytesMax } = config.limits;
   const commands = {
     gate: node.gate,
     store: node.store,
-    bodyBytesMax: config.limits.bodyBytesMax,
+    bodyBytesMax,
   };
-  const routes: Route[] = [
+  return [
     ...admissionRoutes(node.gate, config.limits),
     ...workloadRoutes(node.store, now),
     ...lifecycleRoutes(commands),
@@ -148,56 +197,22 @@ async function listen(
       source: node,
       artifacts: config.evidence.artifacts,
       evidenceProfileId: config.evidence.profile,
-      bodyBytesMax: config.limits.bodyBytesMax,
+      bodyBytesMax,
       turns: new Turns(EXPORT_TURNS, { code: "exports_exhausted", retryS: 5 }),
       ownKeys: () => node.jwks(),
     }),
-    ...operatorRoutes(new LocalRailgate(node, { now }), config.limits.bodyBytesMax),
+    ...operatorRoutes(new LocalRailgate(node, { now }), bodyBytesMax),
     ...witnessRoutes(node.witness),
-    ...documentRoutes({ node, metrics, strangers: doorkeeper.authenticates, routes: () => routes }),
   ];
-  metrics.watch({
-    waiting: () => node.waiting,
-    ready: () => node.problem === undefined,
-    followers: () => followers.count,
-    connections: () => connections,
-    info: () => ({ version: VERSION, node_id: node.nodeId, policy_digest: node.policy?.digest ?? "" }),
-  });
-  const server = makeServer(config, replies, makeApp(door, routes) as RequestListener);
-  let connections = 0;
-  server.on("connection", (socket: Socket) => {
-    connections++;
-    socket.on("close", () => connections--);
-  });
-  const unsubscribe = node.subscribe((events) => followers.committed(events));
-  try {
-    await bind(server, config.listen);
-  } catch (error) {
-    unsubscribe();
-    followers.close();
-    throw error;
-  }
-  server.on("error", (error) => log.error({ err: error }, "a connection could not be accepted"));
-  here.port = (server.address() as AddressInfo).port;
-  const url = urlOf(here, config.listen);
-  const served = closable(url, node, options.signals ?? true, log, async () => {
-    replies.startClosing();
-    unsubscribe();
-    followers.close();
-    await stop(server);
-    await node.close().finally(closeLog);
-  });
-  // Whoever is told where it listens may tell it to end.
-  node.listening(url);
-  return served;
-}
-
-function urlOf({ port, tls }: Whereabouts, { host }: Config["listen"]): string {
-  return `${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** Ends on SIGTERM or SIGINT, or when asked to; a second of these ends the process as it would any other. SIGHUP ends nothing. */
-function closable(url: string, node: RailgateNode, signals: boolean, log: Logger, end: () => Promise<void>): Served {
+function closable(
+  served: Pick<Served, "url" | "diagnosticsUrl" | "node">,
+  signals: boolean,
+  log: Logger,
+  end: () => Promise<void>,
+): Served {
   const { promise: closed, resolve, reject } = Promise.withResolvers<void>();
   let closing = false;
   const close = (): Promise<void> => {
@@ -215,5 +230,5 @@ function closable(url: string, node: RailgateNode, signals: boolean, log: Logger
   };
   const onSignal = () => void close();
   if (signals) process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
-  return { url, node, close, closed };
+  return { ...served, close, closed };
 }

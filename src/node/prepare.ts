@@ -71,10 +71,13 @@ export async function prepare(options: PrepareOptions, nowMs: number): Promise<P
     return { nodeId, key, log, restored: restoredAs(reader, nodeId), witnessKey: witness?.privateKey };
   } catch (error) {
     if (error instanceof RailgateError) throw error;
-    throw new EvidenceUnavailableError(
-      `the data directory ${options.dataDir} cannot be used: ${(error as Error).message}`,
-      { cause: error },
-    );
+    const { path = "", message } = error as NodeJS.ErrnoException;
+    const { dataDir, checkpointDir } = options;
+    const [setting, place] =
+      checkpointDir !== undefined && path.startsWith(checkpointDir)
+        ? ["railgate.evidence.checkpoint_dir", checkpointDir]
+        : ["railgate.data_dir", `the data directory ${dataDir}`];
+    throw new EvidenceUnavailableError(`${setting}: ${place} cannot be used: ${message}`, { cause: error });
   }
 }
 

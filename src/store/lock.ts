@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { StoreLockedError } from "../core/errors.ts";
+import { RailgateError, StoreLockedError } from "../core/errors.ts";
 import { writeDurably } from "./files.ts";
 import { storeExists, storeFile } from "./open.ts";
 
@@ -12,6 +12,15 @@ export interface LockHolder {
   readonly since: string;
   /** Where it listens, once it does. */
   readonly url?: string;
+}
+
+/** The data directory cannot be made, or not be written. */
+export class DataDirError extends RailgateError {
+  static override code = "data_dir_unusable";
+
+  constructor(dataDir: string, cause: unknown) {
+    super(`railgate.data_dir: the data directory ${dataDir} cannot be used: ${(cause as Error).message}`, { cause });
+  }
 }
 
 export class DataDirLock {
@@ -29,9 +38,17 @@ export class DataDirLock {
   /**
    * Takes the directory's lock, creating the directory (mode 0700) where needed.
    * @param since RFC 3339, told to whoever finds it locked.
-   * @throws StoreLockedError naming the holder.
+   * @throws StoreLockedError naming the holder. @throws DataDirError
    */
   static acquire(dataDir: string, since: string): DataDirLock {
+    try {
+      return DataDirLock.#acquire(dataDir, since);
+    } catch (error) {
+      throw error instanceof RailgateError ? error : new DataDirError(dataDir, error);
+    }
+  }
+
+  static #acquire(dataDir: string, since: string): DataDirLock {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     const db = new DatabaseSync(join(dataDir, "lock.db"));
     try {

@@ -138,16 +138,18 @@ test("every answer carries the security headers", async (t) => {
 });
 
 test("streams, and answers to what is no request, carry them as well", async (t) => {
-  await call("POST", "/v1/admissions", { body: admissible("streamed") });
-  const { status, headers } = await call("POST", "/v1/exports", { body: { tenant_id: "acme" } });
+  const own = await start();
+  await own.call("POST", "/v1/admissions", { body: admissible("streamed") });
+  const { status, headers } = await own.call("POST", "/v1/exports", { body: { tenant_id: "acme" } });
   t.is(status, 200);
   t.regex(headers["content-security-policy"] as string, /^default-src 'none'/);
   t.is(headers["cache-control"], "no-store");
-  const live = await call("HEAD", "/v1/events", { headers: { accept: "text/event-stream" } });
+  const live = await own.call("HEAD", "/v1/events", { headers: { accept: "text/event-stream" } });
   t.is(live.headers["content-type"], "text/event-stream");
   t.regex(live.headers["content-security-policy"] as string, /^default-src 'none'/);
-  t.regex((await call("GET", "/metrics")).text, /^railgate_event_followers 0$/m);
-  t.regex(await raw(port, "hello\r\n\r\n"), /content-security-policy: default-src 'none'/i);
+  t.regex((await own.call("GET", "/metrics")).text, /^railgate_event_followers 0$/m);
+  t.regex(await raw(own.port, "hello\r\n\r\n"), /content-security-policy: default-src 'none'/i);
+  await own.close();
 });
 
 test("the description names every route, and only shapes that it has", async (t) => {

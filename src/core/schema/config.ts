@@ -218,6 +218,9 @@ const AUTHENTICATION = section({
         issuer: text("What `iss` must be"),
         audience: text("What `aud` must name"),
         tenant_claim: optional(text("The claim that holds the caller's tenant (default `tenant_id`)")),
+        operator_claim: optional(
+          text("The claim that says `operator` of a caller who operates this node (default `railgate_role`)"),
+        ),
       },
       "Callers bring a JWT (`Authorization: Bearer`)",
     ),
@@ -259,6 +262,16 @@ const RAILGATE = section({
       "Where to listen (default `127.0.0.1:8181`); port 0 takes a free one",
       '"host:port", e.g. "127.0.0.1:8181" or "[::1]:8181"',
     ),
+  ),
+  diagnostics: optional(
+    section({
+      listen: optional(
+        text(
+          "Where to answer `/metrics` and health besides (default: nowhere); on loopback nobody logs in there",
+          '"host:port", e.g. "127.0.0.1:9181"',
+        ),
+      ),
+    }),
   ),
   log_level: optional(
     oneOf(LOG_LEVELS, { title: "How much to log (default `info`)", description: `one of ${LOG_LEVELS.join(", ")}` }),

@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
 import { createLocalJWKSet, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from "jose";
 import type { Config } from "../../node/config/config.ts";
-import { hostCaller, tenantCaller, type Caller } from "../../core/caller.ts";
+import { hostCaller, operatorCaller, tenantCaller, type Caller } from "../../core/caller.ts";
 import { HttpError } from "./problem.ts";
 import { isIdentifier } from "./query.ts";
 
@@ -93,6 +93,8 @@ const JWT_ALGORITHMS = [
 ];
 const CLOCK_TOLERANCE_S = 30;
 const TOKENS_KEPT_MAX = 1000;
+/** The role, as a token's claim or a certificate's OU has it. Source: api.md §2. */
+const OPERATOR = "operator";
 const SUBJECT_LENGTH_MAX = 255;
 
 function makeAuthenticator({ jwt, mtls }: Authentication): Doorkeeper["authenticate"] {
@@ -157,12 +159,14 @@ async function verifyToken(token: string, keys: JWTVerifyGetKey, { issuer, audie
 const reasonOf = (error: unknown): string =>
   error instanceof errors.JOSEError ? error.message : "it cannot be verified";
 
-function tokenCaller(payload: JWTPayload, { issuer, tenantClaim }: Jwt): Caller {
+function tokenCaller(payload: JWTPayload, { issuer, tenantClaim, operatorClaim }: Jwt): Caller {
+  if (!isName(payload.sub)) throw invalidToken('its claim "sub" is no name');
+  const actor = `jwt:${issuer}#${payload.sub}`;
+  if (payload[operatorClaim] === OPERATOR) return operatorCaller(actor);
   const tenantId = payload[tenantClaim];
   if (typeof tenantId !== "string" || !isIdentifier(tenantId))
     throw invalidToken(`its claim "${tenantClaim}" is no tenant`);
-  if (!isName(payload.sub)) throw invalidToken('its claim "sub" is no name');
-  return tenantCaller(tenantId, `jwt:${issuer}#${payload.sub}`);
+  return tenantCaller(tenantId, actor);
 }
 
 /** What can stand in evidence, as the name of who acted. */
@@ -191,10 +195,12 @@ function certificateCaller(socket: TLSSocket, tenantFrom: "O" | "OU" | "CN"): Pr
   if (known) return known;
   if (!socket.authorized) return undefined;
   const { subject, fingerprint256, valid_to } = socket.getPeerCertificate();
+  const name: unknown = subject?.CN;
+  const actor = `mtls:${isName(name) ? name : fingerprint256}`;
   const tenantId: unknown = subject?.[tenantFrom];
-  if (typeof tenantId !== "string" || !isIdentifier(tenantId)) return undefined;
-  const name: unknown = subject.CN;
-  const caller = tenantCaller(tenantId, `mtls:${isName(name) ? name : fingerprint256}`);
+  const operates = subject?.OU === OPERATOR;
+  if (!operates && (typeof tenantId !== "string" || !isIdentifier(tenantId))) return undefined;
+  const caller = operates ? operatorCaller(actor) : tenantCaller(tenantId as string, actor);
   const proven = { caller, untilMs: Date.parse(valid_to) };
   certificateCallers.set(socket, proven);
   return proven;

@@ -29,6 +29,8 @@ type Handled = (req: RoutedRequest, res: ServerResponse) => void;
 
 /** nginx's status for a client that did not wait; only ever in logs and metrics. */
 const CLIENT_GONE = 499;
+/** Of what is at no path, in the log. */
+const PATH_LENGTH_MAX = 200;
 const NO_QUERY: Query = Object.freeze({});
 
 export class Door {
@@ -92,8 +94,7 @@ export class Door {
   /** What a failure adds to the call's line in the log, and a line of its own where nobody threw it on purpose. */
   #note(exchange: Exchange, error: unknown): void {
     const code = codeOf(error);
-    const cause = error instanceof EvidenceUnavailableError ? { problem: error.message } : {};
-    exchange.notes = { ...exchange.notes, code, ...cause };
+    exchange.notes = { ...exchange.notes, code, ...causeOf(error, exchange.req) };
     if (isUnexpected(error))
       this.#parts.log.error({ request_id: exchange.requestId, code, err: error }, "a request failed");
   }
@@ -101,18 +102,27 @@ export class Door {
   #record(route: Route, { req, requestId, caller, notes }: Exchange, status: number, tookMs: number): void {
     const { log, metrics } = this.#parts;
     metrics.answered(req.method!, route.path, status, tookMs);
-    if (!log.isLevelEnabled("info")) return;
-    const tenant = caller.kind === "tenant" ? caller.tenantId : undefined;
-    log.info({
+    const level = route.quiet && status < 400 ? "debug" : "info";
+    if (!log.isLevelEnabled(level)) return;
+    log[level]({
       request_id: requestId,
       method: req.method,
       route: route.path,
       status,
       duration_ms: Math.round(tookMs * 1000) / 1000,
-      tenant_id: tenant,
+      caller: caller.kind === "nobody" ? undefined : caller.actor,
+      tenant_id: caller.kind === "tenant" ? caller.tenantId : undefined,
       ...notes,
     });
   }
+}
+
+/** What the client is not told, or knows already, and an operator does not. */
+function causeOf(error: unknown, { url = "" }: IncomingMessage): object {
+  if (error instanceof EvidenceUnavailableError) return { problem: error.message };
+  if (!(error instanceof HttpError)) return {};
+  if (error.code === "unauthenticated") return { problem: error.message };
+  return error.code === "not_found" ? { path: url.split("?", 1)[0]!.slice(0, PATH_LENGTH_MAX) } : {};
 }
 
 const isLasting = ({ body }: Reply): boolean => typeof body === "object" && "parts" in body && body.lasting === true;

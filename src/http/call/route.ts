@@ -67,6 +67,8 @@ export interface Route {
   readonly present?: Presenter;
   /** For those who have not proved who they are, too. */
   readonly open?: boolean;
+  /** Asked so often by machines that a good answer is worth no line in the log. */
+  readonly quiet?: boolean;
   /** What may stand in the query; undefined: anything may, and is ignored. */
   readonly query?: Parameters;
   readonly summary: string;

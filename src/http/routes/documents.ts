@@ -1,4 +1,5 @@
 // What a node says of itself: its keys, its health, its metrics, and how to talk to it.
+import { operatorActing } from "../../core/caller.ts";
 import { VERSION, type RailgateNode } from "../../node/open.ts";
 import { docsPage } from "../description/docs.ts";
 import type { Metrics } from "../metrics.ts";
@@ -9,16 +10,15 @@ import { json, type Reply, type Route } from "../call/route.ts";
 /** Keys change by rotation only, and a retired one stays in the list. */
 const KEYS_CACHE = "public, max-age=60";
 
-export interface Documents {
+export interface Diagnosed {
   readonly node: RailgateNode;
   readonly metrics: Metrics;
   /** Whether strangers can ask. They are told that something is wrong, but not what. */
   readonly strangers: boolean;
-  /** All routes, to be described. */
-  readonly routes: () => readonly Route[];
 }
 
-export function documentRoutes({ node, metrics, strangers, routes }: Documents): Route[] {
+/** @param routes all routes, to be described. */
+export function documentRoutes(node: RailgateNode, routes: () => readonly Route[]): Route[] {
   const described = once(() => openApi(routes(), VERSION));
   const description = once(() => JSON.stringify(described()));
   const page = once(() => docsPage(described()));
@@ -50,46 +50,6 @@ export function documentRoutes({ node, metrics, strangers, routes }: Documents):
     },
     {
       method: "GET",
-      path: "/healthz",
-      tag: "Node",
-      open: true,
-      summary: "Whether the process is alive",
-      answers: { 200: { description: "It is", content: { "application/json": statusShape("ok") } } },
-      handle: () => json({ status: "ok" }),
-    },
-    {
-      method: "GET",
-      path: "/readyz",
-      tag: "Node",
-      open: true,
-      summary: "Whether anything would be admitted",
-      description: "200 when a policy is active and evidence can be recorded.",
-      answers: { 200: { description: "It would", content: { "application/json": statusShape("ready") } } },
-      problems: ["not_ready"],
-      handle: () => readiness(node.problem, strangers),
-    },
-    {
-      method: "GET",
-      path: "/health",
-      tag: "Node",
-      open: true,
-      summary: "Whether the process is alive, as OPA says it",
-      answers: { 200: { description: "It is", content: { "application/json": { type: "object" } } } },
-      handle: () => json({}),
-    },
-    {
-      method: "GET",
-      path: "/metrics",
-      tag: "Node",
-      summary: "Figures for Prometheus",
-      answers: { 200: { description: "Prometheus' text format", content: { "text/plain": { type: "string" } } } },
-      handle: async () => {
-        const { text, type } = await metrics.render();
-        return { status: 200, body: text, type };
-      },
-    },
-    {
-      method: "GET",
       path: "/openapi.json",
       tag: "Node",
       summary: "This interface, described",
@@ -113,6 +73,59 @@ export function documentRoutes({ node, metrics, strangers, routes }: Documents):
         type: "text/html; charset=utf-8",
         headers: { "Content-Security-Policy": page().policy },
       }),
+    },
+  ];
+}
+
+/** What machines ask again and again: whether it lives, whether it is ready, and its figures. */
+export function diagnosticRoutes({ node, metrics, strangers }: Diagnosed): Route[] {
+  return [
+    {
+      method: "GET",
+      path: "/healthz",
+      tag: "Node",
+      quiet: true,
+      open: true,
+      summary: "Whether the process is alive",
+      answers: { 200: { description: "It is", content: { "application/json": statusShape("ok") } } },
+      handle: () => json({ status: "ok" }),
+    },
+    {
+      method: "GET",
+      path: "/readyz",
+      tag: "Node",
+      quiet: true,
+      open: true,
+      summary: "Whether anything would be admitted",
+      description: "200 when a policy is active and evidence can be recorded.",
+      answers: { 200: { description: "It would", content: { "application/json": statusShape("ready") } } },
+      problems: ["not_ready"],
+      handle: () => readiness(node.problem, strangers),
+    },
+    {
+      method: "GET",
+      path: "/health",
+      tag: "Node",
+      quiet: true,
+      open: true,
+      summary: "Whether the process is alive, as OPA says it",
+      answers: { 200: { description: "It is", content: { "application/json": { type: "object" } } } },
+      handle: () => json({}),
+    },
+    {
+      method: "GET",
+      path: "/metrics",
+      tag: "Node",
+      quiet: true,
+      summary: "Figures for Prometheus",
+      description: "For operators; where nobody has to log in, for everyone.",
+      answers: { 200: { description: "Prometheus' text format", content: { "text/plain": { type: "string" } } } },
+      problems: ["operator_needed"],
+      handle: async ({ caller }) => {
+        operatorActing(caller);
+        const { text, type } = await metrics.render();
+        return { status: 200, body: text, type };
+      },
     },
   ];
 }

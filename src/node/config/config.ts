@@ -7,6 +7,7 @@ import {
   readAuthentication,
   readEventKey,
   readLimits,
+  readDiagnostics,
   readListen,
   readTls,
   readTrust,
@@ -76,6 +77,7 @@ function assemble(file: ConfigFile, source: Source): NodeConfig {
     defaultDecision: file.default_decision ?? "/system/main",
     dataDir: resolve(source.cwd, own.data_dir ?? "data"),
     listen: readListen(own.listen, source),
+    ...given("diagnostics", readDiagnostics(file, source)),
     logLevel: own.log_level ?? "info",
     ...given("nodeId", own.node_id ?? undefined),
     ...given(

@@ -15,6 +15,11 @@ export function readListen(text: string | undefined, source: Source): Address {
   return readAddress(text ?? DEFAULT_LISTEN, ["railgate", "listen"], source);
 }
 
+export function readDiagnostics(file: ConfigFile, source: Source): Config["diagnostics"] {
+  const { listen } = file.railgate?.diagnostics ?? {};
+  return listen ? { listen: readAddress(listen, ["railgate", "diagnostics", "listen"], source) } : undefined;
+}
+
 function readAddress(text: string, path: SettingPath, source: Source): Address {
   const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/.exec(text);
   const port = Number(parts?.[3]);
@@ -32,9 +37,19 @@ function isLoopback(host: string): boolean {
   );
 }
 
-/** Other machines can reach this address, so the door must be locked. Source: api.md §1. */
-export function checkListen(
-  { listen, tls, behindProxy, authentication }: Omit<Config, "server" | "credentials">,
+type Locks = Pick<Config, "listen" | "diagnostics" | "tls" | "behindProxy" | "authentication">;
+
+/** Other machines can reach these addresses, so the door must be locked. Source: api.md §1. */
+export function checkListen(config: Locks, source: Source): void {
+  checkAddress(config.listen, ["railgate", "listen"], config, source);
+  if (config.diagnostics)
+    checkAddress(config.diagnostics.listen, ["railgate", "diagnostics", "listen"], config, source);
+}
+
+function checkAddress(
+  listen: Address,
+  path: SettingPath,
+  { tls, behindProxy, authentication }: Locks,
   source: Source,
 ): void {
   if (listen.loopback) return;
@@ -47,7 +62,7 @@ export function checkListen(
   if (missing.length === 0) return;
   throw fault(
     source,
-    ["railgate", "listen"],
+    path,
     `${listen.host} can be reached by others; set ${missing.join(", and ")}, or listen on 127.0.0.1`,
   );
 }
@@ -83,6 +98,7 @@ export function readAuthentication(file: ConfigFile, source: Source): Config["au
             issuer: jwt.issuer,
             audience: jwt.audience,
             tenantClaim: jwt.tenant_claim ?? "tenant_id",
+            operatorClaim: jwt.operator_claim ?? "railgate_role",
           }
         : undefined,
     ),

@@ -64,6 +64,8 @@ export type Config = {
   readonly defaultDecision: string;
   readonly dataDir: string;
   readonly listen: Address;
+  /** Undefined: nowhere. */
+  readonly diagnostics?: { readonly listen: Address };
   readonly logLevel: LogLevel;
   /** Undefined: made at first start and kept in the data directory. */
   readonly nodeId?: string;
@@ -76,6 +78,7 @@ export type Config = {
       readonly issuer: string;
       readonly audience: string;
       readonly tenantClaim: string;
+      readonly operatorClaim: string;
     };
     readonly mtls?: { readonly tenantFrom: (typeof SUBJECT_FIELDS)[number] };
   };
