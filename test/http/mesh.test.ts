@@ -141,6 +141,23 @@ for (const [what, rails, pointer] of INVALID) {
   });
 }
 
+test("each fault of a topology is listed with its pointer, the one that gives the code first", async (t) => {
+  const mesh = await defined();
+  const [own, ...others] = RAILS;
+  const { status, json } = await mesh.define([
+    { ...own, capacity: 0, colour: "red" },
+    { ...others[0], level: "cosmic" },
+  ]);
+  t.is(status, 422);
+  t.is(json.code, "ERR_MESH_INVALID_TOPOLOGY");
+  t.is(json.pointer, "/rails/1/level");
+  t.deepEqual(
+    json.errors.map(({ pointer }: { pointer: string }) => pointer),
+    ["/rails/1/level", "/rails/0/capacity", "/rails/0"],
+  );
+  t.true(json.errors.every(({ message }: { message: string }) => message !== ""));
+});
+
 test("a reload may not drop, change, cut or slow down what is occupied", async (t) => {
   const mesh = await defined();
   await mesh.place("a", "own", { preserve_latency_budget: true, latency_budget_us: 20 });
