@@ -152,7 +152,8 @@ async function endOfArchive(reader: ByteReader): Promise<void> {
 }
 
 function readHeader(header: Uint8Array): { name: string; size: number; type: string } {
-  const sum = header.reduce((total, byte, at) => total + (at >= 148 && at < 156 ? 0x20 : byte), 0);
+  let sum = 0;
+  for (let at = 0; at < BLOCK; at++) sum += at >= 148 && at < 156 ? 0x20 : header[at]!;
   if (octal(header.subarray(148, 156)) !== sum) throw new ArchiveError("a header's checksum is wrong");
   const ustar = latin1(header.subarray(257, 262)) === "ustar";
   const prefix = ustar && latin1(header.subarray(257, 263)) === "ustar\0" ? text(header.subarray(345, 500)) : "";
@@ -234,7 +235,10 @@ function utf8Text(bytes: Uint8Array): string {
   }
 }
 
-const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
+function isZero(bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.length; at++) if (bytes[at] !== 0) return false;
+  return true;
+}
 
 /** A name as it can be printed. */
 export const show = (name: string): string => JSON.stringify(name.slice(0, SHOWN_MAX)).replaceAll(/[^ -~]/g, "?");

@@ -163,7 +163,9 @@ class EventChunk {
     this.columns.lineDigests.set(this.#primitives.sha256(line), row * DIGEST_BYTES);
     const event = this.#parse(line, index);
     this.#texts(event);
-    if (event === undefined) return void this.malformed++;
+    // What has neither name nor hash is no event, whatever else it is.
+    if (event === undefined || (event["id"] === undefined && event["event_hash"] === undefined)) this.malformed++;
+    if (event === undefined) return;
     this.#members(event, index);
     this.#keep(event, row);
     this.#note(event, index);
