@@ -113,6 +113,11 @@ export class OperatorNeededError extends RailgateError {
   static override code: string = "operator_needed";
 }
 
+/** The stored artifact is not what its event points to: somebody has changed the store. It is not shown. */
+export class ArtifactAlteredError extends RailgateError {
+  static override code: string = "artifact_altered";
+}
+
 /** What is named is not here, or not the caller's to see. */
 export class NotFoundError extends RailgateError {
   static override code: string = "not_found";

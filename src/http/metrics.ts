@@ -7,6 +7,7 @@ import type { BatchFigures } from "../evidence/ledger/ledger.ts";
 export interface Gauges {
   waiting(): number;
   ready(): boolean;
+  clockBehindS(): number;
   followers(): number;
   info(): { version: string; node_id: string; policy_digest: string };
 }
@@ -68,6 +69,11 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry });
     this.#gauge("railgate_evidence_waiting", "Decisions that wait to become durable.", gauges.waiting);
     this.#gauge("railgate_ready", "1 when this node would admit something now.", () => Number(gauges.ready()));
+    this.#gauge(
+      "railgate_clock_behind_seconds",
+      "By how much the clock is behind what it said before; 0 when it is not.",
+      gauges.clockBehindS,
+    );
     this.#gauge("railgate_event_followers", "Clients that follow the events live.", gauges.followers);
     this.#gauge("railgate_http_connections", "Connections that are open.", () => this.#connections);
     const info = new Gauge({

@@ -110,6 +110,11 @@ function observer(log: Logger, metrics: Metrics): NodeObserver {
       metrics.evidenceFailed();
       log.error({ problem: message }, "evidence could not be recorded; nothing is admitted until it can");
     },
+    clockSetBack: (behindMs, latest) =>
+      log.error(
+        { behind_s: Math.round(behindMs / 1000), latest },
+        "the clock was set back; events bear its time, and are earlier than ones before them",
+      ),
     policyRejected: (problem) => log.error({ problem }, "the bundle was not taken"),
     checkpointFailed: (message) => log.error({ problem: message }, "checkpoints could not be made; it is tried again"),
   };
@@ -135,6 +140,7 @@ async function listen(
   metrics.watch({
     waiting: () => node.waiting,
     ready: () => node.problem === undefined,
+    clockBehindS: () => node.clockBehindMs / 1000,
     followers: () => followers.count,
     info: () => ({ version: VERSION, node_id: node.nodeId, policy_digest: node.policy?.digest ?? "" }),
   });

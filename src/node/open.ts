@@ -19,6 +19,7 @@ import { DataDirLock } from "../store/lock.ts";
 import { TransparencyLog } from "../evidence/log/log.ts";
 import { ed25519Sign, rawPublicKey } from "../evidence/log/note-signing.ts";
 import { prepare, type Prepared } from "./prepare.ts";
+import { ClockWatch } from "./clock.ts";
 import { logsIn } from "./restore.ts";
 import { Recorder } from "../evidence/ledger/recorder.ts";
 import { StateView } from "../evidence/ledger/state.ts";
@@ -55,6 +56,8 @@ export interface NodeObserver {
   evidenceFailed?(message: string): void;
   /** Checkpoints that were due could not be made; decisions go on, and it is tried again. */
   checkpointFailed?(message: string): void;
+  /** The clock is behind the last event, or behind what it said before; what is recorded now bears its time all the same. */
+  clockSetBack?(behindMs: number, latest: string): void;
 }
 
 export interface NodeOptions {
@@ -125,6 +128,7 @@ export class RailgateNode implements AsyncDisposable {
   readonly #listeners = new Set<(events: readonly StoredEvent[]) => void>();
   #active: ActivePolicy = { policy: null, confirmedAtMs: null };
   #policyProblem: string | undefined = "no policy was loaded yet";
+  readonly #clock: ClockWatch;
   #deadlines: NodeJS.Timeout | undefined;
   #checkingDeadlines: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
@@ -142,6 +146,7 @@ export class RailgateNode implements AsyncDisposable {
     this.nodeId = nodeId;
     this.logOrigin = log.origin;
     const observe = options.observe ?? {};
+    this.#clock = new ClockWatch(this.#now(), lastEventMs(store));
     const states = new StateView(store);
     this.#ledger = new Ledger(
       store,
@@ -265,6 +270,11 @@ export class RailgateNode implements AsyncDisposable {
     return this.#ledger.failure === undefined ? undefined : `evidence: ${this.#ledger.failure}`;
   }
 
+  /** By how much the clock is behind what it said before, in milliseconds; 0 where it is not. */
+  get clockBehindMs(): number {
+    return this.#clock.behindMs;
+  }
+
   /** Decisions linked and not yet durable. */
   get waiting(): number {
     return this.#ledger.waiting;
@@ -381,12 +391,15 @@ export class RailgateNode implements AsyncDisposable {
     );
     this.#active = { policy, confirmedAtMs: null };
     this.#policyProblem = policy ? undefined : rejected?.message;
+    this.#lookAtClock();
+    const { behindMs, latest } = this.#clock;
     // The first event under a new id says why it has one.
     const isNew = this.store.log.stream(`default/${this.nodeId}`) === undefined;
     await this.#recorder.record("node.start", {
       node_id: this.nodeId,
       version: VERSION,
       kid: key.kid,
+      ...(behindMs > 0 && { clock: { behind_s: Math.round(behindMs / 1000), latest } }),
       ...(restored && isNew && { act: "restore", reason: restored.reason, restored_from: restored.from }),
     });
     if (rejected) {
@@ -411,10 +424,15 @@ export class RailgateNode implements AsyncDisposable {
     }
   }
 
+  #lookAtClock(): void {
+    if (this.#clock.look(this.#now())) this.#options.observe?.clockSetBack?.(this.#clock.behindMs, this.#clock.latest);
+  }
+
   /** The node itself notices when a re-attestation is overdue, and puts it on record; from then on `start` is refused. */
   #watchDeadlines(): void {
     let running = false;
     this.#deadlines = setInterval(() => {
+      this.#lookAtClock();
       if (running) return;
       running = true;
       this.#checkingDeadlines = this.#recordMissedDeadlines().finally(() => (running = false));
@@ -437,4 +455,10 @@ export class RailgateNode implements AsyncDisposable {
       this.#options.observe?.evidenceFailed?.((error as Error).message);
     }
   }
+}
+
+/** When the last event was recorded, by its own word. */
+function lastEventMs(store: StoreReader): number | undefined {
+  const [last] = store.events({ order: "desc", limit: 1 });
+  return last && Date.parse((JSON.parse(eventTextOf(last.record)) as EvidenceEvent).occurred_at);
 }

@@ -179,7 +179,10 @@ export interface StoreReader extends Disposable {
   event(id: string): (StoredEvent & { tenant_id: string; artifact_digest: string }) | undefined;
   /** A shared artifact, by content address. */
   artifact(digest: string): Uint8Array | undefined;
-  /** What an event's `evidence_pointer` names: its own artifact, or the shared one; undefined where it was erased or never kept. */
+  /**
+   * What an event's `evidence_pointer` names: its own artifact, or the shared one; undefined where it was erased or never kept.
+   * @throws ArtifactAlteredError it is not what the event points to.
+   */
   artifactOf(eventId: string): StoredArtifact | undefined;
   state(kind: StateKind, tenantId: string, key: string): string | undefined;
   /** As `state`, with its version. */

@@ -2,6 +2,7 @@
 import { createPublicKey, verify, type KeyObject } from "node:crypto";
 import { equalBytes } from "../../core/bytes.ts";
 import { digestOfPointer } from "../../core/digest.ts";
+import { ArtifactAlteredError } from "../../core/errors.ts";
 import { digestOf, EMPTY_STREAM, type Head } from "../../core/event.ts";
 import { canonicalJson, parseStrict } from "../../core/json.ts";
 import { appendLeaf, EMPTY_FRONTIER, rootAt, rootOf, type Frontier } from "../../core/merkle.ts";
@@ -159,11 +160,14 @@ function placeProblem(event: EvidenceEvent, end: Head): string | undefined {
 }
 
 function artifactProblem({ store }: Walk, event: EvidenceEvent, report: StreamReport): string | undefined {
-  const digest = digestOfPointer(event.evidence_pointer);
-  if (digest === undefined) return "it points to no artifact";
-  const bytes = store.artifactOf(event.id)?.bytes;
-  if (bytes === undefined) return void report.erased++;
-  return digestOf(bytes) === digest ? undefined : "its artifact is not the one it points to";
+  if (digestOfPointer(event.evidence_pointer) === undefined) return "it points to no artifact";
+  try {
+    if (store.artifactOf(event.id) === undefined) report.erased++;
+    return undefined;
+  } catch (error) {
+    if (error instanceof ArtifactAlteredError) return "its artifact is not the one it points to";
+    throw error;
+  }
 }
 
 /** Where each stream ends, as the store keeps it for the next append, must be where its events end. */

@@ -1,5 +1,6 @@
 // What goes wrong, as it is answered: RFC 9457 problem details, each with a stable `code`.
 import {
+  ArtifactAlteredError,
   EvidenceUnavailableError,
   NotFoundError,
   OperatorNeededError,
@@ -42,6 +43,7 @@ export const PROBLEMS = {
   evidence_unavailable: { status: 503, title: "Evidence could not be recorded" },
   not_ready: { status: 503, title: "This node would admit nothing now" },
   verification_timeout: { status: 503, title: "The archive takes too long to verify" },
+  artifact_altered: { status: 503, title: "The artifact is not the one that was recorded" },
   exports_exhausted: { status: 503, title: "Too many exports are read or verified at once" },
   streams_exhausted: { status: 503, title: "Too many clients follow the events" },
   internal: { status: 503, title: "Something unexpected went wrong" },
@@ -139,7 +141,9 @@ export function isUnexpected(error: unknown): boolean {
 
 /** Errors whose own code and message are the problem's. */
 const hasProblem = (error: unknown): error is RailgateError =>
-  [TenantForbiddenError, OperatorNeededError, NotFoundError, KeyError].some((kind) => error instanceof kind);
+  [ArtifactAlteredError, TenantForbiddenError, OperatorNeededError, NotFoundError, KeyError].some(
+    (kind) => error instanceof kind,
+  );
 
 function problem(code: ProblemCode, detail: string, instance: string, errors: readonly RequestFault[] = []): Problem {
   const { status, title } = PROBLEMS[code];

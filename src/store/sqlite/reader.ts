@@ -1,6 +1,8 @@
 // Reads of a SQLite store: they see what is committed, and nothing else. Each costs what it finds, however long the history.
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import { EMPTY_STREAM, type Head } from "../../core/event.ts";
+import { ArtifactAlteredError } from "../../core/errors.ts";
+import { digestOf, EMPTY_STREAM, eventTextOf, type Head } from "../../core/event.ts";
+import type { EvidenceEvent } from "../../core/schema/event.ts";
 import type {
   EventPage,
   EventQuery,
@@ -13,7 +15,7 @@ import type {
   StoredState,
   StoreReader,
 } from "../store.ts";
-import { digestText, hexOfDigest } from "../../core/digest.ts";
+import { digestOfPointer, digestText, hexOfDigest } from "../../core/digest.ts";
 import { SqliteLogReader } from "./log.ts";
 import { BUSY_TIMEOUT_MS, checkReadable, versionOf } from "./schema.ts";
 import { EventSearch } from "./search.ts";
@@ -86,12 +88,19 @@ export class SqliteReader implements StoreReader {
   artifactOf(eventId: string): StoredArtifact | undefined {
     const row = this.#db
       .prepare(
-        "SELECT artifact_digest, CAST(bytes AS BLOB) AS bytes FROM events LEFT JOIN artifacts USING (position) WHERE id = ?",
+        "SELECT record, CAST(bytes AS BLOB) AS bytes FROM events LEFT JOIN artifacts USING (position) WHERE id = ?",
       )
       .get(eventId);
     if (!row) return undefined;
-    const digest = digestText(row["artifact_digest"] as Uint8Array);
+    // By the word of the event, which is signed.
+    const { evidence_pointer } = JSON.parse(eventTextOf(row["record"] as string)) as EvidenceEvent;
+    const digest = digestOfPointer(evidence_pointer);
+    if (digest === undefined) throw new ArtifactAlteredError(`the event ${eventId} points to no artifact`);
     const bytes = (row["bytes"] as Uint8Array | null) ?? this.artifact(digest);
+    if (bytes && digestOf(bytes) !== digest)
+      throw new ArtifactAlteredError(
+        `The artifact of the event ${eventId} is not the one that it points to (${digest}): the store was changed.`,
+      );
     return bytes && { digest, bytes };
   }
 
