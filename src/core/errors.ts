@@ -113,6 +113,11 @@ export class OperatorNeededError extends RailgateError {
   static override code: string = "operator_needed";
 }
 
+/** The host asked whether something had happened, and nobody could tell: there is nothing to record, and it asks again. */
+export class UndecidedError extends RailgateError {
+  static override code: string = "undecided";
+}
+
 /** The stored artifact is not what its event points to: somebody has changed the store. It is not shown. */
 export class ArtifactAlteredError extends RailgateError {
   static override code: string = "artifact_altered";

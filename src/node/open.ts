@@ -3,7 +3,7 @@ import { tenantCaller } from "../core/caller.ts";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { forgetOutcome } from "../gate/retries.ts";
-import { NotFoundError } from "../core/errors.ts";
+import { NotFoundError, UndecidedError } from "../core/errors.ts";
 import { digestOf, eventTextOf } from "../core/event.ts";
 import { noteKey, SIGNATURE_TYPES } from "../core/note.ts";
 import type { PolicyDecision } from "../core/schema/decision.ts";
@@ -441,18 +441,22 @@ export class RailgateNode implements AsyncDisposable {
   }
 
   async #recordMissedDeadlines(): Promise<void> {
+    if (!this.#active.policy) return;
     try {
       const due = this.store.due("workload", this.#now() - 1, DEADLINES_AT_ONCE);
-      await Promise.all(
-        due.map(({ tenant_id, key }) =>
-          this.gate.run([lifecycleCommand({ command: "deadline", workload_id: key }, tenant_id)], {
-            caller: tenantCaller(tenant_id, "node"),
-          }),
-        ),
-      );
+      await Promise.all(due.map(({ tenant_id, key }) => this.#recordMissedDeadline(tenant_id, key)));
     } catch (error) {
       // What could not be recorded is still due the next time.
       this.#options.observe?.evidenceFailed?.((error as Error).message);
+    }
+  }
+
+  async #recordMissedDeadline(tenantId: string, workload_id: string): Promise<void> {
+    const command = lifecycleCommand({ command: "deadline", workload_id }, tenantId);
+    try {
+      await this.gate.run([command], { caller: tenantCaller(tenantId, "node") });
+    } catch (error) {
+      if (!(error instanceof UndecidedError)) throw error;
     }
   }
 }

@@ -1,9 +1,9 @@
 // Re-attestation deadlines that pass while the node is down, or many at once: each is put on record by the node itself, once.
-import { admitAll, lifecycle } from "../gate/commands.ts";
+import { admit, admitAll, lifecycle } from "../gate/commands.ts";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
-import { RailgateNode } from "../../src/node/open.ts";
+import { RailgateNode, type NodeOptions } from "../../src/node/open.ts";
 import type { AdmissionRequest } from "../../src/core/schema/request.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import { emptyDir, verifiedEvents } from "../http/support.ts";
@@ -69,4 +69,30 @@ test("deadlines that passed while the node was down are on record soon after it 
   t.is(missed.length, WORKLOADS);
   t.true(missed.every(({ actor, outcome }) => actor === "node" && outcome === "failed"));
   t.deepEqual(differingStates(dir), []);
+});
+
+test("while no policy can decide, missed deadlines wait, leave nothing, and are on record once one can", async (t) => {
+  const dir = emptyDir();
+  let nowMs = T0;
+  const open = (options: Partial<NodeOptions> = {}) =>
+    RailgateNode.open({ dataDir: join(dir, "data"), now: () => nowMs, ...options });
+  {
+    await using node = await open();
+    for (let n = 0; n < 3; n++) t.is((await admit(node, enclave(`w-${n}`))).decision.outcome, "accepted");
+  }
+  nowMs = T0 + HOUR;
+  for (const options of [
+    { bundle: { bytes: () => Buffer.from("no bundle"), keys: { keys: [] } } },
+    { evaluationMsMax: 1e-9 },
+  ]) {
+    await using node = await open(options);
+    await sleep(3500);
+    t.is(node.store.events({ event_type: "workload.attestation", order: "asc", limit: 10 }).length, 0);
+  }
+  await using node = await open();
+  while (node.store.due("workload", nowMs, 10).length > 0) await sleep(50);
+  await sleep(1500);
+  t.is(node.store.events({ event_type: "workload.attestation", order: "asc", limit: 10 }).length, 3);
+  const missed = (await verifiedEvents(dir)).filter(isMissed);
+  t.deepEqual(missed.map(({ subject }) => subject).sort(), ["w-0", "w-1", "w-2"]);
 });

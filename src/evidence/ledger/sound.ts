@@ -26,6 +26,8 @@ export class SoundStore {
   readonly #parts: SoundParts;
   #store: StoreWriter | undefined;
   #displaced: DisplacedError | undefined;
+  /** Whether the ledger knows of it. */
+  #told = false;
   #unsettled: readonly string[];
   #rotating = false;
   /** The last event that was committed in each stream. */
@@ -56,17 +58,19 @@ export class SoundStore {
     }
   }
 
-  /** @returns in words, what was found displaced just now; undefined where nothing was, or it is known. */
+  /** @returns in words, what is displaced; undefined where nothing is, or the ledger was told. */
   watch(): string | undefined {
-    if (this.#displaced) return undefined;
     try {
-      this.#check();
-      this.#store?.checkPlace();
-      return undefined;
+      if (!this.#displaced) {
+        this.#check();
+        this.#store?.checkPlace();
+      }
     } catch (error) {
-      this.#giveUp(error);
-      return (error as Error).message;
+      this.#giveUp(error instanceof DisplacedError ? error : new DisplacedError((error as Error).message));
     }
+    if (!this.#displaced || this.#told) return undefined;
+    this.#told = true;
+    return this.#displaced.message;
   }
 
   committed(events: readonly UnsignedAppend[]): void {
@@ -117,6 +121,7 @@ export class SoundStore {
       throw error;
     }
     this.#displaced = undefined;
+    this.#told = false;
     this.#store = store;
   }
 

@@ -1,4 +1,5 @@
 // Lifecycle commands: transitions, re-attestations and missed deadlines of an admitted workload (spec law §4).
+import { UndecidedError } from "../../core/errors.ts";
 import { reportFact } from "../../core/facts.ts";
 import { placedAt, type Placed } from "../../core/mesh-state.ts";
 import { hostRefusalOf } from "../../core/outcome.ts";
@@ -66,15 +67,18 @@ export function lifecycleCommand(
     }),
     recognise: (output) => recogniseLifecycle(output, request.command),
     failClosed: (code) => ({ ...hostRefusalOf(code), to_state: null, standing: null, obligations: [] }),
-    says: (state, { input, decision }) => ({
-      event_type: eventType(request),
-      ...(decision.standing === "missed" ? { outcome: "failed" } : { refusal: refusalOf(decision) }),
-      subject: workload_id,
-      details:
-        request.command === "transition"
-          ? transitionDetails(current(state), request, decision)
-          : reattestDetails(current(state), input.facts, request, decision),
-    }),
+    says: (state, { input, decision }) => {
+      mustBeMissed(request, decision);
+      return {
+        event_type: eventType(request),
+        ...(decision.standing === "missed" ? { outcome: "failed" } : { refusal: refusalOf(decision) }),
+        subject: workload_id,
+        details:
+          request.command === "transition"
+            ? transitionDetails(current(state), request, decision)
+            : reattestDetails(current(state), input.facts, request, decision),
+      };
+    },
     effect: (state, event, { decision, catalogue }) => {
       const changes = workloadWrites(state, event, workload_id);
       const refusal = refusalIn(decision, catalogue);
@@ -90,6 +94,15 @@ export function lifecycleCommand(
       };
     },
   };
+}
+
+/**
+ * Nobody asked for anything when a deadline passes: where no policy can say that it did, it waits until one can (spec law §4).
+ * @throws UndecidedError
+ */
+function mustBeMissed({ command, workload_id }: LifecycleCommand, { standing, error_code }: LifecycleDecision): void {
+  if (command === "deadline" && standing !== "missed")
+    throw new UndecidedError(`whether ${workload_id} missed its deadline is not decided: ${error_code}`);
 }
 
 function eventType(request: LifecycleCommand): EventType {
