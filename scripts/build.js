@@ -101,6 +101,9 @@ const asBuilt = {
     build.onLoad({ filter: /./, namespace: "builtin" }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule("${path}")`,
     }));
+    // Express brings a body parser that no route uses: `http/call/body.ts` reads bodies.
+    build.onResolve({ filter: /^body-parser$/ }, () => ({ path: "body-parser", namespace: "unused" }));
+    build.onLoad({ filter: /./, namespace: "unused" }, () => ({ contents: "module.exports = {}" }));
     // An entry that another one loads stays a file of its own.
     build.onResolve({ filter: /^\.\/program\.ts$/ }, () => ({ path: "./program.js", external: true }));
     // Files beside a module (threads, the default bundle) are found from where it would be, were it a file of its own.

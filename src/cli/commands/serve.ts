@@ -27,6 +27,8 @@ const LEFT_MS_MAX = 500;
 async function serve({ config, out }: Context, afterRestore: string | undefined): Promise<ExitCode> {
   if (afterRestore?.trim() === "")
     throw new UsageError("--after-restore needs a reason; it becomes part of the evidence");
+  const { boundYoungGeneration } = await import("../io/memory.ts");
+  boundYoungGeneration();
   const { serve } = await import("../../http/server.ts");
   const served = await serve(config, { afterRestore });
   out.progress(
