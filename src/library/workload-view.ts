@@ -54,7 +54,7 @@ export function workloadSummary(workload: Workload, nowMs: number): WorkloadSumm
     state,
     envelope_kind,
     least_level,
-    admission: { event_id: admission.event_id, admitted_at: admission.at },
+    admission: { event_id: admission.event_id, admitted_at: admission.at, valid_until: admission.valid_until },
     attestation: attestationOf(workload, nowMs),
     obligations: [...obligations],
   };

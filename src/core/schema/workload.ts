@@ -27,6 +27,13 @@ export const AttestationBodySchema = Type.Union(
   { "~branch": attestationBranch },
 );
 
+const ADMISSION_MEMBERS = {
+  event_id: Type.String(),
+  admitted_at: Time,
+  /** When the first of what it rests on ends; null where nothing does. */
+  valid_until: nullable(Time),
+};
+
 /** `GET /v1/workloads/{id}`. */
 export const WorkloadViewSchema = closed({
   workload_id: Identifier,
@@ -35,7 +42,7 @@ export const WorkloadViewSchema = closed({
   envelope_kind: EnvelopeKind,
   least_level: Level,
   /** `decision` null: its artifact was erased. */
-  admission: closed({ decision: nullable(DecisionSchema), event_id: Type.String(), admitted_at: Time }),
+  admission: closed({ decision: nullable(DecisionSchema), ...ADMISSION_MEMBERS }),
   attestation: nullable(
     closed({
       form: oneOf(["token", "report"]),
@@ -61,7 +68,7 @@ export const WorkloadSummary = closed({
   state,
   envelope_kind,
   least_level,
-  admission: closed({ event_id: Type.String(), admitted_at: Time }),
+  admission: closed(ADMISSION_MEMBERS),
   attestation,
   obligations,
 });

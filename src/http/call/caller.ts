@@ -3,6 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
 import { createLocalJWKSet, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from "jose";
 import type { Config } from "../../node/config/config.ts";
+import { SIGNATURE_ALGORITHMS } from "../../core/algorithms.ts";
 import { hostCaller, operatorCaller, tenantCaller, type Caller } from "../../core/caller.ts";
 import { HttpError } from "./problem.ts";
 import { isIdentifier } from "./query.ts";
@@ -77,20 +78,6 @@ function isOurs(host: string | undefined, port: number, tls: boolean): boolean {
   return Number(parts[2] ?? (tls ? 443 : 80)) === port;
 }
 
-/** Asymmetric only: whoever can verify a MAC could have made it. */
-const JWT_ALGORITHMS = [
-  "EdDSA",
-  "Ed25519",
-  "ES256",
-  "ES384",
-  "ES512",
-  "PS256",
-  "PS384",
-  "PS512",
-  "RS256",
-  "RS384",
-  "RS512",
-];
 const CLOCK_TOLERANCE_S = 30;
 const TOKENS_KEPT_MAX = 1000;
 /** The role, as a token's claim or a certificate's OU has it. Source: api.md §2. */
@@ -135,7 +122,7 @@ async function verifyToken(token: string, keys: JWTVerifyGetKey, { issuer, audie
   const options = {
     issuer,
     audience,
-    algorithms: JWT_ALGORITHMS,
+    algorithms: [...SIGNATURE_ALGORITHMS],
     requiredClaims: ["exp", "sub"],
     clockTolerance: CLOCK_TOLERANCE_S,
   };
