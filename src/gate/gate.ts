@@ -97,12 +97,12 @@ interface Linked {
 }
 
 export class Gate {
-  readonly #parts: GateParts;
+  protected readonly parts: GateParts;
   readonly #source: StateSource;
   readonly #retries: Retries;
 
   constructor(parts: GateParts) {
-    this.#parts = parts;
+    this.parts = parts;
     this.#source = parts.source ?? parts.states;
     this.#retries = new Retries(parts.store, parts.now);
   }
@@ -157,7 +157,7 @@ export class Gate {
   }
 
   #prove({ prove }: Command): Promise<Tokens> | Tokens {
-    return prove ? prove(this.#parts.trust, this.#parts.now()) : NO_TOKENS;
+    return prove ? prove(this.parts.trust, this.parts.now()) : NO_TOKENS;
   }
 
   /**
@@ -172,7 +172,7 @@ export class Gate {
     trace: Trace | undefined,
     remember?: Remember,
   ): Promise<Linked | undefined> {
-    const { ledger, states } = this.#parts;
+    const { ledger, states } = this.parts;
     const draft = new Draft(this.#source);
     const [enacted, entries, places]: [Enacted[], Entry[], number[]] = [[], [], []];
     for (const [i, command] of commands.entries()) {
@@ -194,12 +194,12 @@ export class Gate {
     const receipts = ledger.append(entries);
     states.apply(draft, ledger.appended);
     for (const { judged, event } of enacted)
-      if (judged.problem !== undefined) this.#parts.observe.policyFailed(judged.problem, event.id);
+      if (judged.problem !== undefined) this.parts.observe.policyFailed(judged.problem, event.id);
     return { enacted, places, receipts };
   }
 
   #decide(command: Command, draft: Draft, caller: Caller, tokens: Tokens, trace: Trace | undefined): Enacted {
-    const { newId, evidenceProfileId } = this.#parts;
+    const { newId, evidenceProfileId } = this.parts;
     const judged = this.#judge(command, draft, caller, tokens);
     const stamp = { eventId: newId(), correlationId: command.correlationId ?? newId(), evidenceProfileId };
     return enact(command, draft, judged, stamp, trace);
@@ -211,10 +211,10 @@ export class Gate {
     caller: Caller,
     tokens: Tokens,
   ) {
-    const { policy, confirmedAtMs } = this.#parts.active();
-    const nowMs = this.#parts.now();
+    const { policy, confirmedAtMs } = this.parts.active();
+    const nowMs = this.parts.now();
     const policyAgeS = confirmedAtMs === null ? null : Math.floor((nowMs - confirmedAtMs) / 1000);
-    const surroundings = { nowMs, partition: this.#parts.partition(), policyAgeS };
+    const surroundings = { nowMs, partition: this.parts.partition(), policyAgeS };
     return judge(command, draft, situationOf(caller, tokens, surroundings, policy), policy && this.#timed(policy));
   }
 
@@ -226,15 +226,15 @@ export class Gate {
       try {
         return policy.evaluateText(entrypoint, input);
       } finally {
-        this.#parts.observe.evaluated(performance.now() - started);
+        this.parts.observe.evaluated(performance.now() - started);
       }
     };
     return { digest, catalogue, evaluateText };
   }
 
   #count({ entrypoint }: Command, { judged: { decision } }: Enacted): void {
-    if (entrypoint === ADMISSION) this.#parts.observe.decided(decision as PolicyDecision);
-    else this.#parts.observe.commanded(entrypoint, (decision as SingleRefusal).error_code);
+    if (entrypoint === ADMISSION) this.parts.observe.decided(decision as PolicyDecision);
+    else this.parts.observe.commanded(entrypoint, (decision as SingleRefusal).error_code);
   }
 }
 

@@ -1,0 +1,171 @@
+// Listings find what is asked, page by page, by an index: none of them scans the history.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import test from "ava";
+import fc from "fast-check";
+import { openReader, openWriter } from "../../src/store/open.ts";
+import type { Append, EventQuery, StoreReader } from "../../src/store/store.ts";
+
+const EVENTS = 9000;
+const TENANTS = ["a", "b", "c"];
+const TYPES = ["workload.admit", "mesh.place", "key.rotate"];
+const DIGEST = `sha256:${"0".repeat(64)}`;
+
+/** Times go back now and then; the third type and the third outcome are rare. */
+function eventAt(n: number, sizes: Map<string, number>): Append {
+  const tenant_id = TENANTS[n % 7 === 0 ? 2 : n % 2]!;
+  const chain_id = `${tenant_id}/n`;
+  const sequence = sizes.get(chain_id) ?? 0;
+  sizes.set(chain_id, sequence + 1);
+  return {
+    chain_id,
+    sequence,
+    id: `id-${n}`,
+    event_type: n % 4000 === 1 ? TYPES[2]! : TYPES[n % 2]!,
+    outcome: n % 3000 === 2 ? "failed" : n % 3 === 0 ? "refused" : "accepted",
+    tenant_id,
+    workload_id: n % 5 === 0 ? null : `w-${n % 50}`,
+    correlation_id: `c-${n % 300}`,
+    occurred_at_ms: n * 10 - (n % 1000 === 999 ? 20_000 : 0),
+    event_hash: "",
+    artifact_digest: DIGEST,
+    artifact: null,
+    blobs: [],
+    states: [],
+    record: `r.${n}.s`,
+  };
+}
+
+const dir = mkdtempSync(join(tmpdir(), "railgate-search-"));
+let events: Append[] = [];
+let reader: StoreReader;
+
+test.before(() => {
+  using writer = openWriter(dir);
+  const sizes = new Map<string, number>();
+  events = Array.from({ length: EVENTS }, (_, n) => eventAt(n, sizes));
+  for (let n = 0; n < EVENTS; n += 1000) writer.append(events.slice(n, n + 1000));
+  reader = openReader(dir);
+});
+
+test.after.always(() => {
+  reader?.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined, freq: 2 });
+const queries = fc.record({
+  tenant_id: maybe(fc.constantFrom(...TENANTS, "nobody")),
+  chain_id: fc.option(fc.constantFrom("a/n", "c/n", "x/n"), { nil: undefined, freq: 5 }),
+  event_type: maybe(fc.constantFrom(...TYPES)),
+  outcome: maybe(fc.constantFrom("accepted", "refused", "failed")),
+  workload_id: maybe(fc.constantFrom("w-1", "w-13", "w-none")),
+  correlation_id: maybe(fc.constantFrom("c-2", "c-17")),
+  since_ms: maybe(fc.nat(EVENTS * 10)),
+  until_ms: maybe(fc.nat(EVENTS * 10)),
+  order: fc.constantFrom("asc" as const, "desc" as const),
+  limit: fc.constantFrom(1, 7, 1000),
+});
+
+function expected(query: EventQuery): string[] {
+  const { since_ms = -Infinity, until_ms = Infinity } = query;
+  const found = events.filter(
+    (event) =>
+      (["tenant_id", "chain_id", "event_type", "outcome", "workload_id", "correlation_id"] as const).every(
+        (name) => query[name] === undefined || query[name] === event[name],
+      ) &&
+      event.occurred_at_ms >= since_ms &&
+      event.occurred_at_ms < until_ms,
+  );
+  const records = found.map(({ record }) => record);
+  return query.order === "asc" ? records : records.reverse();
+}
+
+test("page after page has everything that is asked for, in order, and nothing twice", (t) => {
+  fc.assert(
+    fc.property(queries, (query) => {
+      const all = expected(query).slice(0, 40 * query.limit);
+      const found: string[] = [];
+      for (let after: number | undefined; found.length < all.length; ) {
+        const page = reader.page({ ...query, after });
+        found.push(...page.events.map(({ record }) => record));
+        if (page.events.length > query.limit) return false;
+        if (page.next === null) break;
+        after = page.next;
+      }
+      return JSON.stringify(found.slice(0, all.length)) === JSON.stringify(all);
+    }),
+    { numRuns: 300 },
+  );
+  t.pass();
+});
+
+test("a rare filter ends a page early, with a cursor that goes on", (t) => {
+  const rare: EventQuery = { event_type: "workload.admit", outcome: "failed", order: "asc", limit: 5 };
+  const page = reader.page(rare);
+  t.deepEqual(
+    page.events.map(({ record }) => record),
+    ["r.2.s", "r.3002.s", "r.6002.s"],
+  );
+  t.true(page.next !== null && page.next < EVENTS, "it looked at no more than some thousand");
+  t.deepEqual(reader.page({ ...rare, after: page.next! }), { events: [], next: null });
+  t.deepEqual(reader.events(rare), page.events);
+  t.deepEqual(reader.page({ tenant_id: "a", since_ms: EVENTS * 10 + 1, order: "asc", limit: 5 }), {
+    events: [],
+    next: null,
+  });
+});
+
+test("every read is a search: no statement scans events, state or artifacts", (t) => {
+  const statements = new Set<string>();
+  const { prepare } = DatabaseSync.prototype;
+  DatabaseSync.prototype.prepare = function (this: DatabaseSync, sql: string) {
+    statements.add(sql);
+    return prepare.call(this, sql);
+  };
+  try {
+    using fresh = openReader(dir);
+    const named: Partial<EventQuery>[] = [
+      { event_type: "mesh.place" },
+      { outcome: "failed" },
+      { workload_id: "w-1" },
+      { correlation_id: "c-2" },
+      { since_ms: 5000, until_ms: 6000 },
+      { chain_id: "a/n" },
+      { chain_id: "a/n", event_type: "key.rotate" },
+      { workload_id: "w-1", outcome: "refused", event_type: "mesh.place", since_ms: 1 },
+    ];
+    for (const order of ["asc", "desc"] as const)
+      for (const query of named)
+        for (const after of [undefined, 4000])
+          for (const tenant_id of [undefined, "a"]) fresh.page({ ...query, tenant_id, after, order, limit: 5 });
+    fresh.page({ tenant_id: "a", order: "desc", limit: 5 });
+    fresh.event("id-1");
+    fresh.artifactOf("id-1");
+    fresh.artifact(DIGEST);
+    fresh.read("workload", "a", "w-1");
+    fresh.states("workload", "a", 10, { tenant_id: "a", key: "w" });
+    fresh.states("workload", undefined, 10, { tenant_id: "a", key: "w" });
+    fresh.within("mesh", "a", "m rail ");
+    [...fresh.referring("answer", "a", "id-1")];
+    fresh.due("workload", 5, 10);
+    fresh.log.records("a/n", 3, 5);
+    fresh.log.artifactAt("a/n", 3);
+    fresh.log.tile("a/n", 0, 0);
+  } finally {
+    DatabaseSync.prototype.prepare = prepare;
+  }
+  using db = new DatabaseSync(join(dir, "railgate.db"), { readOnly: true });
+  const scans: string[] = [];
+  for (const sql of statements) {
+    if (!sql.includes("WHERE")) continue;
+    for (const { detail } of db
+      .prepare(`EXPLAIN QUERY PLAN ${sql}`)
+      .all(...Array(sql.split("?").length - 1).fill(null)))
+      if (/^SCAN (?!spans|CONSTANT)|TEMP B-TREE/.test(String(detail))) scans.push(`${detail}: ${sql}`);
+  }
+  t.true(statements.size > 30);
+  t.deepEqual(scans, []);
+});
