@@ -18,13 +18,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const BIN = "bin";
 /** Each is loaded by its own URL: the command line's two steps, and the threads. */
-const ENTRIES = [
-  "src/cli/main.ts",
-  "src/cli/program.ts",
-  "src/evidence/ledger/committer.ts",
-  "src/evidence/replay/worker.ts",
-  "src/evidence/verify/worker.ts",
-];
+const ENTRIES = /[\\/]src[\\/](?:cli[\\/](?:main|program)|.*(?:worker|committer))\.ts$/;
 const STAMP = join(ROOT, BIN, ".built-from");
 /** What `bin/` is made of, besides the sources. */
 const ALSO = ["package-lock.json", "scripts/build.js"];
@@ -38,14 +32,17 @@ export async function ensureBin() {
 
 /** Names, sizes and times: whatever an edit, a checkout or an install changes. */
 function fingerprint() {
-  const files = readdirSync(join(ROOT, "src"), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
-  const lines = [...files, ...ALSO.map((name) => join(ROOT, name))].sort().map((file) => {
+  const lines = [...sources(), ...ALSO.map((name) => join(ROOT, name))].sort().map((file) => {
     const { size, mtimeMs } = statSync(file);
     return `${relative(ROOT, file)} ${size} ${mtimeMs}\n`;
   });
   return createHash("sha256").update(lines.join("")).digest("hex");
+}
+
+function sources() {
+  return readdirSync(join(ROOT, "src"), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
 }
 
 /** @param {string} from what it is built from, see {@link fingerprint} */
@@ -54,7 +51,7 @@ async function buildBin(from) {
   if (esbuild === null) return false;
   const { metafile, outputFiles } = await esbuild.build({
     absWorkingDir: ROOT,
-    entryPoints: ENTRIES,
+    entryPoints: sources().filter((file) => ENTRIES.test(file)),
     outbase: "src",
     outdir: BIN,
     bundle: true,

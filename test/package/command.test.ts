@@ -1,6 +1,6 @@
 // The command line as `npm ci` builds it: the same as from source, current, and for users who have no home.
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import test from "ava";
@@ -55,6 +55,18 @@ test("a user without $HOME or an entry in the user database has every command", 
     t.regex((await railgate({}, "decide", request)).stdout, /^Admitted/);
   }
   t.false(existsSync("/nonexistent"));
+});
+
+test("every module that runs as a thread of its own is built as one", (t) => {
+  const src = join(ROOT, "src");
+  const threads = (readdirSync(src, { recursive: true }) as string[]).filter(
+    (file) =>
+      file.endsWith(".ts") &&
+      file !== "evidence/threads.ts" &&
+      /\b(?:parentPort|answerRequests)\b/.test(readFileSync(join(src, file), "utf8")),
+  );
+  t.true(threads.length >= 3);
+  for (const file of threads) t.true(existsSync(join(ROOT, "bin", file.replace(/ts$/, "js"))), file);
 });
 
 test("every package that is part of the built command has its licence beside it", (t) => {
