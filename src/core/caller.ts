@@ -58,6 +58,12 @@ export function tenantOf(caller: Caller, named: string | undefined): string {
   return tenantAsked(caller, named) ?? DEFAULT_TENANT;
 }
 
+/** The caller, for the one tenant that it names. @throws TenantForbiddenError */
+export function narrowed(caller: Caller, named: string | undefined): Caller {
+  const tenantId = tenantAsked(caller, named);
+  return tenantId === undefined ? caller : tenantCaller(tenantId, actorOf(caller));
+}
+
 /** Whose stream an act on a tenant's thing goes to: the caller's own, whatever it names, so that even a refusal of another's is its own record. */
 export function tenantActing(caller: Caller, named: string): string {
   return provenTenant(caller) ?? named;

@@ -133,7 +133,7 @@ function eventOf<I, D extends Decided>(
   judged: Judged<I, D>,
   artifactDigest: string,
   { eventId, correlationId, evidenceProfileId }: Stamp,
-  { requestId, traceId }: Trace,
+  { requestId, traceId, traceparent }: Trace,
 ): EventDraft {
   const { nowMs, caller, context } = judged.situation;
   const { event_type, outcome = judged.decision.outcome, subject, refusal, details } = command.says(state, judged);
@@ -157,7 +157,12 @@ function eventOf<I, D extends Decided>(
       refusal_reason_code: refusal.code,
       refusal_subject: briefPointer(refusal.pointer),
     }),
-    details: { ...details, ...(requestId && { request_id: requestId }), ...(traceId && { trace_id: traceId }) },
+    details: {
+      ...details,
+      ...(requestId && { request_id: requestId }),
+      ...(traceId && { trace_id: traceId }),
+      ...(traceparent && { traceparent }),
+    },
   };
 }
 

@@ -187,6 +187,7 @@ function diagnosticsPlace(config: Config, { listen }: NonNullable<Config["diagno
 /** All that is served, but for what the node says of itself. */
 function routesOf(config: Config, node: RailgateNode, followers: Followers, now: () => number): Route[] {
   const { bodyBytesMax } = config.limits;
+  const railgate = new LocalRailgate(node, { now });
   const commands = {
     gate: node.gate,
     store: node.store,
@@ -198,7 +199,7 @@ function routesOf(config: Config, node: RailgateNode, followers: Followers, now:
     ...lifecycleRoutes(commands),
     ...meshRoutes(commands),
     ...eventRoutes(node.store, node.log, followers),
-    ...streamRoutes(node.log),
+    ...streamRoutes(railgate),
     ...exportRoutes({
       source: node,
       artifacts: config.evidence.artifacts,
@@ -207,7 +208,7 @@ function routesOf(config: Config, node: RailgateNode, followers: Followers, now:
       turns: new Turns(EXPORT_TURNS, { code: "exports_exhausted", retryS: 5 }),
       ownKeys: () => node.jwks(),
     }),
-    ...operatorRoutes(new LocalRailgate(node, { now }), bodyBytesMax),
+    ...operatorRoutes(railgate, bodyBytesMax),
     ...witnessRoutes(node.witness),
   ];
 }

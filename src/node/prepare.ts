@@ -1,5 +1,7 @@
 // Opening a data directory: its database, keys, node id and checkpoints are there and fit each other, or it is not opened.
 import type { KeyObject } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
 import { EvidenceUnavailableError, RailgateError } from "../core/errors.ts";
 import { openReader, openWriter } from "../store/open.ts";
 import type { StoreReader, StoreWriter } from "../store/store.ts";
@@ -66,6 +68,7 @@ export async function prepare(options: PrepareOptions, nowMs: number): Promise<P
       nodeId,
       checkpointFile: checkpointPath(options, nodeId),
     };
+    mkdirSync(dirname(log.checkpointFile), { recursive: true, mode: 0o700 });
     noteLog(reader, writer, { nodeId, origin, kid });
     const witness = options.witness && (await prepareKey(options.dataDir, "witness", reader, writer, nowMs));
     return { nodeId, key, log, restored: restoredAs(reader, nodeId), witnessKey: witness?.privateKey };

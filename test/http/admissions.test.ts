@@ -211,6 +211,44 @@ test.serial("traceparent ends up in the event, and a malformed one counts as non
   }
 });
 
+test.serial("trace_id and traceparent are both in the event, each under its name, whatever the command", async (t) => {
+  const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  const headers = { traceparent };
+  const both = { trace_id: "mine-1", traceparent };
+  const admitted = await call("POST", "/v1/admissions?trace_id=mine-1", { body: admissible("traced"), headers });
+  t.like(admitted.json.event.details, both);
+  const batch = await call("POST", "/v1/admissions/batch?trace_id=mine-1", {
+    body: { items: [admissible("traced-2")] },
+    headers,
+  });
+  t.like(batch.json.items[0].event.details, both);
+  const rails = [{ rail_id: "a", level: "shared", latency_overhead_us: 1, capacity: 1 }];
+  const body = { rails, trace_id: "mine-1", tenant_id: "acme" };
+  t.like((await call("PUT", "/v1/meshes/traced/topology", { body, headers })).json.event.details, both);
+  const started = await call("POST", "/v1/workloads/traced/lifecycle?tenant_id=acme&trace_id=mine-1", {
+    body: { transition: "create" },
+    headers,
+  });
+  t.like(started.json.event.details, both);
+  const long = `01-${traceparent.slice(3)}-${"x".repeat(300)}`;
+  const { details } = (
+    await call("POST", "/v1/admissions", { body: admissible("traced-3"), headers: { traceparent: long } })
+  ).json.event;
+  t.deepEqual([details.trace_id, details.traceparent], [undefined, undefined]);
+});
+
+test.serial("an admission may name its tenant in the query, and then it is the workload's", async (t) => {
+  t.is((await call("POST", "/v1/admissions?tenant_id=acme", { body: admissible("named") })).status, 200);
+  t.like((await call("POST", "/v1/admissions?tenant_id=other", { body: admissible("named") })).json, {
+    status: 422,
+    errors: [{ pointer: "/query/tenant_id" }],
+  });
+  const items = [admissible("named-1"), admissible("named-2", "other")];
+  const { json } = await call("POST", "/v1/admissions/batch?tenant_id=acme", { body: { items } });
+  t.is(json.items[0].decision.outcome, "accepted");
+  t.like(json.items[1], { status: 422, errors: [{ pointer: "/query/tenant_id" }] });
+});
+
 test.serial("no line of the log holds a body or a header's secret", async (t) => {
   await call("POST", "/v1/admissions", {
     body: { ...admissible(), authority: "secret.in.body" },

@@ -162,6 +162,11 @@ test("callers see and change their own tenant's only", async (t) => {
     "/v1/events?tenant_id=acme",
     "/v1/workloads?tenant_id=acme",
     "/v1/workloads/seen?tenant_id=acme",
+    `/v1/events/${mine.id}?tenant_id=acme`,
+    `/v1/events/${mine.id}/artifact?tenant_id=acme`,
+    `/v1/streams?tenant_id=acme`,
+    `/v1/streams/${encodeURIComponent(mine.chain_id)}/checkpoint?tenant_id=acme`,
+    "/v1/meshes?tenant_id=acme",
   ]) {
     const { status, json } = await call("GET", path, { headers: other });
     t.is(status, 403, path);
@@ -187,7 +192,7 @@ test("a stream of events lasts no longer than the token that it was opened with"
   const late = Date.now() - exp * 1000;
   t.is(status, 200);
   t.regex(text, /^retry: /);
-  t.true(late > -100 && late < 10_000, `${late} ms`);
+  t.true(late > -100 && late < 60_000, `${late} ms`);
 });
 
 test("one tenant cannot take all places of those who follow events", async (t) => {

@@ -15,6 +15,8 @@ export interface Trace {
   readonly requestId?: string | undefined;
   /** W3C trace id, or an identifier the caller chose. */
   readonly traceId?: string | undefined;
+  /** The W3C header, as it came. */
+  readonly traceparent?: string | undefined;
 }
 
 /** What the tokens of a command prove, and the keys that proved it. */

@@ -18,7 +18,7 @@ export const COMMAND_QUERY = {
     "Whose it is: `default` where neither query nor body names one, the caller's own where callers log in.",
   ),
   trace_id: identifier(
-    "Ends up in the event, and so does the trace of `traceparent`; the body's `trace_id` comes first.",
+    "Ends up in the event's `details`, beside the header's `traceparent`, whose trace it is where none is given; the body's comes first.",
   ),
 } satisfies Parameters;
 

@@ -160,13 +160,15 @@ function open(req: RoutedRequest, res: ServerResponse, peers: Peers): Mutable<Ex
 
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:$|-)/;
 const VERSION_00_LENGTH = 55;
+/** Later versions may have more, and an event must fit. */
+const TRACEPARENT_LENGTH_MAX = 256;
 
 /** https://www.w3.org/TR/trace-context/#traceparent-header: what is malformed counts as absent. */
 function traceOf(requestId: string | undefined, traceparent: string | string[] | undefined): Trace {
   if (typeof traceparent !== "string") return requestId === undefined ? NO_TRACE : { requestId };
   const traceId = TRACEPARENT.exec(traceparent)?.[1];
-  const malformed = traceparent.startsWith("00") && traceparent.length !== VERSION_00_LENGTH;
-  return { requestId, traceId: malformed ? undefined : traceId };
+  const lengthMax = traceparent.startsWith("00") ? VERSION_00_LENGTH : TRACEPARENT_LENGTH_MAX;
+  return traceId === undefined || traceparent.length > lengthMax ? { requestId } : { requestId, traceId, traceparent };
 }
 
 const NO_TRACE: Trace = Object.freeze({});

@@ -101,6 +101,20 @@ export function readQuery<P extends Parameters>(target: string, parameters: P): 
   return values as Query<P>;
 }
 
+/** What is asked for with a query; where a member of it is at fault, the fault is the query's. */
+export async function inQuery<T>(asked: Promise<T>): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (!(error instanceof RequestError)) throw error;
+    throw new RequestError(
+      error.status,
+      error.errors.map(({ pointer, message }) => ({ pointer: `/query${pointer}`, message })),
+      { cause: error },
+    );
+  }
+}
+
 /** A parameter that contradicts the rest of the request. */
 export const invalid = (name: string, message: string): RequestError =>
   new RequestError(422, [{ pointer: `/query/${name}`, message }]);

@@ -1,5 +1,5 @@
 // `/v1/admissions`: one request, or many in one commit.
-import { tenantActing, type Caller } from "../../core/caller.ts";
+import { provenTenant, tenantActing, tenantAsked, type Caller } from "../../core/caller.ts";
 import Type from "typebox";
 import { RequestError } from "../../core/errors.ts";
 import { parseAdmissionRequest, parser } from "../../core/request.ts";
@@ -11,9 +11,9 @@ import { ProblemSchema, type Problem } from "../../core/schema/problem.ts";
 import { admission, type AdmissionOutcome } from "../../gate/commands/admission.ts";
 import type { Evidenced, Gate, Trace } from "../../gate/gate.ts";
 import { readJson } from "../call/body.ts";
-import { carryOut, COMMAND_HEADERS } from "../call/commands.ts";
+import { carryOut, COMMAND_HEADERS, COMMAND_PROBLEMS, COMMAND_QUERY } from "../call/commands.ts";
 import { problemOf } from "../call/problem.ts";
-import { flag, identifier } from "../call/query.ts";
+import { flag, identifier, invalid } from "../call/query.ts";
 import { json, route, type Exchange, type Reply, type Route } from "../call/route.ts";
 
 export interface AdmissionLimits {
@@ -28,8 +28,11 @@ const BatchAnswer = closed({ items: Type.Array(Type.Union([AdmissionAnswer, Prob
 /** Only that there are items; each is read by itself, so that a malformed one fails alone. */
 const parseBatch = parser(closed({ items: Type.Array(Type.Unknown()) }));
 
-const TRACED = { trace_id: identifier("Ends up in the event, in place of the trace of `traceparent`.") };
-const QUERY = { ...TRACED, dry_run: flag("Decide, and record nothing: nothing is admitted.") };
+const SCOPED = {
+  tenant_id: identifier("The workload's tenant, once more: another one is refused."),
+  trace_id: COMMAND_QUERY.trace_id,
+};
+const QUERY = { ...SCOPED, dry_run: flag("Decide, and record nothing: nothing is admitted.") };
 
 export function admissionRoutes(gate: Gate, limits: AdmissionLimits): Route[] {
   return [
@@ -50,9 +53,10 @@ export function admissionRoutes(gate: Gate, limits: AdmissionLimits): Route[] {
         },
       },
       headers: COMMAND_HEADERS,
-      problems: ["evidence_unavailable", "idempotency_key_reused"],
+      problems: COMMAND_PROBLEMS,
       handle: async (exchange) => {
         const request = parseAdmissionRequest(await readJson(exchange.req, exchange.res, limits.bodyBytesMax));
+        checkTenant(exchange, request);
         if (exchange.query.dry_run === true) return dryRun(gate, request, exchange);
         return admit(gate, request, exchange);
       },
@@ -64,7 +68,7 @@ export function admissionRoutes(gate: Gate, limits: AdmissionLimits): Route[] {
       summary: "Decide many admissions in one commit",
       description:
         "Items are decided in order, each seeing what the ones before it changed. A malformed item yields its problem in its place, with pointers into the item; the others are decided.",
-      query: TRACED,
+      query: SCOPED,
       body: "BatchBody",
       shapes: { BatchBody, BatchAnswer },
       answers: {
@@ -73,13 +77,20 @@ export function admissionRoutes(gate: Gate, limits: AdmissionLimits): Route[] {
           content: { "application/json": "BatchAnswer" },
         },
       },
-      problems: ["evidence_unavailable"],
+      problems: ["tenant_forbidden", "evidence_unavailable"],
       handle: async (exchange) => admitAll(gate, await readBatch(exchange, limits), exchange),
     }),
   ];
 }
 
-type Admitting = Exchange<typeof TRACED>;
+type Admitting = Exchange<typeof SCOPED>;
+
+/** What the query names is the caller's own, and the workload's; whether the workload's is the caller's, the law says (TEN-01). */
+function checkTenant({ caller, query }: Admitting, { workload }: AdmissionRequest): void {
+  const named = tenantAsked(caller, query.tenant_id);
+  if (provenTenant(caller) === null && named !== undefined && named !== workload.tenant_id)
+    throw invalid("tenant_id", "is not the workload's tenant");
+}
 
 const traceIn = ({ trace, query }: Admitting): Trace =>
   query.trace_id === undefined ? trace : { ...trace, traceId: query.trace_id };
@@ -106,7 +117,8 @@ async function readBatch({ req, res }: Exchange, { bodyBytesMax, batchItemsMax }
 }
 
 async function admitAll(gate: Gate, items: readonly unknown[], exchange: Admitting): Promise<Reply> {
-  const read = items.map((item) => readItem(item, exchange.requestId));
+  tenantAsked(exchange.caller, exchange.query.tenant_id);
+  const read = items.map((item) => readItem(item, exchange));
   const requests = read.filter((item): item is AdmissionRequest => !("status" in item));
   const { caller } = exchange;
   const commands = requests.map((request) => admission(request, caller));
@@ -118,12 +130,14 @@ async function admitAll(gate: Gate, items: readonly unknown[], exchange: Admitti
 }
 
 /** A request has no member `status`, and a problem always has. */
-function readItem(item: unknown, requestId: string): AdmissionRequest | Problem {
+function readItem(item: unknown, exchange: Admitting): AdmissionRequest | Problem {
   try {
-    return parseAdmissionRequest(item);
+    const request = parseAdmissionRequest(item);
+    checkTenant(exchange, request);
+    return request;
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
-    return problemOf(error, requestId).problem;
+    return problemOf(error, exchange.requestId).problem;
   }
 }
 

@@ -1,14 +1,11 @@
 // `/v1/streams`: each stream as a transparency log, in the form that existing tools read (https://c2sp.org/tlog-tiles).
-import { maySee } from "../../core/caller.ts";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import Type from "typebox";
 import { closed, Count } from "../../core/schema/base.ts";
-import { parseTilePath } from "../../core/tiles.ts";
-import type { TransparencyLog } from "../../evidence/log/log.ts";
-import type { StreamRow } from "../../store/store.ts";
-import { HttpError } from "../call/problem.ts";
-import { invalid, whole, type Query } from "../call/query.ts";
+import { narrowed } from "../../core/caller.ts";
+import type { LocalRailgate } from "../../library/local.ts";
+import { identifier, inQuery, invalid, whole, type Query } from "../call/query.ts";
 import { json, route, type Exchange, type Reply, type Route } from "../call/route.ts";
 
 const compress = promisify(gzip);
@@ -35,7 +32,9 @@ const StreamList = closed({
 const ProofAnswer = closed({ hashes: Hashes });
 
 const SIZE_MAX = 999_999_999_999_999;
+const SCOPE = { tenant_id: identifier("Whose stream it is.") };
 const PROOF_QUERY = {
+  ...SCOPE,
   index: whole(0, SIZE_MAX, "With `size`: the record whose inclusion is asked for."),
   size: whole(1, SIZE_MAX, "The size of the tree that it is included in."),
   from: whole(0, SIZE_MAX, "With `to`: the smaller of two sizes whose consistency is asked for."),
@@ -47,7 +46,7 @@ const CHAIN = { chain_id: "The stream's `chain_id`, percent-encoded: `acme%2Fnod
 const IMMUTABLE = "max-age=31536000, immutable";
 const FRESH = "no-cache";
 
-export function streamRoutes(log: TransparencyLog): Route[] {
+export function streamRoutes(railgate: LocalRailgate): Route[] {
   return [
     route({
       method: "GET",
@@ -55,13 +54,11 @@ export function streamRoutes(log: TransparencyLog): Route[] {
       tag: "Log",
       summary: "List streams",
       description: "The streams that the caller may read, with the keys that their checkpoints verify with.",
-      query: {},
+      query: SCOPE,
       shapes: { StreamList },
       answers: { 200: { description: "Streams by `chain_id`", content: { "application/json": "StreamList" } } },
-      handle: ({ caller }) => {
-        const mine = log.streams().filter(({ tenant_id }) => maySee(caller, tenant_id));
-        return json({ items: mine.map(({ chain_id, size }) => ({ chain_id, size, vkey: log.vkey(chain_id) })) });
-      },
+      problems: ["tenant_forbidden"],
+      handle: async (exchange) => json({ items: await asked(railgate, exchange).streams() }),
     }),
     route({
       method: "GET",
@@ -70,12 +67,12 @@ export function streamRoutes(log: TransparencyLog): Route[] {
       summary: "The latest checkpoint of a stream",
       description:
         "A signed note: origin, size, and Merkle root over the records (c2sp.org/tlog-checkpoint). At most a second behind.",
-      query: {},
+      query: SCOPE,
       params: CHAIN,
       answers: { 200: { description: "The checkpoint", content: { "text/plain; charset=utf-8": { type: "string" } } } },
-      problems: ["stream_unknown", "evidence_unavailable"],
+      problems: ["tenant_forbidden", "stream_unknown", "evidence_unavailable"],
       handle: async (exchange) => {
-        const { note } = await log.checkpoint(find(log, exchange).chain_id);
+        const note = await asked(railgate, exchange).checkpoint(exchange.params["chain_id"]!);
         return { status: 200, body: note, type: "text/plain; charset=utf-8", headers: { "Cache-Control": FRESH } };
       },
     }),
@@ -86,7 +83,7 @@ export function streamRoutes(log: TransparencyLog): Route[] {
       summary: "A tile of hashes, or a bundle of records",
       description:
         "`tile/<L>/<N>[.p/<W>]` and `tile/entries/<N>[.p/<W>]` as c2sp.org/tlog-tiles has them. An entry is a record's ASCII bytes.",
-      query: {},
+      query: SCOPE,
       params: { ...CHAIN, tile: "Level and place: `0/x001/067`, `entries/000.p/12`." },
       answers: {
         200: {
@@ -94,8 +91,8 @@ export function streamRoutes(log: TransparencyLog): Route[] {
           content: { "application/octet-stream": { type: "string", format: "binary" } },
         },
       },
-      problems: ["stream_unknown", "tile_unknown"],
-      handle: (exchange) => tile(log, exchange),
+      problems: ["tenant_forbidden", "stream_unknown", "tile_unknown"],
+      handle: (exchange) => tile(railgate, exchange),
     }),
     route({
       method: "GET",
@@ -108,36 +105,29 @@ export function streamRoutes(log: TransparencyLog): Route[] {
       params: CHAIN,
       shapes: { ProofAnswer },
       answers: { 200: { description: "The proof's hashes", content: { "application/json": "ProofAnswer" } } },
-      problems: ["stream_unknown"],
-      handle: (exchange) => proof(log, exchange),
+      problems: ["tenant_forbidden", "stream_unknown"],
+      handle: (exchange) => proof(railgate, exchange),
     }),
   ];
 }
 
-/** A stream of another tenant is as unknown as one that never was. */
-function find(log: TransparencyLog, { caller, params }: Pick<Exchange, "caller" | "params">): StreamRow {
-  const stream = log.stream(params["chain_id"]!);
-  if (!stream || !maySee(caller, stream.tenant_id))
-    throw new HttpError("stream_unknown", "This node has no such stream.");
-  return stream;
-}
+type Asking = Pick<Exchange, "caller" | "params" | "req"> & { readonly query: Query<typeof SCOPE> };
 
-async function tile(log: TransparencyLog, exchange: Omit<Exchange, "query">): Promise<Reply> {
-  const { chain_id } = find(log, exchange);
+/** For the tenant that the query names, if it names one. */
+const asked = (railgate: LocalRailgate, { caller, query }: Asking): LocalRailgate =>
+  railgate.as(narrowed(caller, query.tenant_id));
+
+async function tile(railgate: LocalRailgate, exchange: Asking): Promise<Reply> {
+  const { caller, params } = exchange;
   // express hands a wildcard over in parts.
-  const name = parseTilePath(`tile/${[exchange.params["tile"]].flat().join("/")}`);
-  const bytes = name && log.tile(chain_id, name);
-  if (!name || !bytes) throw new HttpError("tile_unknown", "The stream has no such tile, or not yet.");
-  const cached = { "Cache-Control": `${exchange.caller.kind === "host" ? "public" : "private"}, ${IMMUTABLE}` };
-  if (name.level !== "entries") return { status: 200, body: bytes, type: "application/octet-stream", headers: cached };
+  const name = [params["tile"]].flat().join("/");
+  const bytes = await asked(railgate, exchange).tile(params["chain_id"]!, name);
+  const cached = { "Cache-Control": `${caller.kind === "host" ? "public" : "private"}, ${IMMUTABLE}` };
+  const reply = { status: 200, type: "application/octet-stream" };
+  if (!name.startsWith("entries/")) return { ...reply, body: bytes, headers: cached };
   const headers = { ...cached, Vary: "Accept-Encoding" };
-  if (!acceptsGzip(exchange)) return { status: 200, body: bytes, type: "application/octet-stream", headers };
-  return {
-    status: 200,
-    body: await compress(bytes),
-    type: "application/octet-stream",
-    headers: { ...headers, "Content-Encoding": "gzip" },
-  };
+  if (!acceptsGzip(exchange)) return { ...reply, body: bytes, headers };
+  return { ...reply, body: await compress(bytes), headers: { ...headers, "Content-Encoding": "gzip" } };
 }
 
 /** RFC 9110 §12.5.3, for the one coding that we have. */
@@ -153,20 +143,17 @@ function acceptsGzip({ req }: Pick<Exchange, "req">): boolean {
   );
 }
 
-function proof(log: TransparencyLog, exchange: Exchange<typeof PROOF_QUERY>): Reply {
-  const { chain_id, size: committed } = find(log, exchange);
+async function proof(railgate: LocalRailgate, exchange: Exchange<typeof PROOF_QUERY>): Promise<Reply> {
   const { index, size, from, to }: Query<typeof PROOF_QUERY> = exchange.query;
   const inclusion = index !== undefined || size !== undefined;
   if (inclusion === (from !== undefined || to !== undefined))
     throw invalid(inclusion ? "from" : "index", "give either index and size, or from and to");
+  const chainId = exchange.params["chain_id"]!;
+  const reader = asked(railgate, exchange);
   if (inclusion) {
     if (index === undefined || size === undefined) throw invalid(index === undefined ? "index" : "size", "is missing");
-    if (size > committed) throw invalid("size", `is more than the ${committed} events of the stream`);
-    if (index >= size) throw invalid("index", "must be less than size");
-    return json({ hashes: log.inclusionProof(chain_id, index, size) });
+    return json({ hashes: await inQuery(reader.inclusionProof(chainId, index, size)) });
   }
   if (from === undefined || to === undefined) throw invalid(from === undefined ? "from" : "to", "is missing");
-  if (to > committed) throw invalid("to", `is more than the ${committed} events of the stream`);
-  if (from > to) throw invalid("from", "must not be more than to");
-  return json({ hashes: log.consistencyProof(chain_id, from, to) });
+  return json({ hashes: await inQuery(reader.consistencyProof(chainId, from, to)) });
 }
