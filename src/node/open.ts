@@ -10,6 +10,7 @@ import type { PolicyDecision } from "../core/schema/decision.ts";
 import type { Context } from "../core/schema/input.ts";
 import type { EventType, EvidenceEvent } from "../core/schema/event.ts";
 import { sha256 } from "../core/sha256.ts";
+import { saysNothing } from "../core/text.ts";
 import { EventKey, type Rotated, type RotateOptions } from "../evidence/keys/event-key.ts";
 import { makeIds } from "../evidence/ledger/ids.ts";
 import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
@@ -318,7 +319,7 @@ export class RailgateNode implements AsyncDisposable {
         `the stream ${chain} has no event ${eventId} with an artifact of its own`,
       );
     }
-    if (basis.trim() === "" || basis.length > BASIS_CHARS_MAX)
+    if (saysNothing(basis) || basis.length > BASIS_CHARS_MAX)
       throw new TypeError(`an erasure needs a basis, of ${BASIS_CHARS_MAX} characters at most`);
     const details = {
       action: "artifact_erased",

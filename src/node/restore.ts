@@ -3,6 +3,7 @@ import { createPublicKey } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { RailgateError } from "../core/errors.ts";
+import { saysNothing } from "../core/text.ts";
 import { checkpointFile, LogRolledBackError, openCheckpoints } from "../evidence/log/checkpoints.ts";
 import { rawPublicKey } from "../evidence/log/note-signing.ts";
 import type { LogIdentity } from "../evidence/log/log.ts";
@@ -74,7 +75,7 @@ export async function compareOrRestore(
   nowMs: number,
 ): Promise<void> {
   const { afterRestore: reason } = options;
-  if (reason !== undefined && (reason.trim() === "" || reason.length > REASON_CHARS_MAX))
+  if (reason !== undefined && (saysNothing(reason) || reason.length > REASON_CHARS_MAX))
     throw new TypeError(`after a restore a reason is needed, of ${REASON_CHARS_MAX} characters at most`);
   const nodeId = nodeIdIn(reader, options.nodeId);
   if (nodeId === undefined) return;

@@ -1,6 +1,7 @@
 // Tokens: what holds, and every way in which a hostile one must not.
 import test from "ava";
 import { createHash } from "node:crypto";
+import fc from "fast-check";
 import {
   base64url,
   CompactSign,
@@ -14,6 +15,8 @@ import { NO_TRUST } from "../../src/core/facts.ts";
 import { SIGNATURE_ALGORITHMS } from "../../src/core/algorithms.ts";
 import { authoritySnapshot, makeTrust } from "../../src/trust/trust.ts";
 import { bareRequest } from "../core/requests.ts";
+
+const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
 
 type Signer = { privateKey: CryptoKey; jwk: JWK; alg: string };
 
@@ -501,6 +504,54 @@ test("what any part of an attestation says against the whole counts, at any dept
   t.is((await said({ result: "fail", ...deep(fine) })).result, "fail");
   for (const submods of [[], "x", { a: ["JWT", "e30.e30.AA"] }, { a: "e30.e30.AA" }, { a: null }, null])
     t.is((await said({ submods })).error, "malformed");
+});
+
+test(`one bad word anywhere in a tree of good ones is never a pass (SEED=${seed})`, async (t) => {
+  const good = fc.constantFrom<object>(
+    {},
+    { dbgstat: "disabled" },
+    { debuggable: false },
+    { "ear.status": "affirming" },
+    { ear_status: 2, ear_trustworthiness_vector: { hardware: 2, configuration: 3 } },
+    { result: "pass" },
+  );
+  const bad = fc.constantFrom<object>(
+    { dbgstat: "enabled" },
+    { dbgstat: 0 },
+    { debuggable: true },
+    { debuggable: "false" },
+    { "ear.status": "contraindicated" },
+    { ear_status: 32 },
+    { "ear.trustworthiness-vector": { executables: 96 } },
+    { ear_trustworthiness_vector: { hardware: -3 }, "ear.status": "affirming", dbgstat: 99 },
+    { result: "fail" },
+    { submods: { x: "e30.e30.AA" } },
+    { submods: [] },
+  );
+  const name = fc.stringMatching(/^[a-z]{1,3}$/);
+  const treeOf = (depth: number): fc.Arbitrary<object> =>
+    depth === 0
+      ? good
+      : fc
+          .tuple(good, fc.dictionary(name, treeOf(depth - 1), { maxKeys: 2 }))
+          .map(([claims, submods]) => (Object.keys(submods).length === 0 ? claims : { ...claims, submods }));
+  const nodesOf = (node: any): any[] => [node, ...Object.values(node.submods ?? {}).flatMap(nodesOf)];
+  await fc.assert(
+    fc.asyncProperty(treeOf(4), bad, fc.nat(), fc.boolean(), async (clean, word, at, own) => {
+      const claims = { ...evidence(), result: own ? "pass" : undefined, debuggable: undefined };
+      const whole = { ...clean, ...claims };
+      const fine = await attestationOf(await sign(attester, whole));
+      t.is(fine.status, "verified", JSON.stringify(whole));
+      t.not(fine.debuggable, true);
+      if (own) t.is(fine.result, "pass");
+      const spoilt = structuredClone(whole) as any;
+      const nodes = nodesOf(spoilt);
+      Object.assign(nodes[at % nodes.length], word);
+      const fact = await attestationOf(await sign(attester, spoilt));
+      t.true(fact.result !== "pass" || fact.debuggable === true, JSON.stringify(spoilt));
+    }),
+    { seed, numRuns: 150 },
+  );
 });
 
 test("a token is for whom its attester's audience says", async (t) => {

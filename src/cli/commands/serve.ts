@@ -1,6 +1,7 @@
 // `railgate serve`: a node behind HTTP.
 import type { Command } from "commander";
 import { EXIT, newCommand, run, UsageError, type Context, type ExitCode } from "../io/command.ts";
+import { saysNothing } from "../../core/text.ts";
 
 export function serveCommand(): Command {
   return newCommand("serve", "decide over HTTP, until told to stop", [
@@ -25,7 +26,7 @@ const LEFT_MS_MAX = 500;
 
 /** What it logs is JSON lines either way; a person at a terminal is told where to look as well. */
 async function serve({ config, out }: Context, afterRestore: string | undefined): Promise<ExitCode> {
-  if (afterRestore?.trim() === "")
+  if (afterRestore !== undefined && saysNothing(afterRestore))
     throw new UsageError("--after-restore needs a reason; it becomes part of the evidence");
   const { boundYoungGeneration } = await import("../io/memory.ts");
   boundYoungGeneration();
