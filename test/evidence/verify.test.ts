@@ -818,6 +818,7 @@ for (const name of [
   "manifest.json",
   "keys.json",
   "verifier-inputs.json",
+  "profile-claim.json",
   "checkpoint",
   "chain-segment.json",
   "events.jsonl",
