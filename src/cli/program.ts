@@ -12,6 +12,7 @@ import { keysCommand } from "./commands/keys.ts";
 import { meshCommand } from "./commands/mesh.ts";
 import { replayCommand } from "./commands/replay.ts";
 import { serveCommand } from "./commands/serve.ts";
+import { showCommand } from "./commands/show.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { lifecycleCommand, workloadsCommand } from "./commands/workloads.ts";
 
@@ -37,6 +38,7 @@ function program(): Command {
     lifecycleCommand,
     meshCommand,
     eventsCommand,
+    showCommand,
     exportCommand,
     verifyCommand,
     replayCommand,
@@ -69,7 +71,13 @@ export async function runCommandLine(): Promise<void> {
     await program().parseAsync();
   } catch (error) {
     if (!(error instanceof CommanderError)) await failUnforeseen(error);
-    else process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usedWrongly;
+    else {
+      process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usedWrongly;
+      if (process.exitCode !== EXIT.done && process.argv.includes("--json"))
+        process.stdout.write(
+          `${JSON.stringify({ code: "used_wrongly", message: error.message.replace(/^error: /, "") })}\n`,
+        );
+    }
   }
 }
 

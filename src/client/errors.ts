@@ -18,6 +18,13 @@ import type { Problem } from "../core/schema/problem.ts";
 /** The server cannot be reached, or broke off, or took too long. Whether a command was carried out is not known. */
 export class ConnectionError extends RailgateError {
   static override code: string = "connection_failed";
+  /** In a word or two. */
+  readonly reason: string;
+
+  constructor(origin: string, reason: string, options?: { cause?: unknown }) {
+    super(`the server at ${origin} can't be asked (${reason})`, options);
+    this.reason = reason;
+  }
 }
 
 /** The server answered what has no error of its own: `code` and `status` are the answer's. */

@@ -38,17 +38,13 @@ import type {
   RotatedKey,
   Status,
   StreamSummary,
+  TraceOptions,
   WorkloadHandle,
 } from "../library/railgate.ts";
 import { AnswerError, errorOf } from "./errors.ts";
 import { followed } from "./live.ts";
 import { partsOf } from "./transport.ts";
 import { Wire, type Call, type ClientOptions } from "./wire.ts";
-
-/** A command that is sent again under the same key is carried out once; without a key of the caller's, each call has its own. */
-interface Keyed extends CommandOptions {
-  readonly idempotencyKey?: string | undefined;
-}
 
 const segment = encodeURIComponent;
 
@@ -72,7 +68,7 @@ export class RemoteRailgate implements Railgate {
 
   async admitAll(
     requests: readonly unknown[],
-    { traceId }: CommandOptions = {},
+    { traceId }: TraceOptions = {},
   ): Promise<(AdmissionAnswer | RequestError)[]> {
     const { items } = await this.#wire.json<{ items: (AdmissionAnswer | Problem)[] }>({
       method: "POST",
@@ -211,8 +207,8 @@ export class RemoteRailgate implements Railgate {
 
 const stream = (chainId: string): string => `/v1/streams/${segment(chainId)}`;
 
-/** Sent again, under the same key, it is carried out once. */
-function command(call: Call, tenantId: string | undefined, { traceId, idempotencyKey }: Keyed): Call {
+/** Sent again, under the same key, it is carried out once; without a key of the caller's it has its own. */
+function command(call: Call, tenantId: string | undefined, { traceId, idempotencyKey }: CommandOptions): Call {
   checkNames({ trace_id: traceId });
   return {
     ...call,

@@ -126,7 +126,7 @@ export class Wire {
   #notAnswered(failed: unknown): Failure {
     const { message, code, cause } = failed as Error & { code?: string; cause?: { code?: string; message?: string } };
     const reason = cause?.code ?? code ?? cause?.message ?? message;
-    const error = new ConnectionError(`the server at ${this.origin} can't be asked (${reason})`, { cause: failed });
+    const error = new ConnectionError(this.origin, reason, { cause: failed });
     return new Failure(error, NOT_CONNECTED.test(reason) ? "undone" : "unknown");
   }
 }

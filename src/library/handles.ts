@@ -1,7 +1,9 @@
 // A mesh and a workload as they are commanded in this process: read as HTTP reads them, refusals as errors.
 import Type from "typebox";
 import { tenantOf, type Caller } from "../core/caller.ts";
-import { throughJson } from "../core/json.ts";
+import { RequestError } from "../core/errors.ts";
+import { digestOf } from "../core/event.ts";
+import { canonicalJson, throughJson } from "../core/json.ts";
 import type { MeshCommand } from "../core/mesh.ts";
 import {
   parseElevationBody,
@@ -15,10 +17,11 @@ import type { ElevationPolicy, Mesh, MeshAnswer, PlacementAnswer, Rail } from ".
 import { Attestation, type AttestationRequest } from "../core/schema/request.ts";
 import type { Transition, WorkloadAnswer, WorkloadView } from "../core/schema/workload.ts";
 import type { LifecycleCommand, Workload } from "../core/workload.ts";
-import type { Evidenced, Gate, Trace } from "../gate/gate.ts";
+import type { Call, Evidenced, Gate } from "../gate/gate.ts";
 import { lifecycleCommand } from "../gate/commands/lifecycle.ts";
 import { meshCommand, type MeshOutcome } from "../gate/commands/mesh.ts";
 import { refusedError } from "../gate/refused.ts";
+import type { Retry } from "../gate/retries.ts";
 import { checkNames } from "./names.ts";
 import type { CommandOptions, MeshHandle, WorkloadHandle } from "./railgate.ts";
 
@@ -48,6 +51,8 @@ export function proven<M extends object>(
 export interface LocalOptions extends CommandOptions {
   /** Of the call that it came by. */
   readonly requestId?: string | undefined;
+  /** In place of `idempotencyKey`: with the digest of all that was asked, as a door reckons it. */
+  readonly retry?: Retry | undefined;
 }
 
 export interface LocalMeshOptions extends LocalOptions {
@@ -67,9 +72,25 @@ export interface HandleParts {
 const parseAttestation = parser(Attestation);
 const parseRevision = parser(closed({ revision: optional(Type.Integer({ minimum: 0 })) }));
 
-export function traceOf({ traceId, requestId }: LocalOptions): Trace {
+const KEY = /^[A-Za-z0-9._:/@-]{1,255}$/;
+
+/**
+ * @param asked all of it, for a retry to be told from another command under the same key.
+ * @throws RequestError 422 for what is no identifier, or no key.
+ */
+export function callOf(
+  caller: Caller,
+  { traceId, requestId, idempotencyKey: key, retry }: LocalOptions,
+  asked: object,
+) {
   checkNames({ trace_id: traceId });
-  return { traceId, requestId };
+  if (key !== undefined && !KEY.test(key))
+    throw new RequestError(422, [
+      { pointer: "/idempotency_key", message: "must be 1 to 255 letters, digits and -._:/@" },
+    ]);
+  const reckoned =
+    key === undefined ? undefined : { key, digest: digestOf(canonicalJson({ ...asked, trace_id: traceId ?? null })) };
+  return { caller, trace: { traceId, requestId }, retry: retry ?? reckoned } satisfies Call;
 }
 
 export class LocalMesh implements MeshHandle {
@@ -142,9 +163,14 @@ export class LocalMesh implements MeshHandle {
     if (typeof revision !== "function") parseRevision({ ...(revision !== undefined && { revision }) });
     const expected = typeof revision === "number" ? (now: number) => now === revision : revision;
     const tenantId = tenantOf(caller, this.tenantId);
-    const trace = traceOf(options);
-    const command = meshCommand(request, tenantId, { correlationId: trace.traceId, expected });
-    const [done] = await gate.run([command], { caller, trace });
+    const call = callOf(caller, options, {
+      request,
+      tenantId,
+      revision: typeof revision === "number" ? revision : null,
+    });
+    const { traceId: correlationId } = call.trace;
+    const command = meshCommand(request, tenantId, { correlationId, expected, whole: call.retry !== undefined });
+    const [done] = await gate.run([command], call);
     if (done!.outcome.refusal) throw refusedError(done!.outcome.refusal, done!);
     return done!;
   }
@@ -194,8 +220,8 @@ export class LocalWorkload implements WorkloadHandle {
   ): Promise<WithProof<Pick<WorkloadAnswer, "workload">>> {
     const { gate, caller, viewWorkload } = this.#parts;
     const tenantId = tenantOf(caller, this.tenantId);
-    const trace = traceOf(options);
-    const [done] = await gate.run([lifecycleCommand(request, tenantId, trace.traceId)], { caller, trace });
+    const call = callOf(caller, options, { request, tenantId });
+    const [done] = await gate.run([lifecycleCommand(request, tenantId, call.trace.traceId)], call);
     const { refusal, workload } = done!.outcome;
     if (refusal) throw refusedError(refusal, done!);
     return proven({ workload: viewWorkload(workload, done!) }, done!);

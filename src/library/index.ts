@@ -1,4 +1,5 @@
 // `railgate`: the engine as a library, for hosts that decide in their own process, connected or not.
+import { hostCaller } from "../core/caller.ts";
 import { RailgateError } from "../core/errors.ts";
 import { tooOld } from "../core/node-version.ts";
 import type { NodeOptions } from "../node/open.ts";
@@ -48,16 +49,20 @@ export type * from "./railgate.ts";
 
 /**
  * Opens a node in this process: bundle, keys and store have embedded defaults.
+ * @param actor what the host is called in the events of what it does itself.
  * @throws RailgateError this Node.js is too old; the message says which is needed.
  * @throws StoreLockedError another process holds the data directory.
  * @throws KeyError the private key is missing or another.
  * @throws EvidenceUnavailableError the data directory cannot be written.
  */
-export async function openRailgate(options: Partial<NodeOptions> & LocalSettings = {}): Promise<LocalRailgate> {
+export async function openRailgate(
+  options: Partial<NodeOptions> & LocalSettings = {},
+  actor = "library",
+): Promise<LocalRailgate> {
   const problem = tooOld(process.versions.node);
   if (problem !== undefined) throw new RailgateError(problem);
   // Only now, since an older one lacks what these import.
   const [{ RailgateNode }, { LocalRailgate }] = await Promise.all([import("../node/open.ts"), import("./local.ts")]);
   const node = await RailgateNode.open({ dataDir: "./data", ...options });
-  return new LocalRailgate(node, options);
+  return new LocalRailgate(node, options, hostCaller(actor));
 }

@@ -24,7 +24,7 @@ import {
   LocalMesh,
   LocalWorkload,
   proven,
-  traceOf,
+  callOf,
   type HandleParts,
   type LocalOptions,
   type WithProof,
@@ -111,7 +111,7 @@ export class LocalRailgate extends LocalReader implements Railgate {
 
   async #admit(requests: readonly AdmissionRequest[], options: LocalOptions) {
     const commands = requests.map((request) => admission(request, this.caller));
-    const decided = await this.#node.gate.run(commands, { caller: this.caller, trace: traceOf(options) });
+    const decided = await this.#node.gate.run(commands, callOf(this.caller, options, { requests }));
     return decided.map((done) => proven(done.outcome, done));
   }
 

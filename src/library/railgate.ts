@@ -29,10 +29,15 @@ import type { RequestError } from "../core/errors.ts";
 import type { PublicKeys } from "../evidence/keys/jwks.ts";
 import type { VerifyReport } from "../evidence/verify/report.ts";
 
-/** What ties a command to the caller's own records. */
-export interface CommandOptions {
+/** What ties a call to the caller's own records. */
+export interface TraceOptions {
   /** An identifier of the caller's, or a W3C trace id, that ends up in the event. */
   readonly traceId?: string | undefined;
+}
+
+export interface CommandOptions extends TraceOptions {
+  /** The same command under the same key is carried out once, and answered alike for a day; another one is KeyReusedError. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 export interface MeshOptions extends CommandOptions {
@@ -186,7 +191,7 @@ export interface Railgate extends RailgateReader, AsyncDisposable {
    */
   admit(request: unknown, options?: CommandOptions): Promise<AdmissionAnswer>;
   /** As `admit`, for several, in order and in one commit. What cannot be read has its error in its place. */
-  admitAll(requests: readonly unknown[], options?: CommandOptions): Promise<(AdmissionAnswer | RequestError)[]>;
+  admitAll(requests: readonly unknown[], options?: TraceOptions): Promise<(AdmissionAnswer | RequestError)[]>;
   /** What would be decided now; nothing is recorded, so nothing is admitted. */
   dryRun(request: unknown): Promise<Decision>;
   /** A mesh, defined or not. @throws RequestError for what is no identifier. */

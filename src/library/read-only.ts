@@ -3,9 +3,12 @@ import { hostCaller } from "../core/caller.ts";
 import { RailgateError } from "../core/errors.ts";
 import { TransparencyLog } from "../evidence/log/log.ts";
 import { logsIn } from "../node/restore.ts";
+import { readHolder } from "../store/lock.ts";
 import { openReader, storeExists } from "../store/open.ts";
 import type { StoreReader } from "../store/store.ts";
 import { LocalReader } from "./reader.ts";
+
+export { storeExists };
 
 /** There is nothing to read in the data directory, or it cannot be read. */
 export class NothingToReadError extends RailgateError {
@@ -17,21 +20,34 @@ export class NothingToReadError extends RailgateError {
  * @throws NothingToReadError
  */
 export function readRailgate(dataDir: string, logOrigin?: string): LocalReader {
+  let opened: StoreReader | undefined = open(dataDir);
+  const parts = {
+    // Whoever waits for more lets go of the database meanwhile, or no node could start.
+    get store() {
+      return (opened ??= open(dataDir));
+    },
+    idle() {
+      opened?.close();
+      opened = undefined;
+    },
+    /** Checkpoints are the writer's to make; what it made is read. */
+    get log() {
+      const { store } = this;
+      return new TransparencyLog({ reader: store.log, logs: logsIn(store, logOrigin), checkpoint: async () => {} });
+    },
+    now: Date.now,
+  };
+  return new LocalReader(parts, hostCaller("cli"));
+}
+
+function open(dataDir: string): StoreReader {
   if (!storeExists(dataDir)) throw new NothingToReadError(`${dataDir} holds no evidence yet`);
-  let store: StoreReader;
   try {
-    store = openReader(dataDir);
+    return openReader(dataDir);
   } catch (cause) {
     throw new NothingToReadError(`the evidence in ${dataDir} can't be read: ${(cause as Error).message}`, { cause });
   }
-  return new LocalReader({ store, log: logOf(store, logOrigin), now: Date.now }, hostCaller("cli"));
 }
 
-/** Checkpoints are the writer's to make; what it made is read. */
-function logOf(store: StoreReader, logOrigin: string | undefined): TransparencyLog {
-  return new TransparencyLog({
-    reader: store.log,
-    logs: logsIn(store, logOrigin),
-    checkpoint: async () => {},
-  });
-}
+/** Where the holder of a data directory listens, as it said; undefined: it doesn't, or not yet. */
+export const holderUrl = (dataDir: string): string | undefined => readHolder(dataDir)?.url;

@@ -35,6 +35,8 @@ export interface ReaderParts {
   readonly log: TransparencyLog;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Called before it waits for more; what is read next may then be opened anew. */
+  readonly idle?: () => void;
   /** Calls back when something became durable; absent: it is looked for now and then. */
   readonly subscribe?: (listener: () => void) => () => void;
 }
@@ -145,12 +147,12 @@ export class LocalReader implements RailgateReader {
   /** As `follow`, with what is signed. At most a page of it is held, however slowly it is taken. */
   async *followRecords(query: FollowQuery = {}, signal?: AbortSignal): AsyncGenerator<StoredEvent> {
     const { after, ...asked } = parseFollow(throughJson(query));
-    const { store } = this.#parts;
     const filters = this.#filters(asked);
-    let position =
-      after === undefined ? (asked.since === undefined ? newest(store) : 0) : this.#find(after, {}).position;
+    const fromNow = after === undefined && asked.since === undefined;
+    let position = fromNow ? newest(this.#parts.store) : after === undefined ? 0 : this.#find(after, {}).position;
     using commits = new Wakeup(this.#parts.subscribe, signal);
     while (!signal?.aborted) {
+      const { store } = this.#parts;
       const upTo = newest(store);
       const { events: found, next } =
         position < upTo
@@ -162,6 +164,7 @@ export class LocalReader implements RailgateReader {
         yield event;
       }
       // A page that ended early is followed by the next, but others get their turn.
+      if (next === null) this.#parts.idle?.();
       await (next === null ? commits.next() : turn());
     }
   }

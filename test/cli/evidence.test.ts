@@ -64,14 +64,33 @@ test("filters narrow it down, and combine", async (t) => {
   await is(["--tenant", "acme", "--outcome", "accepted"], ({ subject }) => subject === "one" || subject === "two");
 });
 
+test("a filter that is of the wrong kind is refused, and not taken for one that matches nothing", async (t) => {
+  for (const [flag, value] of [
+    ["--type", "workload"],
+    ["--workload", "a b"],
+    ["--tenant", ".."],
+    ["--correlation", ""],
+  ] as const) {
+    const { code, stdout, stderr } = await railgate(["events", flag, value], { cwd: await shared });
+    t.deepEqual([code, stdout], [2, ""], flag);
+    t.regex(stderr, new RegExp(`^railgate: ${flag}: `));
+  }
+});
+
 test("a person gets a table", async (t) => {
   const { code, stdout } = await railgate(["events", "--tenant", "acme", "--order", "asc"], { cwd: await shared });
   t.is(code, 0);
   const [heading, ...rows] = stdout.trimEnd().split("\n");
-  t.regex(heading ?? "", /^TIME +TYPE +OUTCOME +WORKLOAD +CODE$/);
+  t.regex(heading ?? "", /^NUMBER +TIME +TENANT +TYPE +OUTCOME +SUBJECT +CODES +ACTOR +EVENT$/);
   t.is(rows.length, 3);
-  t.regex(rows[0] ?? "", /^\d{4}-\d\d-\d\dT\S+Z {2}workload\.admit {3}accepted {2}one {11}-$/);
-  t.regex(rows[1] ?? "", /workload\.refuse {2}refused {3}payments-api {2}envelope_insufficient$/);
+  t.regex(
+    rows[0] ?? "",
+    /^0 +\d{4}-\d\d-\d\dT\S+Z {2}acme +workload\.admit {3}accepted {2}one {11}- +test +[0-9a-f-]{36}$/,
+  );
+  t.regex(
+    rows[1] ?? "",
+    /workload\.refuse {2}refused {3}payments-api {2}envelope_insufficient {2}test +[0-9a-f-]{36}$/,
+  );
 });
 
 test("nothing found is said beside the output, and no failure", async (t) => {

@@ -51,6 +51,16 @@ const MISTAKES: [args: string[], says: RegExp][] = [
   [["decide", "/"], /^railgate: can't read \/ \(EISDIR\)\n$/],
   [["decide", "--at", "2026-01-01T00:00:00Z", "x.json"], /^railgate: --at needs --dry-run/],
   [["decide", "--dry-run", "--at", "noon", "x.json"], /^railgate: --at: "noon" is no RFC 3339 time/],
+  [
+    ["events", "--type", "nothing", "--url", "http://127.0.0.1:9", "--data-dir", "x"],
+    /^railgate: --url: names a running node/,
+  ],
+  [["events", "--url", "here"], /^railgate: --url: is no http or https URL/],
+  [
+    ["keys", "jwks", "--url", "https://localhost:9", "--ca", "nowhere.pem"],
+    /^railgate: --ca: can't read .*nowhere\.pem \(ENOENT\)/,
+  ],
+  [["show", "payments"], /^railgate: payments is neither an export nor the id of an event/],
   [["doctor", "-c", "nowhere.yaml"], /^railgate: --config-file: there is no file nowhere\.yaml\n$/],
   [["serve", "--listen", "here"], /^railgate: --listen: "here" is not "host:port"/],
   [
@@ -75,6 +85,14 @@ test("a mistake in settings is one line, and an object for programs", async (t) 
   t.is(code, 2);
   t.regex(stderr, /^railgate: railgate\.lisen: unknown setting, did you mean "listen"\? \(.*opa\.yaml, line 2\)\n$/);
   t.like(JSON.parse(stdout), { code: "config_invalid" });
+});
+
+test("used wrongly is an object for programs, whoever noticed it", async (t) => {
+  for (const args of [["events", "--limt", "1"], ["events", "--limit", "0"], ["decide"], ["decide", "nowhere.json"]]) {
+    const { code, stdout } = await railgate([...args, "--json"]);
+    t.is(code, 2);
+    t.like(JSON.parse(stdout), { code: "used_wrongly" });
+  }
 });
 
 test("a stack trace is shown to those who ask for it", async (t) => {
@@ -134,6 +152,11 @@ test("the reference names every command and option", async (t) => {
     "keys list",
     "doctor",
     "completion",
+    "show",
+    "export",
+    "keys jwks",
+    "keys rotate",
+    "erase",
     "workloads",
     "lifecycle",
     "mesh show",

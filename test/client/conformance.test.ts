@@ -41,7 +41,7 @@ async function outcome(call: () => Promise<unknown>): Promise<unknown> {
       error as RailgateError & Record<string, unknown>;
     // The library names the members of what it was called with, HTTP those of its query and path.
     const faults = (errors as { pointer: string }[] | undefined)?.map(({ pointer: at }) =>
-      at.replace(/^\/(?:query|path)/, ""),
+      at.replace(/^\/(?:query|path|headers)/, "").replace("idempotency-key", "idempotency_key"),
     );
     return alike({
       name,
@@ -107,6 +107,19 @@ async function scenario(gate: Railgate): Promise<[string, unknown][]> {
   await say("destroy", () => workload.destroy());
   await say("show workload", () => workload.show());
   await say("workloads", () => gate.workloads({ tenant_id: "acme", limit: 1 }));
+
+  const again = { idempotencyKey: "k-1" };
+  const keyed = gate.mesh("keyed", "acme");
+  await say("once", async () => {
+    const [first, second] = [await keyed.define({ rails: RAILS }, again), await keyed.define({ rails: RAILS }, again)];
+    return [first, second, first.receipt === second.receipt];
+  });
+  await say("another under the same key", () => keyed.define({ rails: [RAILS[0]] }, again));
+  await say("a bad key", () => keyed.remove("x", { idempotencyKey: "a b" }));
+  await say("admit once", async () => {
+    const admit = () => gate.admit(admissible("once", "acme"), { idempotencyKey: "k-2" });
+    return (await admit()).receipt === (await admit()).receipt;
+  });
 
   const { items } = await gate.events({ tenant_id: "acme", order: "asc" });
   const [first] = items;

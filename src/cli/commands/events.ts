@@ -1,18 +1,18 @@
-// `railgate events`: what was recorded, read from the data directory, also while a server writes to it.
-import { setTimeout as sleep } from "node:timers/promises";
-import { InvalidArgumentError, Option, type Command } from "commander";
-import type { EventQuery, StoreReader, StoredEvent } from "../../store/store.ts";
-import { EXIT, newCommand, run, UsageError, type Context, type ExitCode } from "../io/command.ts";
-import { columnWidths, row, safe } from "../io/output.ts";
+// `railgate events`: what was recorded, read from the data directory, also while a server writes to it, or from a running node.
+import { Option, type Command } from "commander";
+import { RequestError } from "../../core/errors.ts";
+import type { EvidenceEvent } from "../../core/schema/event.ts";
+import type { EventsQuery } from "../../core/schema/queries.ts";
+import type { RailgateReader } from "../../library/railgate.ts";
+import { EXIT, nodeCommand, run, UsageError, whole, type Context, type ExitCode } from "../io/command.ts";
 
 const LIMIT_DEFAULT = 50;
 const PAGE = 1000;
-const FOLLOW_MS = 250;
 
 type Options = {
   tenant?: string;
   type?: string;
-  outcome?: string;
+  outcome?: EventsQuery["outcome"];
   workload?: string;
   correlation?: string;
   since?: string;
@@ -21,9 +21,18 @@ type Options = {
   limit: number;
   follow?: boolean;
 };
+type Filters = Omit<EventsQuery, "order" | "limit" | "cursor">;
+
+/** The flag that each member of the query comes from. */
+const FLAGS: Readonly<Record<string, string>> = {
+  tenant_id: "--tenant",
+  event_type: "--type",
+  workload_id: "--workload",
+  correlation_id: "--correlation",
+};
 
 export function eventsCommand(): Command {
-  return newCommand("events", "list what was recorded, newest first")
+  return nodeCommand("events", "list what was recorded, newest first")
     .option("--tenant <id>", "only this tenant's")
     .option("--type <event_type>", "only this type, e.g. workload.refuse")
     .addOption(new Option("--outcome <outcome>", "only what came out so").choices(["accepted", "refused", "failed"]))
@@ -32,42 +41,47 @@ export function eventsCommand(): Command {
     .option("--since <time>", "from this time on (RFC 3339), or since so long ago (PT1H)")
     .option("--until <time>", "before this time (RFC 3339), or before so long ago")
     .addOption(new Option("--order <order>", "newest or oldest first").choices(["desc", "asc"]).default("desc"))
-    .option("--limit <n>", "at most so many", positive, LIMIT_DEFAULT)
+    .option("--limit <n>", "at most so many", whole(1), LIMIT_DEFAULT)
     .option("-f, --follow", "show the last ones, then new ones as they are recorded, until interrupted")
     .action((options: Options) => run({ ...options }, (context) => listEvents(context, options)));
 }
 
-function positive(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("It must be a whole number, 1 or more.");
-  return Number(text);
-}
-
 async function listEvents(context: Context, options: Options): Promise<ExitCode> {
-  const [{ openForReading }, rows] = await Promise.all([import("../io/reading.ts"), eventWriter(context)]);
-  const query = await readQuery(options);
-  using store = openForReading(context.config.dataDir);
-  if (options.follow) return await follow(store, query, rows);
-  const found = upTo(store, query);
-  if (found.length === 0 && !context.out.json) context.out.note("No events match.");
-  rows(found);
-  return EXIT.done;
+  const { out } = context;
+  const [{ withReader }, filters, write] = await Promise.all([
+    import("../io/open.ts"),
+    readFilters(options),
+    eventWriter(context),
+  ]);
+  const { order, limit } = options;
+  try {
+    return await withReader(context, async (reader) => {
+      if (options.follow) return await follow(reader, filters, limit, write);
+      const found = await upTo(reader, { ...filters, order }, limit);
+      if (found.length === 0 && !out.json) out.note("No events match.");
+      write(found);
+      return EXIT.done;
+    });
+  } catch (error) {
+    const [fault] = error instanceof RequestError ? error.errors : [];
+    const flag = fault && FLAGS[fault.pointer.split("/").at(-1)!];
+    throw flag === undefined ? error : new UsageError(`${flag}: ${fault!.message}`, { cause: error });
+  }
 }
 
-async function readQuery(options: Options): Promise<EventQuery> {
+async function readFilters(options: Options): Promise<Filters> {
   return {
     tenant_id: options.tenant,
-    event_type: options.type,
+    event_type: options.type as EventsQuery["event_type"],
     outcome: options.outcome,
     workload_id: options.workload,
     correlation_id: options.correlation,
-    since_ms: await readTime("--since", options.since),
-    until_ms: await readTime("--until", options.until),
-    order: options.order,
-    limit: options.limit,
+    since: await readTime("--since", options.since),
+    until: await readTime("--until", options.until),
   };
 }
 
-async function readTime(flag: string, text: string | undefined): Promise<number | undefined> {
+async function readTime(flag: string, text: string | undefined): Promise<string | undefined> {
   if (text === undefined) return undefined;
   const { durationS, timeMs } = await import("../../core/time.ts");
   const ago = durationS(text);
@@ -76,78 +90,33 @@ async function readTime(flag: string, text: string | undefined): Promise<number 
     throw new UsageError(
       `${flag}: ${JSON.stringify(text)} is neither an RFC 3339 time (2026-11-23T00:15:00Z) nor an ISO 8601 duration (PT1H)`,
     );
-  return ms;
+  return new Date(ms).toISOString();
 }
 
-/** As many as wanted, a page at a time, so that a page's memory is all that is needed. */
-function upTo(store: StoreReader, query: EventQuery): StoredEvent[] {
-  const found: StoredEvent[] = [];
-  while (found.length < query.limit) {
-    const page = store.events({
-      ...query,
-      limit: Math.min(PAGE, query.limit - found.length),
-      after: found.at(-1)?.position,
-    });
-    found.push(...page);
-    if (page.length < PAGE) break;
-  }
-  return found;
+async function upTo(reader: RailgateReader, query: EventsQuery, limit: number): Promise<EvidenceEvent[]> {
+  const { allPages } = await import("../io/open.ts");
+  return allPages((cursor) => reader.events({ ...query, limit: Math.min(PAGE, limit), cursor }), limit);
 }
 
-async function follow(store: StoreReader, query: EventQuery, rows: (events: StoredEvent[]) => void): Promise<ExitCode> {
+/** Goes on behind the newest that was shown, so that none is left out. */
+async function follow(
+  reader: RailgateReader,
+  filters: Filters,
+  limit: number,
+  write: (events: readonly EvidenceEvent[]) => void,
+): Promise<ExitCode> {
   const interrupted = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => interrupted.abort());
-  let last = store.events({ order: "desc", limit: 1 })[0]?.position ?? 0;
-  rows(
-    upTo(store, { ...query, order: "desc" })
-      .filter(({ position }) => position <= last)
-      .reverse(),
-  );
-  while (!interrupted.signal.aborted) {
-    const news = store.events({ ...query, order: "asc", limit: PAGE, after: last });
-    last = news.at(-1)?.position ?? last;
-    rows(news);
-    if (news.length < PAGE) await sleep(FOLLOW_MS, undefined, { signal: interrupted.signal }).catch(() => {});
-  }
+  const last = await upTo(reader, { ...filters, order: "desc" }, limit);
+  write(last.toReversed());
+  const from = last[0] ? { after: last[0].id } : { since: filters.since ?? new Date(0).toISOString() };
+  for await (const event of reader.follow({ ...filters, ...from }, interrupted.signal)) write([event]);
   return EXIT.done;
 }
 
-type Listed = {
-  occurred_at: string;
-  event_type: string;
-  outcome: string;
-  subject?: string;
-  refusal_reason_code?: string;
-  details?: { error_code?: string; workload_id?: string };
-};
-
 /** Writes events: each as it was signed, on a line of its own, or as rows under one heading. */
-async function eventWriter({ out }: Context): Promise<(events: StoredEvent[]) => void> {
-  const { eventTextOf } = await import("../../core/event.ts");
-  if (out.json) return (events) => events.forEach(({ record }) => out.line(eventTextOf(record)));
-  const heading = ["TIME", "TYPE", "OUTCOME", "WORKLOAD", "CODE"];
-  let widths: number[] | undefined;
-  return (events) => {
-    const cells = events.map(({ record }) => cellsOf(JSON.parse(eventTextOf(record)) as Listed));
-    if (cells.length === 0) return;
-    if (widths === undefined) {
-      widths = columnWidths([heading, ...cells]);
-      out.line(out.colour.bold(row(heading, widths)));
-    }
-    for (const line of cells) out.line(row([line[0]!, line[1]!, outcome(line[2]!), ...line.slice(3)], widths));
-  };
-  function outcome(text: string): string {
-    return text === "accepted" ? out.colour.green(text) : out.colour.red(text);
-  }
-}
-
-function cellsOf(event: Listed): string[] {
-  const workload = event.details?.workload_id ?? (event.event_type.startsWith("workload.") ? event.subject : undefined);
-  return [
-    event.occurred_at,
-    event.event_type,
-    event.outcome,
-    workload ?? "-",
-    event.refusal_reason_code ?? event.details?.error_code ?? "-",
-  ].map(safe);
+async function eventWriter({ out }: Context): Promise<(events: readonly EvidenceEvent[]) => void> {
+  if (!out.json) return (await import("../io/event-view.ts")).eventRows(out);
+  const { canonicalJson } = await import("../../core/json.ts");
+  return (events) => events.forEach((event) => out.line(canonicalJson(event)));
 }

@@ -1,21 +1,17 @@
 // `railgate mesh`: isolation meshes shown, defined, and workloads moved between their rails.
 import { createInterface } from "node:readline/promises";
-import { Command, InvalidArgumentError, Option } from "commander";
-import type { Mesh } from "../../core/mesh.ts";
+import { Command, Option } from "commander";
 import { LEVELS } from "../../core/schema/base.ts";
-import type { ElevationPolicy, PlacementAnswer, Rail } from "../../core/schema/mesh.ts";
-import type { LocalRailgate } from "../../library/local.ts";
+import type { ElevationPolicy, Mesh, PlacementAnswer, Rail } from "../../core/schema/mesh.ts";
 import type { MeshHandle } from "../../library/railgate.ts";
-import { CannotRunError, EXIT, newCommand, run, UsageError, type Context, type ExitCode } from "../io/command.ts";
+import { EXIT, nodeCommand, run, UsageError, whole, type Context, type ExitCode } from "../io/command.ts";
 import { safe } from "../io/output.ts";
-
-const PAGE = 100;
 
 type Named = { tenant: string; traceId?: string };
 type ShowOptions = Named & { all?: boolean };
 type ApplyOptions = Named & { yes?: boolean; dryRun?: boolean };
 type PlaceOptions = Named & { maxLevel: ElevationPolicy["max_target_level"]; elevation: boolean; budget?: number };
-type Placed = PlacementAnswer;
+type Move = (mesh: MeshHandle, options: { traceId?: string | undefined }) => Promise<PlacementAnswer>;
 
 export function meshCommand(): Command {
   const mesh = new Command("mesh").description("isolation meshes: their rails, and which workload is on which");
@@ -24,7 +20,7 @@ export function meshCommand(): Command {
 }
 
 function named(name: string, summary: string): Command {
-  return newCommand(name, summary).option("--tenant <id>", "whose mesh it is", "default");
+  return nodeCommand(name, summary).option("--tenant <id>", "whose mesh it is", "default");
 }
 
 const traced = (command: Command): Command =>
@@ -35,7 +31,9 @@ function showCommand(): Command {
     .argument("[mesh]", "the mesh's id; without it all are listed")
     .option("--all", "every workload, however many are on a rail")
     .action((meshId: string | undefined, options: ShowOptions) =>
-      run({ ...options }, (context) => show(context, meshId, options)),
+      run({ ...options }, (context) =>
+        meshId === undefined ? list(context, options) : show(context, meshId, options),
+      ),
     );
 }
 
@@ -61,9 +59,22 @@ function placeCommand(): Command {
         .default("hardware_isolated"),
     )
     .option("--no-elevation", "it stays on this rail")
-    .option("--budget <µs>", "latency overhead that it is never to exceed, in microseconds", wholeNumber)
+    .option(
+      "--budget <µs>",
+      "latency overhead that it is never to exceed, in microseconds",
+      whole(0, " of microseconds"),
+    )
     .action((meshId: string, workload: string, rail: string, options: PlaceOptions) =>
-      run({ ...options }, (context) => place(context, meshId, workload, rail, options)),
+      run({ ...options }, (context) => {
+        const { maxLevel, elevation, budget } = options;
+        const policy: ElevationPolicy = {
+          elevation_allowed: elevation,
+          max_target_level: maxLevel,
+          preserve_latency_budget: budget !== undefined,
+          latency_budget_us: budget ?? 0,
+        };
+        return move(context, meshId, options, (mesh, given) => mesh.place(workload, rail, policy, given));
+      }),
     );
 }
 
@@ -74,12 +85,7 @@ function elevateCommand(): Command {
     .argument("<rail>", "the stricter rail's id")
     .action((meshId: string, workload: string, rail: string, options: Named) =>
       run({ ...options }, (context) =>
-        move(context, meshId, options, {
-          method: "POST",
-          path: `placements/${encodeURIComponent(workload)}/elevation`,
-          body: { target_rail_id: rail },
-          here: (mesh, given) => mesh.elevate(workload, rail, given),
-        }),
+        move(context, meshId, options, (mesh, given) => mesh.elevate(workload, rail, given)),
       ),
     );
 }
@@ -94,87 +100,64 @@ function removeCommand(): Command {
           context,
           meshId,
           options,
-          {
-            method: "DELETE",
-            path: `placements/${encodeURIComponent(workload)}`,
-            here: (mesh, given) => mesh.remove(workload, given),
-          },
+          (mesh, given) => mesh.remove(workload, given),
           ({ placement }) => `${placement.workload_id} left ${placement.rail_id}`,
         ),
       ),
     );
 }
 
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value))
-    throw new InvalidArgumentError("It must be a whole number of microseconds.");
-  return value;
+async function list(context: Context, { tenant }: ShowOptions): Promise<ExitCode> {
+  const [{ allPages, withReader }, { writeJson }] = await Promise.all([
+    import("../io/open.ts"),
+    import("../io/answer.ts"),
+  ]);
+  const meshes = await withReader(context, (reader) =>
+    allPages((cursor) => reader.meshes({ tenant_id: tenant, cursor })),
+  );
+  const { out } = context;
+  if (out.json) await writeJson(out, meshes);
+  else if (meshes.length === 0) out.note(`Tenant ${safe(tenant)} has defined no mesh.`);
+  else
+    out.table(
+      ["MESH", "REVISION", "RAILS", "WORKLOADS"],
+      meshes.map(({ mesh_id, revision, topology, placements }) => [
+        safe(mesh_id),
+        String(revision),
+        String(topology.rails.length),
+        String(Object.keys(placements).length),
+      ]),
+    );
+  return EXIT.done;
 }
 
-async function show(
-  { config, out }: Context,
-  meshId: string | undefined,
-  { tenant, all = false }: ShowOptions,
-): Promise<ExitCode> {
-  const meshes = await readAll(config.dataDir, tenant);
-  const [{ meshLines }, { wireMesh }, { canonicalJson }, { sizeOf }] = await Promise.all([
+async function show(context: Context, meshId: string, { tenant, all = false }: ShowOptions): Promise<ExitCode> {
+  const [{ withReader }, { writeJson }, { meshLines }] = await Promise.all([
+    import("../io/open.ts"),
+    import("../io/answer.ts"),
     import("../io/mesh-view.ts"),
-    import("../../core/mesh.ts"),
-    import("../../core/json.ts"),
-    import("../../core/tree.ts"),
   ]);
-  if (meshId === undefined) {
-    const sorted = [...meshes.values()].sort((a, b) => (a.mesh_id < b.mesh_id ? -1 : 1));
-    if (out.json) out.line(canonicalJson(sorted.map(wireMesh)));
-    else if (sorted.length === 0) out.note(`Tenant ${safe(tenant)} has defined no mesh.`);
-    else
-      out.table(
-        ["MESH", "REVISION", "RAILS", "WORKLOADS"],
-        sorted.map((mesh) => [
-          safe(mesh.mesh_id),
-          String(mesh.revision),
-          String(sizeOf(mesh.rails)),
-          String(sizeOf(mesh.placements)),
-        ]),
-      );
-    return EXIT.done;
-  }
-  const mesh = meshes.get(meshId);
-  if (mesh === undefined)
-    throw new CannotRunError(
+  const mesh = await withReader(context, (reader) => reader.mesh(meshId, tenant).show());
+  if (mesh === null)
+    throw new UsageError(
       `tenant ${tenant} has defined no mesh ${meshId}; \`railgate mesh apply\` defines one, and --tenant names another tenant`,
     );
-  if (out.json) out.line(canonicalJson(wireMesh(mesh)));
+  const { out } = context;
+  if (out.json) await writeJson(out, mesh);
   else for (const line of meshLines(mesh, tenant, { columns: out.columns, colour: out.colour, all })) out.line(line);
   return EXIT.done;
 }
 
-/** Read from the data directory, whether or not a server is writing to it. */
-async function readAll(dataDir: string, tenant: string): Promise<Map<string, Mesh>> {
-  const [{ openForReading }, { readMeshes }] = await Promise.all([
-    import("../io/reading.ts"),
-    import("../../store/meshes.ts"),
-  ]);
-  using store = openForReading(dataDir);
-  const found = new Map<string, Mesh>();
-  for (let after: string | undefined; ; ) {
-    const { items, next } = readMeshes(store, tenant, PAGE, after);
-    for (const mesh of items) found.set(mesh.mesh_id, mesh);
-    if (next === null) return found;
-    after = next;
-  }
-}
-
 async function apply(context: Context, meshId: string, file: string, options: ApplyOptions): Promise<ExitCode> {
   const { config, out } = context;
-  const [{ readDocument }, { parseTopologyBody }, { topologyChanges }] = await Promise.all([
+  const [{ readDocument }, { parseTopologyBody }, { topologyChanges }, { command }] = await Promise.all([
     import("../io/document.ts"),
     import("../../core/request.ts"),
     import("../io/mesh-view.ts"),
+    import("../io/answer.ts"),
   ]);
   const { rails } = parseTopologyBody((await readDocument(file, config.limits.bodyBytesMax)).value);
-  const mesh = await present(config.dataDir, options.tenant, meshId);
+  const mesh = await present(context, options.tenant, meshId);
   const changes = rails.every(isRail) ? topologyChanges(mesh, rails, out.colour) : undefined;
   if (!out.json) {
     out.line(`${out.colour.bold(safe(meshId))}  ${mesh === null ? "is new" : `at revision ${mesh.revision}`}`);
@@ -184,21 +167,11 @@ async function apply(context: Context, meshId: string, file: string, options: Ap
   }
   if (options.dryRun || changes?.length === 0) return done(context, mesh, changes);
   if (!options.yes && !(await agreed(context))) return EXIT.refused;
-  const { command } = await import("../io/commanding.ts");
   // What was shown is what is changed: on a mesh that has moved on since, nothing is done.
-  const revision = mesh?.revision ?? 0;
+  const given = { revision: mesh?.revision ?? 0, traceId: options.traceId };
   return command(
     context,
-    {
-      method: "PUT",
-      path: pathOf(meshId, "topology", options),
-      body: { rails },
-      revision,
-      here: (railgate: LocalRailgate) =>
-        railgate
-          .mesh(meshId, options.tenant)
-          .define({ rails: rails as Rail[] }, { revision, traceId: options.traceId }),
-    },
+    (railgate) => railgate.mesh(meshId, options.tenant).define({ rails: rails as Rail[] }, given),
     (answer) =>
       out.line(`\n${out.colour.green(mesh === null ? "Defined" : "Reloaded")}  revision ${answer.mesh.revision}`),
   );
@@ -212,10 +185,14 @@ function done({ out }: Context, mesh: Mesh | null, changes: string[] | undefined
   return EXIT.done;
 }
 
-async function present(dataDir: string, tenant: string, meshId: string): Promise<Mesh | null> {
-  const { existsSync } = await import("node:fs");
-  const { storeFile } = await import("../../store/open.ts");
-  return existsSync(storeFile(dataDir)) ? ((await readAll(dataDir, tenant)).get(meshId) ?? null) : null;
+/** null also where there is no data directory yet. */
+async function present(context: Context, tenant: string, meshId: string): Promise<Mesh | null> {
+  const [{ withReader }, { storeExists }] = await Promise.all([
+    import("../io/open.ts"),
+    import("../../library/read-only.ts"),
+  ]);
+  if (!context.config.server && !storeExists(context.config.dataDir)) return null;
+  return withReader(context, (reader) => reader.mesh(meshId, tenant).show());
 }
 
 async function agreed({ out }: Context): Promise<boolean> {
@@ -229,57 +206,20 @@ async function agreed({ out }: Context): Promise<boolean> {
   }
 }
 
-async function place(
-  context: Context,
-  meshId: string,
-  workload: string,
-  rail: string,
-  options: PlaceOptions,
-): Promise<ExitCode> {
-  const { maxLevel, elevation, budget } = options;
-  const policy: ElevationPolicy = {
-    elevation_allowed: elevation,
-    max_target_level: maxLevel,
-    preserve_latency_budget: budget !== undefined,
-    latency_budget_us: budget ?? 0,
-  };
-  return move(context, meshId, options, {
-    method: "POST",
-    path: "placements",
-    body: { workload_id: workload, rail_id: rail, policy },
-    here: (mesh, given) => mesh.place(workload, rail, policy, given),
-  });
-}
-
-type Move = {
-  method: "POST" | "DELETE";
-  path: string;
-  body?: object;
-  here: (mesh: MeshHandle, given: { traceId?: string | undefined }) => Promise<Placed>;
-};
-
-const onRail = ({ placement }: Placed): string =>
+const onRail = ({ placement }: PlacementAnswer): string =>
   `${placement.workload_id} is on ${placement.rail_id}, ${placement.level}`;
 
 async function move(
   context: Context,
   meshId: string,
-  options: Named,
-  { here, path, ...rest }: Move,
-  say: (placed: Placed) => string = onRail,
+  { tenant, traceId }: Named,
+  move: Move,
+  say: (placed: PlacementAnswer) => string = onRail,
 ): Promise<ExitCode> {
-  const { command } = await import("../io/commanding.ts");
-  const commanded = {
-    ...rest,
-    path: pathOf(meshId, path, options),
-    here: (railgate: LocalRailgate) => here(railgate.mesh(meshId, options.tenant), { traceId: options.traceId }),
-  };
-  return command<Placed>(context, commanded, (placed) =>
-    context.out.line(`${context.out.colour.green("Done")}  ${safe(say(placed))}`),
+  const { command } = await import("../io/answer.ts");
+  return command(
+    context,
+    (railgate) => move(railgate.mesh(meshId, tenant), { traceId }),
+    (placed) => context.out.line(`${context.out.colour.green("Done")}  ${safe(say(placed))}`),
   );
-}
-
-function pathOf(meshId: string, rest: string, { tenant, traceId }: Named): string {
-  const query = new URLSearchParams({ tenant_id: tenant, ...(traceId !== undefined && { trace_id: traceId }) });
-  return `/v1/meshes/${encodeURIComponent(meshId)}/${rest}?${query}`;
 }

@@ -22,11 +22,15 @@ export function replayCommand(): Command {
 
 async function replayAll({ out }: Context, path: string, { bundle, failOnChange }: Options): Promise<ExitCode> {
   if (failOnChange && bundle === undefined) throw new UsageError("--fail-on-change needs --bundle");
-  const { readCandidate, replay } = await import("../../evidence/replay/replay.ts");
+  const { readCandidate, replay, ReplayError } = await import("../../evidence/replay/replay.ts");
   const candidate = bundle === undefined ? undefined : readCandidate(bundle);
   const report = await replay(path, {
     candidate,
     progress: (decisions) => out.progress(`${decisions} decisions replayed`),
+  }).catch(async (error: unknown) => {
+    const { isExport, isThere, NoExportError } = await import("../../library/exports.ts");
+    if (!(error instanceof ReplayError) || !isThere(path) || (await isExport(path))) throw error;
+    throw new NoExportError(`${path} is neither an export nor a data directory: ${error.message}`, { cause: error });
   });
   out.progress("");
   if (out.json) out.value(report);

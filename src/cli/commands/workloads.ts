@@ -1,12 +1,9 @@
 // `railgate workloads` and `railgate lifecycle`: what was admitted, how far it has come, and moving it on.
-import type { Placed } from "../../core/mesh-state.ts";
-import { Argument, InvalidArgumentError, type Command } from "commander";
+import { Argument, type Command } from "commander";
 import { TRANSITIONS } from "../../core/schema/base.ts";
-import type { Transition } from "../../core/schema/workload.ts";
-import type { Workload } from "../../core/workload.ts";
-import type { LocalRailgate } from "../../library/local.ts";
-import type { StoreReader } from "../../store/store.ts";
-import { CannotRunError, EXIT, newCommand, run, type Context, type ExitCode } from "../io/command.ts";
+import type { Transition, WorkloadSummary, WorkloadView } from "../../core/schema/workload.ts";
+import type { RailgateReader } from "../../library/railgate.ts";
+import { EXIT, nodeCommand, run, UsageError, whole, type Context, type ExitCode } from "../io/command.ts";
 import { safe } from "../io/output.ts";
 
 const LIMIT_DEFAULT = 100;
@@ -14,12 +11,15 @@ const PAGE = 1000;
 const LABEL_WIDTH = "Attestation".length;
 
 type ListOptions = { tenant?: string; limit: number };
+/** What the event of the admission says beside the state. */
+type Admitted = { platform?: string | null; valid_until?: string | null };
+type OnRail = { mesh_id: string; rail_id: string; level: string };
 
 export function workloadsCommand(): Command {
-  return newCommand("workloads", "list what was admitted, or show one workload")
+  return nodeCommand("workloads", "list what was admitted, or show one workload")
     .argument("[id]", "the workload's id; without it all are listed")
     .option("--tenant <id>", "only this tenant's; for one workload: whose it is (default: default)")
-    .option("--limit <n>", "at most so many", positive, LIMIT_DEFAULT)
+    .option("--limit <n>", "at most so many", whole(1), LIMIT_DEFAULT)
     .action((id: string | undefined, options: ListOptions) =>
       run({ ...options }, (context) =>
         id === undefined ? list(context, options) : showOne(context, id, options.tenant ?? "default"),
@@ -28,7 +28,7 @@ export function workloadsCommand(): Command {
 }
 
 export function lifecycleCommand(): Command {
-  return newCommand("lifecycle", "create, start, stop or destroy a workload; exit 0 if done, 1 if refused")
+  return nodeCommand("lifecycle", "create, start, stop or destroy a workload; exit 0 if done, 1 if refused")
     .argument("<id>", "the workload's id")
     .addArgument(new Argument("<transition>", "what to do with it").choices(TRANSITIONS))
     .option("--tenant <id>", "whose workload it is", "default")
@@ -38,15 +38,12 @@ export function lifecycleCommand(): Command {
     );
 }
 
-function positive(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("It must be a whole number, 1 or more.");
-  return Number(text);
-}
-
-async function list({ config, out }: Context, { tenant, limit }: ListOptions): Promise<ExitCode> {
-  const { openForReading } = await import("../io/reading.ts");
-  using store = openForReading(config.dataDir);
-  const found = upTo(store, tenant, limit + 1);
+async function list(context: Context, { tenant, limit }: ListOptions): Promise<ExitCode> {
+  const { allPages, withReader } = await import("../io/open.ts");
+  const found = await withReader(context, (reader) =>
+    allPages((cursor) => reader.workloads({ tenant_id: tenant, limit: Math.min(PAGE, limit + 1), cursor }), limit + 1),
+  );
+  const { out } = context;
   const workloads = found.slice(0, limit);
   if (out.json) workloads.forEach((workload) => out.value(workload));
   else if (workloads.length === 0) out.note("No workload was admitted.");
@@ -59,46 +56,52 @@ async function list({ config, out }: Context, { tenant, limit }: ListOptions): P
   return EXIT.done;
 }
 
-function upTo(store: StoreReader, tenant: string | undefined, limit: number): Workload[] {
-  const found: Workload[] = [];
-  let after: { tenant_id: string; key: string } | undefined;
-  do {
-    const page = store.states("workload", tenant, Math.min(PAGE, limit - found.length), after);
-    found.push(...page.map(({ value }) => JSON.parse(value) as Workload));
-    after = page.length < PAGE ? undefined : page.at(-1);
-  } while (after && found.length < limit);
-  return found;
+function cellsOf({
+  workload_id,
+  tenant_id,
+  state,
+  envelope_kind,
+  least_level,
+  attestation,
+}: WorkloadSummary): string[] {
+  return [safe(workload_id), safe(tenant_id), state, envelope_kind, least_level, deadline(attestation) ?? "-"];
 }
 
-function cellsOf({ workload_id, tenant_id, state, envelope_kind, least_level, reattestation }: Workload): string[] {
-  return [safe(workload_id), safe(tenant_id), state, envelope_kind, least_level, deadline(reattestation)];
+function deadline(attestation: WorkloadSummary["attestation"]): string | undefined {
+  const by = attestation?.due_by ?? undefined;
+  return by === undefined ? undefined : `${attestation!.overdue ? "missed " : ""}${by}`;
 }
 
-function deadline(reattestation: Workload["reattestation"]): string {
-  if (reattestation === null) return "-";
-  return reattestation.missed ? `missed ${reattestation.by}` : reattestation.by;
-}
-
-async function showOne({ config, out }: Context, id: string, tenant: string): Promise<ExitCode> {
-  const { openForReading } = await import("../io/reading.ts");
-  using store = openForReading(config.dataDir);
-  const stored = store.state("workload", tenant, id);
-  if (stored === undefined)
-    throw new CannotRunError(`tenant ${tenant} has no workload ${id} here; --tenant names another tenant`);
-  const workload = JSON.parse(stored) as Workload;
-  const rails = JSON.parse(store.state("placed", tenant, id) ?? "[]") as Placed;
-  if (out.json) out.value({ workload, rails });
-  else writeWorkload({ config, out }, workload, rails);
+async function showOne(context: Context, id: string, tenant: string): Promise<ExitCode> {
+  const { withReader } = await import("../io/open.ts");
+  const { workload, rails, admitted } = await withReader(context, async (reader) => {
+    const workload = await reader.workload(id, tenant).show();
+    if (workload === null)
+      throw new UsageError(`tenant ${tenant} has no workload ${id} here; --tenant names another tenant`);
+    const { event } = await reader.event(workload.admission.event_id);
+    return { workload, rails: await railsOf(reader, id, tenant), admitted: event.details as Admitted };
+  });
+  if (context.out.json) context.out.value({ workload, rails });
+  else writeWorkload(context, workload, rails, admitted);
   return EXIT.done;
+}
+
+async function railsOf(reader: RailgateReader, id: string, tenant: string): Promise<OnRail[]> {
+  const { allPages } = await import("../io/open.ts");
+  const meshes = await allPages((cursor) => reader.meshes({ tenant_id: tenant, cursor }));
+  return meshes.flatMap(({ mesh_id, placements }) => {
+    const placement = Object.hasOwn(placements, id) ? placements[id]! : undefined;
+    return placement ? [{ mesh_id, rail_id: placement.rail_id, level: placement.level }] : [];
+  });
 }
 
 function writeWorkload(
   { out }: Context,
-  workload: Workload,
-  rails: readonly { mesh_id: string; rail_id: string; level: string }[],
+  workload: WorkloadView,
+  rails: readonly OnRail[],
+  { platform = null, valid_until = null }: Admitted,
 ): void {
-  const { workload_id, tenant_id, state, envelope_kind, platform, least_level, admission, attestation, reattestation } =
-    workload;
+  const { workload_id, tenant_id, state, envelope_kind, least_level, admission, attestation } = workload;
   const labelled = (label: string, text: string) => out.labelled(label, safe(text), 0, LABEL_WIDTH);
   out.line(
     `${out.colour.bold(safe(workload_id))}  of tenant ${safe(tenant_id)}: ${state === "running" ? out.colour.green(state) : state}`,
@@ -109,14 +112,15 @@ function writeWorkload(
   for (const rail of rails) labelled("", `on ${rail.rail_id} of ${rail.mesh_id}, ${rail.level}`);
   labelled(
     "Admission",
-    `${admission.at}, event ${admission.event_id}${admission.valid_until === null ? "" : `, until ${admission.valid_until}`}`,
+    `${admission.admitted_at}, event ${admission.event_id}${valid_until === null ? "" : `, until ${valid_until}`}`,
   );
   if (attestation !== null)
     labelled(
       "Attestation",
-      `${attestation.standing}, ${attestation.platform_type ?? "unknown platform"}, measured ${attestation.measured_at ?? "at no known time"}`,
+      `${attestation.result ?? `a ${attestation.form}`}, ${attestation.platform_type ?? "unknown platform"}, measured ${attestation.measured_at ?? "at no known time"}`,
     );
-  if (reattestation !== null) labelled("Attest by", deadline(reattestation));
+  const by = deadline(attestation);
+  if (by !== undefined) labelled("Attest by", by);
 }
 
 async function lifecycle(
@@ -125,19 +129,10 @@ async function lifecycle(
   transition: Transition,
   { tenant, traceId }: { tenant: string; traceId?: string },
 ): Promise<ExitCode> {
-  const { command } = await import("../io/commanding.ts");
-  const query = new URLSearchParams({ tenant_id: tenant, ...(traceId !== undefined && { trace_id: traceId }) });
+  const { command } = await import("../io/answer.ts");
   return command(
     context,
-    {
-      method: "POST",
-      path: `/v1/workloads/${encodeURIComponent(id)}/lifecycle?${query}`,
-      body: { transition },
-      here: async (railgate: LocalRailgate) => {
-        const { workload, event, receipt } = await railgate.workload(id, tenant).transition(transition, { traceId });
-        return { workload: { state: workload.state }, event, receipt };
-      },
-    },
+    (railgate) => railgate.workload(id, tenant).transition(transition, { traceId }),
     ({ workload }) => context.out.line(`${context.out.colour.green("Done")}  ${safe(id)} is ${workload.state}`),
   );
 }

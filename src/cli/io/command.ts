@@ -1,7 +1,14 @@
 // What every command has in common: its options, its settings, its exit code.
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import type { Config, Flags } from "../../node/config/config.ts";
-import { RailgateError, RequestError } from "../../core/errors.ts";
+import {
+  ExportIncompleteError,
+  NotFoundError,
+  RailgateError,
+  RefusedError,
+  RequestError,
+  RevisionError,
+} from "../../core/errors.ts";
 import { Output, safe } from "./output.ts";
 
 /** Done or admitted · refused or failed verification · used wrongly · cannot run. Source: api.md §2. */
@@ -31,7 +38,15 @@ const SETTING_OPTIONS = {
   upstreamUrl: new Option("--upstream-url <url>", "the node that evidence is forwarded to (RAILGATE_UPSTREAM_URL)"),
   tlsCert: new Option("--tls-cert <file>", "server certificate, PEM (RAILGATE_TLS_CERT)"),
   tlsKey: new Option("--tls-key <file>", "its private key, PEM (RAILGATE_TLS_KEY)"),
+  url: new Option("--url <url>", "ask the node that runs there, in place of a data directory (RAILGATE_URL)"),
+  tokenFile: new Option("--token-file <file>", "the bearer token that it is shown (RAILGATE_TOKEN_FILE)"),
+  ca: new Option("--ca <file>", "authorities that its certificate may be from, PEM (RAILGATE_CA)"),
+  cert: new Option("--cert <file>", "the client certificate that it is shown, PEM (RAILGATE_CERT)"),
+  key: new Option("--key <file>", "the certificate's private key, PEM (RAILGATE_KEY)"),
 } as const;
+
+/** Of commands that a running node may carry out as well. */
+const NODE_SETTINGS = ["dataDir", "url", "tokenFile", "ca", "cert", "key"] as const;
 
 /** A command with `--json`, `--config-file` and the settings that matter to it. */
 export function newCommand(
@@ -44,6 +59,18 @@ export function newCommand(
     command.option("-c, --config-file <file>", "settings (RAILGATE_CONFIG; default ./opa.yaml if there is one)");
   for (const setting of settings) command.addOption(SETTING_OPTIONS[setting]);
   return command;
+}
+
+/** A command on a node: the one that holds the data directory, or the one at `--url`. */
+export const nodeCommand = (name: string, summary: string): Command => newCommand(name, summary, NODE_SETTINGS);
+
+/** A whole number for an option. */
+export function whole(minimum: number, unit = ""): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^(?:0|[1-9]\d*)$/.test(text) && Number.isSafeInteger(value) && value >= minimum) return value;
+    throw new InvalidArgumentError(`It must be a whole number${unit}, ${minimum} or more.`);
+  };
 }
 
 /**
@@ -83,9 +110,12 @@ async function report(error: unknown, out: Output): Promise<ExitCode> {
   return exitCodeOf(code, error);
 }
 
-const USED_WRONGLY = new Set([UsageError.code, "config_invalid"]);
+const USED_WRONGLY = new Set([UsageError.code, "config_invalid", "no_export"]);
+const REFUSED = [RefusedError, RevisionError, ExportIncompleteError];
 
+/** What names nothing is a bad name (2); what was there once, and was erased, is not. */
 function exitCodeOf(code: string, error: unknown): ExitCode {
   if (USED_WRONGLY.has(code) || error instanceof UsageError || error instanceof RequestError) return EXIT.usedWrongly;
-  return error instanceof RailgateError && error.name === "RefusedError" ? EXIT.refused : EXIT.cannotRun;
+  if (error instanceof NotFoundError && code !== "artifact_unknown") return EXIT.usedWrongly;
+  return REFUSED.some((kind) => error instanceof kind) ? EXIT.refused : EXIT.cannotRun;
 }

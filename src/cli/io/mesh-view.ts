@@ -1,8 +1,6 @@
 // A mesh as a person sees it at a glance: rails from strictest to weakest, how full each is, and who is on it.
-import type { Mesh } from "../../core/mesh.ts";
 import { LEVELS, type Level } from "../../core/schema/base.ts";
-import type { MeshPlacement, Rail, RailState } from "../../core/schema/mesh.ts";
-import { sizeOf, values } from "../../core/tree.ts";
+import type { Mesh, MeshPlacement, Rail, RailState } from "../../core/schema/mesh.ts";
 import { safe, visible, type Palette } from "./output.ts";
 
 type RailNow = Rail & RailState;
@@ -22,14 +20,15 @@ const INDENT = "  ";
 
 export function meshLines(mesh: Mesh, tenantId: string, style: MeshStyle): string[] {
   const { colour, columns } = style;
-  const placements = Map.groupBy(values(mesh.placements), ({ rail_id }) => rail_id);
+  const placed = Object.values(mesh.placements).sort((a, b) => (a.workload_id < b.workload_id ? -1 : 1));
+  const placements = Map.groupBy(placed, ({ rail_id }) => rail_id);
+  const rails = railsOf(mesh);
   const count = (n: number, of: string) => `${n} ${of}${n === 1 ? "" : "s"}`;
-  const summary = `of tenant ${safe(tenantId)}, revision ${mesh.revision}: ${count(sizeOf(mesh.rails), "rail")}, ${count(sizeOf(mesh.placements), "workload")}`;
+  const summary = `of tenant ${safe(tenantId)}, revision ${mesh.revision}: ${count(rails.length, "rail")}, ${count(placed.length, "workload")}`;
   const lines =
     columns < mesh.mesh_id.length + 2 + summary.length
       ? [colour.bold(safe(mesh.mesh_id)), cut(summary, columns)]
       : [`${colour.bold(safe(mesh.mesh_id))}  ${summary}`];
-  const rails = [...values(mesh.rails)];
   const widths = railWidths(rails, columns);
   for (const level of [...LEVELS].reverse()) {
     const here = rails.filter((rail) => rail.level === level);
@@ -40,6 +39,9 @@ export function meshLines(mesh: Mesh, tenantId: string, style: MeshStyle): strin
   }
   return lines;
 }
+
+const railsOf = ({ topology, rail_states }: Mesh): RailNow[] =>
+  topology.rails.map((rail) => ({ ...rail, ...rail_states[rail.rail_id]! }));
 
 interface RailWidths {
   readonly id: number;
@@ -119,7 +121,7 @@ function mayRise(level: Level, { elevation_allowed, max_target_level }: MeshPlac
 
 /** What a topology would change: a line for each rail, with `+`, `-` or `~`; none where it is already so. */
 export function topologyChanges(mesh: Mesh | null, offered: readonly Rail[], colour: Palette): string[] {
-  const now = new Map([...values(mesh?.rails ?? null)].map((rail) => [rail.rail_id, rail]));
+  const now = new Map((mesh ? railsOf(mesh) : []).map((rail) => [rail.rail_id, rail]));
   const next = new Map(offered.map((rail) => [rail.rail_id, rail]));
   const ids = [...new Set([...now.keys(), ...next.keys()])].sort();
   const width = Math.max(0, ...ids.map((id) => id.length));

@@ -65,9 +65,28 @@ export class Output {
 
   /** Rows under a heading; the last column isn't padded. */
   table(heading: readonly string[], rows: readonly (readonly string[])[]): void {
-    const widths = columnWidths([heading, ...rows]);
-    this.line(this.colour.bold(row(heading, widths)));
-    for (const cells of rows) this.line(row(cells, widths));
+    this.rows(heading, true)(rows);
+  }
+
+  /**
+   * A table whose rows come in parts: the first part says how wide its columns are. On a terminal that is too narrow each row,
+   * and the heading, goes on in a further line.
+   * @param always the heading too, where there is no row.
+   */
+  rows(heading: readonly string[], always = false): (rows: readonly (readonly string[])[]) => void {
+    let layout: Layout | undefined;
+    return (rows) => {
+      if (layout === undefined) {
+        if (rows.length === 0 && !always) return;
+        layout = layoutOf(columnWidths([heading, ...rows]), this.#terminalColumns);
+        for (const line of rowLines(heading, layout)) this.line(this.colour.bold(line));
+      }
+      for (const cells of rows) for (const line of rowLines(cells, layout)) this.line(line);
+    };
+  }
+
+  get #terminalColumns(): number {
+    return this.#stdout.isTTY ? this.#stdout.columns || LINE_COLUMNS_MAX : Number.POSITIVE_INFINITY;
   }
 
   /** A label, and text wrapped beside it. */
@@ -83,21 +102,56 @@ export class Output {
   }
 }
 
-export function columnWidths(rows: readonly (readonly string[])[]): number[] {
+function columnWidths(rows: readonly (readonly string[])[]): number[] {
   const widths: number[] = [];
   for (const cells of rows)
     cells.forEach((cell, index) => (widths[index] = Math.max(widths[index] ?? 0, visible(cell).length)));
   return widths;
 }
 
-export function row(cells: readonly string[], widths: readonly number[]): string {
-  return cells
-    .map((cell, index) =>
-      index === cells.length - 1 ? cell : cell + " ".repeat(Math.max(0, (widths[index] ?? 0) - visible(cell).length)),
-    )
-    .join("  ")
-    .trimEnd();
+/** How wide each column is, and which of them share a line. */
+interface Layout {
+  readonly widths: readonly number[];
+  readonly lines: readonly (readonly number[])[];
+  readonly columns: number;
 }
+
+const GAP = "  ";
+const CONTINUED = "    ";
+
+/** As many columns on a line as fit; what may be long comes last, and is broken into words. */
+function layoutOf(widths: readonly number[], columns: number): Layout {
+  const lines: number[][] = [[]];
+  let used = 0;
+  widths.forEach((width, column) => {
+    const needed = column === widths.length - 1 ? Math.min(width, COLUMNS_MIN) : width;
+    const line = lines.at(-1)!;
+    if (line.length > 0 && used + GAP.length + needed > columns) {
+      lines.push([column]);
+      used = CONTINUED.length + width;
+    } else {
+      line.push(column);
+      used += (line.length === 1 ? 0 : GAP.length) + width;
+    }
+  });
+  return { widths, lines, columns };
+}
+
+function rowLines(cells: readonly string[], { widths, lines, columns }: Layout): string[] {
+  const last = widths.length - 1;
+  return lines.flatMap((line, index) => {
+    const start = index === 0 ? "" : CONTINUED;
+    const padded = line.filter((column) => column !== last).map((column) => pad(cells[column] ?? "", widths[column]!));
+    if (!line.includes(last)) return [`${start}${padded.join(GAP)}`.trimEnd()];
+    const before = start + padded.map((cell) => cell + GAP).join("");
+    const width = visible(before).length;
+    const text = cells[last] ?? "";
+    const parts = width + visible(text).length <= columns ? [text] : wrap(text, Math.max(columns - width, COLUMNS_MIN));
+    return parts.map((part, at) => `${at === 0 ? before : " ".repeat(width)}${part}`.trimEnd());
+  });
+}
+
+const pad = (cell: string, width: number): string => cell + " ".repeat(Math.max(0, width - visible(cell).length));
 
 /** Without colour. */
 export const visible = (text: string) => text.replaceAll(/\x1b\[\d+m/g, "");
