@@ -78,7 +78,7 @@ export class Output {
     return (rows) => {
       if (layout === undefined) {
         if (rows.length === 0 && !always) return;
-        layout = layoutOf(columnWidths([heading, ...rows]), this.#terminalColumns);
+        layout = layoutOf([heading, ...rows], this.#terminalColumns);
         for (const line of rowLines(heading, layout)) this.line(this.colour.bold(line));
       }
       for (const cells of rows) for (const line of rowLines(cells, layout)) this.line(line);
@@ -120,11 +120,16 @@ const GAP = "  ";
 const CONTINUED = "    ";
 
 /** As many columns on a line as fit; what may be long comes last, and is broken into words. */
-function layoutOf(widths: readonly number[], columns: number): Layout {
+function layoutOf(rows: readonly (readonly string[])[], columns: number): Layout {
+  const widths = columnWidths(rows);
+  const last = widths.length - 1;
+  const lastWord = Math.max(
+    ...rows.flatMap((cells) => visible(cells[last] ?? "").split(" ")).map((word) => word.length),
+  );
   const lines: number[][] = [[]];
   let used = 0;
   widths.forEach((width, column) => {
-    const needed = column === widths.length - 1 ? Math.min(width, COLUMNS_MIN) : width;
+    const needed = column === last ? Math.min(width, Math.max(lastWord, COLUMNS_MIN)) : width;
     const line = lines.at(-1)!;
     if (line.length > 0 && used + GAP.length + needed > columns) {
       lines.push([column]);
