@@ -44,7 +44,8 @@ export interface Stamp {
 export interface Enacted<O = unknown> extends Effect<O> {
   readonly judged: Judged;
   readonly event: EventDraft;
-  readonly artifact: string;
+  /** Null: it lies with the event that this one accompanies. */
+  readonly artifact: string | null;
   readonly artifactDigest: string;
 }
 

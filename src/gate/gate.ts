@@ -14,6 +14,7 @@ import type { StoreReader } from "../store/store.ts";
 import type { Trust } from "../trust/trust.ts";
 import { ADMISSION, admission } from "./commands/admission.ts";
 import { NO_TOKENS, type Command, type SingleRefusal, type Tokens, type Trace } from "./commands/command.ts";
+import { companions } from "./companions.ts";
 import { enact, judge, situationOf, type Enacted, type Law } from "./decider.ts";
 import { Retries, type Remember, type Retry, type Told } from "./retries.ts";
 
@@ -187,6 +188,10 @@ export class Gate {
         const kept = next.remember?.(made.outcome, made.event.id) ?? [];
         enacted.push(made);
         entries.push(entryOf(next.command, made, [...draft.set(made.changes), ...kept]));
+        for (const beside of this.#beside(next.command, made)) {
+          enacted.push(beside);
+          entries.push(entryOf(next.command, beside, []));
+        }
         for (const each of made.follow ?? []) following.push({ command: each, tokens: NO_TOKENS });
       }
     }
@@ -196,6 +201,20 @@ export class Gate {
     for (const { judged, event } of enacted)
       if (judged.problem !== undefined) this.parts.observe.policyFailed(judged.problem, event.id);
     return { enacted, places, receipts };
+  }
+
+  /** What accompanies an admission under the node's evidence profile. */
+  #beside({ entrypoint }: Command, made: Enacted): Enacted[] {
+    if (entrypoint !== ADMISSION) return [];
+    const { active, evidenceProfileId, newId } = this.parts;
+    const judged = { ...made.judged, problem: undefined };
+    return companions(made, active().policy, evidenceProfileId, newId).map((event) => ({
+      ...made,
+      judged,
+      event,
+      artifact: null,
+      changes: [],
+    }));
   }
 
   #decide(command: Command, draft: Draft, caller: Caller, tokens: Tokens, trace: Trace | undefined): Enacted {

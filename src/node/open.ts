@@ -8,7 +8,7 @@ import { digestOf, eventTextOf } from "../core/event.ts";
 import { noteKey, SIGNATURE_TYPES } from "../core/note.ts";
 import type { PolicyDecision } from "../core/schema/decision.ts";
 import type { Context } from "../core/schema/input.ts";
-import type { EventType, EvidenceEvent } from "../core/schema/event.ts";
+import { COMPANION_TYPES, type CompanionType, type EventType, type EvidenceEvent } from "../core/schema/event.ts";
 import { sha256 } from "../core/sha256.ts";
 import { saysNothing } from "../core/text.ts";
 import { EventKey, type Rotated, type RotateOptions } from "../evidence/keys/event-key.ts";
@@ -321,21 +321,32 @@ export class RailgateNode implements AsyncDisposable {
     }
     if (saysNothing(basis) || basis.length > BASIS_CHARS_MAX)
       throw new TypeError(`an erasure needs a basis, of ${BASIS_CHARS_MAX} characters at most`);
+    const { id: ownerId, sequence } = this.#ownerOfArtifact(event);
     const details = {
       action: "artifact_erased",
       artifact_digest: stored!.artifact_digest,
-      event_id: eventId,
-      sequence: event.sequence,
+      event_id: ownerId,
+      sequence,
       basis,
     };
     const [receipt] = this.#ledger.append([
       {
         ...this.#recorder.entry("chain.anchor", details, { tenantId, actor }),
-        erases: [event.sequence],
-        states: forgetOutcome(this.store, tenantId, eventId),
+        erases: [sequence],
+        states: forgetOutcome(this.store, tenantId, ownerId),
       },
     ]);
     return receipt!;
+  }
+
+  /** The event that an artifact lies with: the event itself, or the admission that it accompanies. */
+  #ownerOfArtifact(event: EvidenceEvent): EvidenceEvent {
+    const { chain_id, sequence, event_type, evidence_pointer } = event;
+    if (!COMPANION_TYPES.includes(event_type as CompanionType)) return event;
+    return this.store.log
+      .records(chain_id, Math.max(0, sequence - COMPANION_TYPES.length), sequence + 1)
+      .map((record) => JSON.parse(eventTextOf(record)) as EvidenceEvent)
+      .find((before) => before.evidence_pointer === evidence_pointer)!;
   }
 
   /**

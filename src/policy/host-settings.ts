@@ -27,3 +27,10 @@ export function companionsOf(settings: HostSettings = {}): ReadonlySet<string> {
   const named = Object.entries(settings.evidence?.companions ?? {});
   return new Set(named.filter(([, accompanied]) => accompanied).map(([profile]) => profile));
 }
+
+/** Of each kind of envelope, which kinds of dependencies the law calls critical; told, and judged by nobody but the law. */
+export function criticalOf(settings: HostSettings = {}): { readonly [kind: string]: readonly string[] | undefined } {
+  const { dependencies } = settings as { readonly dependencies?: { readonly critical?: unknown } };
+  const named = Object.entries(dependencies?.critical ?? {}).filter(([, kinds]) => Array.isArray(kinds));
+  return Object.fromEntries(named as [string, string[]][]);
+}

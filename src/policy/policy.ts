@@ -1,5 +1,5 @@
 // A policy that may be used: a bundle whose signature and file set were verified before anything in it was looked at (spec law POL-01).
-import { companionsOf, type HostSettings, hostSettingsFault } from "./host-settings.ts";
+import { companionsOf, criticalOf, type HostSettings, hostSettingsFault } from "./host-settings.ts";
 import { compactVerify, decodeJwt, decodeProtectedHeader, importJWK, importSPKI, type CryptoKey, type JWK } from "jose";
 import { digestOfHex } from "../core/digest.ts";
 import { BundleError } from "../core/errors.ts";
@@ -33,6 +33,8 @@ export interface Policy {
   readonly catalogue: Catalogue;
   /** `settings.evidence.companions`: the evidence profiles, as `ncp`, under which further events accompany an admission. */
   readonly companions: ReadonlySet<string>;
+  /** `settings.dependencies.critical`: by kind of envelope, the kinds of dependencies that are critical for it. */
+  readonly critical: { readonly [kind: string]: readonly string[] | undefined };
   /** The bundle as received. */
   readonly bytes: Uint8Array;
   /**
@@ -78,6 +80,7 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
     entrypoints: evaluator.entrypoints,
     catalogue: data.railgate?.catalogue ?? {},
     companions: companionsOf(data.railgate?.settings),
+    critical: criticalOf(data.railgate?.settings),
     bytes,
     evaluate: (entrypoint, input) => evaluator.evaluate(entrypoint, encoder.encode(JSON.stringify(input))),
     evaluateText: (entrypoint, input) => evaluator.evaluate(entrypoint, input),

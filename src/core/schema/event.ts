@@ -30,6 +30,15 @@ export const EVENT_TYPES = [
   "node.equivocation",
 ] as const;
 
+/** What accompanies an admission under some evidence profiles; their artifact is the admission's. */
+export const COMPANION_TYPES = [
+  "authority.check",
+  "runtime.dependency.declare",
+  "tenant.isolation.verify",
+] as const satisfies readonly EventType[];
+
+export type CompanionType = (typeof COMPANION_TYPES)[number];
+
 export const EvidenceEventSchema = closed({
   id: Type.String({
     pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",

@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { digestOfHex, digestOfPointer } from "../../core/digest.ts";
 import { eventTextOf } from "../../core/event.ts";
-import type { EvidenceEvent } from "../../core/schema/event.ts";
+import { COMPANION_TYPES, type CompanionType, type EvidenceEvent } from "../../core/schema/event.ts";
 import { openReader } from "../../store/open.ts";
 import type { StoreReader } from "../../store/store.ts";
 import { ReplayError, type ReplayItem } from "./check.ts";
@@ -56,6 +56,7 @@ class DatabaseSource implements ReplaySource {
       for (let page = 0; page < size; page += PAGE) {
         for (const record of this.#store.log.records(chain_id, page, Math.min(size, page + PAGE))) {
           const item = itemOf(eventTextOf(record));
+          if (!item) continue;
           const artifact = this.#store.log.artifactAt(chain_id, item.sequence);
           // A shared artifact is a bundle or authority material, and no decision.
           if (artifact || !this.#store.artifact(item.pointer)) yield { ...item, artifact };
@@ -73,8 +74,12 @@ class DatabaseSource implements ReplaySource {
   }
 }
 
-function itemOf(text: string): Omit<ReplayItem, "artifact"> {
-  const { chain_id, sequence, id, policy_snapshot_id, evidence_pointer } = JSON.parse(text) as EvidenceEvent;
+/** undefined: the event accompanies an admission, and is no decision of its own. */
+function itemOf(text: string): Omit<ReplayItem, "artifact"> | undefined {
+  const { chain_id, sequence, id, policy_snapshot_id, evidence_pointer, event_type } = JSON.parse(
+    text,
+  ) as EvidenceEvent;
+  if (COMPANION_TYPES.includes(event_type as CompanionType)) return undefined;
   return {
     chain_id,
     sequence,
@@ -156,12 +161,13 @@ async function readEvents(entries: AsyncIterable<ArchiveEntry>): Promise<Map<str
 }
 
 function addEvent(byPointer: Map<string, Pending[]>, line: string): void {
-  let item: Pending;
+  let item: Pending | undefined;
   try {
     item = itemOf(line);
   } catch (cause) {
     throw new ReplayError("events.jsonl holds what is no event", { cause });
   }
+  if (!item) return;
   const items = byPointer.get(item.pointer);
   if (items) items.push(item);
   else byPointer.set(item.pointer, [item]);

@@ -1,5 +1,6 @@
 // The Merkle log in SQLite: tiles grow in the transaction of the events that they are over, so neither is ever ahead of the other.
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { COMPANION_TYPES } from "../../core/schema/event.ts";
 import { HASH_BYTES } from "../../core/merkle.ts";
 import { recordLeaf, TREE_HASHER } from "../../core/sha256.ts";
 import { TILE_WIDTH, TreeTail } from "../../core/tiles.ts";
@@ -55,6 +56,14 @@ export class LogWriter {
   }
 }
 
+const COMPANIONS = COMPANION_TYPES.map((type) => `'${type}'`).join(", ");
+
+/** The artifact of an event `e`: its own, or, where it accompanies an admission, which stands close before it, that one's. */
+export const OWN_ARTIFACT = `JOIN artifacts AS a ON a.position = (
+  SELECT o.position FROM events AS o JOIN artifacts USING (position)
+  WHERE o.stream = e.stream AND o.artifact_digest = e.artifact_digest AND o.sequence <= e.sequence
+    AND o.sequence >= e.sequence - (CASE WHEN e.event_type IN (${COMPANIONS}) THEN ${COMPANION_TYPES.length} ELSE 0 END))`;
+
 /** Reads of committed streams. What it has read stays true, since streams only grow. */
 export class SqliteLogReader implements LogReader {
   readonly #db: DatabaseSync;
@@ -66,8 +75,7 @@ export class SqliteLogReader implements LogReader {
   constructor(db: DatabaseSync) {
     this.#db = db;
     this.#artifact = db.prepare(
-      `SELECT CAST(bytes AS BLOB) AS bytes FROM artifacts
-       WHERE position = (SELECT position FROM events WHERE stream = (SELECT stream FROM streams WHERE chain_id = ?) AND sequence = ?)`,
+      `SELECT CAST(bytes AS BLOB) AS bytes FROM events AS e ${OWN_ARTIFACT} WHERE e.stream = (SELECT stream FROM streams WHERE chain_id = ?) AND e.sequence = ?`,
     );
     this.#tile = db.prepare(TILE);
     this.#records = db.prepare(RECORDS);

@@ -16,7 +16,7 @@ import type {
   StoreReader,
 } from "../store.ts";
 import { digestOfPointer, digestText, hexOfDigest } from "../../core/digest.ts";
-import { SqliteLogReader } from "./log.ts";
+import { OWN_ARTIFACT, SqliteLogReader } from "./log.ts";
 import { BUSY_TIMEOUT_MS, checkReadable, versionOf } from "./schema.ts";
 import { EventSearch } from "./search.ts";
 
@@ -87,9 +87,7 @@ export class SqliteReader implements StoreReader {
 
   artifactOf(eventId: string): StoredArtifact | undefined {
     const row = this.#db
-      .prepare(
-        "SELECT record, CAST(bytes AS BLOB) AS bytes FROM events LEFT JOIN artifacts USING (position) WHERE id = ?",
-      )
+      .prepare(`SELECT record, CAST(bytes AS BLOB) AS bytes FROM events AS e LEFT ${OWN_ARTIFACT} WHERE e.id = ?`)
       .get(eventId);
     if (!row) return undefined;
     // By the word of the event, which is signed.
