@@ -14,7 +14,7 @@ import { apiDoc } from "./api-doc.ts";
 import { decisionsDoc } from "./decisions-doc.ts";
 import { ensureOpa } from "./opa.ts";
 import { rulesDoc } from "./rules-doc.ts";
-import { traceabilityDoc } from "./traceability.ts";
+import { type Specification, traceabilityDoc } from "./traceability.ts";
 
 const SETTINGS = "policy/railgate/settings/data.json";
 /** Whole inputs that the law accepts, and the settings that tests bring: one source for the corpus and for the tests in Rego. */
@@ -22,7 +22,11 @@ const BASES = "test/corpus/admission/bases.json";
 const TEST_SETTINGS = "test/corpus/settings.json";
 const FIXTURE = "policy/railgate/fixture/bases_test.rego";
 const HOST_CATALOGUE = "src/core/catalogue.ts";
-const SPECIFICATION = "docs/spec/ws3-execution-envelopes.md";
+/** The two source specifications, by their path from docs/. */
+const SPECIFICATIONS = {
+  "spec/ws3-execution-envelopes.md": "Execution envelopes",
+  "spec/isolation-mesh.md": "Isolation mesh contract",
+};
 
 /** Every generated file with the content it should have. Schemas come first: the policies that the rest is read from use them. */
 export async function generated(): Promise<Map<string, string>> {
@@ -34,9 +38,9 @@ export async function generated(): Promise<Map<string, string>> {
   files.set("policy/railgate/catalogue/data.json", json(catalogueOf(rules)));
   files.set(HOST_CATALOGUE, hostCatalogue(catalogueOf(shipped), shipped));
   files.set("docs/rules.md", rulesDoc(shipped, readJson(SETTINGS)));
-  files.set("docs/traceability.md", traceabilityDoc(readFileSync(SPECIFICATION, "utf8"), shipped));
   files.set("docs/reference.md", apiDoc());
   files.set("docs/decisions/README.md", decisionsDoc());
+  files.set("docs/traceability.md", traceabilityDoc(specifications(), shipped));
   return files;
 }
 
@@ -84,6 +88,14 @@ async function fixture(): Promise<string> {
 async function policySchemas(): Promise<Record<string, object>> {
   const { policySchemas } = await import("../src/core/schema/index.ts");
   return policySchemas;
+}
+
+export function specifications(): Specification[] {
+  return Object.entries(SPECIFICATIONS).map(([path, title]) => ({
+    path,
+    title,
+    text: readFileSync(`docs/${path}`, "utf8"),
+  }));
 }
 
 const json = (value: object) => `${JSON.stringify(value, null, 2)}\n`;

@@ -1,137 +1,66 @@
-// Writes docs/traceability.md: each sentence of the source specification, the rules that implement it, and the tests that show it.
+// Writes docs/traceability.md: each sentence of both source specifications, the rules that fulfil it, and the very cases that show it.
 import type { Rule } from "./annotations.ts";
+import { type Case, casesOfRules, findCase } from "./cases.ts";
+import { ELSEWHERE, SHOWN } from "./traced.ts";
 
-/** A sentence that rules alone do not fulfil: what in the host does, and the tests that show it. */
-interface Elsewhere {
-  /** How the sentence begins. */
-  readonly sentence: string;
-  readonly by: string;
-  readonly tests: readonly string[];
+export interface Specification {
+  /** Path from docs/. */
+  readonly path: string;
+  readonly title: string;
+  readonly text: string;
 }
 
-const ADMISSION = "test/policy/admission.test.ts";
+interface Sentence {
+  readonly heading: string;
+  readonly sentence: string;
+}
 
-/** What cannot be read off the rules. A test asserts that every test named here exists. */
-export const ELSEWHERE: readonly Elsewhere[] = [
-  {
-    sentence: "Define container and VM execution envelope profiles",
-    by: "packages `railgate.refusal.container`, `.vm`, `.attestation`",
-    tests: [ADMISSION],
-  },
-  { sentence: "EXEC (", by: "ENV, CTR, VM, TEE rules", tests: [ADMISSION] },
-  {
-    sentence: "AUTH/POL",
-    by: "AUT, POL rules; the host's POL-01 and POL-03",
-    tests: [ADMISSION, "test/core/outcome.test.ts"],
-  },
-  { sentence: "EVID", by: "the ledger", tests: ["test/evidence/ledger.test.ts"] },
-  { sentence: "DEP ", by: "DEP rules", tests: [ADMISSION] },
-  { sentence: "PHY", by: "CRP-01, DEP-02, POL-02 by `context.partition`", tests: [ADMISSION] },
-  { sentence: "CRP ties", by: "CRP-01, POL-02, AUT-02", tests: [ADMISSION] },
-  {
-    sentence: "execution envelope",
-    by: "ENV-01, ENV-02; `workload.envelope` of the request schema",
-    tests: [ADMISSION, "test/core/request.test.ts"],
-  },
-  { sentence: "admission gate", by: "`railgate/admission/decision` and src/gate/gate.ts", tests: [ADMISSION] },
-  {
-    sentence: "attestation evidence",
-    by: "TEE and VM rules; `facts.attestation`",
-    tests: [ADMISSION, "test/core/facts.test.ts"],
-  },
-  { sentence: "envelope dependency", by: "DEP-01, DEP-02", tests: [ADMISSION] },
-  {
-    sentence: "evidence buffer",
-    by: "the node's own ledger, which is written first whether connected or not",
-    tests: ["test/evidence/ledger.test.ts"],
-  },
-  { sentence: "Kubernetes baseline controls", by: "not fulfilled yet: there is no Kubernetes door", tests: [] },
-  { sentence: "VM envelope profile", by: "VM rules, and the triggers of `settings.triggers`", tests: [ADMISSION] },
-  {
-    sentence: "Attestation, logging",
-    by: "VM and TEE rules; the ledger",
-    tests: [ADMISSION, "test/evidence/ledger.test.ts"],
-  },
-  { sentence: "Interface points", by: "AUT-02, AUT-03; src/trust", tests: [ADMISSION, "test/trust/trust.test.ts"] },
-  { sentence: "CRP-specific behavior", by: "CRP-01, DEP-02, POL-02", tests: [ADMISSION] },
-  {
-    sentence: "Container profile is DEFAULT",
-    by: "`railgate.envelope`: `required` is container where no trigger asks for more",
-    tests: [ADMISSION, "policy/railgate/envelope/envelope_test.rego"],
-  },
-  {
-    sentence: "Policy MUST explicitly define triggers",
-    by: "`settings.triggers`, `railgate.envelope`",
-    tests: [ADMISSION, "policy/railgate/envelope/envelope_test.rego"],
-  },
-  {
-    sentence: "Admission MUST validate",
-    by: "every refusal is in the artifact of a `workload.refuse` event",
-    tests: [ADMISSION],
-  },
-  {
-    sentence: "Envelope lifecycle events",
-    by: "`railgate.lifecycle`; `workload.envelope.*` events",
-    tests: ["policy/railgate/lifecycle/lifecycle_test.rego", "test/http/lifecycle.test.ts"],
-  },
-  {
-    sentence: "Evidence: admission decision",
-    by: "the event's `policy_snapshot_id`, `outcome` and artifact; SUP-01, SUP-04",
-    tests: ["test/evidence/ledger.test.ts"],
-  },
-  {
-    sentence: "Enforced network/policy posture",
-    by: "CTR-05, TEN-01: asked of every envelope kind",
-    tests: [ADMISSION],
-  },
-  { sentence: "Required when policy mandates hardware", by: "`settings.triggers` to tee; ENV-03", tests: [ADMISSION] },
-  {
-    sentence: "Evidence MUST be recorded",
-    by: "TEE-03, TEE-04, the obligation `reattest`; `workload.attestation` events",
-    tests: [ADMISSION, "policy/railgate/lifecycle/lifecycle_test.rego"],
-  },
-  { sentence: "Envelope events MUST use", by: "src/core/event.ts", tests: ["test/evidence/ledger.test.ts"] },
-  {
-    sentence: "Export bundles MUST declare",
-    by: "the export's manifest and its profile; an export that lacks what it demands is refused",
-    tests: ["test/evidence/export.test.ts"],
-  },
-  {
-    sentence: "Evidence emitted during partitions",
-    by: "the node's own stream, written first whether connected or not; not fulfilled yet: replication when the partition heals",
-    tests: ["test/evidence/ledger.test.ts"],
-  },
-  {
-    sentence: "CRP-designated envelopes MUST continue",
-    by: "decisions need nothing but the node itself",
-    tests: [ADMISSION],
-  },
-  {
-    sentence: "Admission decisions during partition",
-    by: "CRP-01, DEP-02; EVI-01",
-    tests: [ADMISSION, "test/evidence/ledger.test.ts"],
-  },
-  {
-    sentence: "If policy cannot be evaluated",
-    by: "POL-01, POL-02, POL-03: the host fails closed with evidence",
-    tests: [ADMISSION, "test/core/outcome.test.ts", "test/host/policy.test.ts"],
-  },
-];
-
-/** The specification's sentences: its list items, under the heading they stand below. */
-export function sentencesOf(specification: string): { heading: string; sentence: string }[] {
+/**
+ * A specification's sentences, under the heading they stand below: its list items, its table rows (a row of several checks is as
+ * many sentences), and what it says between them.
+ */
+export function sentencesOf(specification: string): Sentence[] {
   let heading = "";
-  return specification.split("\n").flatMap((line) => {
-    if (line.startsWith("#")) heading = line.replace(/^#+ /, "");
-    return line.startsWith("- ") ? [{ heading, sentence: line.slice(2).trim() }] : [];
-  });
+  const sentences: Sentence[] = [];
+  let paragraph = "";
+  const add = (...texts: string[]) => sentences.push(...texts.map((sentence) => ({ heading, sentence })));
+  const end = () => {
+    add(...paragraph.split(/(?<=\.) (?=[A-Z`])/).filter((text) => text !== ""));
+    paragraph = "";
+  };
+  const lines = specification.split("\n");
+  for (const [index, line] of lines.entries()) {
+    if (line.startsWith("|")) {
+      end();
+      const isHead = /^\| -/.test(lines[index + 1] ?? "") || /^\| -/.test(line);
+      if (!isHead) add(...rowSentences(line));
+    } else if (line.startsWith("#")) {
+      end();
+      heading = line.replace(/^#+ /, "");
+    } else if (line.startsWith("- ")) {
+      end();
+      add(line.slice(2).trim());
+    } else if (line.trim() === "") end();
+    else if (heading !== "") paragraph = `${paragraph} ${line.trim()}`.trim();
+  }
+  end();
+  return sentences;
+}
+
+/** `| place | a · b |` → `place: a`, `place: b`. */
+function rowSentences(row: string): string[] {
+  const [subject = "", ...cells] = row.replace(/^\| | \|$/g, "").split(" | ");
+  return cells
+    .join(" | ")
+    .split(/ · |; |(?<=[A-Z`]\.) (?=[A-Z])/)
+    .map((part) => `${subject}: ${part}`);
 }
 
 /** One spelling for what is written with other hyphens, emphasis or case. */
 export const normal = (text: string) =>
   text
-    .replaceAll(/[\u2010-\u2015]/g, "-")
-    .replaceAll("**", "")
+    .replaceAll(/[\u2010-\u2015\u2212]/g, "-")
+    .replaceAll(/\*\*|`/g, "")
     .replace(/\.$/, "")
     .toLowerCase();
 
@@ -139,35 +68,61 @@ export function rulesOf(sentence: string, rules: readonly Rule[]): Rule[] {
   return rules.filter(({ source }) => source !== "" && normal(sentence).includes(normal(source)));
 }
 
-export function traceabilityDoc(specification: string, rules: readonly Rule[]): string {
-  let last = "";
-  const rows = sentencesOf(specification).flatMap(({ heading, sentence }) => {
-    const implementing = rulesOf(sentence, rules);
-    const elsewhere = ELSEWHERE.filter((entry) => normal(sentence).startsWith(normal(entry.sentence)));
-    const by = [...new Set(implementing.map(({ rule }) => rule))].sort().concat(elsewhere.map((entry) => entry.by));
-    const tests = [...new Set([...implementing.map(testOf), ...elsewhere.flatMap((entry) => entry.tests)])].sort();
-    const row = `| ${cell(sentence)} | ${by.map(cell).join(" · ")} | ${tests.map((test) => `[${test}](../${test})`).join(" · ")} |`;
-    const table =
-      heading === last
-        ? [row]
-        : ["", `## ${heading}`, "", "| sentence | fulfilled by | shown by |", "| --- | --- | --- |", row];
-    last = heading;
-    return table;
-  });
+export const elsewhereOf = (sentence: string) =>
+  ELSEWHERE.filter((entry) => normal(sentence).startsWith(normal(entry.sentence)));
+
+/**
+ * @throws Error where a sentence has neither rule nor other, where something stands for no sentence, where a rule or sentence has no case, or a case that is named does not
+ *   exist.
+ */
+export function traceabilityDoc(specifications: readonly Specification[], rules: readonly Rule[]): string {
+  const sentences = specifications.flatMap(({ text }) => sentencesOf(text).map(({ sentence }) => normal(sentence)));
+  const stale = ELSEWHERE.find((entry) => !sentences.some((sentence) => sentence.startsWith(normal(entry.sentence))));
+  if (stale !== undefined) throw new Error(`no sentence begins with: ${stale.sentence}`);
+  const cases = casesOfRules(rules);
+  for (const [rule, names] of Object.entries(SHOWN)) cases.get(rule)?.push(...names.map(findCase));
+  for (const [rule, shown] of cases) if (shown.length === 0) throw new Error(`no case shows ${rule}`);
   return [
-    "<!-- Which rules and tests stand for each sentence of the specification. Written by `npm run generate`. -->",
+    "<!-- Which rules and cases stand for each sentence of the specifications. Written by `npm run generate`. -->",
     "# Traceability",
     "",
-    "Each sentence of [the source specification](spec/ws3-execution-envelopes.md), what fulfils it, and where that is shown. What a rule says is in [rules.md](rules.md).",
-    ...rows,
+    "Each sentence of the two source specifications, what fulfils it, and the cases that show it. A rule links to its own cases, listed [below](#cases-by-rule); what it says is in [rules.md](rules.md). Every case named here exists, or the page could not be written.",
+    ...specifications.flatMap((specification) => specificationTables(specification, rules)),
+    "",
+    "## Cases by rule",
+    ...rulesById(rules).flatMap((rule) => ["", `### ${rule}`, "", ...(cases.get(rule) ?? []).map(caseLine)]),
     "",
   ].join("\n");
 }
 
-/** The test beside a rule: `container.rego` → `container_test.rego`; other files of a package share their folder's. */
-function testOf(rule: Rule): string {
-  const folder = rule.file.slice(0, rule.file.lastIndexOf("/"));
-  return `${folder}/${folder.slice(folder.lastIndexOf("/") + 1)}_test.rego`;
+function specificationTables({ path, title, text }: Specification, rules: readonly Rule[]): string[] {
+  let last = "";
+  const rows = sentencesOf(text).flatMap(({ heading, sentence }) => {
+    const row = sentenceRow(sentence, rules);
+    const table =
+      heading === last
+        ? [row]
+        : ["", `### ${heading}`, "", "| sentence | fulfilled by | shown by |", "| --- | --- | --- |", row];
+    last = heading;
+    return table;
+  });
+  return ["", `## [${title}](${path})`, ...rows];
 }
 
+function sentenceRow(sentence: string, rules: readonly Rule[]): string {
+  const ids = rulesById(rulesOf(sentence, rules));
+  const elsewhere = elsewhereOf(sentence);
+  const unfulfilled = elsewhere.some(({ by }) => by.startsWith("not fulfilled"));
+  const shown = elsewhere.flatMap((entry) => entry.cases).map(findCase);
+  if (ids.length + elsewhere.length === 0) throw new Error(`nothing stands for: ${sentence}`);
+  if (ids.length + shown.length === 0 && !unfulfilled) throw new Error(`no case shows: ${sentence}`);
+  const by = [...ids.map((id) => `[${id}](rules.md)`), ...elsewhere.map((entry) => entry.by)];
+  const cells = [...ids.map((id) => `[${id}](#${id.toLowerCase()})`), ...shown.map(linked)];
+  return `| ${cell(sentence)} | ${by.map(cell).join(" · ")} | ${cells.map(cell).join(" · ")} |`;
+}
+
+const rulesById = (rules: readonly Rule[]) => [...new Set(rules.map(({ rule }) => rule))].sort();
+
+const linked = ({ name, file }: Case) => `[${name}](../${file})`;
+const caseLine = (shown: Case) => `- ${linked(shown)}`;
 const cell = (text: string) => text.replaceAll("|", "\\|");

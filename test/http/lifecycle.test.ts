@@ -236,6 +236,46 @@ test("a live workload that is admitted again keeps its state, and its least rail
   t.like(await show("again"), { state: "admitted", least_level: "shared" });
 });
 
+test("placed first and admitted after: start is rail_insufficient until every rail reaches the least level", async (t) => {
+  const policy = {
+    elevation_allowed: true,
+    max_target_level: "hardware_isolated",
+    preserve_latency_budget: false,
+    latency_budget_us: 0,
+  };
+  const rails = ["shared", "hardware_isolated"].map((level) => ({
+    rail_id: level,
+    level,
+    latency_overhead_us: 0,
+    capacity: 4,
+  }));
+  for (const mesh of ["first-1", "first-2"]) {
+    const topology = await served.call("PUT", `/v1/meshes/${mesh}/topology`, { body: { rails, tenant_id: "acme" } });
+    t.is(topology.status, 201, topology.text);
+    const placement = { workload_id: "early", rail_id: "shared", policy, tenant_id: "acme" };
+    t.is((await post(`/v1/meshes/${mesh}/placements`, placement)).status, 201);
+  }
+  const due = ["first-1", "first-2"].map((mesh_id) => ({
+    obligation: "elevate",
+    mesh_id,
+    least_level: "sandbox_isolated",
+  }));
+  const { decision } = (await admit(admissible("early"))).json;
+  t.is(decision.outcome, "accepted");
+  t.deepEqual(decision.obligations, due);
+  t.deepEqual((await post("/v1/admissions?dry_run=true", admissible("early"))).json.decision.obligations, due);
+  t.deepEqual((await show("early")).obligations, due);
+  await lifecycle("early", "create");
+  await refused(t, lifecycle("early", "start"), 409, "rail_insufficient", "workload.envelope.start");
+  const elevate = (mesh: string) =>
+    post(`/v1/meshes/${mesh}/placements/early/elevation`, { target_rail_id: "hardware_isolated", tenant_id: "acme" });
+  t.is((await elevate("first-1")).status, 200);
+  await refused(t, lifecycle("early", "start"), 409, "rail_insufficient", "workload.envelope.start");
+  t.deepEqual((await show("early")).obligations, due.slice(1));
+  t.is((await elevate("first-2")).status, 200);
+  t.is((await lifecycle("early", "start")).json.workload.state, "running");
+});
+
 test.serial(
   "an admission lasts no longer than the authority it rests on: create and start are refused, stop is not",
   async (t) => {

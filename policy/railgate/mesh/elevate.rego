@@ -46,7 +46,7 @@ elevate_checked(request, rail, placement, admission) := refused(elevate_unknown_
 #   short_name: mesh_unknown_rail
 #   message: Mesh {mesh_id} has no rail {rail_id}.
 #   solution: Name a rail of the mesh's topology, or add this one by reloading the topology.
-#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
+#   source: "elevate: ERR_MESH_UNKNOWN_RAIL"
 elevate_unknown_rail(request) := lib.refuse(rego.metadata.rule(), "/target_rail_id", {
 	"mesh_id": request.mesh_id,
 	"rail_id": request.target_rail_id,
@@ -63,7 +63,7 @@ elevate_unknown_rail(request) := lib.refuse(rego.metadata.rule(), "/target_rail_
 #   short_name: mesh_unknown_workload
 #   message: Workload {workload_id} is not placed in mesh {mesh_id}.
 #   solution: Place the workload on a rail of this mesh first.
-#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
+#   source: "elevate: ERR_MESH_UNKNOWN_WORKLOAD"
 elevate_unknown_workload(request) := lib.refuse(rego.metadata.rule(), "/workload_id", {
 	"mesh_id": request.mesh_id,
 	"workload_id": request.workload_id,
@@ -79,7 +79,7 @@ elevate_unknown_workload(request) := lib.refuse(rego.metadata.rule(), "/workload
 #   short_name: mesh_demotion_forbidden
 #   message: Rail {rail_id} is {level}, but workload {workload_id} may not go below {floor}, {because}.
 #   solution: Choose a rail of level {floor} or stricter.
-#   source: Isolation mesh contract, INV-MESH-MONOTONIC-ELEVATION
+#   source: "elevate: lower level"
 elevate_demotes(request, rail, placement) := lib.refuse(rego.metadata.rule(), "/target_rail_id", {
 	"workload_id": request.workload_id,
 	"rail_id": rail.rail_id,
@@ -98,7 +98,7 @@ elevate_demotes(request, rail, placement) := lib.refuse(rego.metadata.rule(), "/
 #   short_name: mesh_elevation_denied
 #   message: "Workload {workload_id} may not be elevated to rail {rail_id}: {because}."
 #   solution: Choose a stricter rail within the workload's max_target_level; its policy is set when it is placed.
-#   source: Isolation mesh contract
+#   source: "elevate: elevation not allowed, same level, or above max_target_level"
 elevate_not_allowed(request, rail) := elevation_denied(
 	rego.metadata.rule(),
 	request,
@@ -116,7 +116,7 @@ elevate_not_allowed(request, rail) := elevation_denied(
 #   short_name: mesh_elevation_denied
 #   message: "Workload {workload_id} may not be elevated to rail {rail_id}: {because}."
 #   solution: Choose a stricter rail within the workload's max_target_level; its policy is set when it is placed.
-#   source: Isolation mesh contract
+#   source: "elevate: elevation not allowed, same level, or above max_target_level"
 elevate_same_level(request, rail) := elevation_denied(
 	rego.metadata.rule(),
 	request,
@@ -134,7 +134,7 @@ elevate_same_level(request, rail) := elevation_denied(
 #   short_name: mesh_elevation_denied
 #   message: "Workload {workload_id} may not be elevated to rail {rail_id}: {because}."
 #   solution: Choose a stricter rail within the workload's max_target_level; its policy is set when it is placed.
-#   source: Isolation mesh contract
+#   source: "elevate: elevation not allowed, same level, or above max_target_level"
 elevate_above_target(request, rail) := elevation_denied(
 	rego.metadata.rule(),
 	request,
@@ -160,7 +160,7 @@ elevation_denied(metadata, request, rail, because) := lib.refuse(metadata, "/tar
 #   short_name: mesh_latency_exceeded
 #   message: Rail {rail_id} adds {latency_overhead_us} µs, over the budget of {latency_budget_us} µs that workload {workload_id} preserves.
 #   solution: Choose a faster rail, or give the workload a larger budget when it is placed.
-#   source: Isolation mesh contract, INV-MESH-LATENCY-BUDGET
+#   source: "elevate: overhead over the preserved budget"
 elevate_over_budget(request, rail, policy) := lib.refuse(rego.metadata.rule(), "/target_rail_id", {
 	"workload_id": request.workload_id,
 	"rail_id": rail.rail_id,
@@ -178,7 +178,7 @@ elevate_over_budget(request, rail, policy) := lib.refuse(rego.metadata.rule(), "
 #   short_name: mesh_rail_at_capacity
 #   message: Rail {rail_id} holds {active_count} workloads, which is its capacity of {capacity}.
 #   solution: Choose another rail, remove a workload from this one, or raise its capacity by reloading the topology.
-#   source: Isolation mesh contract
+#   source: "elevate: ERR_MESH_RAIL_AT_CAPACITY"
 elevate_over_capacity(rail) := lib.refuse(rego.metadata.rule(), "/target_rail_id", {
 	"rail_id": rail.rail_id,
 	"active_count": rail.active_count,

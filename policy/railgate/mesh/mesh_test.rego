@@ -252,3 +252,31 @@ test_a_stale_policy_moves_nothing if {
 	}
 	verdict_when(remove, stale) == [null, null, null]
 }
+
+test_a_topology_that_is_not_sound_but_of_which_nothing_is_said_is_refused if {
+	answer := fixture.moved(json.patch(reload, [{"op": "replace", "path": "/request/rails/1/capacity", "value": 0}]))
+		with data.railgate.mesh.topology.faults as set()
+	[answer.error_code, answer.rule] == ["policy_error", "MESH-00"]
+}
+
+test_every_fault_of_a_topology_is_listed if {
+	answer := fixture.moved(json.patch(reload, [
+		{"op": "replace", "path": "/request/rails/1/level", "value": "cosmic"},
+		{"op": "replace", "path": "/request/rails/0/capacity", "value": 0},
+		{"op": "add", "path": "/request/rails/0/colour", "value": "red"},
+	]))
+	[answer.error_code, answer.rule, answer.pointer] == ["ERR_MESH_INVALID_TOPOLOGY", "TOPOLOGY-04", "/rails/1/level"]
+	answer.params == {"mesh_id": "m", "because": "the level is unknown", "errors": [
+		{"pointer": "/rails/1/level", "message": "the level is unknown"},
+		{"pointer": "/rails/0/capacity", "message": "the capacity must be an integer from 1 to 9007199254740991"},
+		{"pointer": "/rails/0", "message": "a rail has no such members"},
+	]}
+}
+
+test_every_fault_against_the_workloads_placed_is_listed if {
+	answer := fixture.moved(json.patch(reload, [
+		{"op": "replace", "path": "/request/rails/0/capacity", "value": 1},
+		{"op": "replace", "path": "/request/rails/0/latency_overhead_us", "value": 11},
+	]))
+	[error.pointer | some error in answer.params.errors] == ["/rails/0/capacity", "/rails/0/latency_overhead_us"]
+}

@@ -44,7 +44,7 @@ place_checked(request, rail, facts) := refused(place_unknown_rail(request), null
 #   short_name: mesh_unknown_rail
 #   message: Mesh {mesh_id} has no rail {rail_id}.
 #   solution: Name a rail of the mesh's topology, or add this one by reloading the topology.
-#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
+#   source: "place: ERR_MESH_UNKNOWN_RAIL"
 place_unknown_rail(request) := lib.refuse(rego.metadata.rule(), "/rail_id", {
 	"mesh_id": request.mesh_id,
 	"rail_id": request.rail_id,
@@ -60,7 +60,7 @@ place_unknown_rail(request) := lib.refuse(rego.metadata.rule(), "/rail_id", {
 #   short_name: mesh_duplicate_workload
 #   message: Workload {workload_id} is placed on rail {rail_id} already.
 #   solution: Elevate it to a stricter rail, or remove it first.
-#   source: Isolation mesh contract
+#   source: "place: ERR_MESH_DUPLICATE_WORKLOAD"
 place_duplicate(request, placement) := lib.refuse(rego.metadata.rule(), "/workload_id", {
 	"workload_id": request.workload_id,
 	"rail_id": placement.rail_id,
@@ -78,7 +78,7 @@ place_duplicate(request, placement) := lib.refuse(rego.metadata.rule(), "/worklo
 #   short_name: mesh_demotion_forbidden
 #   message: Rail {rail_id} is {level}, but workload {workload_id} may not go below {floor}, {because}.
 #   solution: Choose a rail of level {floor} or stricter.
-#   source: Isolation mesh contract, INV-MESH-MONOTONIC-ELEVATION
+#   source: "a workload that was on a stricter rail in this mesh may not come back lower after removal"
 place_below_departed(request, rail, departed_level) := lib.refuse(rego.metadata.rule(), "/rail_id", {
 	"workload_id": request.workload_id,
 	"rail_id": rail.rail_id,
@@ -97,7 +97,7 @@ place_below_departed(request, rail, departed_level) := lib.refuse(rego.metadata.
 #   short_name: mesh_demotion_forbidden
 #   message: Rail {rail_id} is {level}, but workload {workload_id} may not go below {floor}, {because}.
 #   solution: Choose a rail of level {floor} or stricter.
-#   source: Isolation mesh contract, INV-MESH-MONOTONIC-ELEVATION
+#   source: "the least rail level of its admission, where it has one, above the rail's"
 place_below_admission(request, rail, least_level) := lib.refuse(rego.metadata.rule(), "/rail_id", {
 	"workload_id": request.workload_id,
 	"rail_id": rail.rail_id,
@@ -116,7 +116,7 @@ place_below_admission(request, rail, least_level) := lib.refuse(rego.metadata.ru
 #   short_name: mesh_latency_exceeded
 #   message: Rail {rail_id} adds {latency_overhead_us} µs, over the budget of {latency_budget_us} µs that workload {workload_id} preserves.
 #   solution: Choose a faster rail, or give the workload a larger budget when it is placed.
-#   source: Isolation mesh contract, INV-MESH-LATENCY-BUDGET
+#   source: "place: ERR_MESH_LATENCY_EXCEEDED where its policy preserves a budget that the rail's overhead exceeds"
 place_over_budget(request, rail) := lib.refuse(rego.metadata.rule(), "/policy/latency_budget_us", {
 	"workload_id": request.workload_id,
 	"rail_id": rail.rail_id,
@@ -134,7 +134,7 @@ place_over_budget(request, rail) := lib.refuse(rego.metadata.rule(), "/policy/la
 #   short_name: mesh_rail_at_capacity
 #   message: Rail {rail_id} holds {active_count} workloads, which is its capacity of {capacity}.
 #   solution: Choose another rail, remove a workload from this one, or raise its capacity by reloading the topology.
-#   source: Isolation mesh contract
+#   source: "place: ERR_MESH_RAIL_AT_CAPACITY"
 place_over_capacity(rail) := lib.refuse(rego.metadata.rule(), "/rail_id", {
 	"rail_id": rail.rail_id,
 	"active_count": rail.active_count,

@@ -16,12 +16,10 @@ reload_decision(request, facts) := reload_checked(request) if {
 }
 
 # Should a topology not be sound and no rule say why, this is undefined, thus refused.
-reload_checked(request) := refused(refusal, null) if {
-	not topology.sound
-	refusal := topology.refusal(request.mesh_id)
-} else := refused(refusal, null) if {
+reload_checked(request) := reload_unhindered if {
 	topology.sound
+} else := refused(topology.refusal(request.mesh_id), null)
+
+reload_unhindered := refused(refusal, null) if {
 	refusal := upstream_refusal(null)
-} else := accepted("MESH_006") if {
-	topology.sound
-}
+} else := accepted("MESH_006")

@@ -26,7 +26,7 @@ remove_checked(request, placement) := refused(remove_unknown_workload(request), 
 #   short_name: mesh_unknown_workload
 #   message: Workload {workload_id} is not placed in mesh {mesh_id}.
 #   solution: Place the workload on a rail of this mesh first.
-#   source: Isolation mesh contract, INV-MESH-FAIL-CLOSED
+#   source: "remove: ERR_MESH_UNKNOWN_WORKLOAD"
 remove_unknown_workload(request) := lib.refuse(rego.metadata.rule(), "/workload_id", {
 	"mesh_id": request.mesh_id,
 	"workload_id": request.workload_id,

@@ -70,7 +70,7 @@ occupied := {rail.rail_id: rail | some rail in input.facts.occupied}
 # custom:
 #   rule: TOPOLOGY-01
 #   short_name: mesh_topology_valid
-#   source: "define or reload topology"
+#   source: "define or reload topology: at least one rail"
 faults contains [rego.metadata.rule().custom.rule, 0, "/rails", "it needs a list of at least one rail"] if not has_rails
 
 has_rails if {
@@ -84,7 +84,7 @@ has_rails if {
 # custom:
 #   rule: TOPOLOGY-02
 #   short_name: mesh_topology_valid
-#   source: "define or reload topology"
+#   source: "define or reload topology: non-empty unique rail_id"
 faults contains [rego.metadata.rule().custom.rule, index, at_member(index, "rail_id"), because] if {
 	some index, rail in input.request.rails
 	not has_id(rail)
@@ -105,7 +105,7 @@ has_id(rail) if {
 # custom:
 #   rule: TOPOLOGY-03
 #   short_name: mesh_topology_valid
-#   source: "define or reload topology"
+#   source: "define or reload topology: non-empty unique rail_id"
 faults contains [rego.metadata.rule().custom.rule, index, at_member(index, "rail_id"), because] if {
 	some index, rail in input.request.rails
 	count(offered_ids) < count(input.request.rails)
@@ -120,7 +120,7 @@ faults contains [rego.metadata.rule().custom.rule, index, at_member(index, "rail
 # custom:
 #   rule: TOPOLOGY-04
 #   short_name: mesh_topology_valid
-#   source: "define or reload topology"
+#   source: "define or reload topology: known level"
 faults contains [rego.metadata.rule().custom.rule, index, at_member(index, "level"), because] if {
 	some index, rail in input.request.rails
 	not has_level(rail)
@@ -136,7 +136,7 @@ has_level(rail) if mesh.is_level(rail.level)
 # custom:
 #   rule: TOPOLOGY-05
 #   short_name: mesh_topology_valid
-#   source: "define or reload topology"
+#   source: "define or reload topology: capacity ≥ 1"
 faults contains [rego.metadata.rule().custom.rule, index, at_member(index, "capacity"), because] if {
 	some index, rail in input.request.rails
 	not has_capacity(rail)
@@ -154,7 +154,7 @@ has_capacity(rail) if {
 # custom:
 #   rule: TOPOLOGY-06
 #   short_name: mesh_topology_valid
-#   source: "define or reload topology"
+#   source: "define or reload topology: integers within 0…2^53-1"
 faults contains [rego.metadata.rule().custom.rule, index, at_member(index, "latency_overhead_us"), because] if {
 	some index, rail in input.request.rails
 	not has_overhead(rail)
@@ -169,7 +169,7 @@ has_overhead(rail) if mesh.is_integer(rail.latency_overhead_us)
 # custom:
 #   rule: TOPOLOGY-07
 #   short_name: mesh_topology_valid
-#   source: "define or reload topology"
+#   source: "define or reload topology: integers within 0…2^53-1"
 faults contains [rego.metadata.rule().custom.rule, index, at_rail(index), because] if {
 	some index, rail in input.request.rails
 	has_others(rail)
@@ -184,7 +184,7 @@ has_others(rail) if count(object.remove(rail, ["rail_id", "level", "latency_over
 # custom:
 #   rule: TOPOLOGY-08
 #   short_name: mesh_topology_valid
-#   source: "INV-MESH-MONOTONIC-ELEVATION: a workload's level never falls: not by a move, a reload, a restart, or a removal and return"
+#   source: "if it drops an occupied rail"
 reload_faults contains [rego.metadata.rule().custom.rule, 0, "/rails", because] if {
 	some rail_id, _ in occupied
 	not rail_id in offered_ids
@@ -197,7 +197,7 @@ reload_faults contains [rego.metadata.rule().custom.rule, 0, "/rails", because] 
 # custom:
 #   rule: TOPOLOGY-09
 #   short_name: mesh_topology_valid
-#   source: "INV-MESH-MONOTONIC-ELEVATION: a workload's level never falls: not by a move, a reload, a restart, or a removal and return"
+#   source: "changes the level of an occupied rail"
 reload_faults contains [rego.metadata.rule().custom.rule, index, at_member(index, "level"), because] if {
 	some index, rail in input.request.rails
 	changes_level(rail)
@@ -212,7 +212,7 @@ changes_level(rail) if rail.level != occupied[rail.rail_id].level
 # custom:
 #   rule: TOPOLOGY-10
 #   short_name: mesh_topology_valid
-#   source: "define or reload topology"
+#   source: "cuts capacity under the active count"
 reload_faults contains [rego.metadata.rule().custom.rule, index, at_member(index, "capacity"), because] if {
 	some index, rail in input.request.rails
 	lacks_room(rail)
@@ -227,7 +227,7 @@ lacks_room(rail) if rail.capacity < occupied[rail.rail_id].active_count
 # custom:
 #   rule: TOPOLOGY-11
 #   short_name: mesh_topology_valid
-#   source: "INV-MESH-LATENCY-BUDGET: a preserved budget is never exceeded"
+#   source: "raises overhead over the budget of a workload that must preserve it"
 reload_faults contains [rego.metadata.rule().custom.rule, index, at_member(index, "latency_overhead_us"), because] if {
 	some index, rail in input.request.rails
 	exceeds_budget(rail)
