@@ -1,15 +1,13 @@
 // `railgate doctor`: whether this node can run and what it holds is sound; each finding with its cure.
 import type { Command } from "commander";
+import type { Finding } from "../../evidence/fsck/data-directory.ts";
 import type { Config } from "../../node/config/config.ts";
 import { EXIT, newCommand, run, type Context, type ExitCode } from "../io/command.ts";
 import { safe, type Output } from "../io/output.ts";
 
-export type Finding = { check: string; status: "ok" | "warn" | "fail"; message: string; cure?: string };
+type Said = Finding & { readonly check: string };
 /** One check. It throws only what is itself a failure. */
-type Check = readonly [
-  name: string,
-  look: (config: Config, out: Output) => Promise<Omit<Finding, "check">[]> | Omit<Finding, "check">[],
-];
+type Check = readonly [name: string, look: (config: Config, out: Output) => Promise<Finding[]> | Finding[]];
 
 export function doctorCommand(): Command {
   return newCommand("doctor", "look for what is wrong with this node and its data; exit 1 if something is").action(
@@ -19,7 +17,7 @@ export function doctorCommand(): Command {
 
 async function doctor({ config, out }: Context): Promise<ExitCode> {
   const { CHECKS } = await import("./doctor-checks.ts");
-  const findings: Finding[] = [];
+  const findings: Said[] = [];
   for (const check of CHECKS) {
     const found = await lookFor(check, config, out);
     out.progress("");
@@ -33,7 +31,7 @@ async function doctor({ config, out }: Context): Promise<ExitCode> {
   return failed === 0 ? EXIT.done : EXIT.refused;
 }
 
-async function lookFor([name, look]: Check, config: Config, out: Output): Promise<Finding[]> {
+async function lookFor([name, look]: Check, config: Config, out: Output): Promise<Said[]> {
   try {
     return (await look(config, out)).map((finding) => ({ check: name, ...finding }));
   } catch (error) {
@@ -43,7 +41,7 @@ async function lookFor([name, look]: Check, config: Config, out: Output): Promis
 
 const NAME_WIDTH = "private keys".length;
 
-function write(out: Output, { check, status, message, cure }: Finding): void {
+function write(out: Output, { check, status, message, cure }: Said): void {
   const paint = { ok: out.colour.green, warn: out.colour.yellow, fail: out.colour.red }[status];
   out.hanging(`${paint(status.padEnd(4))}  ${check.padEnd(NAME_WIDTH)}  `, safe(message));
   if (cure !== undefined) out.labelled("cure", safe(cure), 3);

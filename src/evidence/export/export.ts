@@ -31,7 +31,7 @@ import { commaSeparated, objectText } from "./json-text.ts";
 import { StagedFile } from "./staged-file.ts";
 import {
   artifactPointer,
-  type Head,
+  type ExportHead,
   headOf,
   profileClaim,
   segmentPointer,
@@ -155,7 +155,7 @@ class ExportMaker {
   readonly #missing: string[] = [];
   readonly #erased = new Map<string, number>();
   readonly #leaves: Buffer;
-  readonly #head: Head;
+  readonly #head: ExportHead;
   readonly #snapshots = { policy: new Set<string>(), authority: new Set<string>() };
   #schema = SCHEMA_VERSION;
   #frontier = EMPTY_FRONTIER;

@@ -4,14 +4,14 @@ import { canonicalJson } from "../../core/json.ts";
 import { CHAIN_FIELDS, METHODS, PROFILE_VERSION, PROFILES } from "../verify/profiles.ts";
 
 /** Members that manifest, claim and verifier inputs say alike. */
-export interface Head {
+export interface ExportHead {
   readonly evidence_profile_id: string;
   readonly profile_version: string;
   readonly verifier_expectations_ref: string;
   readonly producer_identity: { readonly issuer_id: string; readonly producer_id: string };
 }
 
-export const headOf = (profile: string, issuer_id: string, producer_id: string): Head => ({
+export const headOf = (profile: string, issuer_id: string, producer_id: string): ExportHead => ({
   evidence_profile_id: profile,
   profile_version: PROFILE_VERSION,
   verifier_expectations_ref: "verifier-inputs.json",
@@ -19,7 +19,7 @@ export const headOf = (profile: string, issuer_id: string, producer_id: string):
 });
 
 /** Which profiles an export of one profile satisfies: that one, and those that demand less. */
-export function profileClaim(head: Head): string {
+export function profileClaim(head: ExportHead): string {
   const profiles = Object.keys(PROFILES);
   return canonicalJson({
     ...head,
@@ -40,7 +40,7 @@ export interface SegmentOfStream {
   readonly chain_segment_ref: string;
 }
 
-export const verifierInputs = (head: Head, schema_version: string, segment: SegmentOfStream): string =>
+export const verifierInputs = (head: ExportHead, schema_version: string, segment: SegmentOfStream): string =>
   canonicalJson({
     ...head,
     ...segment,

@@ -12,6 +12,11 @@ export class ReplayError extends RailgateError {
   static override code = "replay_impossible";
 }
 
+/** What was named holds no decisions that could be read. */
+export class NoDecisionsError extends ReplayError {
+  static override code = "no_export";
+}
+
 /** What a candidate policy would have changed. */
 export type ChangeKind = "newly_refused" | "newly_admitted" | "other_envelope";
 

@@ -6,7 +6,7 @@ import { eventTextOf } from "../../core/event.ts";
 import { COMPANION_TYPES, type CompanionType, type EvidenceEvent } from "../../core/schema/event.ts";
 import { openReader } from "../../store/open.ts";
 import type { StoreReader } from "../../store/store.ts";
-import { ReplayError, type ReplayItem } from "./check.ts";
+import { NoDecisionsError, ReplayError, type ReplayItem } from "./check.ts";
 import { lineChunks } from "../verify/chunks.ts";
 import { ARTIFACT_BYTES_MAX, ARTIFACT_NAME } from "../verify/files.ts";
 import { opened } from "../verify/node.ts";
@@ -157,7 +157,7 @@ async function readEvents(entries: AsyncIterable<ArchiveEntry>): Promise<Map<str
         if (line !== "") addEvent(byPointer, line);
     return byPointer;
   }
-  throw new ReplayError("it holds no events.jsonl, so it is no export");
+  throw new NoDecisionsError("it holds no events.jsonl, so it is no export");
 }
 
 function addEvent(byPointer: Map<string, Pending[]>, line: string): void {

@@ -6,7 +6,7 @@ import { KIND, LISTED, PRESENT } from "../tables.ts";
 import type { Judged } from "./judged.ts";
 
 /** How segment and bundle hashes are made: over a tree, over a text, or in a way that is not known here. */
-export type HashMethod = "merkle" | "flat" | "unknown";
+type HashMethod = "merkle" | "flat" | "unknown";
 
 export function checkManifest({ findings, facts, members, scope, isOthers }: Judged): void {
   const fault = (message: string): void => findings.fault("manifest", message, { file: FILE });
