@@ -29,8 +29,9 @@ export function companions(
   newId: () => string,
 ): EventDraft[] {
   if (!policy?.companions.has(evidenceProfileId.replace(PROFILE_PREFIX, ""))) return [];
-  const { event, judged } = admission;
-  const { refusals } = judged.decision as PolicyDecision;
+  const { event } = admission;
+  const judged = admission.judged as unknown as Admitted;
+  const { refusals } = judged.decision;
   return COMPANION_TYPES.map((event_type): EventDraft => {
     const { rules, says } = ABOUT[event_type];
     const found = refusals.filter(({ rule }) => rules.test(rule));

@@ -24,7 +24,7 @@ export interface Surroundings {
 }
 
 /** A decision, with what its evidence must name. */
-export interface Judged<I = any, D extends Decided = any> extends Answer<I, D> {
+export interface Judged<I = unknown, D extends Decided = Decided> extends Answer<I, D> {
   readonly situation: Situation;
   readonly inputText: string;
   /** The decision in canonical form, as it is stored. */
@@ -168,7 +168,7 @@ function eventOf<I, D extends Decided>(
 }
 
 function refusedByHost<D extends Decided>(
-  command: Command<any, D>,
+  command: Pick<Command<never, D>, "failClosed">,
   code: HostRefusalCode,
   problem: string,
 ): { decision: D; decisionText: string; problem: string } {

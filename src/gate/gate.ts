@@ -9,11 +9,19 @@ import type { Context } from "../core/schema/input.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
 import type { Entry, Ledger, Receipt } from "../evidence/ledger/ledger.ts";
 import { Draft, type StateSource, type StateView } from "../evidence/ledger/state.ts";
+import type { ActivePolicy } from "../policies/activate.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { StoreReader } from "../store/store.ts";
 import type { Trust } from "../trust/trust.ts";
 import { ADMISSION, admission } from "./commands/admission.ts";
-import { NO_TOKENS, type Command, type SingleRefusal, type Tokens, type Trace } from "./commands/command.ts";
+import {
+  NO_TOKENS,
+  type AnyCommand,
+  type Command,
+  type SingleRefusal,
+  type Tokens,
+  type Trace,
+} from "./commands/command.ts";
 import { companions } from "./companions.ts";
 import { enact, judge, situationOf, type Enacted, type Law } from "./decider.ts";
 import { Retries, type Remember, type Retry, type Told } from "./retries.ts";
@@ -53,12 +61,6 @@ export class Evidenced<O = unknown> {
   }
 }
 
-/** Which policy decides, and when its source last confirmed it (null: it has no remote source, so no age). */
-export interface ActivePolicy {
-  readonly policy: Policy | null;
-  readonly confirmedAtMs: number | null;
-}
-
 export interface GateParts {
   readonly ledger: Ledger;
   readonly states: StateView;
@@ -76,14 +78,14 @@ export interface GateParts {
   readonly observe: GateObserver;
 }
 
-/** What operators measure and are told. */
+/** What operators measure and are told; every member is optional. */
 export interface GateObserver {
-  evaluated(ms: number): void;
-  decided(decision: PolicyDecision): void;
+  evaluated?(ms: number): void;
+  decided?(decision: PolicyDecision): void;
   /** A lifecycle or mesh command; `code` null where it was accepted. */
-  commanded(law: string, code: string | null): void;
+  commanded?(law: string, code: string | null): void;
   /** The cause of a POL-01 or POL-03, which the caller is not told. */
-  policyFailed(problem: string, eventId: string): void;
+  policyFailed?(problem: string, eventId: string): void;
 }
 
 /** How often a run is decided anew where what it was decided on has moved. */
@@ -115,7 +117,7 @@ export class Gate {
    * @throws KeyReusedError the retry's key was another request's; nothing was decided.
    * @throws EvidenceUnavailableError EVI-01: it could not be made durable, and nothing changed.
    */
-  async run<O>(commands: readonly Command<any, any, O>[], { caller, trace, retry }: Call): Promise<Evidenced<O>[]> {
+  async run<O>(commands: readonly AnyCommand<O>[], { caller, trace, retry }: Call): Promise<Evidenced<O>[]> {
     const [first] = commands;
     if (!first) return [];
     if (!retry) return (await this.#carryOut(commands, caller, trace)).map((told) => new Evidenced(told));
@@ -139,7 +141,7 @@ export class Gate {
   }
 
   async #carryOut<O>(
-    commands: readonly Command<any, any, O>[],
+    commands: readonly AnyCommand<O>[],
     caller: Caller,
     trace: Trace | undefined,
     remember?: Remember,
@@ -157,7 +159,7 @@ export class Gate {
     throw new EvidenceUnavailableError("what was to be decided on changed again and again");
   }
 
-  #prove({ prove }: Command): Promise<Tokens> | Tokens {
+  #prove({ prove }: AnyCommand): Promise<Tokens> | Tokens {
     return prove ? prove(this.parts.trust, this.parts.now()) : NO_TOKENS;
   }
 
@@ -167,7 +169,7 @@ export class Gate {
    * @returns undefined where something moved; nothing was linked then.
    */
   async #attempt(
-    commands: readonly Command[],
+    commands: readonly AnyCommand[],
     tokens: readonly Tokens[],
     caller: Caller,
     trace: Trace | undefined,
@@ -178,12 +180,12 @@ export class Gate {
     const [enacted, entries, places]: [Enacted[], Entry[], number[]] = [[], [], []];
     for (const [i, command] of commands.entries()) {
       places.push(enacted.length);
-      const following: { command: Command; tokens: Tokens; remember?: Remember | undefined }[] = [
+      const following: { command: AnyCommand; tokens: Tokens; remember?: Remember | undefined }[] = [
         { command, tokens: tokens[i]!, remember },
       ];
       for (const next of following) {
         const waiting = loadAll(next.command, draft);
-        if (waiting) await waiting;
+        if (waiting !== undefined) await waiting;
         const made = this.#decide(next.command, draft, caller, next.tokens, trace);
         const kept = next.remember?.(made.outcome, made.event.id) ?? [];
         enacted.push(made);
@@ -199,12 +201,12 @@ export class Gate {
     const receipts = ledger.append(entries);
     states.apply(draft, ledger.appended);
     for (const { judged, event } of enacted)
-      if (judged.problem !== undefined) this.parts.observe.policyFailed(judged.problem, event.id);
+      if (judged.problem !== undefined) this.parts.observe.policyFailed?.(judged.problem, event.id);
     return { enacted, places, receipts };
   }
 
   /** What accompanies an admission under the node's evidence profile. */
-  #beside({ entrypoint }: Command, made: Enacted): Enacted[] {
+  #beside({ entrypoint }: AnyCommand, made: Enacted): Enacted[] {
     if (entrypoint !== ADMISSION) return [];
     const { active, evidenceProfileId, newId } = this.parts;
     const judged = { ...made.judged, problem: undefined };
@@ -217,7 +219,7 @@ export class Gate {
     }));
   }
 
-  #decide(command: Command, draft: Draft, caller: Caller, tokens: Tokens, trace: Trace | undefined): Enacted {
+  #decide(command: AnyCommand, draft: Draft, caller: Caller, tokens: Tokens, trace: Trace | undefined): Enacted {
     const { newId, evidenceProfileId } = this.parts;
     const judged = this.#judge(command, draft, caller, tokens);
     const stamp = { eventId: newId(), correlationId: command.correlationId ?? newId(), evidenceProfileId };
@@ -245,30 +247,30 @@ export class Gate {
       try {
         return policy.evaluateText(entrypoint, input);
       } finally {
-        this.parts.observe.evaluated(performance.now() - started);
+        this.parts.observe.evaluated?.(performance.now() - started);
       }
     };
     return { digest, catalogue, evaluateText };
   }
 
-  #count({ entrypoint }: Command, { judged: { decision } }: Enacted): void {
-    if (entrypoint === ADMISSION) this.parts.observe.decided(decision as PolicyDecision);
-    else this.parts.observe.commanded(entrypoint, (decision as SingleRefusal).error_code);
+  #count({ entrypoint }: AnyCommand, { judged: { decision } }: Enacted): void {
+    if (entrypoint === ADMISSION) this.parts.observe.decided?.(decision as PolicyDecision);
+    else this.parts.observe.commanded?.(entrypoint, (decision as SingleRefusal).error_code);
   }
 }
 
 /** Reads what a command needs, and what it then turns out to need. @returns undefined where it is all there at once. */
-function loadAll(command: Command, draft: Draft): Promise<void> | undefined {
+function loadAll(command: AnyCommand, draft: Draft): Promise<void> | undefined {
   for (;;) {
     const missing = command.needs(draft).filter((need) => !draft.has(need));
     if (missing.length === 0) return undefined;
     const waiting = draft.load(missing);
-    if (waiting) return waiting.then(() => loadAll(command, draft));
+    if (waiting !== undefined) return waiting.then(() => loadAll(command, draft));
   }
 }
 
 function entryOf(
-  { workloadId }: Command,
+  { workloadId }: AnyCommand,
   { event, artifact, artifactDigest, judged }: Enacted,
   states: Entry["states"],
 ): Entry {

@@ -40,7 +40,7 @@ export class Retries {
   readonly #reader: StoreReader;
   readonly #now: () => number;
   /** Commands under way: a retry that overtakes its answer waits for it. */
-  readonly #underWay = new Map<string, { digest: string; told: Promise<Told<any>> }>();
+  readonly #underWay = new Map<string, { digest: string; told: Promise<Told<unknown>> }>();
 
   /** @param now milliseconds since the epoch. */
   constructor(reader: StoreReader, now: () => number) {
@@ -62,7 +62,7 @@ export class Retries {
     const first = this.#underWay.get(name);
     if (first) {
       mustBeSame(key, digest, first.digest);
-      return first.told;
+      return first.told as Promise<Told<O>>;
     }
     const stored = this.#stored(tenantId, key);
     if (stored) {

@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import test from "ava";
 import { hostCaller } from "../../src/core/caller.ts";
-import { one, type Need } from "../../src/core/state.ts";
-import { Draft, StateView, type StateSource } from "../../src/evidence/ledger/state.ts";
+import { one } from "../../src/core/state.ts";
+import { StateView, type StateSource } from "../../src/evidence/ledger/state.ts";
 import { lifecycleCommand } from "../../src/gate/commands/lifecycle.ts";
 import { meshCommand } from "../../src/gate/commands/mesh.ts";
 import { Gate, type GateParts } from "../../src/gate/gate.ts";
@@ -151,11 +151,8 @@ test("a stale write is refused by the store too", async (t) => {
   await using node = await RailgateNode.open({ dataDir: join(emptyDir(), "data") });
   await admit(node, admissible("w", "acme"));
   const parts = (node.gate as unknown as { parts: GateParts }).parts;
-  const workload: Need = one("workload", "acme", "w");
   // As if this process had missed what another one wrote.
   const blind = new StateView({ ...node.store, read: () => undefined } as never);
-  const draft = new Draft(blind);
-  draft.load([workload, one("placed", "acme", "w")]);
   const gate = new Gate({ ...parts, states: blind });
   const committing = gate.run(
     [lifecycleCommand({ command: "transition", workload_id: "w", transition: "create" }, "acme")],

@@ -77,7 +77,7 @@ export interface Effect<O> {
   /** What whoever asked is told, and told again; plain JSON. */
   readonly outcome: O;
   /** Commands that are decided and committed with it. */
-  readonly follow?: readonly Command[];
+  readonly follow?: readonly AnyCommand[];
 }
 
 /**
@@ -85,7 +85,7 @@ export interface Effect<O> {
  * @typeParam D what the law answers.
  * @typeParam O what came of it, see {@link Effect}.
  */
-export interface Command<I = any, D extends Decided = any, O = unknown> {
+export interface Command<I, D extends Decided, O = unknown> {
   /** Of the law, e.g. `railgate/admission/decision`. */
   readonly entrypoint: string;
   /** Whose stream records it. */
@@ -106,3 +106,7 @@ export interface Command<I = any, D extends Decided = any, O = unknown> {
   /** @throws InvariantError the decision would break an invariant. */
   readonly effect: (state: Reads, event: EventDraft, answer: Answer<I, D>) => Effect<O>;
 }
+
+/** A command of any law: what its input and its answer are is its own business. */
+// biome-ignore lint/suspicious/noExplicitAny: both stand in what it takes and in what it gives.
+export type AnyCommand<O = unknown> = Command<any, any, O>;

@@ -1,5 +1,5 @@
 // What commands have in common over HTTP: whose they are, how a retry is told, and how what came of them is answered.
-import type { Command } from "../../gate/commands/command.ts";
+import type { AnyCommand } from "../../gate/commands/command.ts";
 import type { Evidenced, Gate, Trace } from "../../gate/gate.ts";
 import type { Retry } from "../../gate/retries.ts";
 import { tenantOf } from "../../core/caller.ts";
@@ -117,7 +117,7 @@ export async function carryOut<O>(
   exchange: CommandExchange,
   { body, trace }: Pick<Asked<unknown>, "body" | "trace">,
   gate: Gate,
-  command: (keyed: boolean) => Command<any, any, O>,
+  command: (keyed: boolean) => AnyCommand<O>,
 ): Promise<Evidenced<O>> {
   const retry = retryOf(exchange, body);
   try {

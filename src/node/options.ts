@@ -1,0 +1,70 @@
+// What a node is opened with, and what it tells whoever opened it.
+import { readFileSync } from "node:fs";
+import type { PolicyDecision } from "../core/schema/decision.ts";
+import type { Context } from "../core/schema/input.ts";
+import type { KeySource } from "../evidence/keys/keys.ts";
+import type { BatchFigures } from "../evidence/ledger/ledger.ts";
+import type { WitnessedLog } from "../evidence/log/witness.ts";
+import type { BundleSource } from "../policies/activate.ts";
+import type { BundleKeys } from "../policy/policy.ts";
+import type { TrustConfig } from "../trust/trust.ts";
+
+/** What operators measure and are told; every member is optional. */
+export interface NodeObserver {
+  evaluated?(ms: number): void;
+  decided?(decision: PolicyDecision): void;
+  /** A lifecycle or mesh command, by the entrypoint that judged it; `code` null where it was accepted. */
+  commanded?(law: string, code: string | null): void;
+  /** The cause of a POL-01 or POL-03, which the caller is not told. */
+  policyFailed?(problem: string, eventId: string): void;
+  /** A bundle was offered and not taken: nothing is active, or what was active before stays. */
+  policyRejected?(problem: string): void;
+  committed?(figures: BatchFigures): void;
+  /** Decisions were lost to a store that could not be written; their callers were told EVI-01. */
+  evidenceFailed?(message: string): void;
+  /** Checkpoints that were due could not be made; decisions go on, and it is tried again. */
+  checkpointFailed?(message: string): void;
+  /** The clock is behind the last event, or behind what it said before; what is recorded now bears its time all the same. */
+  clockSetBack?(behindMs: number, latest: string): void;
+}
+
+export interface NodeOptions {
+  readonly dataDir: string;
+  /** Default: the prebuilt bundle that comes with Railgate. */
+  readonly bundle?: BundleSource | undefined;
+  /** Default: made at first start and kept. */
+  readonly nodeId?: string | undefined;
+  readonly trust?: TrustConfig | undefined;
+  readonly evidenceProfileId?: string | undefined;
+  /** Names this node's logs: the origin of a stream's is `<logOrigin>/<chain_id>`. Default: `railgate.local/<node id>`. */
+  readonly logOrigin?: string | undefined;
+  /** Default: the node makes its event key at first start, and keeps it in the data directory. */
+  readonly eventKey?: KeySource | undefined;
+  /** Where signed checkpoints are kept outside the database. Default: `checkpoints` in the data directory. */
+  readonly checkpointDir?: string | undefined;
+  /** Logs of others that this node cosigns; default: none. `name`: what it cosigns as, default `railgate.local/<node id>/witness`. */
+  readonly witness?: { readonly name?: string | undefined; readonly logs: readonly WitnessedLog[] } | undefined;
+  /** Longest evaluation, in milliseconds (POL-03). */
+  readonly evaluationMsMax?: number | undefined;
+  /** Events that may wait to be recorded. */
+  readonly queueMax?: number | undefined;
+  /** Whether this node is cut off from upstream; asked at each decision. Default: connected. */
+  readonly partition?: (() => Context["partition"]) | undefined;
+  /** Why the data directory is a restored copy: the node goes on under another id, with new keys, and its old streams are only read. */
+  readonly afterRestore?: string | undefined;
+  /** Milliseconds since the epoch. */
+  readonly now?: (() => number) | undefined;
+  readonly observe?: NodeObserver | undefined;
+}
+
+/** Keys and bundle that come with Railgate, beside `src/` and `dist/` alike. */
+export const DEFAULT_BUNDLE: BundleSource = {
+  bytes: () => readFileSync(new URL("../../bundles/railgate.tar.gz", import.meta.url)),
+  get keys() {
+    return JSON.parse(readFileSync(new URL("../../bundles/railgate.jwks.json", import.meta.url), "utf8")) as BundleKeys;
+  },
+};
+
+export const VERSION = (
+  JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
+).version;
