@@ -135,7 +135,7 @@ async function listen(
   metrics: Metrics,
   options: ServeOptions,
 ): Promise<Served> {
-  const followers = new Followers(node.store, { ...FOLLOW_LIMITS, ...options.follow });
+  const followers = new Followers({ ...FOLLOW_LIMITS, ...options.follow });
   const shared = { peers: new Peers(options.peers), log, metrics };
   metrics.watch({
     waiting: () => node.waiting,
@@ -153,11 +153,9 @@ async function listen(
     ];
     return routes;
   };
-  const unsubscribe = node.subscribe((events) => followers.committed(events));
   const listeners: Listener[] = [];
   const end = async () => {
     for (const listener of listeners) listener.startClosing();
-    unsubscribe();
     followers.close();
     await Promise.all(listeners.map((listener) => listener.close()));
   };
@@ -187,7 +185,11 @@ function diagnosticsPlace(config: Config, { listen }: NonNullable<Config["diagno
 /** All that is served, but for what the node says of itself. */
 function routesOf(config: Config, node: RailgateNode, followers: Followers, now: () => number): Route[] {
   const { bodyBytesMax } = config.limits;
-  const railgate = new LocalRailgate(node, { now });
+  const railgate = new LocalRailgate(node, {
+    now,
+    evidenceProfileId: config.evidence.profile,
+    artifacts: config.evidence.artifacts,
+  });
   const commands = {
     gate: node.gate,
     store: node.store,
@@ -195,18 +197,15 @@ function routesOf(config: Config, node: RailgateNode, followers: Followers, now:
   };
   return [
     ...admissionRoutes(node.gate, config.limits),
-    ...workloadRoutes(node.store, now),
+    ...workloadRoutes(railgate),
     ...lifecycleRoutes(commands),
     ...meshRoutes(commands),
-    ...eventRoutes(node.store, node.log, followers),
+    ...eventRoutes(railgate, followers),
     ...streamRoutes(railgate),
     ...exportRoutes({
-      source: node,
-      artifacts: config.evidence.artifacts,
-      evidenceProfileId: config.evidence.profile,
+      railgate,
       bodyBytesMax,
       turns: new Turns(EXPORT_TURNS, { code: "exports_exhausted", retryS: 5 }),
-      ownKeys: () => node.jwks(),
     }),
     ...operatorRoutes(railgate, bodyBytesMax),
     ...witnessRoutes(node.witness),

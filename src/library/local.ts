@@ -48,6 +48,9 @@ const parseExport = parser(ExportRequestSchema);
 const parseRotation = parser(RotationSchema);
 const parseErasure = parser(ErasureSchema);
 
+/** The `.tar.gz` of an export's files. */
+export const archiveOf = ({ files }: PreparedExport): AsyncIterable<Uint8Array> => tarGz(files);
+
 export class LocalRailgate extends LocalReader implements Railgate {
   readonly #node: RailgateNode;
   readonly #settings: LocalSettings;
@@ -131,7 +134,7 @@ export class LocalRailgate extends LocalReader implements Railgate {
     const prepared = await this.prepareExport(query);
     return {
       exportId: prepared.exportId,
-      archive: tarGz(prepared.files),
+      archive: archiveOf(prepared),
       [Symbol.asyncDispose]: async () => prepared[Symbol.dispose](),
     };
   }

@@ -1,5 +1,5 @@
 // What may be read of a node's evidence and state, for one caller: what is committed, and nothing else.
-import { setImmediate as turn } from "node:timers/promises";
+import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 import { maySee, tenantAsked, tenantOf, type Caller } from "../core/caller.ts";
 import { EvidenceUnavailableError, NotFoundError, RequestError } from "../core/errors.ts";
 import { eventTextOf } from "../core/event.ts";
@@ -46,12 +46,15 @@ export interface SignedPage extends Page<EvidenceEvent> {
   readonly records: readonly string[];
 }
 
+type Filters = Omit<EventQuery, "order" | "limit" | "after">;
+
 const EVENTS_DEFAULT = 100;
 const WORKLOADS_DEFAULT = 100;
 const MESHES_DEFAULT = 20;
 const MESHES_MAX = 100;
 const FOLLOW_PAGE = 200;
 const LOOKED_FOR_MS = 250;
+const GATHERED_MS = 20;
 
 const parseList = parser(ListQuery);
 const parseEvents = parser(EventsQuery);
@@ -141,17 +144,29 @@ export class LocalReader implements RailgateReader {
   }
 
   async *follow(query: FollowQuery = {}, signal?: AbortSignal): AsyncGenerator<EvidenceEvent> {
-    for await (const { record } of this.followRecords(query, signal)) yield eventOf(record);
+    for await (const page of this.followPages(query)(signal)) {
+      for (const { record } of page) {
+        if (signal?.aborted) return;
+        yield eventOf(record);
+      }
+    }
   }
 
-  /** As `follow`, with what is signed. At most a page of it is held, however slowly it is taken. */
-  async *followRecords(query: FollowQuery = {}, signal?: AbortSignal): AsyncGenerator<StoredEvent> {
+  /**
+   * As `follow`, by pages that have something in them, with what is signed. At most one is held, however slowly it is taken.
+   * @returns what begins it; what is wrong with the query is thrown before.
+   */
+  followPages(query: FollowQuery = {}): (signal?: AbortSignal) => AsyncGenerator<readonly StoredEvent[]> {
     const { after, ...asked } = parseFollow(throughJson(query));
     const filters = this.#filters(asked);
-    const fromNow = after === undefined && asked.since === undefined;
-    let position = fromNow ? newest(this.#parts.store) : after === undefined ? 0 : this.#find(after, {}).position;
+    const begun = asked.since === undefined ? newest(this.#parts.store) : 0;
+    const position = after === undefined ? begun : this.#find(after, { tenant_id: asked.tenant_id }).position;
+    return (signal) => this.#pages(filters, position, signal);
+  }
+
+  async *#pages(filters: Filters, after: number, signal?: AbortSignal): AsyncGenerator<readonly StoredEvent[]> {
     using commits = new Wakeup(this.#parts.subscribe, signal);
-    while (!signal?.aborted) {
+    for (let position = after; !signal?.aborted; ) {
       const { store } = this.#parts;
       const upTo = newest(store);
       const { events: found, next } =
@@ -159,10 +174,7 @@ export class LocalReader implements RailgateReader {
           ? store.page({ ...filters, order: "asc", limit: FOLLOW_PAGE, after: position })
           : { events: [], next: null };
       position = next ?? Math.max(upTo, found.at(-1)?.position ?? 0);
-      for (const event of found) {
-        if (signal?.aborted) return;
-        yield event;
-      }
+      if (found.length > 0) yield found;
       // A page that ended early is followed by the next, but others get their turn.
       if (next === null) this.#parts.idle?.();
       await (next === null ? commits.next() : turn());
@@ -226,7 +238,8 @@ export class LocalReader implements RailgateReader {
     return mesh ? wireMesh(mesh) : null;
   }
 
-  protected async showWorkload(workloadId: string, tenantId: string | undefined): Promise<WorkloadView | null> {
+  /** As `workload(…).show()`; what is no identifier names nothing. */
+  async showWorkload(workloadId: string, tenantId: string | undefined): Promise<WorkloadView | null> {
     const { store, now } = this.#parts;
     return showWorkload(store, tenantOf(this.caller, tenantId), workloadId, now());
   }
@@ -291,6 +304,8 @@ class Wakeup implements Disposable {
     const later = this.#polls ? setTimeout(() => this.#woken.resolve(), LOOKED_FOR_MS) : undefined;
     await this.#woken.promise;
     clearTimeout(later);
+    // Commits come by the hundred a second; nobody need hear of each by itself.
+    if (!this.#polls) await sleep(GATHERED_MS);
     this.#woken = Promise.withResolvers<void>();
   }
 

@@ -2,7 +2,7 @@
 import type { AnyCommand } from "../../gate/commands/command.ts";
 import type { Evidenced, Gate, Trace } from "../../gate/gate.ts";
 import type { Retry } from "../../gate/retries.ts";
-import { tenantOf } from "../../core/caller.ts";
+import { tenantOf, type Caller } from "../../core/caller.ts";
 import { KeyReusedError, RequestError, RevisionError, type RequestFault } from "../../core/errors.ts";
 import { digestOf } from "../../core/event.ts";
 import { canonicalJson } from "../../core/json.ts";
@@ -71,13 +71,20 @@ export function checkPath(params: Exchange["params"]): void {
   if (faults.length > 0) throw new RequestError(422, faults);
 }
 
-function askedBy({ caller, query, trace }: CommandExchange, body: CommandBody): { tenantId: string; trace: Trace } {
+type NamesTenant = { readonly tenant_id?: string | undefined };
+
+/** Whose a request is, by its body and its query, which must not contradict. @throws RequestError 422; TenantForbiddenError */
+export function tenantIn(caller: Caller, body: NamesTenant, query: NamesTenant): string {
   if (body.tenant_id !== undefined && query.tenant_id !== undefined && body.tenant_id !== query.tenant_id) {
     throw new RequestError(422, [{ pointer: "/tenant_id", message: "is not the tenant that the query names" }]);
   }
+  return tenantOf(caller, body.tenant_id ?? query.tenant_id);
+}
+
+function askedBy({ caller, query, trace }: CommandExchange, body: CommandBody): { tenantId: string; trace: Trace } {
   const traceId = body.trace_id ?? query.trace_id ?? trace.traceId;
   return {
-    tenantId: tenantOf(caller, body.tenant_id ?? query.tenant_id),
+    tenantId: tenantIn(caller, body, query),
     trace: { ...trace, ...(traceId !== undefined && { traceId }) },
   };
 }

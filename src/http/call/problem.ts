@@ -1,16 +1,12 @@
 // What goes wrong, as it is answered: RFC 9457 problem details, each with a stable `code`.
 import {
-  ArtifactAlteredError,
   EvidenceUnavailableError,
   NotFoundError,
-  OperatorNeededError,
   RailgateError,
   RefusedError,
   RequestError,
-  TenantForbiddenError,
   type RequestFault,
 } from "../../core/errors.ts";
-import { KeyError } from "../../evidence/keys/keys.ts";
 import type { Problem } from "../../core/schema/problem.ts";
 import type { Reply } from "./route.ts";
 
@@ -141,9 +137,16 @@ export function isUnexpected(error: unknown): boolean {
 
 /** Errors whose own code and message are the problem's. */
 const hasProblem = (error: unknown): error is RailgateError =>
-  [ArtifactAlteredError, TenantForbiddenError, OperatorNeededError, NotFoundError, KeyError].some(
-    (kind) => error instanceof kind,
-  );
+  error instanceof NotFoundError || (error instanceof RailgateError && TOLD.has(error.code as ProblemCode));
+
+const TOLD: ReadonlySet<ProblemCode> = new Set([
+  "artifact_altered",
+  "export_incomplete",
+  "key_unavailable",
+  "operator_needed",
+  "tenant_forbidden",
+  "verification_timeout",
+]);
 
 function problem(code: ProblemCode, detail: string, instance: string, errors: readonly RequestFault[] = []): Problem {
   const { status, title } = PROBLEMS[code];

@@ -45,9 +45,8 @@ export const whole = (
   schema: { type: "integer", minimum, maximum, ...(byDefault !== undefined && { default: byDefault }) },
 });
 
-/** Read as milliseconds since the epoch. */
-export const time = (description: string): Parameter<number> => ({
-  read: timeMs,
+export const time = (description: string): Parameter<string> => ({
+  read: (text) => (timeMs(text) === undefined ? undefined : text),
   what: "an RFC 3339 time with zone, e.g. 2026-11-23T00:15:00Z (a + in it is written %2B)",
   description,
   schema: { type: "string", format: "date-time" },

@@ -1,17 +1,14 @@
 // `/v1/events`: the evidence, to list, to look up and to follow.
 import Type from "typebox";
-import { EvidenceUnavailableError } from "../../core/errors.ts";
 import { eventTextOf } from "../../core/event.ts";
 import { closed, nullable } from "../../core/schema/base.ts";
 import { EVENT_TYPES, EvidenceEventSchema, Receipt } from "../../core/schema/event.ts";
-import type { Inclusion, TransparencyLog } from "../../evidence/log/log.ts";
-import type { EventQuery, StoreReader } from "../../store/store.ts";
+import type { LocalRailgate } from "../../library/local.ts";
 import type { Followers } from "./follow.ts";
-import { HttpError } from "../call/problem.ts";
-import { choice, cursor, identifier, invalid, time, whole, type Query } from "../call/query.ts";
+import { choice, cursor, identifier, inQuery, invalid, time, whole } from "../call/query.ts";
 import { route, type Exchange, type Reply, type Route } from "../call/route.ts";
 import { InclusionSchema } from "./streams.ts";
-import { maySee, tenantAsked } from "../../core/caller.ts";
+import { tenantAsked } from "../../core/caller.ts";
 
 const LIMIT = { byDefault: 100, max: 1000 };
 
@@ -28,25 +25,16 @@ const FILTERS = {
   until: time("Only before this time."),
 };
 
-/** Direction and position: a listing cannot be continued the other way round. */
-const PLACE = /^(asc|desc)-(\d{1,15})$/;
-const readPlace = (text: string) => {
-  const parts = PLACE.exec(text);
-  return parts === null ? undefined : { order: parts[1] as EventQuery["order"], position: Number(parts[2]) };
-};
-
 const QUERY = {
   ...FILTERS,
   order: choice(["desc", "asc"], "Newest first (desc) or oldest first (asc).", "desc"),
   limit: whole(1, LIMIT.max, "Most items in one answer.", LIMIT.byDefault),
-  cursor: cursor(readPlace),
+  cursor: cursor((text) => text),
 };
 
 const SCOPE = { tenant_id: identifier("Whose event it is.") };
 
-type EventsQuery = Query<typeof QUERY>;
-
-export function eventRoutes(store: StoreReader, log: TransparencyLog, followers: Followers): Route[] {
+export function eventRoutes(railgate: LocalRailgate, followers: Followers): Route[] {
   return [
     route({
       method: "GET",
@@ -63,8 +51,8 @@ export function eventRoutes(store: StoreReader, log: TransparencyLog, followers:
           content: { "application/json": "EventList", "text/event-stream": { type: "string" } },
         },
       },
-      problems: ["tenant_forbidden", "streams_exhausted"],
-      handle: (exchange) => (wantsStream(exchange) ? follow(store, followers, exchange) : list(store, exchange)),
+      problems: ["tenant_forbidden", "event_unknown", "streams_exhausted"],
+      handle: (exchange) => (wantsStream(exchange) ? follow(railgate, followers, exchange) : list(railgate, exchange)),
     }),
     route({
       method: "GET",
@@ -82,8 +70,8 @@ export function eventRoutes(store: StoreReader, log: TransparencyLog, followers:
           content: { "application/json": "EventAnswer" },
         },
       },
-      problems: ["event_unknown"],
-      handle: (exchange) => lookUp(store, log, exchange),
+      problems: ["tenant_forbidden", "event_unknown"],
+      handle: (exchange) => lookUp(railgate, exchange),
     }),
     route({
       method: "GET",
@@ -101,98 +89,51 @@ export function eventRoutes(store: StoreReader, log: TransparencyLog, followers:
         },
         304: { description: "The client has them (`If-None-Match`)" },
       },
-      problems: ["event_unknown", "artifact_unknown"],
-      handle: (exchange) => artifact(store, exchange),
+      problems: ["tenant_forbidden", "event_unknown", "artifact_unknown"],
+      handle: (exchange) => artifact(railgate, exchange),
     }),
   ];
 }
 
-function list(store: StoreReader, { caller, query }: Exchange<typeof QUERY>): Reply {
-  const { order = query.cursor?.order ?? "desc", limit = LIMIT.byDefault } = query;
-  if (query.cursor && query.cursor.order !== order)
-    throw invalid("cursor", `continues a listing with order=${query.cursor.order}`);
-  const { events, next } = store.page({
-    ...filtersOf(query),
-    tenant_id: tenantAsked(caller, query.tenant_id),
-    order,
-    limit,
-    after: query.cursor?.position,
-  });
-  const cursor = next === null ? "null" : `"${order}-${next}"`;
-  return {
-    status: 200,
-    body: `{"items":[${events.map(({ record }) => eventTextOf(record)).join(",")}],"next":${cursor}}`,
-  };
+async function list(railgate: LocalRailgate, { caller, query }: Exchange<typeof QUERY>): Promise<Reply> {
+  const { records, next } = await inQuery(railgate.as(caller).events(query));
+  return { status: 200, body: `{"items":[${records.map(eventTextOf).join(",")}],"next":${JSON.stringify(next)}}` };
 }
 
-function follow(store: StoreReader, followers: Followers, { req, peer, caller, query }: Exchange<typeof QUERY>): Reply {
-  const [idle] = (["order", "limit", "cursor"] as const).filter((name) => query[name] !== undefined);
-  if (idle) throw invalid(idle, "means nothing where events are followed live");
-  const filters = { ...filtersOf(query), tenant_id: tenantAsked(caller, query.tenant_id) };
-  const answer = (after?: number): Reply => ({
+function follow(
+  railgate: LocalRailgate,
+  followers: Followers,
+  { req, peer, caller, query }: Exchange<typeof QUERY>,
+): Reply {
+  const { order, limit, cursor, ...filters } = query;
+  const idle = Object.entries({ order, limit, cursor }).find(([, value]) => value !== undefined);
+  if (idle) throw invalid(idle[0], "means nothing where events are followed live");
+  const after = req.headers["last-event-id"]?.toString();
+  const tenantId = tenantAsked(caller, query.tenant_id) ?? null;
+  return {
     status: 200,
     type: "text/event-stream",
     headers: { "X-Accel-Buffering": "no" },
-    body: followers.follow(filters.tenant_id ?? null, peer, filters, after),
-  });
-  const last = req.headers["last-event-id"];
-  if (last === undefined) return answer(query.since === undefined ? undefined : 0);
-  const event = typeof last === "string" ? store.event(last) : undefined;
-  if (!event || (filters.tenant_id !== undefined && event.tenant_id !== filters.tenant_id)) {
-    throw new HttpError("event_unknown", "There is no event with the Last-Event-ID, so there is no going on from it.");
-  }
-  return answer(event.position);
-}
-
-function filtersOf({ event_type, outcome, workload_id, correlation_id, since, until }: EventsQuery) {
-  return { event_type, outcome, workload_id, correlation_id, since_ms: since, until_ms: until };
+    body: followers.follow(railgate.as(caller), { ...filters, after }, tenantId, peer),
+  };
 }
 
 function wantsStream({ req }: Exchange<typeof QUERY>): boolean {
   return /(?:^|[\s,])text\/event-stream(?:$|[\s,;])/i.test(req.headers.accept ?? "");
 }
 
-async function lookUp(store: StoreReader, log: TransparencyLog, exchange: Exchange<typeof SCOPE>): Promise<Reply> {
-  const { record } = find(store, exchange);
-  const text = eventTextOf(record);
-  const { chain_id, sequence } = JSON.parse(text) as { chain_id: string; sequence: number };
-  return {
-    status: 200,
-    body: `{"event":${text},"record":"${record}","inclusion":${JSON.stringify(await inclusionOf(log, chain_id, sequence))}}`,
-  };
-}
-
-/** The event itself is told even while its place cannot be proven. */
-async function inclusionOf(log: TransparencyLog, chainId: string, sequence: number): Promise<Inclusion | null> {
-  try {
-    return await log.inclusion(chainId, sequence);
-  } catch (error) {
-    if (error instanceof EvidenceUnavailableError) return null;
-    throw error;
-  }
-}
-
-/** An event of another tenant is as unknown as one that never was. */
-function find(store: StoreReader, { caller, params, query }: Exchange<typeof SCOPE>) {
-  const tenant = tenantAsked(caller, query.tenant_id);
-  const event = store.event(params["id"]!);
-  if (!event || !maySee(caller, event.tenant_id) || (tenant !== undefined && tenant !== event.tenant_id)) {
-    throw new HttpError("event_unknown", "This node has no such event.");
-  }
-  return event;
+async function lookUp(railgate: LocalRailgate, { caller, params, query }: Exchange<typeof SCOPE>): Promise<Reply> {
+  const { record, inclusion } = await railgate.as(caller).event(params["id"]!, query);
+  const text = `"event":${eventTextOf(record)},"record":"${record}","inclusion":${JSON.stringify(inclusion)}`;
+  return { status: 200, body: `{${text}}` };
 }
 
 const GZIP_MAGIC = 0x1f;
 const PREFIX = "sha256:";
 
-function artifact(store: StoreReader, exchange: Exchange<typeof SCOPE>): Reply {
-  const { artifact_digest: digest } = find(store, exchange);
-  const bytes = store.artifactOf(exchange.params["id"]!)?.bytes;
-  if (bytes === undefined)
-    throw new HttpError(
-      "artifact_unknown",
-      `The artifact ${digest} was erased, or never kept; the event about it stands.`,
-    );
+async function artifact(railgate: LocalRailgate, exchange: Exchange<typeof SCOPE>): Promise<Reply> {
+  const { caller, params, query } = exchange;
+  const { digest, bytes } = await railgate.as(caller).artifact(params["id"]!, query);
   const hash = Buffer.from(digest.slice(PREFIX.length), "hex").toString("base64");
   // RFC 9530: whoever fetches it can check it without reading the event.
   const headers = { ETag: `"${digest}"`, "Repr-Digest": `sha-256=:${hash}:`, "Cache-Control": "private, no-cache" };

@@ -1,27 +1,19 @@
 // `POST /v1/exports`, `POST /v1/verify`: a tenant's evidence as one archive, and the check of such an archive; both as they stream.
 import Type from "typebox";
-import { ExportIncompleteError } from "../../core/errors.ts";
 import { parser } from "../../core/request.ts";
 import { ExportRequestSchema } from "../../core/schema/queries.ts";
-import { ExportRangeError, prepareExport, type ExportSource } from "../../evidence/export/export.ts";
-import { tarGz } from "../../evidence/export/files.ts";
-import { VerificationTimeoutError, verifyApart } from "../../evidence/verify/apart.ts";
-import type { PinnedKeys } from "../../evidence/verify/keys.ts";
+import { archiveOf, type LocalRailgate } from "../../library/local.ts";
 import { readJson, readParts } from "../call/body.ts";
+import { COMMAND_QUERY, tenantIn } from "../call/commands.ts";
 import { HttpError } from "../call/problem.ts";
 import { json, route, type Exchange, type Reply, type Route } from "../call/route.ts";
 import type { TurnLimits, Turns } from "../call/turns.ts";
-import { actorOf, provenTenant, tenantOf } from "../../core/caller.ts";
+import { provenTenant } from "../../core/caller.ts";
 
 export interface ExportParts {
-  readonly source: ExportSource;
-  /** Files that exports bring along, by kind. */
-  readonly artifacts: Readonly<Record<string, readonly string[]>>;
-  readonly evidenceProfileId: string;
+  readonly railgate: LocalRailgate;
   readonly bodyBytesMax: number;
   readonly turns: Turns;
-  /** The node's public keys: an export of its own is known by them. */
-  readonly ownKeys: () => PinnedKeys;
 }
 
 /** Exports and verifications at a time: each keeps a core busy that decisions need. */
@@ -30,6 +22,7 @@ export const EXPORT_TURNS: TurnLimits = { max: 4, tenantMax: 2 };
 const ARCHIVE_BYTES_MAX = 8 * 1024 ** 3;
 const ARCHIVE_TYPE = /^application\/(?:gzip|x-gzip|x-tar|tar\+gzip|octet-stream)\s*(?:;|$)/i;
 
+const QUERY = { tenant_id: COMMAND_QUERY.tenant_id };
 const parseBody = parser(ExportRequestSchema);
 
 const VerifyReportSchema = Type.Object({
@@ -53,6 +46,7 @@ export function exportRoutes(parts: ExportParts): Route[] {
       summary: "Export a tenant's evidence",
       description:
         "One `.tar.gz` with events, records, proofs, artifacts and keys, verifiable offline (`railgate verify`). The export itself is recorded.",
+      query: QUERY,
       body: "ExportRequest",
       shapes: { ExportRequest: ExportRequestSchema },
       answers: {
@@ -89,27 +83,15 @@ export function exportRoutes(parts: ExportParts): Route[] {
 }
 
 async function exportAs(
-  { source, artifacts, evidenceProfileId, bodyBytesMax, turns }: ExportParts,
-  exchange: Exchange,
+  { railgate, bodyBytesMax, turns }: ExportParts,
+  exchange: Exchange<typeof QUERY>,
 ): Promise<Reply> {
-  const { req, res, peer, caller } = exchange;
+  const { req, res, peer, caller, query } = exchange;
   const body = parseBody(await readJson(req, res, bodyBytesMax));
-  const request = {
-    tenantId: tenantOf(caller, body.tenant_id),
-    evidenceProfileId: body.evidence_profile_id ?? evidenceProfileId,
-    actor: actorOf(caller),
-    artifacts,
-    chainId: body.chain_id,
-    fromSequence: body.from_sequence,
-    toSequence: body.to_sequence,
-  };
+  const tenantId = tenantIn(caller, body, query);
   using held = new DisposableStack();
-  held.use(turns.take(request.tenantId, peer));
-  const prepared = held.use(
-    await prepareExport(source, request).catch((error: unknown) => {
-      throw problemOf(error);
-    }),
-  );
+  held.use(turns.take(tenantId, peer));
+  const prepared = held.use(await railgate.as(caller).prepareExport({ ...body, tenant_id: tenantId }));
   exchange.notes = { export_id: prepared.exportId, events: prepared.events };
   const untilSent = held.move();
   return {
@@ -117,17 +99,11 @@ async function exportAs(
     type: "application/gzip",
     headers: { "Content-Disposition": `attachment; filename="${prepared.exportId}.tar.gz"` },
     // A client that goes away, or a file that changed meanwhile, ends it without the end of the archive, so it does not verify.
-    body: { parts: () => tarGz(prepared.files), over: () => untilSent.dispose() },
+    body: { parts: () => archiveOf(prepared), over: () => untilSent.dispose() },
   };
 }
 
-function problemOf(error: unknown): unknown {
-  if (error instanceof ExportIncompleteError) return new HttpError("export_incomplete", error.message);
-  if (error instanceof ExportRangeError) return new HttpError("stream_unknown", error.message);
-  return error;
-}
-
-async function verifyBody({ turns, ownKeys }: ExportParts, { req, res, peer, caller }: Exchange): Promise<Reply> {
+async function verifyBody({ railgate, turns }: ExportParts, { req, res, peer, caller }: Exchange): Promise<Reply> {
   if (!ARCHIVE_TYPE.test(req.headers["content-type"] ?? "")) {
     throw new HttpError("content_type_unsupported", "Send the archive as application/gzip or application/x-tar.", {
       Accept: "application/gzip, application/x-tar",
@@ -136,9 +112,7 @@ async function verifyBody({ turns, ownKeys }: ExportParts, { req, res, peer, cal
   using _ = turns.take(provenTenant(caller), peer);
   const archive = new Arriving(readParts(req, res, ARCHIVE_BYTES_MAX));
   try {
-    return json(await verifyApart(archive, { ownKeys: ownKeys() }));
-  } catch (error) {
-    throw error instanceof VerificationTimeoutError ? new HttpError("verification_timeout", error.message) : error;
+    return json(await railgate.as(caller).verify(archive));
   } finally {
     archive.rethrow();
   }
