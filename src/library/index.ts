@@ -50,6 +50,7 @@ export type * from "./railgate.ts";
 /**
  * Opens a node in this process: bundle, keys and store have embedded defaults.
  * @param actor what the host is called in the events of what it does itself.
+ * @throws ConfigError an option that is none, such as a node id that is no identifier.
  * @throws RailgateError this Node.js is too old; the message says which is needed.
  * @throws StoreLockedError another process holds the data directory.
  * @throws KeyError the private key is missing or another.
@@ -62,7 +63,12 @@ export async function openRailgate(
   const problem = tooOld(process.versions.node);
   if (problem !== undefined) throw new RailgateError(problem);
   // Only now, since an older one lacks what these import.
-  const [{ RailgateNode }, { LocalRailgate }] = await Promise.all([import("../node/open.ts"), import("./local.ts")]);
+  const [{ RailgateNode }, { LocalRailgate }, { checkOptions }] = await Promise.all([
+    import("../node/open.ts"),
+    import("./local.ts"),
+    import("./options.ts"),
+  ]);
+  checkOptions(options);
   const node = await RailgateNode.open({ dataDir: "./data", ...options });
   return new LocalRailgate(node, options, hostCaller(actor));
 }

@@ -118,7 +118,8 @@ async function scenario(gate: Railgate): Promise<[string, unknown][]> {
   await say("a bad key", () => keyed.remove("x", { idempotencyKey: "a b" }));
   await say("admit once", async () => {
     const admit = () => gate.admit(admissible("once", "acme"), { idempotencyKey: "k-2" });
-    return (await admit()).receipt === (await admit()).receipt;
+    const [first, second] = [await admit(), await admit()];
+    return first.receipt === second.receipt;
   });
 
   const { items } = await gate.events({ tenant_id: "acme", order: "asc" });

@@ -1,5 +1,5 @@
 // The library reads a host's objects as strictly as HTTP reads a body, and is done with them before it decides.
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import test from "ava";
 import { openRailgate } from "../../src/library/index.ts";
 import { emptyDir } from "../http/support.ts";
@@ -27,4 +27,20 @@ test("members that are undefined are absent, and a request that changes after th
   const deciding = gate.admit(request);
   request.workload.envelope.container.privileged = true;
   t.is((await deciding).decision.outcome, "accepted");
+});
+
+test("options are checked as settings are: what could never be exported is never signed", async (t) => {
+  for (const [option, value] of [
+    ["nodeId", "node 1"],
+    ["nodeId", ""],
+    ["evidenceProfileId", "none"],
+    ["evaluationMsMax", 0],
+    ["queueMax", 1.5],
+    ["dataDir", ""],
+  ] as const) {
+    const dataDir = emptyDir();
+    const error = await t.throwsAsync(openRailgate({ dataDir, [option]: value }), { code: "config_invalid" });
+    t.regex(error!.message, new RegExp(`^${option}: `));
+    t.deepEqual(readdirSync(dataDir), [], "nothing was made");
+  }
 });

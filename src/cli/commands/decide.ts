@@ -56,7 +56,7 @@ async function dryRun(context: Context, request: AdmissionRequest, atMs: number)
     const { answer } = await withRailgate(context, (railgate) => railgate.dryRun(request));
     return { decision: { ...answer, dry_run: true } };
   }
-  const { dryRun } = await import("./dry-run.ts");
+  const { dryRun } = await import("../../library/dry-run.ts");
   const failed = (problem: string) => out.note(`railgate: the policy could not decide: ${safe(problem)}`);
   return { decision: { ...(await dryRun(config, request, atMs, failed)), dry_run: true } };
 }

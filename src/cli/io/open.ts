@@ -5,7 +5,7 @@ import type { ClientOptions, RemoteRailgate } from "../../client/index.ts";
 import {
   EvidenceUnavailableError,
   OperatorNeededError,
-  RailgateError,
+  type RailgateError,
   StoreLockedError,
   TenantForbiddenError,
 } from "../../core/errors.ts";

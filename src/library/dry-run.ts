@@ -1,16 +1,16 @@
 // What would be decided, with no store, no keys and no evidence: the same decider as a node's, over no state.
-import { hostCaller } from "../../core/caller.ts";
-import type { Config } from "../../node/config/config.ts";
-import type { Decision } from "../../core/schema/decision.ts";
-import type { AdmissionRequest } from "../../core/schema/request.ts";
-import { explain } from "../../core/outcome.ts";
-import { NO_STATE } from "../../core/state.ts";
-import { admission } from "../../gate/commands/admission.ts";
-import { judge, situationOf } from "../../gate/decider.ts";
-import { DEFAULT_LIMITS } from "../../policy/evaluator.ts";
-import { loadBundle } from "../../policy/policy.ts";
-import { makeTrust } from "../../trust/trust.ts";
-import { bundleSource, nodeOptions } from "../../node/config/options.ts";
+import { hostCaller } from "../core/caller.ts";
+import type { Config } from "../node/config/config.ts";
+import type { Decision } from "../core/schema/decision.ts";
+import type { AdmissionRequest } from "../core/schema/request.ts";
+import { explain } from "../core/outcome.ts";
+import { NO_STATE } from "../core/state.ts";
+import { admission } from "../gate/commands/admission.ts";
+import { judge, situationOf } from "../gate/decider.ts";
+import { DEFAULT_LIMITS } from "../policy/evaluator.ts";
+import { loadBundle } from "../policy/policy.ts";
+import { makeTrust } from "../trust/trust.ts";
+import { bundleSource, nodeOptions } from "../node/config/options.ts";
 
 /**
  * Decides as a node would that has seen nothing yet.
