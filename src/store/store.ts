@@ -118,7 +118,7 @@ export interface EventPage {
   readonly events: StoredEvent[];
   /**
    * Continue behind this position; null at the end. A page may have fewer events than were asked for, or none, and still
-   * not be the last: no page looks at more than a few thousand events.
+   * not be the last: no page looks at many more than a thousand events.
    */
   readonly next: number | null;
 }

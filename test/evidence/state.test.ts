@@ -41,7 +41,7 @@ function change(
   more: { ref?: string; rank?: number } = {},
 ) {
   const draft = new Draft(states);
-  draft.load([at(key)]);
+  void draft.load([at(key)]);
   const writes = draft.set([{ at: at(key), value, ...more }]);
   states.apply(draft, ticket);
   return writes[0]!;
@@ -82,7 +82,7 @@ test("all, and the least, of what is stored and what was decided together", (t) 
 test("after a reset nothing is believed that was not read", (t) => {
   const states = new StateView(storeOf().reader);
   const draft = new Draft(states);
-  draft.load([at("a")]);
+  void draft.load([at("a")]);
   change(states, "b", 1, 1);
   states.reset();
   t.like(states.read(at("b")), { value: null, version: 0 });
@@ -129,6 +129,6 @@ test("only what was said to be needed can be asked for", (t) => {
   const draft = new Draft(new StateView(storeOf().reader));
   t.throws(() => draft.get(at("a")), { message: /needed/ });
   t.false(draft.has(at("a")));
-  draft.load([at("a")]);
+  void draft.load([at("a")]);
   t.is(draft.get(at("a")), null);
 });

@@ -107,11 +107,13 @@ test("a rare filter ends a page early, with a cursor that goes on", (t) => {
   const page = reader.page(rare);
   t.deepEqual(
     page.events.map(({ record }) => record),
+    ["r.2.s"],
+  );
+  t.true(page.next !== null && page.next < EVENTS / 3, "it looked at no more than a thousand or so");
+  t.deepEqual(
+    reader.events(rare).map(({ record }) => record),
     ["r.2.s", "r.3002.s", "r.6002.s"],
   );
-  t.true(page.next !== null && page.next < EVENTS, "it looked at no more than some thousand");
-  t.deepEqual(reader.page({ ...rare, after: page.next! }), { events: [], next: null });
-  t.deepEqual(reader.events(rare), page.events);
   t.deepEqual(reader.page({ tenant_id: "a", since_ms: EVENTS * 10 + 1, order: "asc", limit: 5 }), {
     events: [],
     next: null,

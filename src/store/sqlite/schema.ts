@@ -12,7 +12,7 @@ const OLDEST_VERSION = 1;
 export const BUSY_TIMEOUT_MS = 5000;
 
 /** Positions are grouped by so many, and of each group the earliest and latest time is known: a search by time leaves out the others. */
-export const SPAN_POSITIONS = 4096;
+export const SPAN_POSITIONS = 1024;
 
 /**
  * Each filter with the tenant beside it, so that a search costs what is found and not what others recorded. Within equal

@@ -4,7 +4,7 @@ import type { EventPage, EventQuery, StoredEvent } from "../store.ts";
 import { SPAN_POSITIONS } from "./schema.ts";
 
 /** Events that a page looks at and does not show, at most; a filter that is rarer is followed from page to page. */
-const LOOKED_AT_MAX = 4000;
+const LOOKED_AT_MAX = 1000;
 /** Where nobody names a tenant: so many tenants' indices are read side by side. */
 const TENANTS_MAX = 64;
 
