@@ -121,6 +121,7 @@ test.serial(
     }
     t.is(refusal?.status, 503);
     t.is(refusal?.json.code, "evidence_unavailable");
+    t.is(refusal?.json.recorded, "no");
     t.is(refusal?.headers["retry-after"], "1");
     t.false("decision" in refusal!.json);
     const single = await call("POST", "/v1/admissions", admissible("one"));
