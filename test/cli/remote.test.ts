@@ -62,14 +62,16 @@ test("a node that wants to know who asks is shown a token, and an operator's act
   });
   t.teardown(() => served.close());
   const cwd = emptyDir();
-  const token = await new SignJWT({ tenant_id: "acme" })
-    .setProtectedHeader({ alg: "ES256", kid: "k" })
-    .setSubject("ann")
-    .setIssuer("https://login.example")
-    .setAudience("railgate")
-    .setExpirationTime("5m")
-    .sign(privateKey);
-  writeFileSync(join(cwd, "token"), `${token}\n`);
+  const token = (claims: { [name: string]: string }, name: string) =>
+    new SignJWT(claims)
+      .setProtectedHeader({ alg: "ES256", kid: "k" })
+      .setSubject(name)
+      .setIssuer("https://login.example")
+      .setAudience("railgate")
+      .setExpirationTime("5m")
+      .sign(privateKey);
+  writeFileSync(join(cwd, "token"), `${await token({ tenant_id: "acme" }, "ann")}\n`);
+  writeFileSync(join(cwd, "operator"), `${await token({ railgate_role: "operator" }, "ops")}\n`);
   writeFileSync(join(cwd, "good.json"), JSON.stringify(admissible("pay", "acme")));
   const stranger = await railgate(["events", "--url", served.url], { cwd });
   t.is(stranger.code, 3);
@@ -85,4 +87,9 @@ test("a node that wants to know who asks is shown a token, and an operator's act
   t.like(JSON.parse(rotating.stdout), { code: "operator_needed" });
   const others = await railgate(["events", "--tenant", "globex", "--json", ...flags], { cwd });
   t.deepEqual([others.code, JSON.parse(others.stdout).code], [3, "tenant_forbidden"]);
+  const operator = { cwd, env: { RAILGATE_URL: served.url, RAILGATE_TOKEN_FILE: "operator" } };
+  const rotated = await railgate(["keys", "rotate"], operator);
+  t.is(rotated.code, 0, rotated.stderr);
+  const seen = await railgate(["events", "--type", "key.rotate", "--tenant", "acme", "--json"], operator);
+  t.like(JSON.parse(seen.stdout), { tenant_id: "acme", actor: "jwt:https://login.example#ops" });
 });
