@@ -7,11 +7,13 @@ const YOUNG_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Lets the young generation grow until it is so large, and no further. It is for the whole process, so only its owner may. */
 export function boundYoungGeneration(): void {
-  const observer = new PerformanceObserver(() => {
+  let growing = true;
+  // It shrinks where little happens, and must be able to grow again.
+  new PerformanceObserver(() => {
     const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space");
-    if (young === undefined || young.space_size < YOUNG_BYTES_MAX) return;
-    setFlagsFromString("--semi-space-growth-factor=1");
-    observer.disconnect();
-  });
-  observer.observe({ entryTypes: ["gc"] });
+    const mayGrow = young === undefined || young.space_size < YOUNG_BYTES_MAX;
+    if (mayGrow === growing) return;
+    growing = mayGrow;
+    setFlagsFromString(`--semi-space-growth-factor=${mayGrow ? 2 : 1}`);
+  }).observe({ entryTypes: ["gc"] });
 }
