@@ -15,7 +15,7 @@ async function style(): Promise<Count> {
   return checks([
     ["biome", ["format", "."]],
     ["biome", ["lint", "--error-on-warnings", "."]],
-    ["knip", ["--include", "files,dependencies,unlisted,binaries,unresolved,duplicates"]],
+    ["knip", []],
   ]);
 }
 

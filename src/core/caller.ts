@@ -75,7 +75,7 @@ export function maySee(caller: Caller, tenantId: string): boolean {
 }
 
 /** Whether the caller may do what operators do. */
-export const mayOperate = ({ kind }: Caller): boolean => kind === "operator" || kind === "host";
+const mayOperate = ({ kind }: Caller): boolean => kind === "operator" || kind === "host";
 
 /** As evidence names who operates. @throws OperatorNeededError */
 export function operatorActing(caller: Caller): string {

@@ -13,8 +13,6 @@ export interface Head {
   readonly hash: string | null;
 }
 
-/** What a digest stands for where there is nothing: no policy active, no authority used (spec evidence §1). */
-export const EMPTY_SET = "[]";
 export const EMPTY_STREAM: Head = { size: 0, hash: null };
 
 /** `"sha256:" + hex` of the bytes, or of the text's UTF-8. */

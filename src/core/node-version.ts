@@ -1,7 +1,7 @@
 // Which Node.js a node of Railgate runs on; evaluation and verification alone run on older ones.
 
 /** node:sqlite without a flag, and what ES2024 brought. */
-export const NODE_MAJOR_MIN = 24;
+const NODE_MAJOR_MIN = 24;
 
 /** @returns what to tell whoever runs an older one; undefined where `version` will do. */
 export function tooOld(version: string): string | undefined {

@@ -19,7 +19,7 @@ import type { Route } from "./call/route.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** The address cannot be listened on. */
-export class ListenError extends RailgateError {
+class ListenError extends RailgateError {
   static override code: string = "listen_failed";
 }
 

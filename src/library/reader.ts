@@ -318,7 +318,7 @@ const IDENTIFIER = new RegExp(IDENTIFIER_PATTERN);
 const isIdentifier = (text: string): boolean => IDENTIFIER.test(text);
 
 /** As it was signed. */
-export const eventOf = (record: string): EvidenceEvent => JSON.parse(eventTextOf(record)) as EvidenceEvent;
+const eventOf = (record: string): EvidenceEvent => JSON.parse(eventTextOf(record)) as EvidenceEvent;
 
 const newest = (store: StoreReader): number => store.events({ order: "desc", limit: 1 })[0]?.position ?? 0;
 

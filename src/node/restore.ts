@@ -11,7 +11,7 @@ import { adoptKey, freshKey, makeNextKey, type KeyRole, type KeySource } from ".
 import type { KeyRow, StoreReader, StoreWriter } from "../store/store.ts";
 
 /** The database has signed checkpoints, and the file outside it that holds them as well is not there: it may be a copy. */
-export class CheckpointsMissingError extends RailgateError {
+class CheckpointsMissingError extends RailgateError {
   static override code = "checkpoints_missing";
 }
 
@@ -39,7 +39,7 @@ const RESTORED = "restored";
 const REASON_CHARS_MAX = 1024;
 
 /** Whether a stream is this node's to write. */
-export const isOwn = (chainId: string, nodeId: string): boolean => chainId.endsWith(`/${nodeId}`);
+const isOwn = (chainId: string, nodeId: string): boolean => chainId.endsWith(`/${nodeId}`);
 
 /** The id in use: the one that the settings give, or what restores have made of it; undefined for a node that is new. */
 export function nodeIdIn(reader: StoreReader, configured: string | undefined): string | undefined {

@@ -5,7 +5,7 @@ import type { Issuers, UsedKey } from "./keys.ts";
 import { digestOf, makeCheck, type Check, type Checked } from "./token.ts";
 
 /** The header `typ` of each kind, without which none is taken for one: a link is no binding, a binding no exception. */
-export const AUTHORITY_TYPES = {
+const AUTHORITY_TYPES = {
   binding: "railgate-authority+jws",
   delegation: "railgate-delegation+jws",
   exception: "railgate-exception+jws",

@@ -15,7 +15,7 @@ import {
   Time,
 } from "./base.ts";
 
-export const Outcome = oneOf(OUTCOMES);
+const Outcome = oneOf(OUTCOMES);
 export const RefusalClass = oneOf(REFUSAL_CLASSES);
 
 const REFUSAL_MEMBERS = {
@@ -37,7 +37,7 @@ export const ExplainedRefusal = closed({
   solution: Type.String(),
 });
 
-export const Trigger = closed({
+const Trigger = closed({
   trigger: oneOf(["risk", "classification", "governance_profile", "tenant_tier"]),
   requires: EnvelopeKind,
   because: Type.String(),
@@ -49,7 +49,7 @@ export const Obligation = closed(
   { additionalProperties: true },
 );
 
-export const LiftingException = closed({
+const LiftingException = closed({
   digest: Digest,
   issuer: Type.String(),
   rules: Type.Array(Type.String()),
@@ -79,7 +79,6 @@ export const DecisionSchema = closed({
   dry_run: optional(Type.Boolean()),
 });
 
-export type Outcome = Static<typeof Outcome>;
 export type RefusalClass = Static<typeof RefusalClass>;
 export type Refusal = Static<typeof Refusal>;
 export type ExplainedRefusal = Static<typeof ExplainedRefusal>;

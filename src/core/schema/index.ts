@@ -36,7 +36,7 @@ export * from "./request.ts";
 export * from "./workload.ts";
 
 /** Every shape by the name that OpenAPI knows it by. */
-export const schemas: Record<string, TSchema> = {
+const schemas: Record<string, TSchema> = {
   AdmissionRequest: AdmissionRequestSchema,
   AdmissionAnswer,
   Decision: DecisionSchema,

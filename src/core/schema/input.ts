@@ -112,7 +112,7 @@ export const Facts = closed({
 
 const Snapshot = closed({ age_s: nullable(Type.Number()), snapshot_id: Digest });
 
-export const PARTITION_STATES = ["connected", "partitioned", "degraded", "reconciled"] as const;
+const PARTITION_STATES = ["connected", "partitioned", "degraded", "reconciled"] as const;
 
 export const Context = closed({
   partition: closed({ state: oneOf(PARTITION_STATES), since: nullable(Time) }),
@@ -131,5 +131,4 @@ export type PlacedFact = Static<typeof PlacedFact>;
 export type WorkloadFact = Static<typeof WorkloadFact>;
 export type Facts = Static<typeof Facts>;
 export type Context = Static<typeof Context>;
-export type PartitionState = (typeof PARTITION_STATES)[number];
 export type AdmissionInput = Static<typeof AdmissionInputSchema>;

@@ -1,5 +1,5 @@
 // The input documents of the lifecycle and the mesh law, as `opa check` is told of them; admission's is in input.ts.
-import Type, { type Static } from "typebox";
+import Type from "typebox";
 import {
   closed,
   Count,
@@ -89,6 +89,3 @@ const MeshFacts = Type.Union([
 
 /** The input of `railgate/mesh/decision`. */
 export const MeshInputSchema = closed({ request: MeshRequest, facts: MeshFacts, context: Context });
-
-export type LifecycleInput = Static<typeof LifecycleInputSchema>;
-export type MeshInput = Static<typeof MeshInputSchema>;

@@ -59,8 +59,6 @@ export const MeshAnswer = closed({ mesh: MeshSchema, event: EvidenceEventSchema,
 export const PlacementAnswer = closed({ placement: MeshPlacement, event: EvidenceEventSchema, receipt: Receipt });
 
 export type TopologyBody = Static<typeof TopologyBodySchema>;
-export type PlacementBody = Static<typeof PlacementBodySchema>;
-export type ElevationBody = Static<typeof ElevationBodySchema>;
 export type ElevationPolicy = Static<typeof ElevationPolicy>;
 export type Rail = Static<typeof Rail>;
 export type RailState = Static<typeof RailState>;

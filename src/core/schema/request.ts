@@ -28,20 +28,20 @@ const TENANTS_MAX = 256;
 const EXCEPTIONS_MAX = 16;
 const UNKNOWN_VALUES_MAX = 4096;
 
-export const Provenance = closed({
+const Provenance = closed({
   verified: optional(Type.Boolean()),
   issuer: optional(Text),
   attestation: optional(Digest),
 });
 
-export const Image = closed({
+const Image = closed({
   name: optional(Identifier),
   reference: optional(Text),
   provenance: optional(Provenance),
 });
 
 /** A driver or a firmware. */
-export const Component = closed({
+const Component = closed({
   name: optional(Identifier),
   digest: optional(Text),
   provenance: optional(Provenance),
@@ -66,7 +66,7 @@ export const ContainerProfile = closed({
   added_capabilities: optional(listOf(Text, PRIVILEGES_MAX)),
 });
 
-export const VmProfile = closed({
+const VmProfile = closed({
   hypervisor: optional(closed({ type: optional(Text), version: optional(Text), dedicated: optional(Type.Boolean()) })),
   boot: optional(
     closed({
@@ -81,7 +81,7 @@ export const VmProfile = closed({
   images: Images,
 });
 
-export const TeeProfile = closed({
+const TeeProfile = closed({
   platform: optional(Text),
   reattestation_interval: optional(Duration),
   images: Images,
@@ -118,7 +118,7 @@ function valuesIn(value: unknown, max: number): number {
   return count;
 }
 
-export const Envelope = Type.Union(
+const Envelope = Type.Union(
   [ContainerEnvelope, VmEnvelope, TeeEnvelope, UnknownEnvelope, KindlessEnvelope, Type.String()],
   { "~branch": envelopeBranch },
 );
@@ -131,7 +131,7 @@ function envelopeBranch(value: unknown): number {
   return known === -1 ? 3 : known;
 }
 
-export const Dependency = closed({
+const Dependency = closed({
   dependency_id: optional(Identifier),
   kind: optional(Identifier),
   available: optional(Type.Boolean()),
@@ -159,7 +159,7 @@ const attributeName = new RegExp(ATTRIBUTE_NAME);
 const isAttributeName = (name: string): boolean =>
   attributeName.test(name) && name.indexOf("/") <= ATTRIBUTE_PREFIX_LENGTH_MAX;
 
-export const Attributes = Type.Refine(
+const Attributes = Type.Refine(
   Type.Unsafe<{ [name: string]: Static<typeof Attribute> }>({
     type: "object",
     patternProperties: { [ATTRIBUTE_NAME]: Attribute },
@@ -170,7 +170,7 @@ export const Attributes = Type.Refine(
   (attributes) => Object.keys(attributes).every(isAttributeName),
 );
 
-export const Workload = closed({
+const Workload = closed({
   workload_id: Identifier,
   tenant_id: Identifier,
   tenant_tier: optional(Type.String()),
@@ -199,7 +199,7 @@ export const Workload = closed({
 
 const TENANCIES = ["shared", "dedicated"] as const;
 
-export const Placement = closed({
+const Placement = closed({
   node_id: optional(Identifier),
   jurisdiction: optional(Jurisdiction),
   tenancy: optional(oneOf(TENANCIES)),
@@ -215,8 +215,8 @@ export const REPORT_MEMBERS = {
   nonce: optional(Text),
 };
 
-export const TokenAttestation = closed({ token: Token });
-export const ReportAttestation = closed(REPORT_MEMBERS);
+const TokenAttestation = closed({ token: Token });
+const ReportAttestation = closed(REPORT_MEMBERS);
 
 /** A token that the host verifies, or the report of a verifier that the caller's authority vouches for. */
 export const Attestation = Type.Union([TokenAttestation, ReportAttestation], { "~branch": attestationBranch });
@@ -237,6 +237,4 @@ export const AdmissionRequestSchema = closed({
 
 export type AdmissionRequest = Static<typeof AdmissionRequestSchema>;
 export type ContainerProfile = Static<typeof ContainerProfile>;
-export type VmProfile = Static<typeof VmProfile>;
-export type TeeProfile = Static<typeof TeeProfile>;
 export type AttestationRequest = Static<typeof Attestation>;

@@ -77,7 +77,6 @@ export const AdmissionAnswer = closed({ decision: DecisionSchema, event: Evidenc
 export const WorkloadAnswer = closed({ workload: WorkloadViewSchema, event: EvidenceEventSchema, receipt: Receipt });
 
 export type Transition = Static<typeof Transition>;
-export type LifecycleBody = Static<typeof LifecycleBodySchema>;
 export type AttestationBody = Static<typeof AttestationBodySchema>;
 export type WorkloadView = Static<typeof WorkloadViewSchema>;
 export type WorkloadSummary = Static<typeof WorkloadSummary>;

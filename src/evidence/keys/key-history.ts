@@ -70,6 +70,6 @@ function rotationsOf(store: StoreReader, chainId: string): { record: string; eve
 }
 
 /** The kid of a record's header. */
-export function kidOf(record: string): string {
+function kidOf(record: string): string {
   return (JSON.parse(Buffer.from(record.slice(0, record.indexOf(".")), "base64url").toString()) as { kid: string }).kid;
 }

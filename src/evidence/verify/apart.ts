@@ -23,13 +23,13 @@ export interface ApartOptions extends Omit<VerifyOptions, "progress"> {
 }
 
 /** Of what callers send over the network: an export of more is verified with `railgate verify`, which has a machine to itself. */
-export const APART_LIMITS: ArchiveLimits = {
+const APART_LIMITS: ArchiveLimits = {
   bytesMax: 16 * 1024 ** 3,
   entriesMax: 600_000,
   manifestBytesMax: 96 * 1024 ** 2,
   eventsMax: 250_000,
 };
-export const APART_TIMEOUT_MS = 5 * 60_000;
+const APART_TIMEOUT_MS = 5 * 60_000;
 const HEAP_MIB_MAX = 384;
 /** Small parts are gathered, since each that is handed over costs the thread that hands it. */
 const PART_BYTES = 256 * 1024;

@@ -87,11 +87,11 @@ function publicKeyOf({ kty, crv, x, alg }: Jwk): Uint8Array | undefined {
 }
 
 /** RFC 7638, RFC 8037 §2. */
-export function thumbprint({ x }: Jwk, { sha256 }: Primitives): string {
+function thumbprint({ x }: Jwk, { sha256 }: Primitives): string {
   return toBase64url(sha256(encoder.encode(`{"crv":"Ed25519","kty":"OKP","x":"${String(x)}"}`)));
 }
 
-export function toBase64url(bytes: Uint8Array): string {
+function toBase64url(bytes: Uint8Array): string {
   return btoa(String.fromCharCode(...bytes))
     .replaceAll("+", "-")
     .replaceAll("/", "_")

@@ -92,7 +92,7 @@ function askedBy({ caller, query, trace }: CommandExchange, body: CommandBody): 
 const KEY = /^[A-Za-z0-9._:/@-]{1,255}$/;
 
 /** `Idempotency-Key`, bare or in the quotes of a structured field. @throws RequestError 422 */
-export function idempotencyKey({ headers }: Exchange["req"]): string | undefined {
+function idempotencyKey({ headers }: Exchange["req"]): string | undefined {
   const given = headers["idempotency-key"];
   if (given === undefined) return undefined;
   const key = typeof given === "string" ? given.replace(/^"(.*)"$/, "$1") : "";
@@ -107,7 +107,7 @@ export function idempotencyKey({ headers }: Exchange["req"]): string | undefined
  * That the command may come again, where it has a key.
  * @throws RequestError 422 for what is no key.
  */
-export function retryOf({ req, params, query }: CommandExchange, body: unknown): Retry | undefined {
+function retryOf({ req, params, query }: CommandExchange, body: unknown): Retry | undefined {
   const key = idempotencyKey(req);
   if (key === undefined) return undefined;
   const path = req.url!.split("?", 1)[0]!;

@@ -20,7 +20,7 @@ export interface PeerLimits {
   readonly checkEveryMs: number;
 }
 
-export const PEER_LIMITS: PeerLimits = {
+const PEER_LIMITS: PeerLimits = {
   bodyMsMax: 30_000,
   waitMsMax: 10_000,
   waitsMsMax: 60 * 60_000,

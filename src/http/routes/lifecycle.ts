@@ -90,7 +90,7 @@ export function lifecycleRoutes(parts: LifecycleParts): Route[] {
 }
 
 /** The attestation without what else a body says. */
-export function attestationIn(body: AttestationBody): AttestationRequest {
+function attestationIn(body: AttestationBody): AttestationRequest {
   const { tenant_id: _, trace_id: __, ...attestation } = body;
   return attestation;
 }

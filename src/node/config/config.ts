@@ -28,7 +28,6 @@ import { readServer } from "./server.ts";
 import type { Config, Environment, Flags } from "./types.ts";
 
 export type { Config, Environment, Flags, Jwks, LogLevel } from "./types.ts";
-export { OVERRIDES } from "./source.ts";
 
 /**
  * All settings, checked and frozen. Paths in it are absolute; like OPA's, they count from the working directory.

@@ -17,7 +17,7 @@ export type Overridable = {
 
 const CONFIG_VARIABLE = "RAILGATE_CONFIG";
 /** What the environment and flags can override. */
-export const OVERRIDES: readonly Overridable[] = [
+const OVERRIDES: readonly Overridable[] = [
   { flag: "dataDir", env: "RAILGATE_DATA_DIR", path: ["railgate", "data_dir"] },
   { flag: "listen", env: "RAILGATE_LISTEN", path: ["railgate", "listen"] },
   { flag: "logLevel", env: "RAILGATE_LOG_LEVEL", path: ["railgate", "log_level"] },

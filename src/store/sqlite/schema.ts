@@ -4,7 +4,7 @@ import { LOG_SCHEMA } from "./log.ts";
 import { migrateStates } from "./migrate.ts";
 
 /** Raised when tables change in a way that older code cannot read. */
-export const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 2;
 /** The oldest that can be read as it is, and brought up to date by whoever may write. */
 const OLDEST_VERSION = 1;
 
