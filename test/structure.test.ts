@@ -47,6 +47,19 @@ test("imports point one way", (t) => {
   t.deepEqual(wrong, []);
 });
 
+test("routes that read, export or operate ask the library, and nothing under it", (t) => {
+  const skipped = /^src\/(?:gate|store|evidence|policy|policies|trust|node)\//;
+  for (const name of ["events", "follow", "streams", "workloads", "exports", "operators"]) {
+    const file = `src/http/routes/${name}.ts`;
+    const targets = imports(file).map((each) => relative(ROOT, join(ROOT, file, "..", each)));
+    t.deepEqual(
+      targets.filter((each) => skipped.test(each)),
+      [],
+      file,
+    );
+  }
+});
+
 test("the core is pure: no input or output, clock, randomness or environment", (t) => {
   const allowed = new Set(["node:crypto"]);
   for (const file of filesUnder(join(SRC, "core"))) {

@@ -33,7 +33,7 @@ const UNPARSED_MS_MAX = 2000;
 export const CLOSE_MS_MAX = 10_000;
 
 /** Where to listen, and who is let in there. */
-export type Place = Pick<Config, "listen" | "tls" | "behindProxy" | "authentication">;
+export type Site = Pick<Config, "listen" | "tls" | "behindProxy" | "authentication">;
 
 /** What the listeners of a node have in common. */
 export interface Shared {
@@ -60,17 +60,17 @@ export class Listener {
    * @throws ListenError; ConfigError for a certificate or key that cannot be used.
    */
   static async open(
-    place: Place,
+    site: Site,
     shared: Shared,
     routesFor: (strangers: boolean) => readonly Route[],
   ): Promise<Listener> {
-    const { listen, tls } = place;
+    const { listen, tls } = site;
     const replies = new ReplyWriter(securityHeaders(tls !== undefined));
     const here = { port: listen.port, tls: tls !== undefined };
-    const doorkeeper = makeDoorkeeper(place, here);
+    const doorkeeper = makeDoorkeeper(site, here);
     const door = new Door({ doorkeeper, replies, ...shared });
     const app = makeApp(door, routesFor(doorkeeper.authenticates));
-    const server = makeServer(place, replies, app as RequestListener);
+    const server = makeServer(site, replies, app as RequestListener);
     server.on("connection", (socket: Socket) => shared.metrics.connected(socket));
     await bind(server, listen);
     server.on("error", (error) => shared.log.error({ err: error }, "a connection could not be accepted"));
@@ -94,7 +94,7 @@ function urlOf({ port, tls }: Whereabouts, { host }: Config["listen"]): string {
 }
 
 /** @throws ConfigError for a certificate or key that cannot be read. */
-function makeServer({ tls, authentication }: Place, replies: ReplyWriter, listener: RequestListener): Server {
+function makeServer({ tls, authentication }: Site, replies: ReplyWriter, listener: RequestListener): Server {
   const options: ServerOptions = {
     headersTimeout: HEADERS_MS_MAX,
     requestTimeout: 0,

@@ -8,7 +8,7 @@ import { admissionRoutes } from "./routes/admissions.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { exportRoutes, EXPORT_TURNS } from "./routes/exports.ts";
 import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./routes/follow.ts";
-import { CLOSE_MS_MAX, Listener, type Place } from "./listener.ts";
+import { CLOSE_MS_MAX, Listener, type Site } from "./listener.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { makeLogging, type Logging } from "./logging.ts";
 import { meshRoutes } from "./routes/meshes.ts";
@@ -23,7 +23,7 @@ import { witnessRoutes } from "./routes/witness.ts";
 import { workloadRoutes } from "./routes/workloads.ts";
 
 export interface ServeOptions {
-  /** In place of the bundle that the settings name. */
+  /** In site of the bundle that the settings name. */
   readonly bundle?: BundleSource;
   /** Where log lines go; default: standard output. */
   readonly logTo?: DestinationStream;
@@ -162,7 +162,7 @@ async function listen(
   try {
     listeners.push(await Listener.open(config, shared, all));
     if (config.diagnostics)
-      listeners.push(await Listener.open(diagnosticsPlace(config, config.diagnostics), shared, probes));
+      listeners.push(await Listener.open(diagnosticsSite(config, config.diagnostics), shared, probes));
   } catch (error) {
     await end();
     throw error;
@@ -178,7 +178,7 @@ async function listen(
 }
 
 /** On loopback nobody logs in there; elsewhere it is locked as the other one is. */
-function diagnosticsPlace(config: Config, { listen }: NonNullable<Config["diagnostics"]>): Place {
+function diagnosticsSite(config: Config, { listen }: NonNullable<Config["diagnostics"]>): Site {
   return listen.loopback ? { listen, behindProxy: false } : { ...config, listen };
 }
 

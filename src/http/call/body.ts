@@ -2,8 +2,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { RequestError } from "../../core/errors.ts";
 import { parseStrict } from "../../core/json.ts";
-import { heldBytesMax, peerOf, type Peer } from "./peer.ts";
+import { heldBytesMax, type Peer } from "./peer.ts";
 import { ClientGoneError, HttpError } from "./problem.ts";
+import type { Exchange } from "./route.ts";
 
 /** `application/json` or `application/<anything>+json`, with no charset but UTF-8 (RFC 8259 §8.1, RFC 6839 §3.1). */
 const JSON_TYPE = /^application\/(?:json|[a-z0-9!#$&^_.-]+\+json)[ \t]*(?:;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?;?$/i;
@@ -14,16 +15,19 @@ const JSON_TYPE = /^application\/(?:json|[a-z0-9!#$&^_.-]+\+json)[ \t]*(?:;[ \t]
  */
 const DISCARDED_BYTES_MAX = 16 * 1024 * 1024;
 
+/** A call whose body may be read, once. */
+type Arriving = Pick<Exchange, "req" | "res" | "peer">;
+
 /**
  * The body, parsed.
  * @throws HttpError 415 `content_type_unsupported`; 408 `request_timeout`; 413 `request_too_large`, and then nothing of it was kept.
  * @throws RequestError 400, 413: see parseStrict.
  * @throws ClientGoneError
  */
-export async function readJson(req: IncomingMessage, res: ServerResponse, bytesMax: number): Promise<unknown> {
-  checkHeaders(req);
-  const bytes = await readBytes(req, res, bytesMax);
-  await peerOf(req).turn(bytes.length);
+export async function readJson(call: Arriving, bytesMax: number): Promise<unknown> {
+  checkHeaders(call.req);
+  const bytes = await readBytes(call, bytesMax);
+  await call.peer.turn(bytes.length);
   return parseStrict(bytes, { bytesMax });
 }
 
@@ -45,8 +49,7 @@ function checkHeaders({ headers }: IncomingMessage): void {
  * @throws RequestError 413, and then nothing of it was kept. @throws ClientGoneError
  * @throws HttpError 408 `request_timeout`; 503 `bodies_exhausted`: all calls together hold as much as they may.
  */
-export function readBytes(req: IncomingMessage, res: ServerResponse, bytesMax: number): Promise<Uint8Array> {
-  const peer = peerOf(req);
+export function readBytes({ req, res, peer }: Arriving, bytesMax: number): Promise<Uint8Array> {
   const declared = Number(req.headers["content-length"] ?? 0);
   const tooLarge = () => new RequestError(413, [{ pointer: "", message: `larger than ${bytesMax} bytes` }]);
   if (declared > Math.max(bytesMax, DISCARDED_BYTES_MAX)) return Promise.reject(hangUp(res, tooLarge()));
@@ -79,12 +82,7 @@ export function readBytes(req: IncomingMessage, res: ServerResponse, bytesMax: n
  * The body as it comes, for what is too large to be kept.
  * @throws RequestError 413; HttpError 408 `request_timeout`; ClientGoneError
  */
-export async function* readParts(
-  req: IncomingMessage,
-  res: ServerResponse,
-  bytesMax: number,
-): AsyncGenerator<Uint8Array> {
-  const peer = peerOf(req);
+export async function* readParts({ req, res, peer }: Arriving, bytesMax: number): AsyncGenerator<Uint8Array> {
   if (req.headers.expect !== undefined) res.writeContinue();
   const parts = req.iterator({ destroyOnReturn: false });
   try {

@@ -53,7 +53,7 @@ export async function readCommand<B extends CommandBody>(
   bodyBytesMax: number,
 ): Promise<Asked<B>> {
   checkPath(exchange.params);
-  const body = parse(await readJson(exchange.req, exchange.res, bodyBytesMax));
+  const body = parse(await readJson(exchange, bodyBytesMax));
   return { ...askedBy(exchange, body), body };
 }
 

@@ -7,7 +7,7 @@ import { NOBODY } from "../../core/caller.ts";
 import type { Trace } from "../../gate/gate.ts";
 import type { Doorkeeper } from "./caller.ts";
 import type { Metrics } from "../metrics.ts";
-import { meet, type Peers } from "./peer.ts";
+import { Peer, type Peers } from "./peer.ts";
 import { ClientGoneError, codeOf, HttpError, isUnexpected, presentProblem } from "./problem.ts";
 import { isIdentifier, readQuery, type Query } from "./query.ts";
 import type { ReplyWriter } from "./reply.ts";
@@ -147,7 +147,7 @@ function open(req: RoutedRequest, res: ServerResponse, peers: Peers): Mutable<Ex
   return {
     req,
     res,
-    peer: meet(req, peers),
+    peer: new Peer(peers),
     caller: NOBODY,
     provenUntilMs: Number.POSITIVE_INFINITY,
     requestId: known ? given : randomUUID(),

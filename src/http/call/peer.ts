@@ -1,5 +1,4 @@
 // What others may cost this process: how long it waits for the other side of a call, and how many bytes of bodies it holds.
-import type { IncomingMessage } from "node:http";
 
 export interface PeerLimits {
   /** For a body that is read as a whole. */
@@ -168,14 +167,3 @@ export class Peer {
 /** Never so few that one body has no room. */
 export const heldBytesMax = ({ heldBytesMax }: PeerLimits, bodyBytesMax: number): number =>
   Math.max(heldBytesMax, 2 * bodyBytesMax);
-
-const met = new WeakMap<IncomingMessage, Peer>();
-
-/** The other side of a call that begins. */
-export function meet(req: IncomingMessage, all: Peers): Peer {
-  const peer = new Peer(all);
-  met.set(req, peer);
-  return peer;
-}
-
-export const peerOf = (req: IncomingMessage): Peer => met.get(req)!;

@@ -74,8 +74,8 @@ export interface Route {
   readonly summary: string;
   readonly description?: string;
   readonly tag: string;
-  /** Name of the body's component. */
-  readonly body?: string;
+  /** The body: the name of a JSON body's component, or content types with schemas. */
+  readonly body?: string | Readonly<Record<string, object>>;
   /** Parts of the path, with what they are. */
   readonly params?: Readonly<Record<string, string>>;
   /** By status. */

@@ -2,7 +2,7 @@
 import { hash } from "node:crypto";
 import type { OpenApi, Operation } from "./openapi.ts";
 
-export interface Page {
+export interface DocsPage {
   readonly html: string;
   /** Content-Security-Policy: nothing but the page's own style. */
   readonly policy: string;
@@ -47,7 +47,7 @@ summary { cursor: pointer; font-family: ui-monospace, SFMono-Regular, Menlo, Con
 @media print { nav { display: none; } .page { display: block; } }
 `;
 
-export function docsPage(api: OpenApi): Page {
+export function docsPage(api: OpenApi): DocsPage {
   const style = hash("sha256", STYLE, "base64");
   const body = `<div class="page">${navigation(api)}<main>${heading(api)}${api.tags.map((tag) => section(api, tag)).join("")}${shapes(api)}</main></div>`;
   return {

@@ -65,6 +65,7 @@ const LOCKED: readonly ProblemCode[] = ["unauthenticated"];
 const WITH_QUERY: readonly ProblemCode[] = ["request_invalid"];
 const WITH_PATH: readonly ProblemCode[] = ["request_malformed"];
 const WITH_BODY: readonly ProblemCode[] = [
+  "bodies_exhausted",
   "request_malformed",
   "request_timeout",
   "request_too_large",
@@ -136,11 +137,16 @@ function operation(route: Route): Operation {
     ...(route.description !== undefined && { description: route.description }),
     ...(parameters.length > 0 && { parameters }),
     ...(route.body !== undefined && {
-      requestBody: { required: true as const, content: { "application/json": { schema: refTo(route.body) } } },
+      requestBody: { required: true as const, content: contentOf(route.body) },
     }),
     responses: responses(route),
     ...(route.open && { security: [{}] }),
   };
+}
+
+function contentOf(body: NonNullable<Route["body"]>): NonNullable<Operation["requestBody"]>["content"] {
+  if (typeof body === "string") return { "application/json": { schema: refTo(body) } };
+  return Object.fromEntries(Object.entries(body).map(([type, schema]) => [type, { schema: schema as Json }]));
 }
 
 function responses(route: Route): Operation["responses"] {
@@ -163,7 +169,7 @@ function problemResponses(route: Route): [string, Operation["responses"][string]
     ...(route.open ? [] : LOCKED),
     ...(route.query ? WITH_QUERY : []),
     ...(route.params ? WITH_PATH : []),
-    ...(route.body === undefined ? [] : WITH_BODY),
+    ...(typeof route.body === "string" ? WITH_BODY : []),
     ...(route.problems ?? []),
   ]);
   const ours = [...codes].map((code) => ({

@@ -55,7 +55,7 @@ export function admissionRoutes(gate: Gate, limits: AdmissionLimits): Route[] {
       headers: COMMAND_HEADERS,
       problems: COMMAND_PROBLEMS,
       handle: async (exchange) => {
-        const request = parseAdmissionRequest(await readJson(exchange.req, exchange.res, limits.bodyBytesMax));
+        const request = parseAdmissionRequest(await readJson(exchange, limits.bodyBytesMax));
         checkTenant(exchange, request);
         if (exchange.query.dry_run === true) return dryRun(gate, request, exchange);
         return admit(gate, request, exchange);
@@ -109,8 +109,8 @@ async function dryRun(gate: Gate, request: AdmissionRequest, exchange: Admitting
   return json({ decision, dry_run: true });
 }
 
-async function readBatch({ req, res }: Exchange, { bodyBytesMax, batchItemsMax }: AdmissionLimits): Promise<unknown[]> {
-  const { items } = parseBatch(await readJson(req, res, bodyBytesMax));
+async function readBatch(exchange: Exchange, { bodyBytesMax, batchItemsMax }: AdmissionLimits): Promise<unknown[]> {
+  const { items } = parseBatch(await readJson(exchange, bodyBytesMax));
   if (items.length > batchItemsMax)
     throw new RequestError(413, [{ pointer: "/items", message: `more than ${batchItemsMax} items` }]);
   return items;

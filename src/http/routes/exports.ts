@@ -22,6 +22,7 @@ export const EXPORT_TURNS: TurnLimits = { max: 4, tenantMax: 2 };
 const ARCHIVE_BYTES_MAX = 8 * 1024 ** 3;
 const ARCHIVE_TYPE = /^application\/(?:gzip|x-gzip|x-tar|tar\+gzip|octet-stream)\s*(?:;|$)/i;
 
+const BINARY = { type: "string", format: "binary" };
 const QUERY = { tenant_id: COMMAND_QUERY.tenant_id };
 const parseBody = parser(ExportRequestSchema);
 
@@ -50,7 +51,7 @@ export function exportRoutes(parts: ExportParts): Route[] {
       body: "ExportRequest",
       shapes: { ExportRequest: ExportRequestSchema },
       answers: {
-        200: { description: "The archive", content: { "application/gzip": { type: "string", format: "binary" } } },
+        200: { description: "The archive", content: { "application/gzip": BINARY } },
       },
       problems: [
         "tenant_forbidden",
@@ -68,6 +69,7 @@ export function exportRoutes(parts: ExportParts): Route[] {
       summary: "Verify an export",
       description:
         "The body is a `.tar.gz` or `.tar`. It is checked as it streams by, by the node's own keys where they signed it, and kept nowhere. 200 whether it verifies or not.",
+      body: { "application/gzip": BINARY, "application/x-tar": BINARY },
       shapes: { VerifyReport: VerifyReportSchema },
       answers: { 200: { description: "The report", content: { "application/json": "VerifyReport" } } },
       problems: [
@@ -86,8 +88,8 @@ async function exportAs(
   { railgate, bodyBytesMax, turns }: ExportParts,
   exchange: Exchange<typeof QUERY>,
 ): Promise<Reply> {
-  const { req, res, peer, caller, query } = exchange;
-  const body = parseBody(await readJson(req, res, bodyBytesMax));
+  const { peer, caller, query } = exchange;
+  const body = parseBody(await readJson(exchange, bodyBytesMax));
   const tenantId = tenantIn(caller, body, query);
   using held = new DisposableStack();
   held.use(turns.take(tenantId, peer));
@@ -103,14 +105,15 @@ async function exportAs(
   };
 }
 
-async function verifyBody({ railgate, turns }: ExportParts, { req, res, peer, caller }: Exchange): Promise<Reply> {
+async function verifyBody({ railgate, turns }: ExportParts, exchange: Exchange): Promise<Reply> {
+  const { req, peer, caller } = exchange;
   if (!ARCHIVE_TYPE.test(req.headers["content-type"] ?? "")) {
     throw new HttpError("content_type_unsupported", "Send the archive as application/gzip or application/x-tar.", {
       Accept: "application/gzip, application/x-tar",
     });
   }
   using _ = turns.take(provenTenant(caller), peer);
-  const archive = new Arriving(readParts(req, res, ARCHIVE_BYTES_MAX));
+  const archive = new Arriving(readParts(exchange, ARCHIVE_BYTES_MAX));
   try {
     return json(await railgate.as(caller).verify(archive));
   } finally {

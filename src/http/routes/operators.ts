@@ -34,9 +34,9 @@ export function operatorRoutes(railgate: LocalRailgate, bodyBytesMax: number): R
       shapes: { Rotation: RotationSchema, RotationAnswer },
       answers: { 200: { description: "Rotated", content: { "application/json": "RotationAnswer" } } },
       problems: ["operator_needed", "key_unavailable", "evidence_unavailable"],
-      handle: async ({ caller, req, res }) => {
-        const rotation = parseRotation(await readJson(req, res, bodyBytesMax));
-        return json(await railgate.as(caller).rotateKey(rotation));
+      handle: async (exchange) => {
+        const rotation = parseRotation(await readJson(exchange, bodyBytesMax));
+        return json(await railgate.as(exchange.caller).rotateKey(rotation));
       },
     }),
     route({
@@ -54,8 +54,9 @@ export function operatorRoutes(railgate: LocalRailgate, bodyBytesMax: number): R
         200: { description: "Erased; the event says so", content: { "application/json": "ErasureAnswer" } },
       },
       problems: ["operator_needed", "event_unknown", "artifact_unknown", "evidence_unavailable"],
-      handle: async ({ caller, query, params, req, res }) => {
-        const { basis } = parseBasis(await readJson(req, res, bodyBytesMax));
+      handle: async (exchange) => {
+        const { caller, query, params } = exchange;
+        const { basis } = parseBasis(await readJson(exchange, bodyBytesMax));
         const tenant_id = tenantAsked(caller, query.tenant_id);
         const { event, receipt } = await railgate.as(caller).erase(params["id"]!, { tenant_id, basis });
         return json({ event, receipt });

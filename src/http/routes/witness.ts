@@ -22,6 +22,7 @@ export function witnessRoutes(witness: Witness | undefined): Route[] {
       summary: "Have a checkpoint cosigned",
       description:
         "`old <size>`, the consistency proof's hashes a line each, an empty line, and the checkpoint; the answer is the cosignature's line.",
+      body: { [TEXT]: { type: "string" } },
       answers: {
         200: text("The cosignature"),
         400: text("Not a request, or the old size is larger"),
@@ -33,7 +34,7 @@ export function witnessRoutes(witness: Witness | undefined): Route[] {
         },
         422: text("The checkpoint is not shown to continue the one before"),
       },
-      problems: ["request_too_large"],
+      problems: ["request_timeout", "request_too_large", "bodies_exhausted"],
       handle: async (exchange) => {
         const body = await readText(exchange);
         return answer(
@@ -70,8 +71,8 @@ export function witnessRoutes(witness: Witness | undefined): Route[] {
   ];
 }
 
-async function readText({ req, res }: Exchange): Promise<string | undefined> {
-  const bytes = await readBytes(req, res, BODY_BYTES_MAX);
+async function readText(exchange: Exchange): Promise<string | undefined> {
+  const bytes = await readBytes(exchange, BODY_BYTES_MAX);
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
