@@ -149,7 +149,13 @@ delegation_faults contains lib.error_of(link) if {
 # A link that names no tenant is for all.
 delegation_faults contains "tenant" if {
 	some link in links
-	not link.tenant_id in [null, lib.workload.tenant_id]
+	not for_this_tenant(link)
+}
+
+for_this_tenant(link) if {
+	link.tenant_id == null
+} else if {
+	link.tenant_id == lib.workload.tenant_id
 }
 
 delegation_faults contains "window" if {

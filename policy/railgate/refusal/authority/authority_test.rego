@@ -42,6 +42,27 @@ test_a_binding_for_anything_else_is_refused if {
 	}
 }
 
+test_a_fact_left_out_is_refused if {
+	link := {
+		"status": "verified",
+		"issuer": "root",
+		"tenant_id": null,
+		"subject": "https://authority.example",
+		"scope": ["workload.admit"],
+		"valid_from_ms": 1795593595000,
+		"valid_to_ms": 1795593605000,
+	}
+	given := fixture.with_set(fixture.vm, {
+		"/facts/authority": object.union(fixture.binding, {"delegation": [link]}),
+		"/request/workload/governance_profile": "ncp",
+	})
+	fixture.rules("authority", given) == set()
+	every member in ["tenant_id", "subject", "scope", "valid_from_ms", "valid_to_ms", "status"] {
+		"AUT-02" in fixture.rules("authority", json.remove(given, [concat("/", ["facts/authority", member])]))
+		"AUT-03" in fixture.rules("authority", json.remove(given, [concat("/", ["facts/authority/delegation/0", member])]))
+	}
+}
+
 test_a_link_of_another_tenant_is_refused if {
 	link := {"status": "verified", "issuer": "root", "tenant_id": "globex", "subject": "https://authority.example", "scope": ["workload.admit"], "valid_from_ms": 1795593595000, "valid_to_ms": 1795593605000}
 	given := fixture.with_set(fixture.vm, {
