@@ -114,13 +114,18 @@ function bindingOf(meshId: string, placement: MeshPlacement | null): Pick<Change
 function placedChange(
   state: Reads,
   tenantId: string,
-  mesh_id: string,
+  meshId: string,
   workloadId: string,
   placement: MeshPlacement | null,
 ): Change {
   const at = placedAt(tenantId, workloadId);
-  const elsewhere = (state.get<Placed>(at) ?? []).filter((each) => each.mesh_id !== mesh_id);
-  if (placement === null) return { at, value: elsewhere.length === 0 ? null : elsewhere };
+  return { at, value: placedWith(state.get<Placed>(at), meshId, placement) };
+}
+
+/** Where a workload is placed once its placement in one mesh is this; null: nowhere. */
+export function placedWith(placed: Placed | null, mesh_id: string, placement: MeshPlacement | null): Placed | null {
+  const elsewhere = (placed ?? []).filter((each) => each.mesh_id !== mesh_id);
+  if (placement === null) return elsewhere.length === 0 ? null : elsewhere;
   const { rail_id, level } = placement;
-  return { at, value: [...elsewhere, { mesh_id, rail_id, level }].sort((a, b) => (a.mesh_id < b.mesh_id ? -1 : 1)) };
+  return [...elsewhere, { mesh_id, rail_id, level }].sort((a, b) => (a.mesh_id < b.mesh_id ? -1 : 1));
 }

@@ -171,6 +171,8 @@ export interface LogReader {
 
 /** Reads see what is committed, and nothing else. */
 export interface StoreReader extends Disposable {
+  /** Of the stored data. 1: as 0.1 wrote it, with no state of kind `placed`. */
+  readonly format: number;
   readonly log: LogReader;
   heads(): Map<string, Head>;
   page(query: EventQuery): EventPage;

@@ -69,6 +69,9 @@ test("its records and artifacts stay byte for byte, its state is what its events
   const { ok, mismatches, decisions } = await replay(join(dir, "data"));
   t.deepEqual([ok, mismatches], [true, []]);
   t.true(decisions > 20);
+  using db = new DatabaseSync(join(dir, "data/railgate.db"));
+  db.exec("UPDATE states SET value = replace(value, 'box', 'hw') WHERE kind = 'placed' AND key = 'a'");
+  t.deepEqual(verifyStore(store, () => {}).states, ["the placements of a of acme"]);
 });
 
 test("what it answered under a key is answered again after the upgrade", async (t) => {

@@ -1,4 +1,5 @@
 // State rebuilt from events alone, to be compared with what the store keeps. It lies in a temporary database, so that a million workloads take no more memory than one.
+import { placedWith, type Placed } from "../../core/mesh-state.ts";
 import { canonicalJson } from "../../core/json.ts";
 import {
   MESH_EVENT_TYPES,
@@ -16,7 +17,8 @@ import type { StoreReader } from "../../store/store.ts";
 
 const PAGE = 500;
 
-type Kind = "workload" | "mesh";
+const KINDS = ["workload", "mesh", "placed"] as const;
+type Kind = (typeof KINDS)[number];
 type Row = { tenant_id: string; key: string; value: string };
 type Place = { tenant_id: string; key: string };
 
@@ -37,7 +39,7 @@ export class FoldedStates implements Disposable {
   /** Workloads and meshes whose stored state is not what their events say, e.g. `workload a of acme`. */
   differing(store: StoreReader): string[] {
     const differing = new Set(this.#unfolded);
-    for (const kind of ["workload", "mesh"] as const) {
+    for (const kind of store.format === 1 ? (["workload", "mesh"] as const) : KINDS) {
       const stored = rows((after) => store.states(kind, undefined, PAGE, after));
       const folded = rows((after) => this.#scratch.page(kind, PAGE, after));
       for (const place of unequal(stored, folded)) differing.add(nameOf(kind, place));
@@ -70,8 +72,12 @@ export class FoldedStates implements Disposable {
       event.event_type === MESH_EVENT_TYPES.reload ? this.#wholeMesh(event.tenant_id, id) : this.#sliceOf(event, id);
     const after = step(before, event);
     if (after === null) return;
-    for (const { part, key, value } of meshChanges(before, after, event))
+    for (const { part, key, value } of meshChanges(before, after, event)) {
       this.#write("mesh", event.tenant_id, `${id} ${part} ${key}`, value);
+      if (part !== "placement") continue;
+      const placed = this.#read("placed", event.tenant_id, key) as Placed | null;
+      this.#write("placed", event.tenant_id, key, placedWith(placed, id, value));
+    }
   }
 
   /** As much of the mesh as an event about one workload touches. */
@@ -118,6 +124,7 @@ export class FoldedStates implements Disposable {
 
 /** A part of a mesh is named for its mesh. */
 function nameOf(kind: Kind, { tenant_id, key }: Place): string {
+  if (kind === "placed") return `the placements of ${key} of ${tenant_id}`;
   return `${kind} ${kind === "mesh" ? key.split(" ", 1)[0] : key} of ${tenant_id}`;
 }
 

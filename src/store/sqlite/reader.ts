@@ -21,6 +21,7 @@ import { BUSY_TIMEOUT_MS, checkReadable, versionOf } from "./schema.ts";
 import { EventSearch } from "./search.ts";
 
 export class SqliteReader implements StoreReader {
+  readonly format: number;
   readonly log: LogReader;
   readonly #db: DatabaseSync;
   readonly #state: StatementSync;
@@ -30,6 +31,7 @@ export class SqliteReader implements StoreReader {
     this.#db = new DatabaseSync(path, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
     try {
       const version = versionOf(this.#db);
+      this.format = version;
       checkReadable(version);
       this.log = new SqliteLogReader(this.#db);
       this.#search = new EventSearch(this.#db, version);
