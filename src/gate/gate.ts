@@ -1,4 +1,5 @@
 // The gate, as the protocol reads: needs → decide → commit if nothing moved → answer. Every governed command goes through `run`.
+import { setImmediate } from "node:timers/promises";
 import type { Caller } from "../core/caller.ts";
 import { EvidenceUnavailableError } from "../core/errors.ts";
 import { eventIdIn } from "../core/event.ts";
@@ -91,6 +92,21 @@ export interface GateObserver {
 /** How often a run is decided anew where what it was decided on has moved. */
 const ATTEMPTS_MAX = 8;
 
+/** Once it has taken this long, a run of many commands lets others be decided before it goes on. */
+const TURN_MS = 10;
+
+class Turns {
+  #startedMs = performance.now();
+
+  /** @returns undefined while the turn lasts. */
+  next(): Promise<void> | undefined {
+    if (performance.now() - this.#startedMs < TURN_MS) return undefined;
+    return setImmediate().then(() => {
+      this.#startedMs = performance.now();
+    });
+  }
+}
+
 /** A run, decided and linked; its receipts come when it is durable. */
 interface Linked {
   readonly enacted: readonly Enacted[];
@@ -148,7 +164,9 @@ export class Gate {
   ): Promise<Told<O>[]> {
     const tokens = await Promise.all(commands.map((command) => this.#prove(command)));
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      const linked = await this.#attempt(commands, tokens, caller, trace, remember);
+      // The last attempt lets nobody in between, so it cannot be overtaken.
+      const turns = attempt < ATTEMPTS_MAX - 1 ? new Turns() : undefined;
+      const linked = await this.#attempt(commands, tokens, caller, trace, turns, remember);
       if (!linked) continue;
       const receipts = await Promise.all(linked.receipts);
       return linked.places.map((place, i) => {
@@ -164,8 +182,9 @@ export class Gate {
   }
 
   /**
-   * Decides everything, and commits if nothing moved meanwhile. Where all that is needed is at hand nothing is awaited
-   * between reading and linking, so nothing can.
+   * Decides everything, and commits if nothing moved meanwhile. Where all that is needed is at hand, and soon decided,
+   * nothing is awaited between reading and linking, so nothing can.
+   * @param turns let others in between where it takes long.
    * @returns undefined where something moved; nothing was linked then.
    */
   async #attempt(
@@ -173,12 +192,15 @@ export class Gate {
     tokens: readonly Tokens[],
     caller: Caller,
     trace: Trace | undefined,
+    turns?: Turns,
     remember?: Remember,
   ): Promise<Linked | undefined> {
     const { ledger, states } = this.parts;
     const draft = new Draft(this.#source);
     const [enacted, entries, places]: [Enacted[], Entry[], number[]] = [[], [], []];
     for (const [i, command] of commands.entries()) {
+      const turn = turns?.next();
+      if (turn !== undefined) await turn;
       places.push(enacted.length);
       const following: { command: AnyCommand; tokens: Tokens; remember?: Remember | undefined }[] = [
         { command, tokens: tokens[i]!, remember },
