@@ -1,5 +1,4 @@
 // The gate, as the protocol reads: needs → decide → commit if nothing moved → answer. Every governed command goes through `run`.
-import { setImmediate } from "node:timers/promises";
 import type { Caller } from "../core/caller.ts";
 import { EvidenceUnavailableError } from "../core/errors.ts";
 import { eventIdIn } from "../core/event.ts";
@@ -8,7 +7,8 @@ import type { Decision, PolicyDecision } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { Context } from "../core/schema/input.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
-import type { Entry, Ledger, Receipt } from "../evidence/ledger/ledger.ts";
+import type { Entry } from "../evidence/ledger/entry.ts";
+import type { Ledger, Receipt } from "../evidence/ledger/ledger.ts";
 import { Draft, type StateSource, type StateView } from "../evidence/ledger/state.ts";
 import type { ActivePolicy } from "../policies/activate.ts";
 import type { Policy } from "../policy/policy.ts";
@@ -26,6 +26,7 @@ import {
 import { companions } from "./companions.ts";
 import { enact, judge, situationOf, type Enacted, type Law } from "./decider.ts";
 import { Retries, type Remember, type Retry, type Told } from "./retries.ts";
+import { Turns } from "./turns.ts";
 
 export type { Trace } from "./commands/command.ts";
 
@@ -91,21 +92,6 @@ export interface GateObserver {
 
 /** How often a run is decided anew where what it was decided on has moved. */
 const ATTEMPTS_MAX = 8;
-
-/** Once it has taken this long, a run of many commands lets others be decided before it goes on. */
-const TURN_MS = 10;
-
-class Turns {
-  #startedMs = performance.now();
-
-  /** @returns undefined while the turn lasts. */
-  next(): Promise<void> | undefined {
-    if (performance.now() - this.#startedMs < TURN_MS) return undefined;
-    return setImmediate().then(() => {
-      this.#startedMs = performance.now();
-    });
-  }
-}
 
 /** A run, decided and linked; its receipts come when it is durable. */
 interface Linked {

@@ -17,7 +17,7 @@ test("files and folders that it names exist", (t) => {
     );
 });
 
-test("the way from door to receipt is at most eight files", (t) => {
+test("the way from door to receipt is at most eight files, none over 300 lines", (t) => {
   const steps = [...page.matchAll(/^\| (\d) \| `([^`]+)` \|/gm)].map(
     ([, step, file]) => [Number(step), file!] as const,
   );
@@ -26,7 +26,7 @@ test("the way from door to receipt is at most eight files", (t) => {
     steps.map((_, at) => at + 1),
   );
   t.true(steps.length >= 6 && steps.length <= 8);
-  for (const [, file] of steps) t.true(existsSync(join(ROOT, "src", file)), file);
+  for (const [, file] of steps) t.true(readFileSync(join(ROOT, "src", file), "utf8").split("\n").length <= 301, file);
 });
 
 test("every folder of src is on a floor", (t) => {

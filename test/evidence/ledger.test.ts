@@ -11,7 +11,8 @@ import { v7 as uuidv7 } from "uuid";
 import { digestOf } from "../../src/core/event.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import { loadEventKey, type SigningKey } from "../../src/evidence/keys/keys.ts";
-import { DEFAULT_LEDGER_LIMITS, Ledger, type Entry, type LedgerLimits } from "../../src/evidence/ledger/ledger.ts";
+import type { Entry } from "../../src/evidence/ledger/entry.ts";
+import { DEFAULT_LEDGER_LIMITS, Ledger, type LedgerLimits } from "../../src/evidence/ledger/ledger.ts";
 import { openReader, openWriter } from "../../src/store/open.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 

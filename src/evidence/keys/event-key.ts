@@ -2,7 +2,8 @@
 import { sign } from "node:crypto";
 import type { KeyRow, StoreReader } from "../../store/store.ts";
 import { adoptKey, KeyError, loadGivenKey, makeNextKey, type KeySource, type SigningKey } from "./keys.ts";
-import type { Entry, Ledger } from "../ledger/ledger.ts";
+import type { Entry } from "../ledger/entry.ts";
+import type { Ledger } from "../ledger/ledger.ts";
 import type { Recorder } from "../ledger/recorder.ts";
 
 export interface RotateOptions {

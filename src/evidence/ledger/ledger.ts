@@ -1,26 +1,10 @@
 // The ledger: gives each event its place in its stream, and makes batches of events durable before anyone is answered (spec evidence §3).
-import { Worker } from "node:worker_threads";
 import { EvidenceUnavailableError } from "../../core/errors.ts";
-import { chainId, EMPTY_STREAM, linkEvent, type EventDraft, type Head } from "../../core/event.ts";
-import type { Blob, StateWrite, StoreReader, StoredEvent, KeyRow } from "../../store/store.ts";
-import type { CommitterData, CommitterReply, CommitterRequest, RecordKey, UnsignedAppend } from "./messages.ts";
-
-/** An event, with the artifact it points to and the state that changes with it. */
-export interface Entry {
-  readonly draft: EventDraft;
-  /** Exact text of the artifact; null where it lies among the shared blobs already. */
-  readonly artifact: string | null;
-  readonly artifactDigest: string;
-  readonly workloadId: string | null;
-  readonly occurredAtMs: number;
-  readonly blobs: readonly Blob[];
-  readonly states: readonly StateWrite[];
-  /** See {@link Append}. */
-  readonly keys?: readonly KeyRow[] | undefined;
-  readonly erases?: readonly number[] | undefined;
-  /** Signs all that is appended behind this entry, in every stream. */
-  readonly signNextWith?: RecordKey | undefined;
-}
+import { chainId, EMPTY_STREAM, linkEvent, type Head } from "../../core/event.ts";
+import type { StoreReader, StoredEvent } from "../../store/store.ts";
+import { toAppend, type Entry } from "./entry.ts";
+import type { CommitterData, CommitterReply, UnsignedAppend } from "./messages.ts";
+import { CommitterThread } from "./thread.ts";
 
 /** Proof that an event is signed and durable. */
 export interface Receipt {
@@ -52,12 +36,6 @@ const EVENT_BYTES_MAX = 48_000;
 /** With the committer idle, this many are worth a commit: it signs and syncs them while others are still being decided. */
 const EAGER_BATCH = 8;
 
-/** How often a store that failed is tried again when nobody asks for anything. */
-const PROBE_MS = 1000;
-
-/** How often a node at rest looks whether its files are in their places; one that commits does with each commit. */
-const WATCH_MS = 1000;
-
 /** One batch is signed and synced while the next is decided; a third would only wait. */
 const BATCHES_IN_FLIGHT_MAX = 2;
 
@@ -72,24 +50,17 @@ interface Waiting {
 export class Ledger {
   readonly #reader: StoreReader;
   readonly #nodeId: string;
-  #data: CommitterData;
   readonly #limits: LedgerLimits;
-  #committer: Worker | undefined;
+  readonly #committer: CommitterThread;
   /** Ends of all streams, those of events not yet durable included. Undefined: to be read from the store. */
   #heads: Map<string, Head> | undefined;
   #queue: Waiting[] = [];
   readonly #inFlight = new Map<number, Waiting[]>();
-  #epoch = 0;
   #lastBatch = 0;
   #lastGroup = 0;
-  /** Checkpoints that were asked for. */
-  readonly #requests = new Map<number, { resolve: () => void; reject: (error: EvidenceUnavailableError) => void }>();
-  #lastRequest = 0;
   #pumpScheduled = false;
   #closed = false;
   #drained: (() => void) | undefined;
-  #probe: NodeJS.Timeout | undefined;
-  #watch: NodeJS.Timeout | undefined;
   #failure: string | undefined;
   #appended = 0;
   #committed = 0;
@@ -104,8 +75,15 @@ export class Ledger {
   constructor(reader: StoreReader, nodeId: string, data: CommitterData, limits = DEFAULT_LEDGER_LIMITS) {
     this.#reader = reader;
     this.#nodeId = nodeId;
-    this.#data = data;
     this.#limits = limits;
+    this.#committer = new CommitterThread(data, {
+      onBatch: (reply) => this.#onBatch(reply),
+      onProbed: (failure) => this.#onProbed(failure),
+      onCheckpointFailure: (message) => this.onCheckpointFailure(message),
+      onAnswered: () => this.#rest(),
+      onDeath: (message) => this.#onDeath(message),
+      idle: () => this.#inFlight.size === 0,
+    });
   }
 
   /** Why evidence could not be recorded last time; undefined once it could again. */
@@ -165,29 +143,15 @@ export class Ledger {
    */
   checkpoint(): Promise<void> {
     if (this.#closed) return Promise.reject(new EvidenceUnavailableError("the node is shutting down"));
-    this.#committer ??= this.#startCommitter();
-    this.#committer.ref();
-    const request = ++this.#lastRequest;
-    this.#committer.postMessage({ kind: "checkpoint", request } satisfies CommitterRequest);
-    return new Promise((resolve, reject) => this.#requests.set(request, { resolve, reject }));
+    return this.#committer.checkpoint();
   }
 
   /** Waits until everything appended is durable or refused, then stops the committer. */
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#probe);
-    clearInterval(this.#watch);
+    this.#committer.quiet();
     if (this.waiting > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
-    const committer = this.#committer;
-    if (!committer) return;
-    this.#committer = undefined;
-    await new Promise<void>((resolve) => {
-      committer.ref();
-      committer.removeAllListeners();
-      committer.once("exit", () => resolve());
-      committer.postMessage({ kind: "close" } satisfies CommitterRequest);
-    });
-    this.#giveUpRequests("the node is shutting down");
+    await this.#committer.close();
   }
 
   /** All of the entries or none: the streams' ends move once every event is made. */
@@ -212,7 +176,7 @@ export class Ledger {
       return (this.#heads ??= this.#reader.heads());
     } catch (error) {
       this.#failure = (error as Error).message;
-      this.#scheduleProbe();
+      this.#committer.probeSoon();
       throw new EvidenceUnavailableError(`the store cannot be read: ${this.#failure}`, { cause: error });
     }
   }
@@ -232,60 +196,30 @@ export class Ledger {
       const batch = this.#queue.splice(0, batchLength(this.#queue, this.#limits.batchMax));
       const number = ++this.#lastBatch;
       this.#inFlight.set(number, batch);
-      const request: CommitterRequest = {
-        kind: "commit",
-        epoch: this.#epoch,
-        batch: number,
-        events: batch.map((waiting) => waiting.event),
-      };
-      this.#committer ??= this.#startCommitter();
-      this.#committer.ref();
-      this.#committer.postMessage(request);
+      this.#committer.commit(number, eventsOf(batch));
     }
-    if (this.waiting > 0) return;
     this.#rest();
   }
 
-  /** Nothing is left to be made durable. */
+  /** Whether nothing is left to be made durable, and nobody waits for a checkpoint. */
   #rest(): void {
-    if (this.#requests.size > 0) return;
-    // A host that embeds us may end when nothing is left to be made durable.
-    this.#committer?.unref();
+    if (this.waiting > 0 || this.#committer.asked) return;
+    this.#committer.unref();
     this.#drained?.();
   }
 
-  #startCommitter(): Worker {
-    const file = import.meta.url.endsWith(".ts") ? "./committer.ts" : "./committer.js";
-    // A new committer starts at epoch 0, and so must we.
-    this.#epoch = 0;
-    const committer = new Worker(new URL(file, import.meta.url), { workerData: this.#data });
-    committer.on("message", (reply: CommitterReply) => this.#onReply(reply));
-    committer.on("error", (error) => this.#onDeath(committer, (error as Error).message));
-    committer.on("exit", (code) => this.#onDeath(committer, `the committer's thread ended with ${code}`));
-    this.#watch ??= setInterval(() => this.#watchFiles(), WATCH_MS).unref();
-    return committer;
-  }
-
-  #watchFiles(): void {
-    if (this.#inFlight.size === 0) this.#committer?.postMessage({ kind: "watch" } satisfies CommitterRequest);
-  }
-
-  #onReply(reply: CommitterReply): void {
-    if (reply.kind === "checkpointed") return this.#onCheckpointed(reply);
-    if (reply.kind === "probed") return this.#onProbed(reply.failure);
+  #onBatch(reply: Extract<CommitterReply, { kind: "committed" | "failed" }>): void {
     const batch = reply.batch === undefined ? undefined : this.#inFlight.get(reply.batch);
     // A batch that was given up when the one before it failed; its callers have their answer.
     if (!batch && reply.batch !== undefined) return;
     if (reply.kind === "failed") {
-      this.#epoch = reply.epoch;
       this.#fail(reply.message, reply.recorded === "unknown" ? [batch!] : []);
       return;
     }
     if (!batch) return;
     this.#inFlight.delete(reply.batch);
-    if (this.#data.unsettled) this.#data = { ...this.#data, unsettled: undefined };
     this.#committed += batch.length;
-    for (const { event } of batch) if (event.signNextWith) this.#data = { ...this.#data, ...event.signNextWith };
+    this.#committer.committed(eventsOf(batch));
     this.#failure = undefined;
     const stored = batch.map((_, i) => ({ position: reply.firstPosition + i, record: reply.records[i]! }));
     batch.forEach((waiting, i) => waiting.resolve({ eventText: waiting.event.text, ...stored[i]! }));
@@ -293,46 +227,14 @@ export class Ledger {
     this.#pump();
   }
 
-  /** A node that is not ready gets no requests from a careful balancer, so it must find out by itself when it is ready again. */
-  #scheduleProbe(): void {
-    if (this.#closed || this.#probe) return;
-    this.#probe = setTimeout(() => {
-      this.#committer ??= this.#startCommitter();
-      this.#committer.postMessage({ kind: "probe" } satisfies CommitterRequest);
-    }, PROBE_MS).unref();
-  }
-
   #onProbed(failure: string | undefined): void {
-    this.#probe = undefined;
     this.#failure &&= failure;
-    if (this.#failure !== undefined) this.#scheduleProbe();
+    if (this.#failure !== undefined) this.#committer.probeSoon();
   }
 
-  #onCheckpointed({ request, failure }: Extract<CommitterReply, { kind: "checkpointed" }>): void {
-    if (failure !== undefined) this.onCheckpointFailure(failure);
-    const asked = request === undefined ? undefined : this.#requests.get(request);
-    if (request === undefined || !asked) return;
-    this.#requests.delete(request);
-    if (failure === undefined) asked.resolve();
-    else asked.reject(new EvidenceUnavailableError(`no checkpoint could be made: ${failure}`));
-    if (this.waiting === 0) this.#rest();
-  }
-
-  #giveUpRequests(message: string): void {
-    for (const { reject } of this.#requests.values())
-      reject(new EvidenceUnavailableError(`no checkpoint could be made: ${message}`));
-    this.#requests.clear();
-  }
-
-  #onDeath(committer: Worker, message: string): void {
-    if (this.#committer !== committer) return;
-    this.#committer = undefined;
-    this.#probe = void clearTimeout(this.#probe);
-    this.#giveUpRequests(message);
-    // What it was writing when it ended may be on the disk; whoever follows it finds out before it writes anything.
+  #onDeath(message: string): void {
     const open = [...this.#inFlight.values()];
-    const unsettled = open.map((batch) => batch.at(-1)!.event.id);
-    this.#data = { ...this.#data, unsettled: [...(this.#data.unsettled ?? []), ...unsettled] };
+    this.#committer.unsettled(open.map((batch) => batch.at(-1)!.event.id));
     this.#fail(message, open);
   }
 
@@ -348,7 +250,7 @@ export class Ledger {
     this.#queue = [];
     this.#appended = this.#committed = 0;
     this.onReset();
-    this.#scheduleProbe();
+    this.#committer.probeSoon();
     const maybe = new Set(open.flat());
     for (const waiting of lost) {
       const maybeRecorded = maybe.has(waiting) ? waiting.event.id : undefined;
@@ -356,6 +258,10 @@ export class Ledger {
     }
     this.#drained?.();
   }
+}
+
+function eventsOf(batch: readonly Waiting[]): UnsignedAppend[] {
+  return batch.map(({ event }) => event);
 }
 
 /** As many as fit, without parting a group, and always at least one group. */
@@ -367,28 +273,4 @@ function batchLength(queue: readonly Waiting[], batchMax: number): number {
   length = batchMax;
   while (length < queue.length && queue[length]!.group === queue[length - 1]!.group) length++;
   return length;
-}
-
-function toAppend(entry: Entry, chain_id: string, sequence: number, text: string, event_hash: string): UnsignedAppend {
-  const { draft } = entry;
-  return {
-    chain_id,
-    sequence,
-    id: draft.id,
-    event_type: draft.event_type,
-    outcome: draft.outcome,
-    tenant_id: draft.tenant_id,
-    workload_id: entry.workloadId,
-    correlation_id: draft.correlation_id,
-    occurred_at_ms: entry.occurredAtMs,
-    event_hash,
-    artifact_digest: entry.artifactDigest,
-    artifact: entry.artifact,
-    blobs: entry.blobs,
-    states: entry.states,
-    keys: entry.keys,
-    erases: entry.erases,
-    signNextWith: entry.signNextWith,
-    text,
-  };
 }

@@ -8,7 +8,8 @@ import type { EventType } from "../../core/schema/event.ts";
 import type { Activated } from "../../policies/choose.ts";
 import type { Policy } from "../../policy/policy.ts";
 import type { Blob, StoreReader } from "../../store/store.ts";
-import type { Entry, Ledger } from "./ledger.ts";
+import type { Entry } from "./entry.ts";
+import type { Ledger } from "./ledger.ts";
 
 /** Whose stream an event goes to, and who acted. */
 export interface ActedBy {

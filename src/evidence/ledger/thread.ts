@@ -1,0 +1,165 @@
+// The committer's thread as the ledger sees it: started when first needed, replaced when it dies, probed when it fails, asked for checkpoints, stopped.
+import { Worker } from "node:worker_threads";
+import { EvidenceUnavailableError } from "../../core/errors.ts";
+import type { CommitterData, CommitterReply, CommitterRequest, UnsignedAppend } from "./messages.ts";
+
+/** How often a store that failed is tried again when nobody asks for anything. */
+const PROBE_MS = 1000;
+
+/** How often a node at rest looks whether its files are in their places; one that commits does with each commit. */
+const WATCH_MS = 1000;
+
+/** What the thread has to say to the ledger. */
+export interface CommitterOwner {
+  /** A batch is on record, or is not. */
+  onBatch(reply: Extract<CommitterReply, { kind: "committed" | "failed" }>): void;
+  /** The store was tried: why it cannot be written; undefined where it can. */
+  onProbed(failure: string | undefined): void;
+  /** Checkpoints that were due could not be made. */
+  onCheckpointFailure(message: string): void;
+  /** Whoever asked for a checkpoint has an answer. */
+  onAnswered(): void;
+  onDeath(message: string): void;
+  /** Nothing is being written. */
+  idle(): boolean;
+}
+
+export class CommitterThread {
+  readonly #owner: CommitterOwner;
+  #data: CommitterData;
+  #worker: Worker | undefined;
+  /** See {@link CommitterReply}; a new committer starts at 0. */
+  #epoch = 0;
+  /** Checkpoints that were asked for. */
+  readonly #requests = new Map<number, { resolve: () => void; reject: (error: EvidenceUnavailableError) => void }>();
+  #lastRequest = 0;
+  #probe: NodeJS.Timeout | undefined;
+  #watch: NodeJS.Timeout | undefined;
+  #quiet = false;
+
+  constructor(data: CommitterData, owner: CommitterOwner) {
+    this.#data = data;
+    this.#owner = owner;
+  }
+
+  /** Somebody waits for a checkpoint. */
+  get asked(): boolean {
+    return this.#requests.size > 0;
+  }
+
+  commit(batch: number, events: readonly UnsignedAppend[]): void {
+    this.#post({ kind: "commit", epoch: this.#epoch, batch, events });
+  }
+
+  /** What a thread after this one must know of a batch that is on record. */
+  committed(events: readonly UnsignedAppend[]): void {
+    if (this.#data.unsettled) this.#data = { ...this.#data, unsettled: undefined };
+    for (const { signNextWith } of events) if (signNextWith) this.#data = { ...this.#data, ...signNextWith };
+  }
+
+  /** What it was writing when it ended may be on the disk; whoever follows it finds out before it writes anything. */
+  unsettled(lastIds: readonly string[]): void {
+    this.#data = { ...this.#data, unsettled: [...(this.#data.unsettled ?? []), ...lastIds] };
+  }
+
+  /** @throws EvidenceUnavailableError when no checkpoint could be made. */
+  checkpoint(): Promise<void> {
+    const request = ++this.#lastRequest;
+    this.#post({ kind: "checkpoint", request });
+    return new Promise((resolve, reject) => this.#requests.set(request, { resolve, reject }));
+  }
+
+  /** A node that is not ready gets no requests from a careful balancer, so it must find out by itself when it is ready again. */
+  probeSoon(): void {
+    if (this.#quiet || this.#probe) return;
+    this.#probe = setTimeout(() => this.#running().postMessage({ kind: "probe" } satisfies CommitterRequest), PROBE_MS);
+    this.#probe.unref();
+  }
+
+  /** A host that embeds us may end when nothing is left to be made durable. */
+  unref(): void {
+    this.#worker?.unref();
+  }
+
+  /** No more of its own accord: it is about to be closed. */
+  quiet(): void {
+    this.#quiet = true;
+    clearTimeout(this.#probe);
+    clearInterval(this.#watch);
+  }
+
+  async close(): Promise<void> {
+    const worker = this.#worker;
+    if (!worker) return;
+    this.#worker = undefined;
+    await new Promise<void>((resolve) => {
+      worker.ref();
+      worker.removeAllListeners();
+      worker.once("exit", () => resolve());
+      worker.postMessage({ kind: "close" } satisfies CommitterRequest);
+    });
+    this.#giveUpRequests("the node is shutting down");
+  }
+
+  /** Asks for what somebody waits for. */
+  #post(request: CommitterRequest): void {
+    const worker = this.#running();
+    worker.ref();
+    worker.postMessage(request);
+  }
+
+  #running(): Worker {
+    return (this.#worker ??= this.#start());
+  }
+
+  #start(): Worker {
+    const file = import.meta.url.endsWith(".ts") ? "./committer.ts" : "./committer.js";
+    this.#epoch = 0;
+    const worker = new Worker(new URL(file, import.meta.url), { workerData: this.#data });
+    worker.on("message", (reply: CommitterReply) => {
+      if (this.#worker === worker) this.#onReply(reply);
+    });
+    worker.on("error", (error) => this.#onDeath(worker, (error as Error).message));
+    worker.on("exit", (code) => this.#onDeath(worker, `the committer's thread ended with ${code}`));
+    this.#watch ??= setInterval(() => this.#watchFiles(), WATCH_MS).unref();
+    return worker;
+  }
+
+  #watchFiles(): void {
+    if (this.#owner.idle()) this.#worker?.postMessage({ kind: "watch" } satisfies CommitterRequest);
+  }
+
+  #onReply(reply: CommitterReply): void {
+    if (reply.kind === "checkpointed") return this.#onCheckpointed(reply);
+    if (reply.kind === "probed") {
+      this.#probe = undefined;
+      return this.#owner.onProbed(reply.failure);
+    }
+    if (reply.kind === "failed") this.#epoch = reply.epoch;
+    this.#owner.onBatch(reply);
+  }
+
+  #onCheckpointed({ request, failure }: Extract<CommitterReply, { kind: "checkpointed" }>): void {
+    if (failure !== undefined) this.#owner.onCheckpointFailure(failure);
+    const asked = request === undefined ? undefined : this.#requests.get(request);
+    if (request === undefined || !asked) return;
+    this.#requests.delete(request);
+    if (failure === undefined) asked.resolve();
+    else asked.reject(new EvidenceUnavailableError(`no checkpoint could be made: ${failure}`));
+    this.#owner.onAnswered();
+  }
+
+  #giveUpRequests(message: string): void {
+    for (const { reject } of this.#requests.values())
+      reject(new EvidenceUnavailableError(`no checkpoint could be made: ${message}`));
+    this.#requests.clear();
+  }
+
+  #onDeath(worker: Worker, message: string): void {
+    if (this.#worker !== worker) return;
+    this.#worker = undefined;
+    this.#probe = void clearTimeout(this.#probe);
+    this.#giveUpRequests(message);
+    this.#owner.onDeath(message);
+  }
+}
