@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
@@ -58,6 +59,8 @@ async function buildBin(from) {
     format: "esm",
     platform: "node",
     target: "node24",
+    // What esbuild makes of `using` in a loop forgets nothing: an error of one round is thrown again by the next. Node has it.
+    supported: { using: true },
     legalComments: "none",
     logLevel: "warning",
     metafile: true,
@@ -136,7 +139,18 @@ function buildDist() {
     stdio: "inherit",
   });
   if (status !== 0) throw new Error("dist/ could not be built");
+  removeLeftOver();
   return true;
+}
+
+/** What sources that are gone left in `dist/` would be packed. */
+function removeLeftOver() {
+  const made = new Set(sources().map((file) => relative(join(ROOT, "src"), file).replace(/\.ts$/, "")));
+  for (const entry of readdirSync(join(ROOT, "dist"), { recursive: true, withFileTypes: true })) {
+    const file = join(entry.parentPath, entry.name);
+    const module = relative(join(ROOT, "dist"), file).replace(/(?:\.d\.ts|\.js)(?:\.map)?$/, "");
+    if (entry.isFile() && !made.has(module)) rmSync(file);
+  }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {

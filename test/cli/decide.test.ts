@@ -304,7 +304,7 @@ test("a data directory that is held by one that can't be asked is said to be so"
   );
 });
 
-test("commands that come together take their turns", async (t) => {
+test.serial("commands that come together take their turns", async (t) => {
   const cwd = directoryWith({ "request.json": admissible() });
   const ran = await Promise.all([1, 2, 3].map(() => railgate(["decide", "request.json"], { cwd })));
   t.deepEqual(

@@ -4,8 +4,11 @@ import { once } from "node:events";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ensureBin } from "../../scripts/build.js";
 
-export const MAIN = new URL("../../src/cli/main.ts", import.meta.url).pathname;
+/** As it is built, which is how people run it; built anew where the sources have changed. */
+export const MAIN = new URL("../../bin/cli/main.js", import.meta.url).pathname;
+if (!(await ensureBin())) throw new Error("the command line is not built, and what builds it is not installed");
 
 export type Ran = { code: number | null; stdout: string; stderr: string };
 type Given = { cwd?: string; env?: Record<string, string>; input?: string };
