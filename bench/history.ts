@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { v7 as uuidv7 } from "uuid";
 import { chainId, digestOf, EMPTY_STREAM, linkEvent, type EventDraft, type Head } from "../src/core/event.ts";
-import { meshChanges, step, type Mesh } from "../src/core/mesh.ts";
+import { meshChanges, step, type MeshState } from "../src/core/mesh.ts";
 import { stepWorkload, type Workload } from "../src/core/workload.ts";
 import { verifyStore } from "../src/evidence/fsck/streams.ts";
 import { loadKey } from "../src/evidence/keys/keys.ts";
@@ -40,7 +40,7 @@ class History {
   readonly tenantId: string;
   readonly chain: string;
   #head: Head = EMPTY_STREAM;
-  #mesh: Mesh | null = null;
+  #mesh: MeshState | null = null;
   #workload: Workload | null = null;
 
   constructor(tenantId: string, nodeId: string) {

@@ -108,3 +108,21 @@ test("nobody outside the store's folder knows what kind of database it is", (t) 
 test("exports are named", (t) => {
   for (const file of filesUnder(SRC)) t.notRegex(source(file), /^export default/m, file);
 });
+
+test("an exported type has its name for itself", (t) => {
+  const places = new Map<string, string[]>();
+  for (const file of filesUnder(SRC)) {
+    const text = source(file);
+    const declared = /^(export )?(?:declare )?(?:abstract )?(?:type|interface|class|enum) (\w+)/gm;
+    const listed = [...text.matchAll(/^export (?:type )?\{([^}]*)\}(?! from)/gm)].flatMap(
+      ([, names]) => names!.match(/\w+/g)!,
+    );
+    for (const [, isExported, name] of text.matchAll(declared))
+      if (isExported || listed.includes(name!)) places.set(name!, [...(places.get(name!) ?? []), file]);
+  }
+  t.true(places.size > 200);
+  t.deepEqual(
+    [...places].filter(([, files]) => files.length > 1),
+    [],
+  );
+});

@@ -44,7 +44,7 @@ import type {
 import { AnswerError, errorOf } from "./errors.ts";
 import { followed } from "./live.ts";
 import { partsOf } from "./transport.ts";
-import { Wire, type Call, type ClientOptions } from "./wire.ts";
+import { Wire, type WireCall, type ClientOptions } from "./wire.ts";
 
 const segment = encodeURIComponent;
 
@@ -62,7 +62,7 @@ export class RemoteRailgate implements Railgate {
   }
 
   admit(request: unknown, options: CommandOptions = {}): Promise<AdmissionAnswer> {
-    const call: Call = { method: "POST", path: "/v1/admissions", json: request, member: "decision" };
+    const call: WireCall = { method: "POST", path: "/v1/admissions", json: request, member: "decision" };
     return this.#wire.json(command(call, undefined, options));
   }
 
@@ -81,7 +81,7 @@ export class RemoteRailgate implements Railgate {
   }
 
   async dryRun(request: unknown): Promise<Decision> {
-    const call: Call = {
+    const call: WireCall = {
       method: "POST",
       path: "/v1/admissions",
       query: { dry_run: true },
@@ -200,7 +200,7 @@ export class RemoteRailgate implements Railgate {
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
-  #get<T>(path: string, query: Call["query"] = {}): Promise<T> {
+  #get<T>(path: string, query: WireCall["query"] = {}): Promise<T> {
     return this.#wire.json({ method: "GET", path, query });
   }
 }
@@ -208,7 +208,7 @@ export class RemoteRailgate implements Railgate {
 const stream = (chainId: string): string => `/v1/streams/${segment(chainId)}`;
 
 /** Sent again, under the same key, it is carried out once; without a key of the caller's it has its own. */
-function command(call: Call, tenantId: string | undefined, { traceId, idempotencyKey }: CommandOptions): Call {
+function command(call: WireCall, tenantId: string | undefined, { traceId, idempotencyKey }: CommandOptions): WireCall {
   checkNames({ trace_id: traceId });
   return {
     ...call,
@@ -264,7 +264,7 @@ class RemoteMesh implements MeshHandle {
     return `/v1/meshes/${segment(this.meshId)}`;
   }
 
-  #command<T>(method: Call["method"], path: string, body: unknown, options: MeshOptions = {}): Promise<T> {
+  #command<T>(method: WireCall["method"], path: string, body: unknown, options: MeshOptions = {}): Promise<T> {
     const { revision } = options;
     const headers =
       revision === undefined ? {} : revision === 0 ? { "if-none-match": "*" } : { "if-match": `"${revision}"` };

@@ -1,7 +1,7 @@
 // One exchange over HTTP: by `fetch`, or, where a CA or a client certificate is given, by `node:https`.
 import type { Agent } from "node:https";
 
-export interface Asked {
+export interface WireRequest {
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array | AsyncIterable<Uint8Array> | undefined;
@@ -9,7 +9,7 @@ export interface Asked {
 }
 
 /** Redirects are not followed. Rejects with what the connection broke on. */
-export type Transport = (url: URL, asked: Asked) => Promise<Response>;
+export type Transport = (url: URL, asked: WireRequest) => Promise<Response>;
 
 /** PEM text. */
 export interface TlsOptions {

@@ -1,7 +1,7 @@
 // Calls as they go over the wire: authenticated, bounded in time, tried again where that is safe, problems as errors.
 import { ConfigError, RailgateError, RequestError } from "../core/errors.ts";
 import { AnswerError, ConnectionError, errorOf, type ProblemRead } from "./errors.ts";
-import { fetchTransport, tlsTransport, type Asked, type TlsOptions, type Transport } from "./transport.ts";
+import { fetchTransport, tlsTransport, type WireRequest, type TlsOptions, type Transport } from "./transport.ts";
 
 /** A bearer token, how to come by one, or the file that holds it; the latter two are asked for every call. */
 export type Token = string | (() => string | Promise<string>) | { readonly file: string };
@@ -16,8 +16,8 @@ export interface ClientOptions extends TlsOptions {
   readonly retryForMs?: number | undefined;
 }
 
-export interface Call {
-  readonly method: Asked["method"];
+export interface WireCall {
+  readonly method: WireRequest["method"];
   readonly path: string;
   /** What is undefined is left out. */
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
@@ -63,27 +63,27 @@ export class Wire {
   }
 
   /** The answer's JSON. */
-  json<T>(call: Call): Promise<T> {
+  json<T>(call: WireCall): Promise<T> {
     return this.#ask(call, async (response) => answerIn<T>(await response.text(), response.status, call));
   }
 
-  bytes(call: Call): Promise<{ bytes: Uint8Array; headers: Headers }> {
+  bytes(call: WireCall): Promise<{ bytes: Uint8Array; headers: Headers }> {
     return this.#ask(call, async (response) => {
       return { bytes: new Uint8Array(await response.arrayBuffer()), headers: response.headers };
     });
   }
 
-  async text(call: Call): Promise<string> {
+  async text(call: WireCall): Promise<string> {
     return new TextDecoder().decode((await this.bytes(call)).bytes);
   }
 
   /** The answer, whose body the caller reads in its own time. */
-  open(call: Call, signal?: AbortSignal): Promise<Response> {
+  open(call: WireCall, signal?: AbortSignal): Promise<Response> {
     return this.#ask(call, async (response) => response, signal);
   }
 
   /** @param read what is to be had of an answer before it counts; breaking off meanwhile is no answer. */
-  async #ask<T>(call: Call, read: (response: Response) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async #ask<T>(call: WireCall, read: (response: Response) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const giveUpAt = performance.now() + (this.#options.retryForMs ?? RETRY_FOR_MS);
     const json = call.json === undefined && !("json" in call) ? undefined : jsonOf(call.json);
     for (let tries = 0; ; tries++) {
@@ -97,7 +97,7 @@ export class Wire {
   }
 
   async #once<T>(
-    call: Call,
+    call: WireCall,
     json: string | undefined,
     read: (response: Response) => Promise<T>,
     signal: AbortSignal | undefined,
@@ -146,7 +146,7 @@ class Failure {
 }
 
 /** @throws AnswerError it is none of a node's. */
-function answerIn<T>(text: string, status: number, { member }: Call): T {
+function answerIn<T>(text: string, status: number, { member }: WireCall): T {
   try {
     const answer = JSON.parse(text) as T;
     if (typeof answer === "object" && answer !== null && (member === undefined || member in answer)) return answer;
@@ -157,7 +157,10 @@ function answerIn<T>(text: string, status: number, { member }: Call): T {
 }
 
 /** A body that streams is gone once it was sent. */
-function mayTryAgain({ method, retry = method === "GET" ? "always" : "if_undone", archive }: Call, { left }: Failure) {
+function mayTryAgain(
+  { method, retry = method === "GET" ? "always" : "if_undone", archive }: WireCall,
+  { left }: Failure,
+) {
   if (left === "final" || retry === "never" || (archive !== undefined && !(archive instanceof Uint8Array)))
     return false;
   return retry === "always" || left === "undone";
@@ -210,14 +213,14 @@ function baseOf(given: string | URL): URL {
   return url;
 }
 
-function urlOf(base: URL, { path, query = {} }: Call): URL {
+function urlOf(base: URL, { path, query = {} }: WireCall): URL {
   const url = new URL(path, base);
   for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, String(value));
   return url;
 }
 
 function headersOf(
-  { headers = {}, archive }: Call,
+  { headers = {}, archive }: WireCall,
   json: string | undefined,
   token: string | undefined,
 ): Record<string, string> {

@@ -1,5 +1,5 @@
 // A mesh as state by key: which of its parts a command needs, the slice that they make, and what becomes of them. No command needs it whole.
-import { meshChanges, meshOf, type Mesh, type MeshCommand, type MeshEvent, type MeshPart } from "./mesh.ts";
+import { meshChanges, meshOf, type MeshState, type MeshCommand, type MeshEvent, type MeshPart } from "./mesh.ts";
 import type { Level } from "./schema/base.ts";
 import type { MeshPlacement, Rail } from "./schema/mesh.ts";
 import { all, least, one, type Change, type Need, type Reads } from "./state.ts";
@@ -65,7 +65,7 @@ const offeredIn = (rails: readonly unknown[]): string[] =>
 const known = <T>(state: Reads, need: Need): T | null => (state.has(need) ? state.get<T>(need) : null);
 
 /** As much of the mesh as `meshNeeds` names; null where it was never defined. */
-export function meshSlice(state: Reads, tenantId: string, command: MeshCommand, whole = false): Mesh | null {
+export function meshSlice(state: Reads, tenantId: string, command: MeshCommand, whole = false): MeshState | null {
   const parts: MeshPart[] = [];
   const prefix = `${command.mesh_id} `.length;
   for (const need of meshNeeds(state, tenantId, command, whole)) {
@@ -92,8 +92,8 @@ function partOf({ how, key }: Need, prefix: number, value: unknown): MeshPart {
 export function meshWrites(
   state: Reads,
   tenantId: string,
-  before: Mesh | null,
-  after: Mesh,
+  before: MeshState | null,
+  after: MeshState,
   event: MeshEvent,
 ): Change[] {
   return meshChanges(before, after, event).flatMap(({ part, key, value }) => {

@@ -7,20 +7,20 @@ import { type Level, LEVELS } from "./schema/base.ts";
 import { MeshDecisionSchema, type MeshDecision } from "./schema/law.ts";
 import type {
   ElevationPolicy,
-  Mesh as WireMesh,
+  Mesh,
   MeshPlacement as Placement,
   Rail,
   RailState as RailCounters,
 } from "./schema/mesh.ts";
 import { get, set, type Tree, treeOf, values, without } from "./tree.ts";
 
-export type { MeshDecision };
+export type { MeshDecision, MeshState as Mesh };
 
 /**
  * One tenant's mesh, or as much of it as a command is about (core/mesh-state.ts). Immutable; a step shares all that it does
  * not change.
  */
-export interface Mesh {
+export interface MeshState {
   readonly mesh_id: string;
   /** Accepted commands so far. */
   readonly revision: number;
@@ -170,7 +170,7 @@ const NOTHING_COUNTED: RailCounters = {
  * @param mesh null where the tenant never defined it.
  * @param admission null where the workload was never admitted.
  */
-export function meshFacts(mesh: Mesh | null, command: MeshCommand, admission: MeshAdmission | null): MeshFacts {
+export function meshFacts(mesh: MeshState | null, command: MeshCommand, admission: MeshAdmission | null): MeshFacts {
   switch (command.command) {
     case "reload":
       return { occupied: mesh === null ? [] : occupiedRails(mesh) };
@@ -192,21 +192,21 @@ export function meshFacts(mesh: Mesh | null, command: MeshCommand, admission: Me
   }
 }
 
-function railFact(mesh: Mesh | null, railId: string): RailFact | null {
+function railFact(mesh: MeshState | null, railId: string): RailFact | null {
   const rail = mesh && get(mesh.rails, railId);
   if (!rail) return null;
   const { rail_id, level, latency_overhead_us, capacity, active_count } = rail;
   return { rail_id, level, latency_overhead_us, capacity, active_count };
 }
 
-function placementFact(mesh: Mesh | null, workloadId: string): PlacementFact | null {
+function placementFact(mesh: MeshState | null, workloadId: string): PlacementFact | null {
   const placement = mesh && get(mesh.placements, workloadId);
   if (!placement) return null;
   const { workload_id, rail_id, level, policy } = placement;
   return { workload_id, rail_id, level, policy };
 }
 
-function occupiedRails(mesh: Mesh): ReloadFacts["occupied"] {
+function occupiedRails(mesh: MeshState): ReloadFacts["occupied"] {
   const leastBudgets = leastPreservedBudgets(mesh);
   return [...values(mesh.rails)]
     .filter((rail) => rail.active_count > 0)
@@ -218,7 +218,7 @@ function occupiedRails(mesh: Mesh): ReloadFacts["occupied"] {
     }));
 }
 
-function leastPreservedBudgets(mesh: Mesh): Map<string, number> {
+function leastPreservedBudgets(mesh: MeshState): Map<string, number> {
   const least = new Map<string, number>();
   for (const { rail_id, policy } of values(mesh.placements)) {
     if (!policy.preserve_latency_budget) continue;
@@ -241,7 +241,7 @@ export function recogniseMesh(output: unknown, command: MeshCommand["command"]):
 
 /** The `details` of the event that records a decision on a command; `mesh` is the state that was decided on. */
 export function meshDetails(
-  mesh: Mesh | null,
+  mesh: MeshState | null,
   command: MeshCommand,
   decision: MeshDecision,
   traceId?: string,
@@ -257,7 +257,7 @@ export function meshDetails(
   };
 }
 
-function commandDetails(mesh: Mesh | null, command: MeshCommand, accepted: boolean) {
+function commandDetails(mesh: MeshState | null, command: MeshCommand, accepted: boolean) {
   const railId = () =>
     (mesh && get(mesh.placements, command.command === "reload" ? "" : command.workload_id)?.rail_id) ?? null;
   switch (command.command) {
@@ -282,7 +282,7 @@ export type MeshPart =
   | { readonly part: "departed"; readonly key: string; readonly value: Departed | null };
 
 /** The parts that a step changed; a value of null is gone. */
-export function meshChanges(before: Mesh | null, after: Mesh, event: MeshEvent): MeshPart[] {
+export function meshChanges(before: MeshState | null, after: MeshState, event: MeshEvent): MeshPart[] {
   if (before === after) return [];
   const named = (event.details ?? {}) as Partial<PlaceDetails & ElevateDetails & RemoveDetails>;
   const rails =
@@ -301,9 +301,13 @@ export function meshChanges(before: Mesh | null, after: Mesh, event: MeshEvent):
 }
 
 /** The mesh of its stored parts, in any order; null where there is none. */
-export function meshOf(parts: Iterable<MeshPart>): Mesh | null {
+export function meshOf(parts: Iterable<MeshPart>): MeshState | null {
   let head: { mesh_id: string; revision: number } | null = null;
-  let [rails, placements, departed]: [Mesh["rails"], Mesh["placements"], Mesh["departed"]] = [null, null, null];
+  let [rails, placements, departed]: [MeshState["rails"], MeshState["placements"], MeshState["departed"]] = [
+    null,
+    null,
+    null,
+  ];
   for (const { part, key, value } of parts) {
     if (value === null) continue;
     if (part === "mesh") head = value;
@@ -319,7 +323,7 @@ export function meshOf(parts: Iterable<MeshPart>): Mesh | null {
  * of the mesh, but for a reload. A refused event changes nothing.
  * @throws InvariantError naming the invariant that the event would break; the state given stays as it was.
  */
-export function step(mesh: Mesh | null, event: MeshEvent): Mesh | null {
+export function step(mesh: MeshState | null, event: MeshEvent): MeshState | null {
   if (event.outcome !== "accepted") return mesh;
   const details = (event.details ?? {}) as MeshDetails;
   must("INV-MESH-FAIL-CLOSED", typeof details.mesh_id === "string", "the event names no mesh");
@@ -348,7 +352,11 @@ export function step(mesh: Mesh | null, event: MeshEvent): Mesh | null {
   }
 }
 
-function place(mesh: Mesh, details: PlaceDetails, at: string): Pick<Mesh, "rails" | "placements" | "departed"> {
+function place(
+  mesh: MeshState,
+  details: PlaceDetails,
+  at: string,
+): Pick<MeshState, "rails" | "placements" | "departed"> {
   const { workload_id, policy } = details;
   must("INV-MESH-FAIL-CLOSED", typeof workload_id === "string" && workload_id !== "", "the event names no workload");
   must("INV-MESH-FAIL-CLOSED", isPolicy(policy), "the elevation policy is incomplete");
@@ -376,7 +384,7 @@ function place(mesh: Mesh, details: PlaceDetails, at: string): Pick<Mesh, "rails
   };
 }
 
-function elevate(mesh: Mesh, details: ElevateDetails, at: string): Pick<Mesh, "rails" | "placements"> {
+function elevate(mesh: MeshState, details: ElevateDetails, at: string): Pick<MeshState, "rails" | "placements"> {
   const placement = placementOf(mesh, details.workload_id);
   must(
     "INV-MESH-DETERMINISTIC-TOPOLOGY",
@@ -415,7 +423,7 @@ function elevate(mesh: Mesh, details: ElevateDetails, at: string): Pick<Mesh, "r
   };
 }
 
-function remove(mesh: Mesh, details: RemoveDetails): Pick<Mesh, "rails" | "placements" | "departed"> {
+function remove(mesh: MeshState, details: RemoveDetails): Pick<MeshState, "rails" | "placements" | "departed"> {
   const { workload_id, rail_id, level } = placementOf(mesh, details.workload_id);
   must("INV-MESH-DETERMINISTIC-TOPOLOGY", rail_id === details.rail_id, `${workload_id} is on another rail`);
   return {
@@ -425,7 +433,7 @@ function remove(mesh: Mesh, details: RemoveDetails): Pick<Mesh, "rails" | "place
   };
 }
 
-function reload(mesh: Mesh | null, details: ReloadDetails, meshId: string): Mesh {
+function reload(mesh: MeshState | null, details: ReloadDetails, meshId: string): MeshState {
   const offered = details.topology?.rails;
   must(
     "INV-MESH-FAIL-CLOSED",
@@ -462,7 +470,7 @@ function reload(mesh: Mesh | null, details: ReloadDetails, meshId: string): Mesh
   };
 }
 
-function countersOf(mesh: Mesh | null, railId: string): RailCounters | undefined {
+function countersOf(mesh: MeshState | null, railId: string): RailCounters | undefined {
   const rail = mesh && get(mesh.rails, railId);
   if (!rail) return undefined;
   const { active_count, total_placed, total_elevated_in, total_elevated_out, total_removed } = rail;
@@ -495,15 +503,15 @@ function mustFit(policy: ElevationPolicy, rail: Rail): void {
   must("INV-MESH-LATENCY-BUDGET", fits, `rail ${rail.rail_id} is over a preserved budget`);
 }
 
-const railOf = (mesh: Mesh, railId: string): Rail & RailCounters => railIn(mesh.rails, railId);
+const railOf = (mesh: MeshState, railId: string): Rail & RailCounters => railIn(mesh.rails, railId);
 
-function railIn(rails: Mesh["rails"], railId: string): Rail & RailCounters {
+function railIn(rails: MeshState["rails"], railId: string): Rail & RailCounters {
   const rail = get(rails, railId);
   must("INV-MESH-FAIL-CLOSED", rail !== undefined, `there is no rail ${railId}`);
   return rail;
 }
 
-function placementOf(mesh: Mesh, workloadId: string): Placement {
+function placementOf(mesh: MeshState, workloadId: string): Placement {
   const placement = get(mesh.placements, workloadId);
   must("INV-MESH-FAIL-CLOSED", placement !== undefined, `${workloadId} is not placed`);
   return placement;
@@ -541,7 +549,7 @@ function isCount(value: unknown): value is number {
  * The mesh in its wire shape (spec api, meshes). Rails and placements come in the order of their code units; where an
  * identifier looks like a number only canonical JSON keeps that order, since objects do not.
  */
-export function wireMesh(mesh: Mesh): WireMesh {
+export function wireMesh(mesh: MeshState): Mesh {
   const rails = [...values(mesh.rails)];
   return {
     mesh_id: mesh.mesh_id,

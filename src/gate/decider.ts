@@ -10,7 +10,7 @@ import type { Context } from "../core/schema/input.ts";
 import type { Reads } from "../core/state.ts";
 import { EvaluationError } from "../policy/evaluator.ts";
 import type { Policy } from "../policy/policy.ts";
-import type { Answer, Command, Decided, Effect, Situation, Tokens, Trace } from "./commands/command.ts";
+import type { Ruling, Command, Decided, Effect, Situation, Tokens, Trace } from "./commands/command.ts";
 
 /** As much of a policy as decides. */
 export type Law = Pick<Policy, "digest" | "catalogue" | "evaluateText">;
@@ -24,7 +24,7 @@ export interface Surroundings {
 }
 
 /** A decision, with what its evidence must name. */
-export interface Judged<I = unknown, D extends Decided = Decided> extends Answer<I, D> {
+export interface Judged<I = unknown, D extends Decided = Decided> extends Ruling<I, D> {
   readonly situation: Situation;
   readonly inputText: string;
   /** The decision in canonical form, as it is stored. */

@@ -25,8 +25,8 @@ import {
 } from "./commands/command.ts";
 import { companions } from "./companions.ts";
 import { enact, judge, situationOf, type Enacted, type Law } from "./decider.ts";
+import { Pauses } from "./pauses.ts";
 import { Retries, type Remember, type Retry, type Told } from "./retries.ts";
-import { Turns } from "./turns.ts";
 
 export type { Trace } from "./commands/command.ts";
 
@@ -151,8 +151,8 @@ export class Gate {
     const tokens = await Promise.all(commands.map((command) => this.#prove(command)));
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       // The last attempt lets nobody in between, so it cannot be overtaken.
-      const turns = attempt < ATTEMPTS_MAX - 1 ? new Turns() : undefined;
-      const linked = await this.#attempt(commands, tokens, caller, trace, turns, remember);
+      const pauses = attempt < ATTEMPTS_MAX - 1 ? new Pauses() : undefined;
+      const linked = await this.#attempt(commands, tokens, caller, trace, pauses, remember);
       if (!linked) continue;
       const receipts = await Promise.all(linked.receipts);
       return linked.places.map((place, i) => {
@@ -170,7 +170,7 @@ export class Gate {
   /**
    * Decides everything, and commits if nothing moved meanwhile. Where all that is needed is at hand, and soon decided,
    * nothing is awaited between reading and linking, so nothing can.
-   * @param turns let others in between where it takes long.
+   * @param pauses let others in between where it takes long.
    * @returns undefined where something moved; nothing was linked then.
    */
   async #attempt(
@@ -178,15 +178,15 @@ export class Gate {
     tokens: readonly Tokens[],
     caller: Caller,
     trace: Trace | undefined,
-    turns?: Turns,
+    pauses?: Pauses,
     remember?: Remember,
   ): Promise<Linked | undefined> {
     const { ledger, states } = this.parts;
     const draft = new Draft(this.#source);
     const [enacted, entries, places]: [Enacted[], Entry[], number[]] = [[], [], []];
     for (const [i, command] of commands.entries()) {
-      const turn = turns?.next();
-      if (turn !== undefined) await turn;
+      const pause = pauses?.next();
+      if (pause !== undefined) await pause;
       places.push(enacted.length);
       const following: { command: AnyCommand; tokens: Tokens; remember?: Remember | undefined }[] = [
         { command, tokens: tokens[i]!, remember },

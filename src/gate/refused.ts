@@ -5,7 +5,7 @@ import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { SingleRefusal } from "./commands/command.ts";
 
 /** What there is to say of a refusal; plain JSON, so that it can be kept. */
-export interface Refusal extends Explanation {
+export interface CommandRefusal extends Explanation {
   readonly code: string;
   readonly pointer: string;
   /** Each fault of a topology. */
@@ -13,18 +13,21 @@ export interface Refusal extends Explanation {
 }
 
 /** undefined where the command was accepted. */
-export function refusalIn({ error_code, pointer, params }: SingleRefusal, catalogue: Catalogue): Refusal | undefined {
+export function refusalIn(
+  { error_code, pointer, params }: SingleRefusal,
+  catalogue: Catalogue,
+): CommandRefusal | undefined {
   if (error_code === null) return undefined;
   const explanation = explainRefusal(error_code, params, catalogue);
   return { code: error_code, pointer: pointer ?? "", ...explanation, ...faultsIn(params) };
 }
 
-function faultsIn({ errors }: SingleRefusal["params"]): Pick<Refusal, "errors"> {
+function faultsIn({ errors }: SingleRefusal["params"]): Pick<CommandRefusal, "errors"> {
   return Array.isArray(errors) ? { errors: errors as RequestFault[] } : {};
 }
 
 export function refusedError(
-  { code, pointer, title, message, solution, errors }: Refusal,
+  { code, pointer, title, message, solution, errors }: CommandRefusal,
   { event, receipt }: { event: EvidenceEvent; receipt: string },
 ): RefusedError {
   return new RefusedError(message, {

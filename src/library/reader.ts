@@ -8,7 +8,7 @@ import { wireMesh } from "../core/mesh.ts";
 import { parser } from "../core/request.ts";
 import { IDENTIFIER_PATTERN } from "../core/schema/base.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
-import type { Mesh as WireMesh } from "../core/schema/mesh.ts";
+import type { Mesh } from "../core/schema/mesh.ts";
 import { EventScope, EventsQuery, FollowQuery, ListQuery } from "../core/schema/queries.ts";
 import type { WorkloadSummary, WorkloadView } from "../core/schema/workload.ts";
 import { parseTilePath } from "../core/tiles.ts";
@@ -71,7 +71,7 @@ export class LocalReader implements RailgateReader {
     this.caller = caller;
   }
 
-  async meshes(query: ListQuery = {}): Promise<Page<WireMesh>> {
+  async meshes(query: ListQuery = {}): Promise<Page<Mesh>> {
     const { tenant_id, limit = MESHES_DEFAULT, cursor } = parseList(throughJson(query));
     const after = cursor === undefined ? undefined : placed(isIdentifier(cursor) ? cursor : undefined);
     const tenant = tenantOf(this.caller, tenant_id);
@@ -79,7 +79,7 @@ export class LocalReader implements RailgateReader {
     return { items: items.map(wireMesh), next };
   }
 
-  mesh(meshId: string, tenantId?: string): { show(): Promise<WireMesh | null> } {
+  mesh(meshId: string, tenantId?: string): { show(): Promise<Mesh | null> } {
     checkNames({ mesh_id: meshId, tenant_id: tenantId });
     return { show: () => this.showMesh(meshId, tenantId) };
   }
@@ -233,7 +233,7 @@ export class LocalReader implements RailgateReader {
     this.#parts.store.close();
   }
 
-  protected async showMesh(meshId: string, tenantId: string | undefined): Promise<WireMesh | null> {
+  protected async showMesh(meshId: string, tenantId: string | undefined): Promise<Mesh | null> {
     const mesh = readMesh(this.#parts.store, tenantOf(this.caller, tenantId), meshId);
     return mesh ? wireMesh(mesh) : null;
   }

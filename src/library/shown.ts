@@ -55,7 +55,7 @@ async function unlessGone(artifact: Promise<{ readonly bytes: Uint8Array }>): Pr
 }
 
 /** What an artifact of a decision says; undefined for one of something else. */
-export interface Told {
+export interface ArtifactView {
   readonly request: unknown;
   /** Of an admission. */
   readonly decision: Decision | undefined;
@@ -70,7 +70,7 @@ type Single = {
 };
 
 /** @throws SyntaxError the artifact is no JSON. */
-export async function told({ artifact, policy }: Shown): Promise<Told | undefined> {
+export async function told({ artifact, policy }: Shown): Promise<ArtifactView | undefined> {
   // A bundle is an artifact too.
   if (artifact === undefined || artifact[0] !== "{".charCodeAt(0)) return undefined;
   const { input, decision } = JSON.parse(Buffer.from(artifact).toString("utf8")) as {

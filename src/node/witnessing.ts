@@ -9,7 +9,7 @@ import { ed25519Sign, rawPublicKey } from "../evidence/log/note-signing.ts";
 import { Witness, type Fork } from "../evidence/log/witness.ts";
 import type { NodeOptions } from "./options.ts";
 
-export interface WitnessParts {
+export interface WitnessingParts {
   readonly options: NodeOptions;
   readonly nodeId: string;
   readonly key: KeyObject | undefined;
@@ -18,7 +18,7 @@ export interface WitnessParts {
 }
 
 /** undefined where the options name no logs to witness. */
-export function makeWitness({ options, nodeId, key, recorder, now }: WitnessParts): Witness | undefined {
+export function makeWitness({ options, nodeId, key, recorder, now }: WitnessingParts): Witness | undefined {
   if (!options.witness || !key) return undefined;
   const { name = `railgate.local/${nodeId}/witness`, logs } = options.witness;
   return new Witness({

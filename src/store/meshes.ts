@@ -1,5 +1,5 @@
 // Meshes as they are stored: whole, for whoever wants to see them. No command reads them so.
-import { meshOf, type Mesh, type MeshPart } from "../core/mesh.ts";
+import { meshOf, type MeshState, type MeshPart } from "../core/mesh.ts";
 import type { StoreReader } from "./store.ts";
 
 /** A page ends early where it would show more placements than this. */
@@ -8,7 +8,7 @@ const PAGE_PLACEMENTS_MAX = 10_000;
 const BEHIND = "!";
 
 /** A mesh at one revision, as far as it is durable; null where it was never defined. */
-export function readMesh(reader: StoreReader, tenantId: string, meshId: string): Mesh | null {
+export function readMesh(reader: StoreReader, tenantId: string, meshId: string): MeshState | null {
   return meshOf(
     reader.within("mesh", tenantId, `${meshId} `).map(({ key, value }) => {
       const [, part, partKey] = key.split(" ");
@@ -23,8 +23,8 @@ export function readMeshes(
   tenantId: string,
   limit: number,
   after?: string,
-): { items: Mesh[]; next: string | null } {
-  const items: Mesh[] = [];
+): { items: MeshState[]; next: string | null } {
+  const items: MeshState[] = [];
   let placements = 0;
   for (let id = idBehind(reader, tenantId, after); id !== undefined; id = idBehind(reader, tenantId, id)) {
     placements += placementsIn(reader, tenantId, id);

@@ -2,7 +2,7 @@
 import type { AuthorityFact, DelegationFact, ExceptionFact } from "../core/schema/input.ts";
 import { maybe, reading, statement, text, texts, time, Unreadable, type Claims } from "./claims.ts";
 import type { Issuers, UsedKey } from "./keys.ts";
-import { digestOf, makeCheck, type Check, type Checked } from "./token.ts";
+import { digestOf, makeCheck, type TokenCheck, type Checked } from "./token.ts";
 
 /** The header `typ` of each kind, without which none is taken for one: a link is no binding, a binding no exception. */
 const AUTHORITY_TYPES = {
@@ -127,7 +127,7 @@ type Chain = Pick<AuthorityFact, "delegation" | "delegation_error">;
 async function chainOf(
   links: readonly string[],
   roots: ReadonlySet<string>,
-  check: Check,
+  check: TokenCheck,
   used: Map<string, UsedKey>,
 ): Promise<Chain> {
   if (links.length > LINKS_MAX) return { delegation: [], delegation_error: "malformed" };
@@ -156,7 +156,7 @@ function extreme(of: (...ms: number[]) => number, own: number, links: readonly (
 
 async function exceptionFact(
   token: string,
-  checks: { exception: Check; delegation: Check },
+  checks: { exception: TokenCheck; delegation: TokenCheck },
   roots: ReadonlySet<string>,
   used: Map<string, UsedKey>,
 ): Promise<ExceptionFact> {

@@ -13,7 +13,7 @@ export type TokenError = (typeof VERIFICATION_ERRORS)[number];
 /** `digest` is that of the signing input: a signature can be written in several ways, what it signs cannot. */
 export type VerifiedToken = { payload: Record<string, unknown>; digest: string; key: UsedKey; error?: never };
 export type Checked = VerifiedToken | { error: TokenError };
-export type Check = (token: string) => Promise<Checked>;
+export type TokenCheck = (token: string) => Promise<Checked>;
 
 /** What sets one kind of token apart: the claim that names its issuer, and the header `typ` that it must have. */
 export type TokenKind = { claim: "iss" | "issuer"; isTyp: (typ: unknown) => boolean };
@@ -24,7 +24,7 @@ const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 export const digestOf = (data: Uint8Array | string): string => `sha256:${hash("sha256", data)}`;
 
 /** Remembers what held, least recently used forgotten first. Failures are cheap to find again and would crowd it out. */
-export function makeCheck(kind: TokenKind, issuers: Issuers): Check {
+export function makeCheck(kind: TokenKind, issuers: Issuers): TokenCheck {
   const known = new Map<string, VerifiedToken>();
   return async (token) => {
     if (token.length > TOKEN_LENGTH_MAX) return { error: "malformed" };

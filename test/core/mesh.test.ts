@@ -3,7 +3,7 @@ import test from "ava";
 import fc from "fast-check";
 import { InvariantError } from "../../src/core/invariant.ts";
 import {
-  type Mesh,
+  type MeshState,
   meshChanges,
   meshDetails,
   meshFacts,
@@ -45,14 +45,14 @@ const accepted = (command: MeshCommand): MeshDecision => ({
   params: {},
 });
 
-const eventOf = (mesh: Mesh | null, command: MeshCommand): MeshEvent => ({
+const eventOf = (mesh: MeshState | null, command: MeshCommand): MeshEvent => ({
   event_type: MESH_EVENT_TYPES[command.command],
   outcome: "accepted",
   occurred_at: AT,
   details: meshDetails(mesh, command, accepted(command)),
 });
 
-const run = (mesh: Mesh | null, command: MeshCommand): Mesh => step(mesh, eventOf(mesh, command))!;
+const run = (mesh: MeshState | null, command: MeshCommand): MeshState => step(mesh, eventOf(mesh, command))!;
 const reload = (rails: readonly unknown[]): MeshCommand => ({ command: "reload", mesh_id: "m", rails });
 const place = (workload_id: string, rail_id: string): MeshCommand => ({
   command: "place",
@@ -86,7 +86,7 @@ const acceptedRuns = fc.array(fc.nat(), { maxLength: 60 }).map((choices) => {
 test("a life in the mesh, as clients see it", (t) => {
   const rails = [rail("h", "hardware_isolated"), rail("a"), rail("s", "sandbox_isolated")];
   const commands = [reload(rails), place("w", "a"), elevate("w", "s"), elevate("w", "h"), place("v", "a"), remove("v")];
-  const mesh = commands.reduce<Mesh | null>(run, null)!;
+  const mesh = commands.reduce<MeshState | null>(run, null)!;
   const none = { active_count: 0, total_placed: 0, total_elevated_in: 0, total_elevated_out: 0, total_removed: 0 };
   t.deepEqual(JSON.parse(JSON.stringify(wireMesh(mesh))), {
     mesh_id: "m",
@@ -118,7 +118,7 @@ test("INV-MESH-MONOTONIC-ELEVATION: a reload launders no demotion", (t) => {
     reload([rail("a"), rail("h", "hardware_isolated")]),
     place("w", "h"),
     remove("w"),
-  ].reduce<Mesh | null>(run, null);
+  ].reduce<MeshState | null>(run, null);
   const turned = [reload([rail("a")]), reload([rail("a"), rail("h", "shared")])].reduce(run, strict!);
   const command = place("w", "h");
   t.is((meshFacts(turned, command, null) as { departed_level: string }).departed_level, "hardware_isolated");
@@ -132,7 +132,7 @@ test("a dropped rail that is defined again starts from zero; one that stays keep
     remove("v"),
     place("w", "b"),
     remove("w"),
-  ].reduce<Mesh | null>(run, null)!;
+  ].reduce<MeshState | null>(run, null)!;
   const again = [reload([rail("a")]), reload([rail("a"), rail("b")])].reduce(run, used);
   t.is(wireMesh(again).rail_states["a"]!.total_placed, 1);
   t.is(wireMesh(again).rail_states["b"]!.total_placed, 0);
@@ -143,7 +143,7 @@ test("rails and workloads are sorted by code unit, whatever they are called", (t
   const mesh = [
     reload(names.map((name) => rail(name))),
     ...names.map((name) => place(name, "__proto__")),
-  ].reduce<Mesh | null>(run, null)!;
+  ].reduce<MeshState | null>(run, null)!;
   const wire = wireMesh(mesh);
   t.deepEqual(
     wire.topology.rails.map(({ rail_id }) => rail_id),
@@ -166,7 +166,7 @@ test("a refused event changes nothing, not even a mesh that is not there", (t) =
 });
 
 test("an event that breaks an invariant leaves the state that it was given", (t) => {
-  const mesh = [reload([rail("a", "shared", 1)]), place("v", "a")].reduce<Mesh | null>(run, null)!;
+  const mesh = [reload([rail("a", "shared", 1)]), place("v", "a")].reduce<MeshState | null>(run, null)!;
   const before = JSON.stringify(mesh);
   const error = t.throws(() => run(mesh, place("w", "a")), { instanceOf: InvariantError });
   t.is(error.code, "invariant_violated");
@@ -213,16 +213,16 @@ test("INV-MESH-DETERMINISTIC-TOPOLOGY: the same commands give the same state, an
   fc.assert(
     fc.property(acceptedRuns, ({ commands }) => {
       const stored = new Map<string, MeshPart>();
-      let mesh: Mesh | null = null;
+      let mesh: MeshState | null = null;
       const events: MeshEvent[] = [];
       for (const command of commands) {
         const event = eventOf(mesh, command);
-        const after: Mesh = step(mesh, event)!;
+        const after: MeshState = step(mesh, event)!;
         for (const change of meshChanges(mesh, after, event)) stored.set(`${change.part} ${change.key}`, change);
         events.push(JSON.parse(JSON.stringify(event)));
         mesh = after;
       }
-      const replayed = events.reduce<Mesh | null>(step, null);
+      const replayed = events.reduce<MeshState | null>(step, null);
       t.deepEqual(contentOf(replayed), contentOf(mesh));
       t.deepEqual(contentOf(meshOf([...stored.values()].reverse())), contentOf(mesh));
     }),
@@ -231,7 +231,7 @@ test("INV-MESH-DETERMINISTIC-TOPOLOGY: the same commands give the same state, an
 });
 
 /** All of a mesh but how its trees are balanced. */
-function contentOf(mesh: Mesh | null) {
+function contentOf(mesh: MeshState | null) {
   return mesh && { ...wireMesh(mesh), departed: [...values(mesh.departed)], rails: [...values(mesh.rails)] };
 }
 
@@ -276,7 +276,7 @@ test("a step makes new what it touches, and shares the rest however large the me
   const mesh = [
     reload([rail("a"), rail("b", "sandbox_isolated")]),
     ...names.map((name) => place(name, "a")),
-  ].reduce<Mesh | null>(run, null)!;
+  ].reduce<MeshState | null>(run, null)!;
   for (const command of [place("new", "a"), elevate("w5000", "b"), remove("w5000")]) {
     const shared = nodesOf(mesh.placements);
     const fresh = [...nodesOf(run(mesh, command).placements)].filter((node) => !shared.has(node));

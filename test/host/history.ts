@@ -1,5 +1,5 @@
 // What a mesh's evidence must show whatever happened: the fold of the events, with every invariant held at every step of it.
-import { MESH_EVENT_TYPES, step, wireMesh, type Mesh } from "../../src/core/mesh.ts";
+import { MESH_EVENT_TYPES, step, wireMesh, type MeshState } from "../../src/core/mesh.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import { get } from "../../src/core/tree.ts";
 import { FoldedStates } from "../../src/evidence/fsck/folded-states.ts";
@@ -15,8 +15,8 @@ const isMeshEvent = ({ event_type }: EvidenceEvent) =>
  * Folds one mesh out of all events of a tenant, in order.
  * @throws Error for an event that breaks an invariant, and for a destroyed workload that was not taken off its rail at once.
  */
-export function foldHistory(events: readonly EvidenceEvent[], meshId: string): Mesh | null {
-  let mesh: Mesh | null = null;
+export function foldHistory(events: readonly EvidenceEvent[], meshId: string): MeshState | null {
+  let mesh: MeshState | null = null;
   const floors = new Map<string, number>();
   events.forEach((event, i) => {
     if (event.event_type === "workload.envelope.destroy" && event.outcome === "accepted")
@@ -34,7 +34,7 @@ export function foldHistory(events: readonly EvidenceEvent[], meshId: string): M
   return mesh;
 }
 
-function mustLeave(mesh: Mesh | null, event: EvidenceEvent, next: EvidenceEvent | undefined): void {
+function mustLeave(mesh: MeshState | null, event: EvidenceEvent, next: EvidenceEvent | undefined): void {
   const workload = event.subject!;
   if (mesh === null || get(mesh.placements, workload) === undefined) return;
   const left = next?.event_type === MESH_EVENT_TYPES.remove && next.outcome === "accepted" && next.subject === workload;

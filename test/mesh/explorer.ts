@@ -1,8 +1,8 @@
 // Walks every reachable state of a world through the real law and the real fold, and checks each edge against the model and the invariants.
 import { isDeepStrictEqual } from "node:util";
 import type * as core from "../../src/core/mesh.ts";
-import { type Mesh, type MeshCommand, type MeshDecision, MESH_EVENT_TYPES } from "../../src/core/mesh.ts";
-import type { ElevationPolicy, Mesh as WireMesh, MeshPlacement } from "../../src/core/schema/mesh.ts";
+import { type MeshState, type MeshCommand, type MeshDecision, MESH_EVENT_TYPES } from "../../src/core/mesh.ts";
+import type { ElevationPolicy, Mesh, MeshPlacement } from "../../src/core/schema/mesh.ts";
 import { apply, keyOf, type Model, type Move, moves, rank, UNDEFINED_MESH, verdict, type World } from "./model.ts";
 
 export type Core = Pick<typeof core, "step" | "meshFacts" | "meshDetails" | "wireMesh">;
@@ -26,7 +26,7 @@ export function explore(world: World, law: Law, core: Core, statesMax = Infinity
   const asked = memoised(law);
   const all = moves(world);
   const seen = new Map([[keyOf(world, UNDEFINED_MESH), 0]]);
-  const queue: { model: Model; mesh: Mesh | null }[] = [{ model: UNDEFINED_MESH, mesh: null }];
+  const queue: { model: Model; mesh: MeshState | null }[] = [{ model: UNDEFINED_MESH, mesh: null }];
   const figures = { states: 1, transitions: 0, accepted: 0, decisions: 0 };
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
     for (const move of all) {
@@ -54,7 +54,7 @@ export function walk(world: World, law: Law, core: Core, { steps, seed }: { step
   const asked = memoised(law);
   const all = moves(world);
   const figures = { states: 0, transitions: 0, accepted: 0, decisions: 0 };
-  const start: { model: Model; mesh: Mesh | null } = { model: UNDEFINED_MESH, mesh: null };
+  const start: { model: Model; mesh: MeshState | null } = { model: UNDEFINED_MESH, mesh: null };
   let at = start;
   let random = seed;
   while (figures.accepted < steps) {
@@ -83,7 +83,7 @@ function memoised(law: Law) {
   return { law: ask, count: () => known.size };
 }
 
-function edge(model: Model, mesh: Mesh | null, move: Move, law: ReturnType<typeof memoised>["law"], core: Core) {
+function edge(model: Model, mesh: MeshState | null, move: Move, law: ReturnType<typeof memoised>["law"], core: Core) {
   const request = move.command;
   const decision = law({ request, facts: core.meshFacts(mesh, request, move.admission), context: move.context });
   const [error_code, mesh_event] = verdict(model, move);
@@ -111,7 +111,7 @@ function edge(model: Model, mesh: Mesh | null, move: Move, law: ReturnType<typeo
   return { model: next, mesh: frozen(after) };
 }
 
-export function eventOf(core: Core, mesh: Mesh | null, command: MeshCommand, decision: MeshDecision) {
+export function eventOf(core: Core, mesh: MeshState | null, command: MeshCommand, decision: MeshDecision) {
   return {
     event_type: MESH_EVENT_TYPES[command.command],
     outcome: decision.outcome,
@@ -121,7 +121,7 @@ export function eventOf(core: Core, mesh: Mesh | null, command: MeshCommand, dec
 }
 
 /** The six invariants as plain predicates over before and after, and that the real state is the model's. */
-function checkEdge(model: Model, mesh: Mesh | null, move: Move, after: Mesh, next: Model, core: Core): void {
+function checkEdge(model: Model, mesh: MeshState | null, move: Move, after: MeshState, next: Model, core: Core): void {
   const before =
     mesh === null ? { revision: 0, rail_states: {}, placements: {}, topology: { rails: [] } } : core.wireMesh(mesh);
   const broken =
@@ -129,7 +129,7 @@ function checkEdge(model: Model, mesh: Mesh | null, move: Move, after: Mesh, nex
   if (broken !== undefined) throw wrong(model, move, broken);
 }
 
-type Wire = Omit<WireMesh, "mesh_id">;
+type Wire = Omit<Mesh, "mesh_id">;
 
 /** The first invariant that an edge breaks, undefined where all hold. */
 export function brokenInvariant(model: Model, before: Wire, after: Wire): string | undefined {

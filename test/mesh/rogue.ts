@@ -1,6 +1,6 @@
 // Feeds the host's fold acceptances that no honest law would give, and checks that it refuses exactly those that break an invariant.
 import { InvariantError, type MESH_INVARIANTS } from "../../src/core/invariant.ts";
-import { type Mesh, type MeshCommand, MESH_EVENT_TYPES, type MeshEvent } from "../../src/core/mesh.ts";
+import { type MeshState, type MeshCommand, MESH_EVENT_TYPES, type MeshEvent } from "../../src/core/mesh.ts";
 import { get } from "../../src/core/tree.ts";
 import type { Rail } from "../../src/core/schema/mesh.ts";
 import { type Core, Disagreement } from "./explorer.ts";
@@ -29,7 +29,7 @@ export function exploreRogue(
   statesMax = Infinity,
 ): { states: number; forged: number; stopped: number } {
   const seen = new Set([keyOf(world, UNDEFINED_MESH)]);
-  const queue: { model: Model; mesh: Mesh | null }[] = [{ model: UNDEFINED_MESH, mesh: null }];
+  const queue: { model: Model; mesh: MeshState | null }[] = [{ model: UNDEFINED_MESH, mesh: null }];
   const all = moves(world);
   const figures = { forged: 0, stopped: 0 };
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
@@ -51,10 +51,10 @@ export function exploreRogue(
 /** @returns the state that the fold gave, undefined where it rightly gave none. */
 function judge(
   core: Core,
-  mesh: Mesh | null,
+  mesh: MeshState | null,
   event: MeshEvent,
   expected: ReadonlySet<Invariant>,
-): Mesh | null | undefined {
+): MeshState | null | undefined {
   try {
     const after = core.step(mesh, event);
     if (expected.size > 0)
@@ -70,7 +70,7 @@ function judge(
 }
 
 /** An acceptance of the command, made without the host. */
-function forged(mesh: Mesh | null, command: MeshCommand): MeshEvent {
+function forged(mesh: MeshState | null, command: MeshCommand): MeshEvent {
   const base = { mesh_id: "m", mesh_event: null, error_code: null, revision: (mesh?.revision ?? 0) + 1 };
   const event = (details: object) => ({
     event_type: MESH_EVENT_TYPES[command.command],
@@ -148,7 +148,7 @@ function reloadBreaks(model: Model, offered: readonly Rail[]): Set<Invariant> {
 }
 
 /** Events, and states, that no command leads to. */
-function tampered(mesh: Mesh | null): [MeshEvent, Invariant, Mesh | null][] {
+function tampered(mesh: MeshState | null): [MeshEvent, Invariant, MeshState | null][] {
   const rails = [{ rail_id: "a", level: "shared", latency_overhead_us: 0, capacity: 9 }] as const;
   const policy = {
     elevation_allowed: true,
@@ -162,7 +162,7 @@ function tampered(mesh: Mesh | null): [MeshEvent, Invariant, Mesh | null][] {
     ...event,
     details: { ...event.details, ...details },
   });
-  const found: [MeshEvent, Invariant, Mesh | null][] = [
+  const found: [MeshEvent, Invariant, MeshState | null][] = [
     [over(reload, { mesh_id: undefined }), "INV-MESH-FAIL-CLOSED", mesh],
     [over(reload, { topology: undefined }), "INV-MESH-FAIL-CLOSED", mesh],
     [over(reload, { revision: (mesh?.revision ?? 0) + 2 }), "INV-MESH-DETERMINISTIC-TOPOLOGY", mesh],

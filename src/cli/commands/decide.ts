@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import type { Decision } from "../../core/schema/decision.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import type { AdmissionRequest } from "../../core/schema/request.ts";
-import { EXIT, nodeCommand, run, UsageError, type Context, type ExitCode } from "../io/command.ts";
+import { EXIT, nodeCommand, run, UsageError, type CommandContext, type ExitCode } from "../io/command.ts";
 import { safe } from "../io/output.ts";
 
 type Options = { dryRun?: boolean; at?: string };
@@ -18,7 +18,7 @@ export function decideCommand(): Command {
     .action((file: string, options: Options) => run({ ...options }, (context) => decide(context, file, options)));
 }
 
-async function decide(context: Context, file: string, options: Options): Promise<ExitCode> {
+async function decide(context: CommandContext, file: string, options: Options): Promise<ExitCode> {
   const atMs = await readAt(context, options);
   const [{ readDocument }, { parseAdmissionRequest }] = await Promise.all([
     import("../io/document.ts"),
@@ -32,7 +32,7 @@ async function decide(context: Context, file: string, options: Options): Promise
   return decided.decision.outcome === "accepted" ? EXIT.done : EXIT.refused;
 }
 
-async function readAt({ config }: Context, { at, dryRun }: Options): Promise<number> {
+async function readAt({ config }: CommandContext, { at, dryRun }: Options): Promise<number> {
   if (at === undefined) return Date.now();
   if (!dryRun) throw new UsageError("--at needs --dry-run: evidence bears the time at which it was made");
   if (config.server) throw new UsageError("--at is for a dry run here; a running node decides as of now");
@@ -49,7 +49,7 @@ function refuseManifests(value: unknown): void {
 }
 
 /** By the running node that was named, else here, with the settings and nothing else. */
-async function dryRun(context: Context, request: AdmissionRequest, atMs: number): Promise<Decided> {
+async function dryRun(context: CommandContext, request: AdmissionRequest, atMs: number): Promise<Decided> {
   const { config, out } = context;
   if (config.server) {
     const { withRailgate } = await import("../io/open.ts");
@@ -61,14 +61,18 @@ async function dryRun(context: Context, request: AdmissionRequest, atMs: number)
   return { decision: { ...(await dryRun(config, request, atMs, failed)), dry_run: true } };
 }
 
-async function admit(context: Context, request: AdmissionRequest): Promise<Decided> {
+async function admit(context: CommandContext, request: AdmissionRequest): Promise<Decided> {
   const { withRailgate } = await import("../io/open.ts");
   const { answer, by } = await withRailgate(context, (railgate) => railgate.admit(request));
   const { decision, event, receipt } = answer;
   return { decision, event, receipt, by };
 }
 
-async function write({ out }: Context, { decision, event, receipt, by }: Decided, request: unknown): Promise<void> {
+async function write(
+  { out }: CommandContext,
+  { decision, event, receipt, by }: Decided,
+  request: unknown,
+): Promise<void> {
   if (out.json) return out.value({ decision, ...(event && { event }), ...(receipt && { receipt }) });
   const [{ writeDecision }, { writeReceipt }] = await Promise.all([
     import("../io/explain.ts"),

@@ -3,12 +3,15 @@ import { readFileSync } from "node:fs";
 import { DIRECTORY_CHECKS, fail, ok, warn, type Finding as Found } from "../../evidence/fsck/data-directory.ts";
 import type { Config } from "../../node/config/config.ts";
 import { nodeIdIn } from "../../node/restore.ts";
-import type { Check } from "./doctor.ts";
+import type { Output } from "../io/output.ts";
+
+/** One check. It throws only what is itself a failure. */
+export type DoctorCheck = readonly [name: string, look: (config: Config, out: Output) => Promise<Found[]> | Found[]];
 
 const BUNDLE_AGE_DAYS_WARN = 30;
 const DAY_MS = 86_400_000;
 
-const ofDirectory = (name: keyof typeof DIRECTORY_CHECKS): Check => [
+const ofDirectory = (name: keyof typeof DIRECTORY_CHECKS): DoctorCheck => [
   name,
   ({ dataDir, nodeId, evidence }, out) =>
     DIRECTORY_CHECKS[name]({
@@ -19,7 +22,7 @@ const ofDirectory = (name: keyof typeof DIRECTORY_CHECKS): Check => [
     }),
 ];
 
-export const CHECKS: readonly Check[] = [
+export const CHECKS: readonly DoctorCheck[] = [
   ["node", () => [nodeVersion()]],
   ["settings", settings],
   ofDirectory("directory"),

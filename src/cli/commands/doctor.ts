@@ -2,12 +2,11 @@
 import type { Command } from "commander";
 import type { Finding } from "../../evidence/fsck/data-directory.ts";
 import type { Config } from "../../node/config/config.ts";
-import { EXIT, newCommand, run, type Context, type ExitCode } from "../io/command.ts";
+import { EXIT, newCommand, run, type CommandContext, type ExitCode } from "../io/command.ts";
 import { safe, type Output } from "../io/output.ts";
+import type { DoctorCheck } from "./doctor-checks.ts";
 
 type Said = Finding & { readonly check: string };
-/** One check. It throws only what is itself a failure. */
-type Check = readonly [name: string, look: (config: Config, out: Output) => Promise<Finding[]> | Finding[]];
 
 export function doctorCommand(): Command {
   return newCommand("doctor", "look for what is wrong with this node and its data; exit 1 if something is").action(
@@ -15,7 +14,7 @@ export function doctorCommand(): Command {
   );
 }
 
-async function doctor({ config, out }: Context): Promise<ExitCode> {
+async function doctor({ config, out }: CommandContext): Promise<ExitCode> {
   const { CHECKS } = await import("./doctor-checks.ts");
   const findings: Said[] = [];
   for (const check of CHECKS) {
@@ -31,7 +30,7 @@ async function doctor({ config, out }: Context): Promise<ExitCode> {
   return failed === 0 ? EXIT.done : EXIT.refused;
 }
 
-async function lookFor([name, look]: Check, config: Config, out: Output): Promise<Said[]> {
+async function lookFor([name, look]: DoctorCheck, config: Config, out: Output): Promise<Said[]> {
   try {
     return (await look(config, out)).map((finding) => ({ check: name, ...finding }));
   } catch (error) {
@@ -46,4 +45,3 @@ function write(out: Output, { check, status, message, cure }: Said): void {
   out.hanging(`${paint(status.padEnd(4))}  ${check.padEnd(NAME_WIDTH)}  `, safe(message));
   if (cure !== undefined) out.labelled("cure", safe(cure), 3);
 }
-export type { Check };

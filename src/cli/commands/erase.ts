@@ -1,6 +1,6 @@
 // `railgate erase`: erases the artifact of one event, for good and on record.
 import type { Command } from "commander";
-import { EXIT, nodeCommand, run, type Context, type ExitCode } from "../io/command.ts";
+import { EXIT, nodeCommand, run, type CommandContext, type ExitCode } from "../io/command.ts";
 
 type Options = { tenant: string; basis: string };
 
@@ -12,7 +12,7 @@ export function eraseCommand(): Command {
     .action((eventId: string, options: Options) => run({ ...options }, (context) => erase(context, eventId, options)));
 }
 
-async function erase(context: Context, eventId: string, { tenant, basis }: Options): Promise<ExitCode> {
+async function erase(context: CommandContext, eventId: string, { tenant, basis }: Options): Promise<ExitCode> {
   const { withRailgate } = await import("../io/open.ts");
   const { answer } = await withRailgate(context, (railgate) => railgate.erase(eventId, { tenant_id: tenant, basis }));
   const { out } = context;

@@ -4,7 +4,7 @@ import { RequestError } from "../../core/errors.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import type { EventsQuery } from "../../core/schema/queries.ts";
 import type { RailgateReader } from "../../library/railgate.ts";
-import { EXIT, nodeCommand, run, UsageError, whole, type Context, type ExitCode } from "../io/command.ts";
+import { EXIT, nodeCommand, run, UsageError, whole, type CommandContext, type ExitCode } from "../io/command.ts";
 
 const LIMIT_DEFAULT = 50;
 const PAGE = 1000;
@@ -46,7 +46,7 @@ export function eventsCommand(): Command {
     .action((options: Options) => run({ ...options }, (context) => listEvents(context, options)));
 }
 
-async function listEvents(context: Context, options: Options): Promise<ExitCode> {
+async function listEvents(context: CommandContext, options: Options): Promise<ExitCode> {
   const { out } = context;
   const [{ withReader }, filters, write] = await Promise.all([
     import("../io/open.ts"),
@@ -115,7 +115,7 @@ async function follow(
 }
 
 /** Writes events: each as it was signed, on a line of its own, or as rows under one heading. */
-async function eventWriter({ out }: Context): Promise<(events: readonly EvidenceEvent[]) => void> {
+async function eventWriter({ out }: CommandContext): Promise<(events: readonly EvidenceEvent[]) => void> {
   if (!out.json) return (await import("../io/event-view.ts")).eventRows(out);
   const { canonicalJson } = await import("../../core/json.ts");
   return (events) => events.forEach((event) => out.line(canonicalJson(event)));

@@ -12,7 +12,7 @@ import {
   run,
   UsageError,
   whole,
-  type Context,
+  type CommandContext,
   type ExitCode,
 } from "../io/command.ts";
 import { safe } from "../io/output.ts";
@@ -38,7 +38,10 @@ export function exportCommand(): Command {
     .action((options: Options) => run({ ...options }, (context) => exportTo(context, options)));
 }
 
-async function exportTo(context: Context, { tenant, profile, from, to, chain, out: path }: Options): Promise<ExitCode> {
+async function exportTo(
+  context: CommandContext,
+  { tenant, profile, from, to, chain, out: path }: Options,
+): Promise<ExitCode> {
   const { out } = context;
   const query = {
     tenant_id: tenant,

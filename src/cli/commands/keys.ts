@@ -1,6 +1,6 @@
 // `railgate keys`: the keys that evidence is signed with, by their public halves.
 import { Command } from "commander";
-import { EXIT, nodeCommand, run, UsageError, type Context, type ExitCode } from "../io/command.ts";
+import { EXIT, nodeCommand, run, UsageError, type CommandContext, type ExitCode } from "../io/command.ts";
 
 type RotateOptions = { compromisedSince?: string; to?: string };
 
@@ -31,7 +31,7 @@ export function keysCommand(): Command {
   return keys;
 }
 
-async function rotateKey(context: Context, { compromisedSince, to }: RotateOptions): Promise<ExitCode> {
+async function rotateKey(context: CommandContext, { compromisedSince, to }: RotateOptions): Promise<ExitCode> {
   const [{ timeMs }, { withRailgate }] = await Promise.all([import("../../core/time.ts"), import("../io/open.ts")]);
   if (compromisedSince !== undefined && timeMs(compromisedSince) === undefined)
     throw new UsageError(
@@ -50,7 +50,7 @@ async function rotateKey(context: Context, { compromisedSince, to }: RotateOptio
   return EXIT.done;
 }
 
-async function listKeys(context: Context): Promise<ExitCode> {
+async function listKeys(context: CommandContext): Promise<ExitCode> {
   const { withReader } = await import("../io/open.ts");
   const keys = await withReader(context, (reader) => reader.keys());
   const { out } = context;
@@ -68,7 +68,7 @@ async function listKeys(context: Context): Promise<ExitCode> {
   return EXIT.done;
 }
 
-async function writeJwks(context: Context): Promise<ExitCode> {
+async function writeJwks(context: CommandContext): Promise<ExitCode> {
   const { withReader } = await import("../io/open.ts");
   const jwks = await withReader(context, (reader) => reader.jwks());
   context.out.line(JSON.stringify(jwks, null, context.out.json ? 0 : 2));

@@ -4,7 +4,7 @@ import { Command, Option } from "commander";
 import { LEVELS } from "../../core/schema/base.ts";
 import type { ElevationPolicy, Mesh, PlacementAnswer, Rail } from "../../core/schema/mesh.ts";
 import type { MeshHandle } from "../../library/railgate.ts";
-import { EXIT, nodeCommand, run, UsageError, whole, type Context, type ExitCode } from "../io/command.ts";
+import { EXIT, nodeCommand, run, UsageError, whole, type CommandContext, type ExitCode } from "../io/command.ts";
 import { safe } from "../io/output.ts";
 
 type Named = { tenant: string; traceId?: string };
@@ -107,7 +107,7 @@ function removeCommand(): Command {
     );
 }
 
-async function list(context: Context, { tenant }: ShowOptions): Promise<ExitCode> {
+async function list(context: CommandContext, { tenant }: ShowOptions): Promise<ExitCode> {
   const [{ allPages, withReader }, { writeJson }] = await Promise.all([
     import("../io/open.ts"),
     import("../io/answer.ts"),
@@ -131,7 +131,7 @@ async function list(context: Context, { tenant }: ShowOptions): Promise<ExitCode
   return EXIT.done;
 }
 
-async function show(context: Context, meshId: string, { tenant, all = false }: ShowOptions): Promise<ExitCode> {
+async function show(context: CommandContext, meshId: string, { tenant, all = false }: ShowOptions): Promise<ExitCode> {
   const [{ withReader }, { writeJson }, { meshLines }] = await Promise.all([
     import("../io/open.ts"),
     import("../io/answer.ts"),
@@ -148,7 +148,7 @@ async function show(context: Context, meshId: string, { tenant, all = false }: S
   return EXIT.done;
 }
 
-async function apply(context: Context, meshId: string, file: string, options: ApplyOptions): Promise<ExitCode> {
+async function apply(context: CommandContext, meshId: string, file: string, options: ApplyOptions): Promise<ExitCode> {
   const { config, out } = context;
   const [{ readDocument }, { parseTopologyBody }, { topologyChanges }, { command }] = await Promise.all([
     import("../io/document.ts"),
@@ -180,13 +180,13 @@ async function apply(context: Context, meshId: string, file: string, options: Ap
 const isRail = (rail: unknown): rail is Rail =>
   typeof rail === "object" && rail !== null && typeof (rail as Partial<Rail>).rail_id === "string";
 
-function done({ out }: Context, mesh: Mesh | null, changes: string[] | undefined): ExitCode {
+function done({ out }: CommandContext, mesh: Mesh | null, changes: string[] | undefined): ExitCode {
   if (out.json) out.value({ revision: mesh?.revision ?? 0, changes: changes ?? null, applied: false });
   return EXIT.done;
 }
 
 /** null also where there is no data directory yet. */
-async function present(context: Context, tenant: string, meshId: string): Promise<Mesh | null> {
+async function present(context: CommandContext, tenant: string, meshId: string): Promise<Mesh | null> {
   const [{ withReader }, { storeExists }] = await Promise.all([
     import("../io/open.ts"),
     import("../../library/read-only.ts"),
@@ -195,7 +195,7 @@ async function present(context: Context, tenant: string, meshId: string): Promis
   return withReader(context, (reader) => reader.mesh(meshId, tenant).show());
 }
 
-async function agreed({ out }: Context): Promise<boolean> {
+async function agreed({ out }: CommandContext): Promise<boolean> {
   if (!process.stdin.isTTY || out.json)
     throw new UsageError("nobody is here to agree: give --yes to apply it, or --dry-run to see only");
   const asking = createInterface({ input: process.stdin, output: process.stderr });
@@ -210,7 +210,7 @@ const onRail = ({ placement }: PlacementAnswer): string =>
   `${placement.workload_id} is on ${placement.rail_id}, ${placement.level}`;
 
 async function move(
-  context: Context,
+  context: CommandContext,
   meshId: string,
   { tenant, traceId }: Named,
   move: Move,

@@ -1,7 +1,7 @@
 // `railgate replay`: decides again what was decided, with the policy of then, or with a candidate to see what it would change.
 import type { Command } from "commander";
-import type { Change, ReplayReport } from "../../evidence/replay/replay.ts";
-import { EXIT, newCommand, run, UsageError, type Context, type ExitCode } from "../io/command.ts";
+import type { DecisionChange, ReplayReport } from "../../evidence/replay/replay.ts";
+import { EXIT, newCommand, run, UsageError, type CommandContext, type ExitCode } from "../io/command.ts";
 import { safe, type Output } from "../io/output.ts";
 
 type Options = { bundle?: string; failOnChange?: boolean };
@@ -20,7 +20,7 @@ export function replayCommand(): Command {
     .action((path: string, options: Options) => run(options, (context) => replayAll(context, path, options)));
 }
 
-async function replayAll({ out }: Context, path: string, { bundle, failOnChange }: Options): Promise<ExitCode> {
+async function replayAll({ out }: CommandContext, path: string, { bundle, failOnChange }: Options): Promise<ExitCode> {
   if (failOnChange && bundle === undefined) throw new UsageError("--fail-on-change needs --bundle");
   const { readCandidate, replay, ReplayError } = await import("../../evidence/replay/replay.ts");
   const candidate = bundle === undefined ? undefined : readCandidate(bundle);
@@ -70,7 +70,7 @@ function write(out: Output, report: ReplayReport): void {
   );
 }
 
-function writeChanges(out: Output, changed: readonly Change[]): void {
+function writeChanges(out: Output, changed: readonly DecisionChange[]): void {
   const groups = Map.groupBy(changed, ({ change, rules }) => `${change}\n${rules.join(", ")}`);
   const rows = [...groups].map(([name, members]) => [
     ...name.split("\n"),

@@ -1,6 +1,6 @@
 // `railgate serve`: a node behind HTTP.
 import type { Command } from "commander";
-import { EXIT, newCommand, run, UsageError, type Context, type ExitCode } from "../io/command.ts";
+import { EXIT, newCommand, run, UsageError, type CommandContext, type ExitCode } from "../io/command.ts";
 import { saysNothing } from "../../core/text.ts";
 
 export function serveCommand(): Command {
@@ -25,7 +25,7 @@ export function serveCommand(): Command {
 const LEFT_MS_MAX = 500;
 
 /** What it logs is JSON lines either way; a person at a terminal is told where to look as well. */
-async function serve({ config, out }: Context, afterRestore: string | undefined): Promise<ExitCode> {
+async function serve({ config, out }: CommandContext, afterRestore: string | undefined): Promise<ExitCode> {
   if (afterRestore !== undefined && saysNothing(afterRestore))
     throw new UsageError("--after-restore needs a reason; it becomes part of the evidence");
   const { boundYoungGeneration } = await import("../io/memory.ts");

@@ -1,7 +1,15 @@
 // `railgate show`: an export as a person reads it, or one event with what was asked, what came of it, and what proves it.
 import type { Command } from "commander";
 import type { Shown } from "../../library/shown.ts";
-import { CannotRunError, EXIT, nodeCommand, run, UsageError, type Context, type ExitCode } from "../io/command.ts";
+import {
+  CannotRunError,
+  EXIT,
+  nodeCommand,
+  run,
+  UsageError,
+  type CommandContext,
+  type ExitCode,
+} from "../io/command.ts";
 
 type Options = { event?: string; tenant?: string };
 
@@ -16,7 +24,7 @@ export function showCommand(): Command {
     .action((what: string, options: Options) => run({ ...options }, (context) => show(context, what, options)));
 }
 
-async function show(context: Context, what: string, { event, tenant }: Options): Promise<ExitCode> {
+async function show(context: CommandContext, what: string, { event, tenant }: Options): Promise<ExitCode> {
   const { exportedEvent, isThere } = await import("../../library/exports.ts");
   if (isThere(what)) {
     if (event === undefined) return list(context, what);
@@ -32,7 +40,7 @@ async function show(context: Context, what: string, { event, tenant }: Options):
   return page(context, await withReader(context, (reader) => lookUp(reader, what, tenant)));
 }
 
-async function list({ out }: Context, path: string): Promise<ExitCode> {
+async function list({ out }: CommandContext, path: string): Promise<ExitCode> {
   const [{ exportedEvents }, { eventRows }] = await Promise.all([
     import("../../library/exports.ts"),
     import("../io/event-view.ts"),
@@ -51,7 +59,7 @@ async function list({ out }: Context, path: string): Promise<ExitCode> {
 }
 
 /** Exit 1 where a proof fails. */
-async function page({ out }: Context, shown: Shown): Promise<ExitCode> {
+async function page({ out }: CommandContext, shown: Shown): Promise<ExitCode> {
   const [{ proofsOf, told }, { writeEvent }] = await Promise.all([
     import("../../library/shown.ts"),
     import("../io/event-view.ts"),

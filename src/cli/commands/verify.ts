@@ -2,7 +2,15 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import type { Check, PinnedKeys, VerifyReport } from "../../evidence/verify/node.ts";
-import { CannotRunError, EXIT, newCommand, run, UsageError, type Context, type ExitCode } from "../io/command.ts";
+import {
+  CannotRunError,
+  EXIT,
+  newCommand,
+  run,
+  UsageError,
+  type CommandContext,
+  type ExitCode,
+} from "../io/command.ts";
 import { safe, type Output } from "../io/output.ts";
 
 type Options = { jwks?: string; trustEmbeddedKeys?: boolean };
@@ -18,7 +26,7 @@ export function verifyCommand(): Command {
     .action((path: string, options: Options) => run({ ...options }, (context) => verify(context, path, options)));
 }
 
-async function verify({ config, out }: Context, path: string, options: Options): Promise<ExitCode> {
+async function verify({ config, out }: CommandContext, path: string, options: Options): Promise<ExitCode> {
   const { jwks, trustEmbeddedKeys } = options;
   if (jwks !== undefined && trustEmbeddedKeys === true)
     throw new UsageError(

@@ -3,7 +3,7 @@ import { Argument, type Command } from "commander";
 import { TRANSITIONS } from "../../core/schema/base.ts";
 import type { Transition, WorkloadSummary, WorkloadView } from "../../core/schema/workload.ts";
 import type { RailgateReader } from "../../library/railgate.ts";
-import { EXIT, nodeCommand, run, UsageError, whole, type Context, type ExitCode } from "../io/command.ts";
+import { EXIT, nodeCommand, run, UsageError, whole, type CommandContext, type ExitCode } from "../io/command.ts";
 import { safe } from "../io/output.ts";
 
 const LIMIT_DEFAULT = 100;
@@ -38,7 +38,7 @@ export function lifecycleCommand(): Command {
     );
 }
 
-async function list(context: Context, { tenant, limit }: ListOptions): Promise<ExitCode> {
+async function list(context: CommandContext, { tenant, limit }: ListOptions): Promise<ExitCode> {
   const { allPages, withReader } = await import("../io/open.ts");
   const found = await withReader(context, (reader) =>
     allPages((cursor) => reader.workloads({ tenant_id: tenant, limit: Math.min(PAGE, limit + 1), cursor }), limit + 1),
@@ -72,7 +72,7 @@ function deadline(attestation: WorkloadSummary["attestation"]): string | undefin
   return by === undefined ? undefined : `${attestation!.overdue ? "missed " : ""}${by}`;
 }
 
-async function showOne(context: Context, id: string, tenant: string): Promise<ExitCode> {
+async function showOne(context: CommandContext, id: string, tenant: string): Promise<ExitCode> {
   const { withReader } = await import("../io/open.ts");
   const { workload, rails, admitted } = await withReader(context, async (reader) => {
     const workload = await reader.workload(id, tenant).show();
@@ -96,7 +96,7 @@ async function railsOf(reader: RailgateReader, id: string, tenant: string): Prom
 }
 
 function writeWorkload(
-  { out }: Context,
+  { out }: CommandContext,
   workload: WorkloadView,
   rails: readonly OnRail[],
   { platform = null, valid_until = null }: Admitted,
@@ -124,7 +124,7 @@ function writeWorkload(
 }
 
 async function lifecycle(
-  context: Context,
+  context: CommandContext,
   id: string,
   transition: Transition,
   { tenant, traceId }: { tenant: string; traceId?: string },

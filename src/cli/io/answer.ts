@@ -1,13 +1,13 @@
 // What came of a command: done with its receipt, or refused in words with its cure.
 import { RefusedError, RevisionError } from "../../core/errors.ts";
 import type { Proof } from "../../library/railgate.ts";
-import { EXIT, type Context, type ExitCode } from "./command.ts";
+import { EXIT, type CommandContext, type ExitCode } from "./command.ts";
 import { withRailgate, type Opened } from "./open.ts";
 import { safe, type Output } from "./output.ts";
 
 /** Carries a command out, and says what came of it: exit 0 if it was accepted, 1 if it was refused. */
 export async function command<T extends Proof>(
-  context: Context,
+  context: CommandContext,
   carryOut: (railgate: Opened) => Promise<T>,
   say: (answer: T) => void,
 ): Promise<ExitCode> {

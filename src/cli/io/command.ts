@@ -27,7 +27,7 @@ export class UsageError extends RailgateError {
 
 const KEEP_ALIVE_MS = 60_000;
 
-export type Context = { readonly config: Config; readonly out: Output };
+export type CommandContext = { readonly config: Config; readonly out: Output };
 type Options = Readonly<Record<string, unknown>>;
 
 const SETTING_OPTIONS = {
@@ -77,7 +77,7 @@ export function whole(minimum: number, unit = ""): (text: string) => number {
  * Runs a command's work with its settings read, and sets the exit code from what came of it.
  * @param work returns the exit code; what it throws is said in one line.
  */
-export async function run(options: Options, work: (context: Context) => Promise<ExitCode>): Promise<void> {
+export async function run(options: Options, work: (context: CommandContext) => Promise<ExitCode>): Promise<void> {
   const { colourWanted, loadConfig } = await import("../../node/config/config.ts");
   const out = new Output({ json: options["json"] === true, colour: colourWanted(process.stdout) });
   // What is still to be done may be on another thread, which alone doesn't keep a process from ending.

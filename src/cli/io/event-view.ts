@@ -1,6 +1,6 @@
 // Events as a person reads them: a line each, or one on a page with what was asked, what came of it, and what proves it.
 import type { EvidenceEvent } from "../../core/schema/event.ts";
-import type { ProofCheck, Shown, Told } from "../../library/shown.ts";
+import type { ProofCheck, Shown, ArtifactView } from "../../library/shown.ts";
 import { writeDecision } from "./explain.ts";
 import { safe, type Output } from "./output.ts";
 
@@ -32,7 +32,12 @@ function codesOf({ refusal_reason_code, details }: EvidenceEvent): string[] {
 }
 
 /** @param told of its artifact; undefined where that says nothing, or is gone. */
-export function writeEvent(out: Output, { event }: Shown, told: Told | undefined, proofs: readonly ProofCheck[]): void {
+export function writeEvent(
+  out: Output,
+  { event }: Shown,
+  told: ArtifactView | undefined,
+  proofs: readonly ProofCheck[],
+): void {
   const { colour } = out;
   const labelled = (label: string, text: string) => out.labelled(label, text, 0, LABEL_WIDTH);
   out.line(`${colour.bold(event.event_type)}  ${outcome(out, event)}  ${safe(event.subject ?? "")}`.trimEnd());

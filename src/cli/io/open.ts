@@ -12,7 +12,7 @@ import {
 import type { LocalRailgate } from "../../library/index.ts";
 import type { Page, RailgateReader } from "../../library/railgate.ts";
 import type { Config } from "../../node/config/config.ts";
-import { CannotRunError, UsageError, type Context } from "./command.ts";
+import { CannotRunError, UsageError, type CommandContext } from "./command.ts";
 import { safe } from "./output.ts";
 
 /** How long to wait for a data directory whose holder can't be asked. */
@@ -31,7 +31,7 @@ export const isHere = (railgate: Opened): railgate is LocalRailgate => "prepareE
  * @throws CannotRunError nobody could carry it out.
  */
 export async function withRailgate<T>(
-  { config, out }: Context,
+  { config, out }: CommandContext,
   work: (railgate: Opened) => Promise<T>,
 ): Promise<{ answer: T; by: string | undefined }> {
   if (config.server) return { answer: await asked(config, config.server.url, false, work), by: undefined };
@@ -76,7 +76,10 @@ export async function allPages<T>(
 }
 
 /** What may be read of it: of a data directory beside whoever writes it, or of a running node. @throws CannotRunError */
-export async function withReader<T>({ config }: Context, work: (reader: RailgateReader) => Promise<T>): Promise<T> {
+export async function withReader<T>(
+  { config }: CommandContext,
+  work: (reader: RailgateReader) => Promise<T>,
+): Promise<T> {
   if (config.server) return asked(config, config.server.url, false, work);
   const { NothingToReadError, readRailgate } = await import("../../library/read-only.ts");
   let reader: RailgateReader;

@@ -6,7 +6,7 @@ import {
   meshChanges,
   meshOf,
   step,
-  type Mesh,
+  type MeshState,
   type MeshDetails,
   type MeshPart,
 } from "../../core/mesh.ts";
@@ -81,7 +81,7 @@ export class FoldedStates implements Disposable {
   }
 
   /** As much of the mesh as an event about one workload touches. */
-  #sliceOf({ tenant_id, details }: EvidenceEvent, id: string): Mesh | null {
+  #sliceOf({ tenant_id, details }: EvidenceEvent, id: string): MeshState | null {
     const { workload_id, rail_id, from_rail_id, to_rail_id } = details as Partial<Record<string, string>> & MeshDetails;
     const rails = [rail_id, from_rail_id, to_rail_id].filter((rail) => typeof rail === "string");
     const named = [
@@ -98,7 +98,7 @@ export class FoldedStates implements Disposable {
   }
 
   /** Without the departed, on which no reload depends. */
-  #wholeMesh(tenantId: string, id: string): Mesh | null {
+  #wholeMesh(tenantId: string, id: string): MeshState | null {
     const parts: MeshPart[] = [];
     for (const prefix of ["mesh", "placement", "rail"]) {
       const start = `${id} ${prefix} `;

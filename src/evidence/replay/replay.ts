@@ -7,7 +7,7 @@ import { openReplaySource, type ReplaySource } from "./source.ts";
 
 export { ReplayError, type ChangeKind } from "./check.ts";
 
-export interface Change {
+export interface DecisionChange {
   readonly sequence: number;
   readonly event_id: string;
   readonly chain_id: string;
@@ -37,7 +37,7 @@ export interface ReplayReport {
   readonly erased: number;
   readonly mismatches: readonly Mismatch[];
   /** Empty without a candidate. */
-  readonly changed: readonly Change[];
+  readonly changed: readonly DecisionChange[];
   /** The candidate's digest; null without one. */
   readonly candidate: string | null;
 }
@@ -84,7 +84,7 @@ class Replay {
   readonly #pool: ReplayPool;
   readonly #options: ReplayOptions;
   readonly #mismatches: Mismatch[] = [];
-  readonly #changed: Change[] = [];
+  readonly #changed: DecisionChange[] = [];
   readonly #hostRefused = { total: 0, decides_now: 0 };
   #decisions = 0;
   #reproduced = 0;

@@ -13,7 +13,7 @@ export interface Checker {
   records(chunk: LineChunk, keys: EventKeys): Promise<RecordRows>;
 }
 
-export interface Context {
+export interface ReadingContext {
   readonly findings: Findings;
   readonly primitives: Primitives;
   readonly checker: Checker;

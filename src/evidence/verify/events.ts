@@ -2,7 +2,7 @@
 import { ArchiveError } from "../../archive/tar.ts";
 import { DIGEST_BYTES } from "../../core/digest.ts";
 import { inOrder, lineChunks } from "./chunks.ts";
-import { type Context, EXCESS_MAX, KEPT_MAX, takeFaults } from "./context.ts";
+import { type ReadingContext, EXCESS_MAX, KEPT_MAX, takeFaults } from "./context.ts";
 import { StreamingRoot } from "./merkle.ts";
 import type { Sha256Stream } from "./primitives.ts";
 import type { EventRows, LineFact, NotableEvent } from "./rows.ts";
@@ -39,7 +39,7 @@ const CHAINS_TOLD = 2;
 
 /** @param claimed how many there are to be; undefined where nothing says so yet. */
 export async function readEvents(
-  context: Context,
+  context: ReadingContext,
   body: AsyncIterable<Uint8Array>,
   claimed: number | undefined,
 ): Promise<Events> {
@@ -53,7 +53,7 @@ export async function readEvents(
 }
 
 class EventsReader {
-  readonly #context: Context;
+  readonly #context: ReadingContext;
   readonly #countMax: number;
   readonly #root: StreamingRoot;
   readonly #flat: Sha256Stream;
@@ -76,7 +76,7 @@ class EventsReader {
   #malformed = false;
   #over = false;
 
-  constructor(context: Context, claimed: number | undefined) {
+  constructor(context: ReadingContext, claimed: number | undefined) {
     this.#context = context;
     this.#countMax = claimed === undefined ? Infinity : claimed + EXCESS_MAX;
     const { sha256, sha256Stream } = context.primitives;

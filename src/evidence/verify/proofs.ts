@@ -1,6 +1,6 @@
 // Reads proofs.json: an inclusion proof for each record, all of them held against each other as they come.
 import type { Checkpoint } from "../../core/note.ts";
-import { type Context, drain, Enough, EXCESS_MAX, streamJson } from "./context.ts";
+import { type ReadingContext, drain, Enough, EXCESS_MAX, streamJson } from "./context.ts";
 import type { Events } from "./events.ts";
 import { parseJson } from "./json-stream.ts";
 import { RangeInclusion } from "./merkle.ts";
@@ -17,7 +17,7 @@ const HASH_LENGTH = 44;
 
 /** @returns undefined where there is nothing that they could be proofs of. */
 export async function readProofs(
-  { findings, primitives }: Context,
+  { findings, primitives }: ReadingContext,
   body: AsyncIterable<Uint8Array>,
   checkpoint: Checkpoint | undefined,
   events: Events | undefined,

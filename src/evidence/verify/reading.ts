@@ -3,7 +3,7 @@ import { ArchiveError, type ArchiveEntry } from "../../archive/tar.ts";
 import { concatBytes } from "../../core/bytes.ts";
 import { digestText, hexBytes } from "../../core/digest.ts";
 import { type Checkpoint, type Note, parseCheckpoint, parseNote } from "../../core/note.ts";
-import { collect, type Context, drain, KEPT_MAX } from "./context.ts";
+import { collect, type ReadingContext, drain, KEPT_MAX } from "./context.ts";
 import { type Events, readEvents } from "./events.ts";
 import { ARTIFACT_BYTES_MAX, ARTIFACT_NAME, ARTIFACT_PREFIX, type FileName, FILES, isFileName } from "./files.ts";
 import { parseJson } from "./json-stream.ts";
@@ -16,7 +16,7 @@ import { readSegment, type Segment } from "./segment.ts";
 import { NAMED, PRESENT } from "./tables.ts";
 
 /** All that is known of an export when its last byte was read. A file that is there and could not be read is in `digests` alone. */
-export interface Facts {
+export interface ExportFacts {
   /** Digests of the files that are there, other than artifacts by their digests. */
   readonly digests: ReadonlyMap<string, Uint8Array>;
   readonly manifest?: Manifest;
@@ -33,7 +33,7 @@ export interface Facts {
   readonly documents: ReadonlyMap<string, string>;
 }
 
-type Writable = { -readonly [Name in keyof Facts]: Facts[Name] };
+type Writable = { -readonly [Name in keyof ExportFacts]: ExportFacts[Name] };
 
 /** Files that can only be checked once others are known. */
 const NEEDS: Partial<Record<FileName, readonly FileName[]>> = {
@@ -52,9 +52,9 @@ const latin1 = new TextDecoder("latin1");
  * @returns with `whole` whether the archive was read to its end, or given up.
  */
 export async function readFacts(
-  context: Context,
+  context: ReadingContext,
   open: () => AsyncIterable<ArchiveEntry> | null,
-): Promise<{ readonly facts: Facts; readonly whole: boolean }> {
+): Promise<{ readonly facts: ExportFacts; readonly whole: boolean }> {
   const reading = new Reading(context);
   try {
     for await (const entry of open()!) await reading.take(entry);
@@ -69,13 +69,13 @@ export async function readFacts(
 }
 
 class Reading {
-  readonly #context: Context;
+  readonly #context: ReadingContext;
   readonly #digests = new Map<string, Uint8Array>();
   readonly #documents = new Map<string, string>();
   readonly #deferred = new Set<FileName>();
   readonly facts: Writable;
 
-  constructor(context: Context) {
+  constructor(context: ReadingContext) {
     this.#context = context;
     this.facts = { digests: this.#digests, documents: this.#documents };
   }

@@ -2,7 +2,7 @@
 import { ArchiveError } from "../../archive/tar.ts";
 import { DIGEST_BYTES } from "../../core/digest.ts";
 import { inOrder, lineChunks } from "./chunks.ts";
-import { type Context, takeFaults } from "./context.ts";
+import { type ReadingContext, takeFaults } from "./context.ts";
 import type { ExportKey } from "./keys.ts";
 import type { RecordRows } from "./rows.ts";
 import { DigestColumn } from "./tables.ts";
@@ -21,7 +21,7 @@ export const FILE = "records.jws";
 const KIDS_MAX = 10_000;
 
 export async function readRecords(
-  context: Context,
+  context: ReadingContext,
   body: AsyncIterable<Uint8Array>,
   keys: readonly ExportKey[],
 ): Promise<Records> {

@@ -1,7 +1,7 @@
 // Reads chain-segment.json: what it says of each event is compared with the event as it comes, and hashed.
 import { ArchiveError } from "../../archive/tar.ts";
 import { DIGEST_BYTES, digestBytes } from "../../core/digest.ts";
-import { type Context, Enough, EXCESS_MAX, streamJson } from "./context.ts";
+import { type ReadingContext, Enough, EXCESS_MAX, streamJson } from "./context.ts";
 import { parseJson } from "./json-stream.ts";
 import { StreamingRoot } from "./merkle.ts";
 import { rowDigest } from "./rows.ts";
@@ -22,7 +22,7 @@ const encoder = new TextEncoder();
 const MEMBER_BYTES_MAX = 64 * 1024;
 const NO_HASH = new Uint8Array(DIGEST_BYTES);
 
-export async function readSegment(context: Context, body: AsyncIterable<Uint8Array>): Promise<Segment> {
+export async function readSegment(context: ReadingContext, body: AsyncIterable<Uint8Array>): Promise<Segment> {
   const { findings, primitives, limits, eventsAndSegment } = context;
   const members = new Map<string, unknown>();
   const root = new StreamingRoot(primitives.sha256);

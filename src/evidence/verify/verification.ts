@@ -2,7 +2,7 @@
 import type { ArchiveEntry } from "../../archive/tar.ts";
 import { checkArtifacts, checkPolicies } from "./checks/artifacts.ts";
 import { checkEvents, checkSegment } from "./checks/chain.ts";
-import { type Judged, membersOf, signersOf } from "./checks/judged.ts";
+import { type JudgedExport, membersOf, signersOf } from "./checks/judged.ts";
 import { checkCheckpoint, checkInclusion } from "./checks/log.ts";
 import { checkFiles, checkManifest, checkMethods } from "./checks/manifest.ts";
 import { checkEcs, checkProfile } from "./checks/profile.ts";
@@ -14,7 +14,7 @@ import {
   checkSegmentSignature,
   checkSigner,
 } from "./checks/signatures.ts";
-import type { Checker, Context } from "./context.ts";
+import type { Checker, ReadingContext } from "./context.ts";
 import { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS, isFileName } from "./files.ts";
 import { type PinnedKeys, readPins } from "./keys.ts";
 import type { Primitives } from "./primitives.ts";
@@ -59,12 +59,12 @@ export async function verify(
   };
   const context = contextOf(options, machine);
   const { facts, whole } = await readFacts(context, open);
-  const judged: Judged = { ...context, ...known, facts, ...membersOf(facts) };
+  const judged: JudgedExport = { ...context, ...known, facts, ...membersOf(facts) };
   return reportOf(judged, whole ? await judge(judged) : []);
 }
 
 /** What could not be concluded has failed, or, in an export that was never signed, was not checked. */
-async function judge(judged: Judged): Promise<ErasedArtifact[]> {
+async function judge(judged: JudgedExport): Promise<ErasedArtifact[]> {
   checkManifest(judged);
   checkMethods(judged);
   checkKeys(judged);
@@ -85,7 +85,7 @@ async function judge(judged: Judged): Promise<ErasedArtifact[]> {
   return erased;
 }
 
-function contextOf({ limits, progress }: VerifyOptions, { primitives, checker }: Machine): Context {
+function contextOf({ limits, progress }: VerifyOptions, { primitives, checker }: Machine): ReadingContext {
   const findings = new Findings();
   const differing = (check: "records" | "segment", file: string, message: string) =>
     new Paired((index) => findings.fault(check, message, { file, index }));
@@ -112,7 +112,7 @@ function inThisThread(primitives: Primitives): Checker {
   };
 }
 
-function reportOf(judged: Judged, erased: readonly ErasedArtifact[]): VerifyReport {
+function reportOf(judged: JudgedExport, erased: readonly ErasedArtifact[]): VerifyReport {
   const { findings, facts, scope, pins, own } = judged;
   const first = facts.events?.first ?? scope?.from;
   const checks = findings.checks(first);
@@ -129,7 +129,7 @@ function reportOf(judged: Judged, erased: readonly ErasedArtifact[]): VerifyRepo
   };
 }
 
-function summary({ facts, members, scope }: Judged): ExportSummary {
+function summary({ facts, members, scope }: JudgedExport): ExportSummary {
   const text = (name: string): string | null => {
     const value = members.get(name);
     return typeof value === "string" ? value : null;

@@ -18,7 +18,7 @@ import {
   type Workload,
 } from "../../core/workload.ts";
 import { authoritySnapshot, type Trust } from "../../trust/trust.ts";
-import { NO_TOKENS, type Answer, type Command, type Situation, type Statement, type Tokens } from "./command.ts";
+import { NO_TOKENS, type Ruling, type Command, type Situation, type Statement, type Tokens } from "./command.ts";
 
 export const ADMISSION = "railgate/admission/decision";
 
@@ -76,7 +76,7 @@ function inputOf(
   });
 }
 
-function statementOf(request: AdmissionRequest, answer: Answer<AdmissionInput, PolicyDecision>): Statement {
+function statementOf(request: AdmissionRequest, answer: Ruling<AdmissionInput, PolicyDecision>): Statement {
   const { decision } = answer;
   const [refusal] = decision.refusals;
   return {
@@ -90,7 +90,7 @@ function statementOf(request: AdmissionRequest, answer: Answer<AdmissionInput, P
 /** All that an outsider needs to fold the workload's state, and nothing personal. */
 function admitDetails(
   { workload }: AdmissionRequest,
-  { input, decision, tokens }: Answer<AdmissionInput, PolicyDecision>,
+  { input, decision, tokens }: Ruling<AdmissionInput, PolicyDecision>,
 ): AdmitDetails {
   const { attestation, reattestation } = input.facts;
   return {

@@ -64,7 +64,7 @@ export interface Statement {
 }
 
 /** A decision, with what it was made on. */
-export interface Answer<I, D> {
+export interface Ruling<I, D> {
   readonly input: I;
   readonly decision: D;
   readonly catalogue: Catalogue;
@@ -102,9 +102,9 @@ export interface Command<I, D extends Decided, O = unknown> {
   readonly recognise: (output: unknown, catalogue: Catalogue) => Recognised<D>;
   /** The host's refusal in the law's place. */
   readonly failClosed: (code: HostRefusalCode) => D;
-  readonly says: (state: Reads, answer: Answer<I, D>) => Statement;
+  readonly says: (state: Reads, answer: Ruling<I, D>) => Statement;
   /** @throws InvariantError the decision would break an invariant. */
-  readonly effect: (state: Reads, event: EventDraft, answer: Answer<I, D>) => Effect<O>;
+  readonly effect: (state: Reads, event: EventDraft, answer: Ruling<I, D>) => Effect<O>;
 }
 
 /** A command of any law: what its input and its answer are is its own business. */

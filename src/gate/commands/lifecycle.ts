@@ -21,7 +21,7 @@ import {
   type Workload,
 } from "../../core/workload.ts";
 import { authoritySnapshot, type Trust } from "../../trust/trust.ts";
-import { refusalIn, type Refusal } from "../refused.ts";
+import { refusalIn, type CommandRefusal } from "../refused.ts";
 import { NO_TOKENS, refusalOf, type Command, type Tokens } from "./command.ts";
 import { meshCommand } from "./mesh.ts";
 
@@ -36,7 +36,7 @@ interface LifecycleInput {
 
 /** What came of a lifecycle command: why it was refused, or the workload as it left it. */
 export type LifecycleOutcome =
-  | { readonly refusal: Refusal; readonly workload?: undefined }
+  | { readonly refusal: CommandRefusal; readonly workload?: undefined }
   | { readonly refusal?: undefined; readonly workload: Workload };
 
 /** @param correlationId also the nonce that an attestation token must bear, if it bears one. */

@@ -8,18 +8,18 @@ import {
   recogniseMesh,
   step,
   wireMesh,
-  type Mesh,
+  type MeshState,
   type MeshCommand,
   type MeshDecision,
   type MeshFacts,
 } from "../../core/mesh.ts";
 import { hostRefusalOf } from "../../core/outcome.ts";
 import type { Context } from "../../core/schema/input.ts";
-import type { Mesh as WireMesh, MeshPlacement } from "../../core/schema/mesh.ts";
+import type { Mesh, MeshPlacement } from "../../core/schema/mesh.ts";
 import type { Reads } from "../../core/state.ts";
 import { get, values } from "../../core/tree.ts";
 import { meshAdmission, workloadAt, type Workload } from "../../core/workload.ts";
-import { refusalIn, type Refusal } from "../refused.ts";
+import { refusalIn, type CommandRefusal } from "../refused.ts";
 import { refusalOf, type Command } from "./command.ts";
 
 const MESH = "railgate/mesh/decision";
@@ -33,14 +33,14 @@ interface MeshInput {
 
 /** What came of a mesh command: why it was refused, the placement as it left it (or took it away), or the mesh. */
 export interface MeshOutcome {
-  readonly refusal?: Refusal;
+  readonly refusal?: CommandRefusal;
   readonly placement?: MeshPlacement;
   /** Of a reload. `mesh` is absent where its placements were not read, see `whole`. */
   readonly created?: boolean;
-  readonly mesh?: WireMesh;
+  readonly mesh?: Mesh;
 }
 
-export interface MeshOptions {
+export interface MeshCommandOptions {
   readonly correlationId?: string | undefined;
   /** Decide only if it holds of the mesh's revision, which is 0 before the mesh is defined. */
   readonly expected?: ((revision: number) => boolean) | undefined;
@@ -51,7 +51,7 @@ export interface MeshOptions {
 export function meshCommand(
   request: MeshCommand,
   tenantId: string,
-  { correlationId, expected, whole = false }: MeshOptions = {},
+  { correlationId, expected, whole = false }: MeshCommandOptions = {},
 ): Command<MeshInput, MeshDecision, MeshOutcome> {
   const workloadId = "workload_id" in request ? request.workload_id : null;
   const goesOn = request.command === "place" || request.command === "elevate";
@@ -90,7 +90,7 @@ export function meshCommand(
   };
 }
 
-function outcomeOf(request: MeshCommand, before: Mesh | null, after: Mesh, whole: boolean): MeshOutcome {
+function outcomeOf(request: MeshCommand, before: MeshState | null, after: MeshState, whole: boolean): MeshOutcome {
   if (request.command !== "reload")
     return { placement: get((request.command === "remove" ? before! : after).placements, request.workload_id)! };
   const empty = [...values(after.rails)].every(({ active_count }) => active_count === 0);

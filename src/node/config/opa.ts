@@ -4,7 +4,7 @@ import type { ConfigFile } from "../../core/schema/config.ts";
 import { didYouMean, type SettingPath } from "../../core/settings.ts";
 import { isShared, readPem } from "./keys.ts";
 import { absolute, fault, given, readUrl, type Source } from "./source.ts";
-import type { BundleKey, BundleSource, Config, Service } from "./types.ts";
+import type { BundleKey, ConfiguredBundle, Config, ServiceAccess } from "./types.ts";
 
 // OPA's defaults: v1/download/config.go, v1/bundle, v1/plugins/logs, v1/plugins/rest.
 const POLL_S = { min: 60, max: 120 };
@@ -15,7 +15,7 @@ const HEADER_TIMEOUT_S = 10;
 
 type ServiceSettings = Exclude<NonNullable<ConfigFile["services"]>, readonly unknown[]>[string];
 
-export function readServices(file: ConfigFile, source: Source): Record<string, Service> {
+export function readServices(file: ConfigFile, source: Source): Record<string, ServiceAccess> {
   const listed = Array.isArray(file.services)
     ? file.services.map((service, index) => ({
         name: service.name!,
@@ -30,7 +30,7 @@ export function readServices(file: ConfigFile, source: Source): Record<string, S
   return Object.fromEntries(listed.map(({ name, service, path }) => [name, readService(name, service, path, source)]));
 }
 
-function readService(name: string, service: ServiceSettings, path: SettingPath, source: Source): Service {
+function readService(name: string, service: ServiceSettings, path: SettingPath, source: Source): ServiceAccess {
   const { bearer, client_tls: clientTls } = service.credentials ?? {};
   const credentials: SettingPath = [...path, "credentials"];
   if (bearer && clientTls) throw fault(source, credentials, "holds more than one way; keep one");
@@ -89,7 +89,7 @@ export function readBundles(
   services: Config["services"],
   keys: Config["keys"],
   source: Source,
-): Record<string, BundleSource> {
+): Record<string, ConfiguredBundle> {
   const listed = Object.entries(file.bundles ?? {}).filter(([, bundle]) => bundle);
   const second = listed[1];
   if (second)
@@ -108,7 +108,7 @@ function readBundle(
   services: Config["services"],
   keys: Config["keys"],
   source: Source,
-): BundleSource {
+): ConfiguredBundle {
   const path: SettingPath = ["bundles", name];
   checkSigning(bundle.signing?.keyid, file, keys, path, source);
   const polling = readDelays(bundle.polling, POLL_S, [...path, "polling"], source);
@@ -161,7 +161,7 @@ function readResource(
   services: Config["services"],
   path: SettingPath,
   source: Source,
-): BundleSource["from"] {
+): ConfiguredBundle["from"] {
   if (!/^file:/i.test(resource))
     return { kind: "service", service: chooseService(service, services, path, source)!, resource };
   const url = URL.parse(resource);

@@ -11,7 +11,7 @@ export type EvidenceProfileId = (typeof EVIDENCE_PROFILES)[number];
 /** Public keys, checked: no private and no symmetric ones, each usable. */
 export type Jwks = { readonly keys: readonly Readonly<Record<string, unknown>>[] };
 
-export type Service = {
+export type ServiceAccess = {
   readonly name: string;
   /** Without a slash at its end. */
   readonly url: string;
@@ -23,7 +23,7 @@ export type Service = {
   readonly clientTls?: { readonly cert: string; readonly privateKey: string; readonly passphrase?: string };
 };
 
-export type BundleSource = {
+export type ConfiguredBundle = {
   readonly name: string;
   readonly from:
     | { readonly kind: "file"; readonly path: string }
@@ -55,9 +55,9 @@ export type Config = {
   /** The file that was read, or null: defaults alone. */
   readonly file: string | null;
   readonly labels: Readonly<Record<string, string>>;
-  readonly services: Readonly<Record<string, Service>>;
+  readonly services: Readonly<Record<string, ServiceAccess>>;
   /** At most one. With none, the bundle that comes with Railgate is used. */
-  readonly bundles: Readonly<Record<string, BundleSource>>;
+  readonly bundles: Readonly<Record<string, ConfiguredBundle>>;
   readonly keys: Readonly<Record<string, BundleKey>>;
   readonly decisionLogs?: Reporting;
   readonly status?: Omit<Reporting, "minDelayS" | "maxDelayS" | "uploadSizeLimitBytes">;

@@ -5,11 +5,11 @@ import { FILE as MANIFEST } from "../manifest.ts";
 import type { ErasedArtifact } from "../report.ts";
 import type { NotableEvent } from "../rows.ts";
 import { NAMED, PRESENT, REFERENCED } from "../tables.ts";
-import { firstOf, type Judged } from "./judged.ts";
+import { firstOf, type JudgedExport } from "./judged.ts";
 import { readRecords } from "./signatures.ts";
 
 /** Where an event says that an artifact was erased, and on what basis, its absence is no fault. @returns those. */
-export async function checkArtifacts(judged: Judged): Promise<ErasedArtifact[]> {
+export async function checkArtifacts(judged: JudgedExport): Promise<ErasedArtifact[]> {
   const { findings, facts, artifacts, isOthers } = judged;
   const erasures = await readErasures(judged);
   const erased: ErasedArtifact[] = [];
@@ -46,11 +46,11 @@ export async function checkArtifacts(judged: Judged): Promise<ErasedArtifact[]> 
 }
 
 /** Other producers name the files of artifacts as they like. */
-const isThere = ({ isOthers }: Judged, marks: number): boolean =>
+const isThere = ({ isOthers }: JudgedExport, marks: number): boolean =>
   (marks & (isOthers ? PRESENT | NAMED : PRESENT)) !== 0;
 
 /** By artifact: events in the range, and records of later ones that the manifest brings, if they verify. */
-async function readErasures(judged: Judged): Promise<Map<string, NotableEvent>> {
+async function readErasures(judged: JudgedExport): Promise<Map<string, NotableEvent>> {
   const { facts, findings } = judged;
   const claimed = facts.manifest?.erasures ?? [];
   const later = await readRecords(judged, claimed, "chain.anchor");
@@ -76,7 +76,7 @@ async function readErasures(judged: Judged): Promise<Map<string, NotableEvent>> 
 }
 
 /** The bundles that decided, and the authority material that was used, are among the artifacts. */
-export function checkPolicies(judged: Judged, erased: readonly ErasedArtifact[]): void {
+export function checkPolicies(judged: JudgedExport, erased: readonly ErasedArtifact[]): void {
   const { findings, facts, artifacts, isOthers } = judged;
   const gone = new Set(erased.map(({ artifact }) => artifact));
   for (const { digest, index, member } of facts.events?.snapshots.values() ?? []) {

@@ -3,10 +3,10 @@ import { digestText } from "../../../core/digest.ts";
 import { FILE } from "../events.ts";
 import { FILE as MANIFEST } from "../manifest.ts";
 import { FILE as SEGMENT } from "../segment.ts";
-import type { Judged } from "./judged.ts";
+import type { JudgedExport } from "./judged.ts";
 import { declaredMethod } from "./manifest.ts";
 
-export function checkEvents(judged: Judged): void {
+export function checkEvents(judged: JudgedExport): void {
   const { findings, facts, scope, isOthers } = judged;
   const { events, digests } = facts;
   if (!digests.has(FILE) || events === undefined)
@@ -33,7 +33,7 @@ export function checkEvents(judged: Judged): void {
 }
 
 /** Only the first event of a stream follows none. Other producers may leave the hash out where their export begins. */
-function checkStart({ findings, facts, isOthers }: Judged): void {
+function checkStart({ findings, facts, isOthers }: JudgedExport): void {
   const { count, first, startsUnlinked, bareStart } = facts.events!;
   if (count === 0 || startsUnlinked === (first === 0) || (isOthers && bareStart)) return;
   findings.fault("chain", first === 0 ? "the first event of a stream names one before it" : "prev_hash is missing", {
@@ -43,7 +43,7 @@ function checkStart({ findings, facts, isOthers }: Judged): void {
 }
 
 /** All events belong to the one stream that the manifest names, and that stream to its tenant. */
-function checkStreams({ findings, facts, members, isOthers }: Judged): void {
+function checkStreams({ findings, facts, members, isOthers }: JudgedExport): void {
   const [tenant, chain] = [members.get("tenant_id"), members.get("chain_id")];
   for (const { chain_id, tenant_id, index } of facts.events!.chains) {
     const fault = (message: string): void => findings.fault("chain", message, { file: FILE, index });
@@ -56,7 +56,7 @@ function checkStreams({ findings, facts, members, isOthers }: Judged): void {
   }
 }
 
-export function checkSegment(judged: Judged): void {
+export function checkSegment(judged: JudgedExport): void {
   const { findings, facts, members, scope, eventsAndSegment } = judged;
   const { segment } = facts;
   if (segment === undefined) {
@@ -77,7 +77,7 @@ export function checkSegment(judged: Judged): void {
   checkHashes(judged);
 }
 
-function checkHashes(judged: Judged): void {
+function checkHashes(judged: JudgedExport): void {
   const { findings, facts, members } = judged;
   const { segment, events, manifest } = facts;
   const listsThem = digestText(segment!.root) === digestText(events?.root ?? NO_EVENTS);
@@ -100,7 +100,7 @@ const METHOD_SAYS = {
 } as const;
 
 /** A hash over all events, by the method that it is declared to be made by. */
-function checkHash(judged: Judged, check: "segment_hash" | "bundle_hash", stated: unknown, file: string): void {
+function checkHash(judged: JudgedExport, check: "segment_hash" | "bundle_hash", stated: unknown, file: string): void {
   const { findings, facts } = judged;
   const { events } = facts;
   const byTree = stated === digestText(events?.root ?? NO_EVENTS);

@@ -1,13 +1,13 @@
 // What the checks judge: the facts of an export that was read to its end, and what is known beside them.
-import type { Context } from "../context.ts";
+import type { ReadingContext } from "../context.ts";
 import type { Pin } from "../keys.ts";
 import { scopeOf } from "../manifest.ts";
 import { SCHEMA_VERSION, SCHEMA_VERSION_1 } from "../profiles.ts";
-import type { Facts } from "../reading.ts";
+import type { ExportFacts } from "../reading.ts";
 
-export interface Judged
-  extends Pick<Context, "findings" | "primitives" | "artifacts" | "eventsAndRecords" | "eventsAndSegment"> {
-  readonly facts: Facts;
+export interface JudgedExport
+  extends Pick<ReadingContext, "findings" | "primitives" | "artifacts" | "eventsAndRecords" | "eventsAndSegment"> {
+  readonly facts: ExportFacts;
   /** The manifest's members, none where there is no manifest. */
   readonly members: ReadonlyMap<string, unknown>;
   /** The range that the manifest claims. */
@@ -21,7 +21,7 @@ export interface Judged
   readonly trustsEmbedded: boolean;
 }
 
-export function membersOf(facts: Facts): Pick<Judged, "members" | "scope" | "isOthers"> {
+export function membersOf(facts: ExportFacts): Pick<JudgedExport, "members" | "scope" | "isOthers"> {
   const members = facts.manifest?.members ?? new Map<string, unknown>();
   const schema = members.get("schema_version");
   const isOurs = schema === SCHEMA_VERSION || schema === SCHEMA_VERSION_1;
@@ -29,9 +29,9 @@ export function membersOf(facts: Facts): Pick<Judged, "members" | "scope" | "isO
 }
 
 /** Thumbprints of the keys that signed. */
-export function signersOf({ manifest, records }: Facts): string[] {
+export function signersOf({ manifest, records }: ExportFacts): string[] {
   return [...new Set([...(records?.kids ?? []), ...(manifest?.signatures ?? []).map(({ key_id }) => key_id)])];
 }
 
 /** The first sequence of the range. */
-export const firstOf = ({ events }: Facts): number => events?.first ?? 0;
+export const firstOf = ({ events }: ExportFacts): number => events?.first ?? 0;

@@ -1,11 +1,11 @@
 // Checks of the transparency log: a checkpoint of this stream that covers the range, and every record in its tree.
 import { noteKey, SIGNATURE_TYPES, verifyNote } from "../../../core/note.ts";
 import { FILE } from "../proofs.ts";
-import { firstOf, type Judged } from "./judged.ts";
+import { firstOf, type JudgedExport } from "./judged.ts";
 
 const CHECKPOINT = "checkpoint";
 
-export async function checkCheckpoint({ findings, facts, members, primitives, isOthers }: Judged): Promise<void> {
+export async function checkCheckpoint({ findings, facts, members, primitives, isOthers }: JudgedExport): Promise<void> {
   const { note, checkpoint, keys, manifest, events } = facts;
   if (!facts.digests.has(CHECKPOINT)) return findings.unchecked("checkpoint", "there is no checkpoint");
   if (isOthers && keys === undefined) return findings.unchecked("checkpoint", "there is no keys.json");
@@ -29,7 +29,7 @@ export async function checkCheckpoint({ findings, facts, members, primitives, is
   findings.done("checkpoint", `${checkpoint.origin} had ${checkpoint.size} records, with this root`);
 }
 
-export function checkInclusion({ findings, facts }: Judged): void {
+export function checkInclusion({ findings, facts }: JudgedExport): void {
   const { proofs, checkpoint, records } = facts;
   const events = facts.events?.count ?? 0;
   if (!facts.digests.has(FILE)) return findings.unchecked("inclusion", "there is no proofs.json");

@@ -3,12 +3,12 @@ import { HASH_PROFILE, hexOf } from "../../../core/digest.ts";
 import { FILE, TEXTS } from "../manifest.ts";
 import { METHODS, SCHEMA_VERSION, SCHEMA_VERSION_1 } from "../profiles.ts";
 import { KIND, LISTED, PRESENT } from "../tables.ts";
-import type { Judged } from "./judged.ts";
+import type { JudgedExport } from "./judged.ts";
 
 /** How segment and bundle hashes are made: over a tree, over a text, or in a way that is not known here. */
 type HashMethod = "merkle" | "flat" | "unknown";
 
-export function checkManifest({ findings, facts, members, scope, isOthers }: Judged): void {
+export function checkManifest({ findings, facts, members, scope, isOthers }: JudgedExport): void {
   const fault = (message: string): void => findings.fault("manifest", message, { file: FILE });
   if (!facts.digests.has(FILE)) return fault("there is no manifest.json");
   if (facts.manifest === undefined) return;
@@ -30,7 +30,7 @@ export function checkManifest({ findings, facts, members, scope, isOthers }: Jud
   findings.done("manifest");
 }
 
-export function checkMethods({ findings, facts, members, isOthers }: Judged): void {
+export function checkMethods({ findings, facts, members, isOthers }: JudgedExport): void {
   const file = "verifier-inputs.json";
   if (!facts.digests.has(file)) return findings.unchecked("methods", "there is no verifier-inputs.json");
   const stated = (facts.inputs ?? {}) as Record<string, unknown>;
@@ -63,14 +63,14 @@ const methodOf = (text: unknown): HashMethod => {
 
 /** The method that the export declares for one of its hashes; our own where it has no say in it. */
 export function declaredMethod(
-  { facts, isOthers }: Judged,
+  { facts, isOthers }: JudgedExport,
   name: "segment_hash_method" | "bundle_hash_method",
 ): HashMethod {
   if (!isOthers || !facts.digests.has("verifier-inputs.json")) return "merkle";
   return methodOf(((facts.inputs ?? {}) as Record<string, unknown>)[name]);
 }
 
-export function checkFiles(judged: Judged): void {
+export function checkFiles(judged: JudgedExport): void {
   const { findings, facts, isOthers } = judged;
   const { manifest, digests } = facts;
   if (manifest === undefined) return;
@@ -89,7 +89,7 @@ export function checkFiles(judged: Judged): void {
   findings.done("files");
 }
 
-function checkListings({ findings, artifacts, isOthers }: Judged): void {
+function checkListings({ findings, artifacts, isOthers }: JudgedExport): void {
   for (const { digest, marks } of artifacts.entries()) {
     const [present, listed, kind] = [(marks & PRESENT) !== 0, (marks & LISTED) !== 0, (marks & KIND) !== 0];
     if (present === listed && (listed === kind || isOthers)) continue;

@@ -6,13 +6,13 @@ import { BASELINE_FIELDS, CHAIN_FIELDS, PROFILES, SCHEMA_VERSION_1 } from "../pr
 import { FILE as SEGMENT } from "../segment.ts";
 import type { ErasedArtifact } from "../report.ts";
 import { AUTHORITY_DOCUMENT, KIND, POLICY_DOCUMENT, PRESENT, REFERENCED } from "../tables.ts";
-import { firstOf, type Judged } from "./judged.ts";
+import { firstOf, type JudgedExport } from "./judged.ts";
 
 const CLAIM = "profile-claim.json";
 const INPUTS = "verifier-inputs.json";
 const SEGMENT_POINTER = "eosc://evidence/chain/";
 
-export function checkProfile({ findings, facts, members, isOthers }: Judged): void {
+export function checkProfile({ findings, facts, members, isOthers }: JudgedExport): void {
   const { manifest, events } = facts;
   if (manifest === undefined) return;
   const name = String(members.get("evidence_profile_id"));
@@ -42,7 +42,7 @@ const HEAD = ["evidence_profile_id", "profile_version", "verifier_expectations_r
 const CLAIM_LISTS = ["evidence_profiles", "hash_profiles", "export_endpoints", "verifier_inputs_supported"] as const;
 
 /** The published rules; what of them is a matter of the range and not of form is told. */
-export function checkEcs(judged: Judged, erased: readonly ErasedArtifact[]): void {
+export function checkEcs(judged: JudgedExport, erased: readonly ErasedArtifact[]): void {
   const { findings, facts, members, isOthers } = judged;
   if (facts.manifest === undefined || facts.events === undefined) return;
   if (members.get("schema_version") === SCHEMA_VERSION_1)
@@ -60,7 +60,7 @@ export function checkEcs(judged: Judged, erased: readonly ErasedArtifact[]): voi
 }
 
 /** What another producer leaves out cannot be judged; what it says wrongly can. */
-function lacks({ findings, isOthers }: Judged, message: string, place: { file: string; index?: number }): void {
+function lacks({ findings, isOthers }: JudgedExport, message: string, place: { file: string; index?: number }): void {
   if (isOthers) findings.unchecked("ecs", `another producer's export, of which not all can be judged: ${message}`);
   else findings.fault("ecs", message, place);
 }
@@ -68,7 +68,7 @@ function lacks({ findings, isOthers }: Judged, message: string, place: { file: s
 const objectOf = (value: unknown): Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 
-function checkClaim(judged: Judged): void {
+function checkClaim(judged: JudgedExport): void {
   const { facts, members, findings } = judged;
   if (!facts.digests.has(CLAIM)) return lacks(judged, `there is no ${CLAIM}`, { file: CLAIM });
   const claim = objectOf(facts.claim);
@@ -86,7 +86,7 @@ function checkClaim(judged: Judged): void {
 const isTextList = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every((item) => typeof item === "string");
 
-function checkInputs(judged: Judged): void {
+function checkInputs(judged: JudgedExport): void {
   const { facts, members, scope } = judged;
   if (!facts.digests.has(INPUTS)) return lacks(judged, `there is no ${INPUTS}`, { file: INPUTS });
   const inputs = objectOf(facts.inputs);
@@ -101,12 +101,12 @@ function checkInputs(judged: Judged): void {
   for (const [name, value] of Object.entries(alike)) compare(judged, inputs, name, value, INPUTS);
 }
 
-function checkHead(judged: Judged, document: Readonly<Record<string, unknown>>, file: string): void {
+function checkHead(judged: JudgedExport, document: Readonly<Record<string, unknown>>, file: string): void {
   for (const name of HEAD) compare(judged, document, name, judged.members.get(name), file);
 }
 
 function compare(
-  judged: Judged,
+  judged: JudgedExport,
   document: Readonly<Record<string, unknown>>,
   name: string,
   value: unknown,
@@ -123,7 +123,7 @@ function isSame(a: unknown, b: unknown): boolean {
   return [...names].every((name) => left[name] === right[name]);
 }
 
-function checkSegmentForm(judged: Judged): void {
+function checkSegmentForm(judged: JudgedExport): void {
   const { facts, members, findings } = judged;
   const { segment, events } = facts;
   const digest = facts.digests.get(SEGMENT);
@@ -140,7 +140,7 @@ function checkSegmentForm(judged: Judged): void {
 }
 
 /** Artifacts are named by their content, those that events point to among them. */
-function checkPointers(judged: Judged): void {
+function checkPointers(judged: JudgedExport): void {
   const { facts, artifacts } = judged;
   const { unaddressed, byPath } = facts.manifest!;
   if (unaddressed !== undefined) lacks(judged, unaddressed, { file: MANIFEST });
@@ -154,7 +154,7 @@ function checkPointers(judged: Judged): void {
 }
 
 /** For each snapshot id that an event names there is a document which says what it stands for. */
-function checkDocuments(judged: Judged): void {
+function checkDocuments(judged: JudgedExport): void {
   const { facts, artifacts } = judged;
   const told = { policy: new Set<string>(), authority: new Set<string>() };
   for (const { digest, marks } of artifacts.entries()) {
@@ -174,7 +174,7 @@ function checkDocuments(judged: Judged): void {
 }
 
 /** What anyone who reads only the form might miss. */
-function tellings(judged: Judged, erased: readonly ErasedArtifact[]): string[] {
+function tellings(judged: JudgedExport, erased: readonly ErasedArtifact[]): string[] {
   const { facts, members } = judged;
   const { events } = facts;
   const others = [...events!.profiles].filter((profile) => profile !== members.get("evidence_profile_id"));

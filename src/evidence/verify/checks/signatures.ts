@@ -6,14 +6,14 @@ import { FILE as MANIFEST } from "../manifest.ts";
 import { FILE } from "../records.ts";
 import { checkRecords as checkLines, fromBase64url, type NotableEvent } from "../rows.ts";
 import { FILE as SEGMENT } from "../segment.ts";
-import { firstOf, type Judged, signersOf } from "./judged.ts";
+import { firstOf, type JudgedExport, signersOf } from "./judged.ts";
 
 const encoder = new TextEncoder();
 const KEYS = "keys.json";
 const NO_KEYS = "there is no keys.json";
 const SIGNATURE_BYTES = 64;
 
-export function checkKeys({ findings, facts, pins }: Judged): void {
+export function checkKeys({ findings, facts, pins }: JudgedExport): void {
   const { keys } = facts;
   if (keys === undefined) return findings.unchecked("keys", NO_KEYS);
   if (!keys.some(({ role }) => role === "event")) findings.fault("keys", "there is no event key", { file: KEYS });
@@ -24,7 +24,7 @@ export function checkKeys({ findings, facts, pins }: Judged): void {
 }
 
 /** Who signed is known only by keys that were had by another way than the export; anybody can make one that agrees with itself. */
-export function checkSigner({ findings, facts, pins, own, trustsEmbedded }: Judged): void {
+export function checkSigner({ findings, facts, pins, own, trustsEmbedded }: JudgedExport): void {
   const signers = signersOf(facts);
   if (signers.length === 0 || facts.keys === undefined)
     return findings.unchecked("signer", "nobody signed it in a way that can be checked");
@@ -43,7 +43,7 @@ export function checkSigner({ findings, facts, pins, own, trustsEmbedded }: Judg
   );
 }
 
-export function checkRecords(judged: Judged): void {
+export function checkRecords(judged: JudgedExport): void {
   const { findings, facts, eventsAndRecords } = judged;
   const { records, keys } = facts;
   if (!facts.digests.has(FILE)) {
@@ -65,7 +65,7 @@ export function checkRecords(judged: Judged): void {
   findings.done("key_ranges");
 }
 
-function checkRanges({ findings, facts, pins, own }: Judged, keys: readonly ExportKey[]): void {
+function checkRanges({ findings, facts, pins, own }: JudgedExport, keys: readonly ExportKey[]): void {
   const { kids, keyNumbers } = facts.records!;
   const times = facts.events?.times ?? [];
   const byNumber = kids.map((kid) => ({
@@ -90,7 +90,7 @@ const eventKeysInOrder = (keys: readonly ExportKey[]): ExportKey[] =>
   keys.filter(({ role }) => role === "event").sort((a, b) => a.from - b.from);
 
 /** A key takes over only where its predecessor said so, in the last event that it signed (spec evidence §5). */
-function checkTakeovers({ findings, facts }: Judged, keys: readonly ExportKey[]): void {
+function checkTakeovers({ findings, facts }: JudgedExport, keys: readonly ExportKey[]): void {
   const first = firstOf(facts);
   const { count = 0, notable = [] } = facts.events ?? {};
   const ordered = eventKeysInOrder(keys);
@@ -107,7 +107,7 @@ function checkTakeovers({ findings, facts }: Judged, keys: readonly ExportKey[])
   }
 }
 
-export async function checkManifestSignatures(judged: Judged): Promise<void> {
+export async function checkManifestSignatures(judged: JudgedExport): Promise<void> {
   const { findings, facts } = judged;
   if (facts.manifest === undefined) return;
   const { signatures, signed } = facts.manifest;
@@ -125,12 +125,12 @@ export async function checkManifestSignatures(judged: Judged): Promise<void> {
 }
 
 /** A key that has ended since still vouches for what it signed while it was current. */
-function endedBefore({ pins, own, members }: Judged, kid: string): boolean {
+function endedBefore({ pins, own, members }: JudgedExport, kid: string): boolean {
   const endedAtMs = (pins ?? own)?.get(kid)?.endedAtMs;
   return endedAtMs !== undefined && !(Date.parse(String(members.get("created_at"))) <= endedAtMs);
 }
 
-export async function checkSegmentSignature(judged: Judged): Promise<void> {
+export async function checkSegmentSignature(judged: JudgedExport): Promise<void> {
   const { findings, facts, isOthers } = judged;
   if (facts.manifest === undefined) return;
   const { signatures } = facts.manifest;
@@ -154,7 +154,7 @@ export async function checkSegmentSignature(judged: Judged): Promise<void> {
 }
 
 /** Keys that came after the range, and so may have signed the manifest, follow from those of the range by rotations on record. */
-export async function checkRotations(judged: Judged): Promise<void> {
+export async function checkRotations(judged: JudgedExport): Promise<void> {
   const { findings, facts } = judged;
   const { keys, manifest, events } = facts;
   if (keys === undefined || manifest === undefined || events === undefined || events.count === 0) return;
@@ -178,7 +178,7 @@ export async function checkRotations(judged: Judged): Promise<void> {
 }
 
 async function verifies(
-  { facts, primitives }: Judged,
+  { facts, primitives }: JudgedExport,
   kid: unknown,
   messages: readonly Uint8Array[],
   signature: unknown,
@@ -193,7 +193,11 @@ async function verifies(
 export type RecordedEvent = NotableEvent & { readonly sequence: number; readonly kid: string };
 
 /** Events of records that stand outside the range. Those that prove nothing are left out, and after many of them so is the rest. */
-export async function readRecords(judged: Judged, records: readonly string[], type: string): Promise<RecordedEvent[]> {
+export async function readRecords(
+  judged: JudgedExport,
+  records: readonly string[],
+  type: string,
+): Promise<RecordedEvent[]> {
   const found: RecordedEvent[] = [];
   for (const [at, record] of records.entries()) {
     const event = await readRecord(judged, record, type);
@@ -205,7 +209,7 @@ export async function readRecords(judged: Judged, records: readonly string[], ty
 
 /** The event of a record, if its signature verifies and it is of this stream and type. */
 async function readRecord(
-  { facts, members, primitives }: Judged,
+  { facts, members, primitives }: JudgedExport,
   record: string,
   type: string,
 ): Promise<RecordedEvent | undefined> {
