@@ -7,7 +7,18 @@ import { saysNothing } from "../core/text.ts";
 import { checkpointFile, LogRolledBackError, openCheckpoints } from "../evidence/log/checkpoints.ts";
 import { rawPublicKey } from "../evidence/log/note-signing.ts";
 import type { LogIdentity } from "../evidence/log/log.ts";
-import { adoptKey, freshKey, makeNextKey, type KeyRole, type KeySource } from "../evidence/keys/keys.ts";
+import { signHandOver } from "../evidence/keys/hand-over.ts";
+import {
+  adoptKey,
+  freshKey,
+  KeyError,
+  loadGivenKey,
+  loadKey,
+  makeNextKey,
+  type KeyRole,
+  type KeySource,
+  type SigningKey,
+} from "../evidence/keys/keys.ts";
 import type { KeyRow, StoreReader, StoreWriter } from "../store/store.ts";
 
 /** The database has signed checkpoints, and the file outside it that holds them as well is not there: it may be a copy. */
@@ -158,15 +169,38 @@ async function goOnAsAnother(
   for (const role of ["event", "log", "witness"] as const) {
     const old = inUse(reader, role);
     if (!old && role === "witness") continue;
+    const oldKey = role === "event" && old ? await keyAtHand(dataDir, old.kid, eventKey) : undefined;
     const given = role === "event" && eventKey !== undefined;
     const used = reader.keys().map(({ kid }) => kid);
     const key = given ? await freshKey(eventKey, used) : await makeNextKey(dataDir, role);
     if (old) rows.push({ ...old, retired_at_ms: nowMs });
-    rows.push({ kid: key.kid, role, jwk: key.publicJwk, created_at_ms: nowMs, retired_at_ms: null });
+    rows.push({
+      kid: key.kid,
+      role,
+      jwk: key.publicJwk,
+      hand_over: oldKey && signHandOver(oldKey, key, { from, to: nodeId }, nowMs),
+      created_at_ms: nowMs,
+      retired_at_ms: null,
+    });
   }
   const restored: Restored = { node_id: nodeId, from, reason };
   writer.putAll(rows, { node_id: nodeId, [RESTORED]: JSON.stringify(restored) });
   for (const { kid, role, retired_at_ms } of rows) if (retired_at_ms === null) adoptKey(dataDir, kid, role);
+}
+
+/** The private key that was in use, where it is still there: in its file, or where keys are given from. */
+async function keyAtHand(dataDir: string, kid: string, source: KeySource | undefined): Promise<SigningKey | undefined> {
+  if (source === undefined) adoptKey(dataDir, kid);
+  const places = [source && (() => loadGivenKey(source, kid)), () => loadKey(dataDir, "event", false)];
+  for (const load of places) {
+    try {
+      const key = await load?.();
+      if (key?.kid === kid) return key;
+    } catch (error) {
+      if (!(error instanceof KeyError)) throw error;
+    }
+  }
+  return undefined;
 }
 
 /** `<id>-r<n>`, which neither the database nor the directory of checkpoints has seen. */

@@ -135,6 +135,8 @@ export interface KeyRow {
   readonly role: "event" | "log" | "witness";
   /** JWK, public members only. */
   readonly jwk: { readonly [member: string]: unknown };
+  /** By which the key before named this one, a compact JWS. */
+  readonly hand_over?: string | undefined;
   readonly created_at_ms: number;
   readonly retired_at_ms: number | null;
 }

@@ -73,8 +73,41 @@ test("a topology that is none is refused with its place", async (t) => {
   t.regex(refused.stdout, /ERR_MESH_INVALID_TOPOLOGY[\s\S]*Where {2}\/rails\/0\/capacity/);
 });
 
+test("every fault of a topology is told, one a line, alone and beside a server", async (t) => {
+  const faulty = [
+    { ...RAILS[0], capacity: 0 },
+    { ...RAILS[1], latency_overhead_us: -1 },
+  ];
+  const pointers = ["/rails/0/capacity", "/rails/1/latency_overhead_us"];
+  const served = await startServer();
+  t.teardown(() => served.close());
+  const alone = emptyDir();
+  for (const [cwd, data] of [
+    [alone, join(alone, "data")],
+    [served.dir, join(served.dir, "data")],
+  ] as const) {
+    const apply = (...more: string[]) =>
+      railgate(["mesh", "apply", "edge", topology(cwd, faulty), "--yes", "--data-dir", data, ...more], { cwd });
+    const refused = await apply();
+    t.is(refused.code, 1);
+    t.deepEqual(
+      [...refused.stdout.matchAll(/^ {2}Where {2}(\S+) {2}\S.+$/gm)].map(([, pointer]) => pointer),
+      pointers,
+      refused.stdout,
+    );
+    const { code, errors } = lastLine(await apply("--json"));
+    t.is(code, "ERR_MESH_INVALID_TOPOLOGY");
+    t.deepEqual(
+      errors.map(({ pointer }: { pointer: string }) => pointer),
+      pointers,
+    );
+    t.true(errors.every(({ message }: { message: string }) => message !== ""));
+  }
+});
+
 test("beside a server the same commands are carried out by it", async (t) => {
   const served = await startServer();
+  t.teardown(() => served.close());
   const run = (...args: string[]) => railgate([...args, "--data-dir", join(served.dir, "data")], { cwd: served.dir });
   await served.call("POST", "/v1/admissions", { body: admissible("pay", "default") });
   const applied = await run("mesh", "apply", "edge", topology(served.dir), "--yes", "--json");

@@ -4,12 +4,15 @@ import { readFileSync } from "node:fs";
 import test from "ava";
 import { replay } from "../../src/evidence/replay/replay.ts";
 import type { CheckName, VerifyReport } from "../../src/evidence/verify/report.ts";
+import { verifyExport as verifyInBrowser } from "../../src/evidence/verify/index.ts";
 import { verifyExport } from "../../src/evidence/verify/node.ts";
 import {
   admit,
   canonical,
   exportFiles,
+  jws,
   keysOf,
+  makeAttacker,
   merkleRoot,
   sha256,
   Tampering,
@@ -298,6 +301,34 @@ test("another producer's export is judged by what it declares; the rest is not c
   ]);
   for (const { status, detail } of report.checks) if (status === "not_checked") t.true(detail.length > 10);
   t.regex(check(report, "policies").detail, /no digest/);
+});
+
+test("another producer's records without keys: what they say is checked, who signed them is not, with the reason", async (t) => {
+  const { key, jwk } = makeAttacker();
+  const signed = (change: (lines: string[]) => void = () => {}) => {
+    const files = othersExport();
+    const lines = eventsOf(files).map((event) =>
+      jws({ alg: "EdDSA", kid: jwk["kid"], typ: "railgate-event+jws" }, canonical(event), key),
+    );
+    change(lines);
+    return files.set("records.jws", Buffer.from(lines.map((line) => `${line}\n`).join("")));
+  };
+  for (const verify of [verifyExport, verifyInBrowser]) {
+    const report = await verify(signed());
+    t.false(report.ok);
+    t.deepEqual(failing(report), []);
+    t.is(check(report, "records").status, "passed");
+    for (const name of ["record_signatures", "key_ranges"] as const)
+      t.like(check(report, name), { status: "not_checked", detail: "there is no keys.json" });
+  }
+  const cut = await verifyExport(signed((lines) => lines.pop()));
+  t.deepEqual(failing(cut), ["records"]);
+  const swapped = await verifyExport(signed((lines) => lines.reverse()));
+  t.deepEqual(failing(swapped), ["records"]);
+  const ours = new Map(files);
+  ours.delete("keys.json");
+  const failed = failing(await verifyExport(ours));
+  for (const name of ["record_signatures", "key_ranges"] as const) t.true(failed.includes(name), name);
 });
 
 test("what another producer says wrongly fails all the same", async (t) => {

@@ -125,7 +125,7 @@ test.serial(
     );
     await verifiedEvents(backup);
 
-    for (const chain of ["acme/n1-r1"]) {
+    for (const chain of ["acme/n1-r1", "acme/n1"]) {
       const out = join(emptyDir(), "export");
       const made = await railgate(
         ["export", "--tenant", "acme", "--chain", chain, "--profile", "ecs-evidence-baseline", "--out", out],

@@ -22,6 +22,7 @@ import { recordLeaf, TREE_HASHER } from "../../core/sha256.ts";
 import type { StoreReader } from "../../store/store.ts";
 import type { ExportFile } from "./files.ts";
 import { publicJwk } from "../keys/jwks.ts";
+import { handOversFrom } from "../keys/hand-over.ts";
 import { keyHistory, type KeyHistory } from "../keys/key-history.ts";
 import type { TransparencyLog } from "../log/log.ts";
 import { RangeProofs } from "../log/range-proofs.ts";
@@ -399,12 +400,19 @@ class ExportMaker {
       .keys()
       .filter(({ role }) => role === "log")
       .map((key) => ({ ...publicJwk(key.jwk), role: "log", from_sequence: 0, to_sequence: null }));
+    // Of a stream that is written no more: which keys vouch for it since.
+    const handOvers = handOversFrom(
+      this.#source.store.keys(),
+      chain_id.slice(this.#request.tenantId.length + 1),
+      history.keys.at(-1)?.row.kid ?? "",
+    );
     const files = {
       "keys.json": canonicalJson({
         keys: [
           ...history.keys.map(({ row, ...range }) => ({ ...publicJwk(row.jwk), role: "event", ...range })),
           ...logKeys,
         ],
+        ...(handOvers.length > 0 && { hand_overs: handOvers }),
       }),
       "verifier-inputs.json": verifierInputs(this.#head, this.#schema, {
         chain_id,

@@ -2,6 +2,7 @@
 import { sign } from "node:crypto";
 import type { KeyRow, StoreReader } from "../../store/store.ts";
 import { adoptKey, KeyError, loadGivenKey, makeNextKey, type KeySource, type SigningKey } from "./keys.ts";
+import { signHandOver } from "./hand-over.ts";
 import type { Entry } from "../ledger/entry.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Recorder } from "../ledger/recorder.ts";
@@ -65,7 +66,14 @@ export class EventKey {
     const known = store.keys().find(({ kid }) => kid === old.kid)!;
     const rows: KeyRow[] = [
       { ...known, retired_at_ms: nowMs },
-      { kid: next.kid, role: "event", jwk: next.publicJwk, created_at_ms: nowMs, retired_at_ms: null },
+      {
+        kid: next.kid,
+        role: "event",
+        jwk: next.publicJwk,
+        hand_over: signHandOver(old, next, { from: nodeId, to: nodeId }, nowMs),
+        created_at_ms: nowMs,
+        retired_at_ms: null,
+      },
     ];
     const details = {
       old_kid: old.kid,

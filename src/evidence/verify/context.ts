@@ -10,7 +10,7 @@ import type { DigestSet, Paired } from "./tables.ts";
 /** Checks chunks of records; in Node on all cores. */
 export interface Checker {
   events(chunk: LineChunk): Promise<EventRows>;
-  records(chunk: LineChunk, keys: EventKeys): Promise<RecordRows>;
+  records(chunk: LineChunk, keys: EventKeys | undefined): Promise<RecordRows>;
 }
 
 export interface ReadingContext {

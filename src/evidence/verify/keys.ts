@@ -24,19 +24,26 @@ type Jwk = Readonly<Record<string, unknown>>;
 const FILE = "keys.json";
 const encoder = new TextEncoder();
 
+export interface ExportKeys {
+  readonly keys: readonly ExportKey[];
+  /** Statements by which the stream's last key named another, a compact JWS each. */
+  readonly handOvers: readonly string[];
+}
+
 /** Reads keys.json; what is wrong with a key is a finding, and the key is not used. */
-export function readKeys(json: Uint8Array, findings: Findings, primitives: Primitives): ExportKey[] {
+export function readKeys(json: Uint8Array, findings: Findings, primitives: Primitives): ExportKeys {
   const fault = (message: string): void => findings.fault("keys", message, { file: FILE });
-  let listed: unknown;
+  let file: { readonly keys?: unknown; readonly hand_overs?: unknown } | null;
   try {
-    listed = (parseJson(json) as { keys?: unknown } | null)?.keys;
+    file = parseJson(json) as typeof file;
   } catch {
     fault("it is not JSON in UTF-8");
-    return [];
+    return { keys: [], handOvers: [] };
   }
+  const { keys: listed, hand_overs: handOvers = [] } = file ?? {};
   if (!Array.isArray(listed)) {
     fault("it is no JWKS");
-    return [];
+    return { keys: [], handOvers: [] };
   }
   const keys: ExportKey[] = [];
   for (const jwk of listed as unknown[]) {
@@ -46,7 +53,9 @@ export function readKeys(json: Uint8Array, findings: Findings, primitives: Primi
     else keys.push(key);
   }
   checkOverlap(keys, fault);
-  return keys;
+  if (Array.isArray(handOvers) && handOvers.every((entry) => typeof entry === "string")) return { keys, handOvers };
+  fault("hand_overs is no list of statements");
+  return { keys, handOvers: [] };
 }
 
 /** @returns what is wrong with it, as text. */
@@ -74,7 +83,7 @@ function readKey(value: unknown, primitives: Primitives): ExportKey | string {
 }
 
 /** The 32 bytes of an Ed25519 public JWK (RFC 8037); undefined where it is none. */
-function publicKeyOf({ kty, crv, x, alg }: Jwk): Uint8Array | undefined {
+export function publicKeyOf({ kty, crv, x, alg }: Jwk): Uint8Array | undefined {
   if (
     kty !== "OKP" ||
     crv !== "Ed25519" ||
@@ -87,7 +96,7 @@ function publicKeyOf({ kty, crv, x, alg }: Jwk): Uint8Array | undefined {
 }
 
 /** RFC 7638, RFC 8037 §2. */
-function thumbprint({ x }: Jwk, { sha256 }: Primitives): string {
+export function thumbprint({ x }: Jwk, { sha256 }: Primitives): string {
   return toBase64url(sha256(encoder.encode(`{"crv":"Ed25519","kty":"OKP","x":"${String(x)}"}`)));
 }
 
@@ -111,6 +120,8 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 
 /** What the auditor knows of a key. */
 export interface Pin {
+  /** Undefined where it is said to be of another role than events. */
+  readonly publicKey: Uint8Array | undefined;
   /** From then on nothing new may be signed with it, in milliseconds since the epoch. */
   readonly endedAtMs: number | undefined;
 }
@@ -123,12 +134,17 @@ export function readPins({ keys }: PinnedKeys, primitives: Primitives): Map<stri
   if (keys.some((jwk) => "d" in jwk)) throw new TypeError("a pinned key is a private key");
   const pins = new Map<string, Pin>();
   for (const jwk of keys) {
-    if (publicKeyOf(jwk) === undefined) continue;
+    const publicKey = publicKeyOf(jwk);
+    if (publicKey === undefined) continue;
+    const { role = "event" } = jwk;
     const ended = [jwk["retired_at"], jwk["compromised_at"]].flatMap((time) =>
       time == null ? [] : [Date.parse(String(time))],
     );
     if (ended.some(Number.isNaN)) throw new TypeError("a pinned key's retired_at or compromised_at is no time");
-    pins.set(thumbprint(jwk, primitives), { endedAtMs: ended.length === 0 ? undefined : Math.min(...ended) });
+    pins.set(thumbprint(jwk, primitives), {
+      publicKey: role === "event" ? publicKey : undefined,
+      endedAtMs: ended.length === 0 ? undefined : Math.min(...ended),
+    });
   }
   if (pins.size === 0) throw new TypeError("no pinned key is an Ed25519 public key in JWK form");
   return pins;

@@ -7,7 +7,7 @@ import type { EventKeys, EventRows, RecordRows } from "./rows.ts";
 /** What a thread is asked. */
 export type PoolRequest =
   | { readonly kind: "events"; readonly chunk: LineChunk }
-  | { readonly kind: "records"; readonly chunk: LineChunk; readonly keys: EventKeys };
+  | { readonly kind: "records"; readonly chunk: LineChunk; readonly keys: EventKeys | undefined };
 
 export class VerifierPool implements Checker {
   readonly #threads = new ThreadPool<PoolRequest, EventRows | RecordRows>("./worker", import.meta.url);
@@ -16,7 +16,7 @@ export class VerifierPool implements Checker {
     return this.#threads.ask({ kind: "events", chunk }, [chunk.bytes.buffer as ArrayBuffer]) as Promise<EventRows>;
   }
 
-  records(chunk: LineChunk, keys: EventKeys): Promise<RecordRows> {
+  records(chunk: LineChunk, keys: EventKeys | undefined): Promise<RecordRows> {
     const request = { kind: "records", chunk, keys } as const;
     return this.#threads.ask(request, [chunk.bytes.buffer as ArrayBuffer]) as Promise<RecordRows>;
   }

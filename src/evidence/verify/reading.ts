@@ -21,6 +21,7 @@ export interface ExportFacts {
   readonly digests: ReadonlyMap<string, Uint8Array>;
   readonly manifest?: Manifest;
   readonly keys?: readonly ExportKey[];
+  readonly handOvers?: readonly string[];
   readonly inputs?: unknown;
   readonly claim?: unknown;
   readonly note?: Note;
@@ -98,7 +99,7 @@ class Reading {
   async takeDeferred(open: () => AsyncIterable<ArchiveEntry> | null): Promise<void> {
     if (this.#deferred.size === 0) return;
     const again = open();
-    if (again === null) for (const name of this.#deferred) this.#outOfOrder(name);
+    if (again === null) for (const name of this.#deferred) this.#unread(name);
     else
       for await (const entry of again)
         if (this.#deferred.has(entry.name as FileName)) await this.#again(entry.name as FileName, entry);
@@ -110,7 +111,9 @@ class Reading {
       throw new ArchiveError(`${name} changed while it was read`);
   }
 
-  #outOfOrder(name: FileName): void {
+  #unread(name: FileName): void {
+    // What it needs never came: that is another check's business.
+    if (NEEDS[name]!.some((needed) => !this.#digests.has(needed))) return;
     this.#context.findings.fault(
       "archive",
       `${name} comes before ${NEEDS[name]!.join(" and ")}, without which it cannot be checked as it streams by`,
@@ -184,7 +187,9 @@ class Reading {
         if (manifest !== undefined) facts.manifest = manifest;
       },
       "keys.json": async () => {
-        facts.keys = readKeys(await collect(body, size), context.findings, context.primitives);
+        const { keys, handOvers } = readKeys(await collect(body, size), context.findings, context.primitives);
+        facts.keys = keys;
+        facts.handOvers = handOvers;
       },
       "verifier-inputs.json": async () => {
         facts.inputs = this.#json("methods", name, await collect(body, size));
@@ -200,7 +205,7 @@ class Reading {
         facts.events = await readEvents(context, body, this.#claimedEvents());
       },
       "records.jws": async () => {
-        facts.records = await readRecords(context, body, facts.keys ?? []);
+        facts.records = await readRecords(context, body, facts.keys);
       },
       "proofs.json": async () => {
         const proofs = await readProofs(context, body, facts.checkpoint, facts.events);

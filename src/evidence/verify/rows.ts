@@ -319,8 +319,12 @@ interface ReadRecord {
   readonly signature: Uint8Array;
 }
 
-/** Lines of records.jws: compact JWS by known keys. Payloads are compared with the events elsewhere, by their digests. */
-export async function checkRecords(chunk: LineChunk, keys: EventKeys, primitives: Primitives): Promise<RecordRows> {
+/** Lines of records.jws: compact JWS, by known keys where any are to be had. Payloads are compared with the events elsewhere, by their digests. */
+export async function checkRecords(
+  chunk: LineChunk,
+  keys: EventKeys | undefined,
+  primitives: Primitives,
+): Promise<RecordRows> {
   const lines = countLines(chunk.bytes);
   const faults = new Faults();
   const headers = new Map<string, string | undefined>();
@@ -341,8 +345,10 @@ export async function checkRecords(chunk: LineChunk, keys: EventKeys, primitives
     }
     payloadDigests.set(primitives.sha256(record.payload), row * DIGEST_BYTES);
     keyNumbers[row] = numberOf(kids, record.kid);
-    const key = keys.get(record.kid);
-    pending.push(key !== undefined && primitives.verifyEd25519(key, record.signed, record.signature));
+    const key = keys?.get(record.kid);
+    pending.push(
+      keys === undefined || (key !== undefined && primitives.verifyEd25519(key, record.signed, record.signature)),
+    );
   }
   for (const [row, verified] of pending.entries()) {
     if (await verified) continue;
@@ -350,7 +356,7 @@ export async function checkRecords(chunk: LineChunk, keys: EventKeys, primitives
     faults.add(
       "record_signatures",
       chunk.first + row,
-      keys.has(kid) ? "the signature does not verify" : `it is signed by ${kid}, which is no event key of keys.json`,
+      keys?.has(kid) ? "the signature does not verify" : `it is signed by ${kid}, which is no event key of keys.json`,
     );
   }
   const stopped = faults.count("records") > MALFORMED_MAX;
@@ -376,7 +382,7 @@ function readRecord(line: Uint8Array, headers: Map<string, string | undefined>):
   const second = line.lastIndexOf(0x2e);
   if (dot === -1 || dot === second || line.subarray(dot + 1, second).includes(0x2e)) return "it is no compact JWS";
   const header = ascii(line.subarray(0, dot));
-  if (!headers.has(header)) headers.set(header, kidOf(header));
+  if (!headers.has(header)) headers.set(header, signerOf(header, RECORD_TYPE));
   const kid = headers.get(header);
   if (kid === undefined) return 'its header is not {"alg":"EdDSA","kid":…,"typ":"railgate-event+jws"}';
   const payload = fromBase64url(ascii(line.subarray(dot + 1, second)));
@@ -386,14 +392,15 @@ function readRecord(line: Uint8Array, headers: Map<string, string | undefined>):
   return { kid, payload, signed: line.subarray(0, second), signature };
 }
 
+const RECORD_TYPE = "railgate-event+jws";
+
 /** The kid of a header of the one form that records have (spec evidence §2); an algorithm of another name is never tried. */
-function kidOf(header: string): string | undefined {
+export function signerOf(header: string, type: string): string | undefined {
   const bytes = fromBase64url(header);
   if (bytes === undefined) return undefined;
   try {
     const { alg, kid, typ, ...rest } = JSON.parse(utf8.decode(bytes)) as Record<string, unknown>;
-    if (alg !== "EdDSA" || typ !== "railgate-event+jws" || typeof kid !== "string" || Object.keys(rest).length > 0)
-      return undefined;
+    if (alg !== "EdDSA" || typ !== type || typeof kid !== "string" || Object.keys(rest).length > 0) return undefined;
     return kid;
   } catch {
     return undefined;

@@ -7,6 +7,7 @@ import { checkCheckpoint, checkInclusion } from "./checks/log.ts";
 import { checkFiles, checkManifest, checkMethods } from "./checks/manifest.ts";
 import { checkEcs, checkProfile } from "./checks/profile.ts";
 import {
+  checkHandOvers,
   checkKeys,
   checkManifestSignatures,
   checkRecords,
@@ -72,8 +73,9 @@ async function judge(judged: JudgedExport): Promise<ErasedArtifact[]> {
   checkEvents(judged);
   checkRecords(judged);
   checkSegment(judged);
-  await checkManifestSignatures(judged);
-  await checkSegmentSignature(judged);
+  const handedOver = await checkHandOvers(judged);
+  await checkManifestSignatures(judged, handedOver);
+  await checkSegmentSignature(judged, handedOver);
   await checkRotations(judged);
   await checkCheckpoint(judged);
   checkInclusion(judged);

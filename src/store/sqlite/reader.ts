@@ -157,7 +157,10 @@ export class SqliteReader implements StoreReader {
     const rows = this.#db
       .prepare("SELECT kid, role, jwk, created_at_ms, retired_at_ms FROM keys ORDER BY created_at_ms, role, kid")
       .all();
-    return rows.map((row) => ({ ...row, jwk: JSON.parse(row["jwk"] as string) })) as unknown as KeyRow[];
+    return rows.map((row) => {
+      const { hand_over, ...jwk } = JSON.parse(row["jwk"] as string) as Record<string, unknown>;
+      return { ...row, jwk, ...(hand_over !== undefined && { hand_over }) };
+    }) as unknown as KeyRow[];
   }
 
   meta(name: string): string | undefined {

@@ -172,7 +172,13 @@ export class SqliteWriter implements StoreWriter {
   #putKey(key: KeyRow): void {
     this.#db
       .prepare("INSERT OR REPLACE INTO keys (kid, role, jwk, created_at_ms, retired_at_ms) VALUES (?, ?, ?, ?, ?)")
-      .run(key.kid, key.role, JSON.stringify(key.jwk), key.created_at_ms, key.retired_at_ms);
+      .run(
+        key.kid,
+        key.role,
+        JSON.stringify({ ...key.jwk, hand_over: key.hand_over }),
+        key.created_at_ms,
+        key.retired_at_ms,
+      );
   }
 
   putMeta(name: string, value: string): void {

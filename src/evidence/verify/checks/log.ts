@@ -29,10 +29,11 @@ export async function checkCheckpoint({ findings, facts, members, primitives, is
   findings.done("checkpoint", `${checkpoint.origin} had ${checkpoint.size} records, with this root`);
 }
 
-export function checkInclusion({ findings, facts }: JudgedExport): void {
+export function checkInclusion({ findings, facts, isOthers }: JudgedExport): void {
   const { proofs, checkpoint, records } = facts;
   const events = facts.events?.count ?? 0;
   if (!facts.digests.has(FILE)) return findings.unchecked("inclusion", "there is no proofs.json");
+  if (isOthers && !facts.digests.has(CHECKPOINT)) return findings.unchecked("inclusion", "there is no checkpoint");
   if (proofs === undefined || checkpoint === undefined) return;
   const fault = (message: string, index?: number): void =>
     findings.fault("inclusion", message, { file: FILE, ...(index !== undefined && { index }) });

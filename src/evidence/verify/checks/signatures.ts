@@ -1,6 +1,7 @@
 // Checks of who signed: records, manifest and chain segment, by keys that were valid for their places, and whose keys they are.
 import { canonicalText } from "../canonical.ts";
 import { EXCESS_MAX } from "../context.ts";
+import { followHandOvers } from "../hand-overs.ts";
 import type { ExportKey } from "../keys.ts";
 import { FILE as MANIFEST } from "../manifest.ts";
 import { FILE } from "../records.ts";
@@ -44,14 +45,20 @@ export function checkSigner({ findings, facts, pins, own, trustsEmbedded }: Judg
 }
 
 export function checkRecords(judged: JudgedExport): void {
-  const { findings, facts, eventsAndRecords } = judged;
+  const { findings, facts, eventsAndRecords, isOthers } = judged;
   const { records, keys } = facts;
   if (!facts.digests.has(FILE)) {
     for (const check of ["records", "record_signatures", "key_ranges"] as const)
       findings.unchecked(check, "there is no records.jws, so nobody vouches for the events");
     return;
   }
-  if (keys === undefined || records === undefined) return;
+  const withoutKeys = (check: "record_signatures" | "key_ranges"): void =>
+    isOthers ? findings.unchecked(check, NO_KEYS) : findings.fault(check, NO_KEYS, { file: KEYS });
+  if (keys === undefined) for (const check of ["record_signatures", "key_ranges"] as const) withoutKeys(check);
+  if (records === undefined) {
+    if (isOthers) findings.unchecked("records", "they came as a stream, which could not be read again");
+    return;
+  }
   const [events, listed] = eventsAndRecords.lengths;
   if (events !== listed && !records.stopped)
     findings.fault("records", `there are ${events} events and ${listed} records`, {
@@ -59,6 +66,7 @@ export function checkRecords(judged: JudgedExport): void {
       index: Math.min(events, listed),
     });
   findings.done("records");
+  if (keys === undefined) return;
   findings.done("record_signatures");
   checkRanges(judged, keys);
   checkTakeovers(judged, keys);
@@ -107,30 +115,65 @@ function checkTakeovers({ findings, facts }: JudgedExport, keys: readonly Export
   }
 }
 
-export async function checkManifestSignatures(judged: JudgedExport): Promise<void> {
+/** Of a stream that is written no more, other keys may vouch: those that its last key handed over to. @returns those. */
+export async function checkHandOvers({ findings, facts, members, primitives }: JudgedExport): Promise<HandedOver> {
+  const last = eventKeysInOrder(facts.keys ?? []).at(-1);
+  const [chain, prefix] = [String(members.get("chain_id")), `${String(members.get("tenant_id"))}/`];
+  const mayHandOver = last?.to === null && last.compromisedAtMs === undefined && chain.startsWith(prefix);
+  const from = mayHandOver ? { ...last, nodeId: chain.slice(prefix.length) } : undefined;
+  const { keys, sound } = await followHandOvers(facts.handOvers ?? [], from, primitives);
+  if (!sound) findings.fault("keys", "hand_overs holds a statement that hands nothing over", { file: KEYS });
+  return keys;
+}
+
+type HandedOver = ReadonlyMap<string, Uint8Array>;
+
+/** A key that may sign a manifest, and by what right, where it is none of the stream's own. */
+interface Vouching {
+  readonly publicKey: Uint8Array;
+  readonly isRetired?: boolean;
+  readonly right?: string;
+}
+
+function vouching({ facts, pins, own }: JudgedExport, handedOver: HandedOver, kid: unknown): Vouching | undefined {
+  if (facts.keys === undefined || typeof kid !== "string") return undefined;
+  const key = facts.keys.find((listed) => listed.kid === kid);
+  if (key?.role === "log") return undefined;
+  if (key !== undefined)
+    return { publicKey: key.publicKey, isRetired: key.to !== null || key.compromisedAtMs !== undefined };
+  const handed = handedOver.get(kid);
+  if (handed !== undefined) return { publicKey: handed, right: "to which the stream's last key handed over" };
+  const known = (pins ?? own)?.get(kid)?.publicKey;
+  return known && { publicKey: known, right: "which you know, and nothing in the export ties to the stream" };
+}
+
+export async function checkManifestSignatures(judged: JudgedExport, handedOver: HandedOver): Promise<void> {
   const { findings, facts } = judged;
   if (facts.manifest === undefined) return;
   const { signatures, signed } = facts.manifest;
   if (signatures === undefined) return findings.unchecked("manifest_signature", "the manifest is not signed");
   if (facts.keys === undefined) return findings.unchecked("manifest_signature", NO_KEYS);
+  const rights: string[] = [];
   for (const { key_id, signature } of signatures) {
-    const key = facts.keys.find(({ kid, role }) => kid === key_id && role === "event");
+    const key = vouching(judged, handedOver, key_id);
     const fault = (message: string): void => findings.fault("manifest_signature", message, { file: MANIFEST });
-    if (key === undefined) fault(`it is signed by ${key_id}, which is no event key of keys.json`);
-    else if (key.to !== null || key.compromisedAtMs !== undefined || endedBefore(judged, key_id))
-      fault(`it is signed by ${key_id}, which is retired`);
-    else if (!(await verifies(judged, key_id, signed, signature))) fault("its signature does not verify");
+    if (key === undefined)
+      fault(`it is signed by ${key_id}, which is no event key of keys.json, and no hand-over ties it to one`);
+    else if (key.isRetired || endedBefore(judged, key_id)) fault(`it is signed by ${key_id}, which is retired`);
+    else if (!(await verifies(judged, key.publicKey, signed, signature))) fault("its signature does not verify");
+    else if (key.right !== undefined) rights.push(`it is signed by ${key_id}, ${key.right}`);
   }
-  findings.done("manifest_signature");
+  findings.done("manifest_signature", rights.length === 0 ? undefined : rights.join("; "));
 }
 
-/** A key that has ended since still vouches for what it signed while it was current. */
-function endedBefore({ pins, own, members }: JudgedExport, kid: string): boolean {
+/** A key that has ended since still vouches for what it signed while it was current; no manifest is older than its events. */
+function endedBefore({ pins, own, members, facts }: JudgedExport, kid: string): boolean {
   const endedAtMs = (pins ?? own)?.get(kid)?.endedAtMs;
-  return endedAtMs !== undefined && !(Date.parse(String(members.get("created_at"))) <= endedAtMs);
+  const times = [Date.parse(String(members.get("created_at"))), ...(facts.events?.times.slice(-1) ?? [])];
+  return endedAtMs !== undefined && !times.every((time) => time <= endedAtMs);
 }
 
-export async function checkSegmentSignature(judged: JudgedExport): Promise<void> {
+export async function checkSegmentSignature(judged: JudgedExport, handedOver: HandedOver): Promise<void> {
   const { findings, facts, isOthers } = judged;
   if (facts.manifest === undefined) return;
   const { signatures } = facts.manifest;
@@ -140,10 +183,12 @@ export async function checkSegmentSignature(judged: JudgedExport): Promise<void>
     return findings.unchecked("segment_signature", "the chain segment is not signed");
   if (facts.keys === undefined && isOthers) return findings.unchecked("segment_signature", NO_KEYS);
   const signed = canonicalText(rest);
+  const key = vouching(judged, handedOver, key_id);
   const good =
     signed !== undefined &&
     key_id === signatures?.[0]?.key_id &&
-    (await verifies(judged, key_id, [encoder.encode(signed)], text));
+    key !== undefined &&
+    (await verifies(judged, key.publicKey, [encoder.encode(signed)], text));
   if (!good)
     findings.fault(
       "segment_signature",
@@ -178,15 +223,14 @@ export async function checkRotations(judged: JudgedExport): Promise<void> {
 }
 
 async function verifies(
-  { facts, primitives }: JudgedExport,
-  kid: unknown,
+  { primitives }: JudgedExport,
+  publicKey: Uint8Array,
   messages: readonly Uint8Array[],
   signature: unknown,
 ): Promise<boolean> {
-  const key = facts.keys?.find((candidate) => candidate.kid === kid && candidate.role === "event");
   const bytes = typeof signature === "string" ? fromBase64url(signature) : undefined;
-  if (key === undefined || bytes?.length !== SIGNATURE_BYTES) return false;
-  for (const message of messages) if (await primitives.verifyEd25519(key.publicKey, message, bytes)) return true;
+  if (bytes?.length !== SIGNATURE_BYTES) return false;
+  for (const message of messages) if (await primitives.verifyEd25519(publicKey, message, bytes)) return true;
   return false;
 }
 
