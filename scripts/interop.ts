@@ -47,7 +47,7 @@ async function start(name: string, witness: object): Promise<Served> {
 }
 
 /** Decides so many admissions for each tenant, and waits for a checkpoint over all that the first one then has. */
-async function grow({ url, node }: Served, count: number, size: number): Promise<void> {
+async function grow({ url, railgate }: Served, count: number, size: number): Promise<void> {
   const example = JSON.parse(
     readFileSync(new URL("../examples/requests/container-low-risk.json", import.meta.url), "utf8"),
   ) as { workload: object };
@@ -56,6 +56,7 @@ async function grow({ url, node }: Served, count: number, size: number): Promise
       ...example,
       workload: { ...example.workload, tenant_id, workload_id: `w${size}-${i}` },
     }));
+    let last = "";
     for (let at = 0; at < count; at += BATCH_MAX) {
       const body = JSON.stringify({ items: items.slice(at, at + BATCH_MAX) });
       const answer = await fetch(`${url}/v1/admissions/batch`, {
@@ -64,8 +65,11 @@ async function grow({ url, node }: Served, count: number, size: number): Promise
         body,
       });
       if (answer.status !== 200) throw new Error(`admissions: ${answer.status} ${await answer.text()}`);
+      last = ((await answer.json()) as { items: { event: { id: string } }[] }).items.at(-1)!.event.id;
     }
-    await node.log.checkpoint(`${tenant_id}/node`, size);
+    const { inclusion } = await railgate.event(last);
+    if (inclusion === null || inclusion.size < size)
+      throw new Error(`no checkpoint over ${size} events of ${tenant_id}`);
   }
 }
 

@@ -1,7 +1,7 @@
 // What operators measure, in Prometheus' text format.
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { PolicyDecision } from "../core/schema/decision.ts";
-import type { BatchFigures } from "../evidence/ledger/ledger.ts";
+import type { BatchFigures } from "../library/doors.ts";
 
 /** What is asked at the time of a scrape. */
 export interface Gauges {

@@ -2,8 +2,8 @@
 import type { DestinationStream, Logger } from "pino";
 import type { Config } from "../node/config/config.ts";
 import { nodeOptions } from "../node/config/options.ts";
-import { LocalRailgate } from "../library/local.ts";
-import { RailgateNode, VERSION, type BundleSource, type NodeObserver } from "../node/open.ts";
+import { VERSION, type BundleSource, type NodeObserver } from "../library/doors.ts";
+import { openRailgate, type LocalRailgate } from "../library/index.ts";
 import { admissionRoutes } from "./routes/admissions.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { exportRoutes, EXPORT_TURNS } from "./routes/exports.ts";
@@ -42,7 +42,7 @@ export interface Served {
   readonly url: string;
   /** Where metrics and health are answered besides, if anywhere. */
   readonly diagnosticsUrl: string | undefined;
-  readonly node: RailgateNode;
+  readonly railgate: LocalRailgate;
   /** Stops accepting, answers what is under way, ends streams, lets go of the data directory. */
   close(): Promise<void>;
   /** Settles once it is closed, whoever closed it. */
@@ -54,7 +54,7 @@ export interface Served {
  * @returns once it listens; the node may still not be ready (`/readyz`).
  * @throws ConfigError for a setting that asks for what cannot be done.
  * @throws ListenError the address is in use, or is none of this machine's.
- * @throws StoreLockedError, KeyError, EvidenceUnavailableError: see RailgateNode.open.
+ * @throws StoreLockedError, KeyError, EvidenceUnavailableError: see openRailgate.
  */
 export async function serve(config: Config, options: ServeOptions = {}): Promise<Served> {
   if (options.signals ?? true) process.on("SIGHUP", stay);
@@ -62,31 +62,36 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
   const logging = makeLogging(config.logLevel, options.logTo);
   const { log } = logging;
   const metrics = new Metrics();
-  let node: RailgateNode | undefined;
+  let railgate: LocalRailgate | undefined;
   try {
-    node = await RailgateNode.open({
-      ...settings,
-      bundle: options.bundle ?? settings.bundle,
-      now: options.now,
-      afterRestore: options.afterRestore,
-      observe: observer(log, metrics),
-    });
-    const served = await listen(config, node, logging, metrics, options);
+    railgate = await openRailgate(
+      {
+        ...settings,
+        bundle: options.bundle ?? settings.bundle,
+        artifacts: config.evidence.artifacts,
+        now: options.now,
+        afterRestore: options.afterRestore,
+        observe: observer(log, metrics),
+      },
+      "serve",
+    );
+    const served = await listen(config, railgate, logging, metrics, options);
+    const { nodeId, policyDigest } = railgate.figures;
     for (const warning of [...config.warnings, ...unbuilt(config)]) log.warn({}, warning);
     log.info(
       {
         url: served.url,
         diagnostics: served.diagnosticsUrl,
-        node_id: node.nodeId,
+        node_id: nodeId,
         version: VERSION,
-        policy: node.policy?.digest,
-        problem: node.problem,
+        policy: policyDigest,
+        problem: railgate.problem,
       },
       "listening",
     );
     return served;
   } catch (error) {
-    await node?.close();
+    await railgate?.close();
     await logging.close();
     throw error;
   }
@@ -130,7 +135,7 @@ function unbuilt({ upstream, decisionLogs, status }: Config): string[] {
 
 async function listen(
   config: Config,
-  node: RailgateNode,
+  railgate: LocalRailgate,
   { log, close: closeLog }: Logging,
   metrics: Metrics,
   options: ServeOptions,
@@ -138,18 +143,21 @@ async function listen(
   const followers = new Followers({ ...FOLLOW_LIMITS, ...options.follow });
   const shared = { peers: new Peers(options.peers), log, metrics };
   metrics.watch({
-    waiting: () => node.waiting,
-    ready: () => node.problem === undefined,
-    clockBehindS: () => node.clockBehindMs / 1000,
+    waiting: () => railgate.figures.waiting,
+    ready: () => railgate.problem === undefined,
+    clockBehindS: () => railgate.figures.clockBehindS,
     followers: () => followers.count,
-    info: () => ({ version: VERSION, node_id: node.nodeId, policy_digest: node.policy?.digest ?? "" }),
+    info: () => {
+      const { nodeId, policyDigest } = railgate.figures;
+      return { version: VERSION, node_id: nodeId, policy_digest: policyDigest ?? "" };
+    },
   });
-  const probes = (strangers: boolean) => diagnosticRoutes({ node, metrics, strangers });
+  const probes = (strangers: boolean) => diagnosticRoutes({ railgate, metrics, strangers });
   const all = (strangers: boolean): Route[] => {
     const routes: Route[] = [
-      ...routesOf(config, node, followers, options.now ?? Date.now),
+      ...routesOf(config, railgate, followers),
       ...probes(strangers),
-      ...documentRoutes(node, () => routes),
+      ...documentRoutes(railgate, () => routes),
     ];
     return routes;
   };
@@ -168,12 +176,17 @@ async function listen(
     throw error;
   }
   const [{ url }, diagnostics] = listeners as [Listener, Listener?];
-  const served = closable({ url, diagnosticsUrl: diagnostics?.url, node }, options.signals ?? true, log, async () => {
-    await end();
-    await node.close().finally(closeLog);
-  });
+  const served = closable(
+    { url, diagnosticsUrl: diagnostics?.url, railgate },
+    options.signals ?? true,
+    log,
+    async () => {
+      await end();
+      await railgate.close().finally(closeLog);
+    },
+  );
   // Whoever is told where it listens may tell it to end.
-  node.listening(url);
+  railgate.listening(url);
   return served;
 }
 
@@ -183,23 +196,13 @@ function diagnosticsSite(config: Config, { listen }: NonNullable<Config["diagnos
 }
 
 /** All that is served, but for what the node says of itself. */
-function routesOf(config: Config, node: RailgateNode, followers: Followers, now: () => number): Route[] {
-  const { bodyBytesMax } = config.limits;
-  const railgate = new LocalRailgate(node, {
-    now,
-    evidenceProfileId: config.evidence.profile,
-    artifacts: config.evidence.artifacts,
-  });
-  const commands = {
-    gate: node.gate,
-    store: node.store,
-    bodyBytesMax,
-  };
+function routesOf({ limits }: Config, railgate: LocalRailgate, followers: Followers): Route[] {
+  const { bodyBytesMax } = limits;
   return [
-    ...admissionRoutes(node.gate, config.limits),
+    ...admissionRoutes(railgate, limits),
     ...workloadRoutes(railgate),
-    ...lifecycleRoutes(commands),
-    ...meshRoutes(commands),
+    ...lifecycleRoutes(railgate, bodyBytesMax),
+    ...meshRoutes(railgate, bodyBytesMax),
     ...eventRoutes(railgate, followers),
     ...streamRoutes(railgate),
     ...exportRoutes({
@@ -208,13 +211,13 @@ function routesOf(config: Config, node: RailgateNode, followers: Followers, now:
       turns: new Turns(EXPORT_TURNS, { code: "exports_exhausted", retryS: 5 }),
     }),
     ...operatorRoutes(railgate, bodyBytesMax),
-    ...witnessRoutes(node.witness),
+    ...witnessRoutes(railgate.witness),
   ];
 }
 
 /** Ends on SIGTERM or SIGINT, or when asked to; a second of these ends the process as it would any other. SIGHUP ends nothing. */
 function closable(
-  served: Pick<Served, "url" | "diagnosticsUrl" | "node">,
+  served: Pick<Served, "url" | "diagnosticsUrl" | "railgate">,
   signals: boolean,
   log: Logger,
   end: () => Promise<void>,

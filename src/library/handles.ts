@@ -13,7 +13,7 @@ import {
   parseTopologyBody,
 } from "../core/request.ts";
 import { closed, optional } from "../core/schema/base.ts";
-import type { ElevationPolicy, Mesh, MeshAnswer, PlacementAnswer, Rail } from "../core/schema/mesh.ts";
+import type { ElevationPolicy, Mesh, MeshAnswer, PlacementAnswer } from "../core/schema/mesh.ts";
 import { Attestation, type AttestationRequest } from "../core/schema/request.ts";
 import type { Transition, WorkloadAnswer, WorkloadView } from "../core/schema/workload.ts";
 import type { LifecycleCommand, Workload } from "../core/workload.ts";
@@ -21,7 +21,6 @@ import type { Call, Evidenced, Gate } from "../gate/gate.ts";
 import { lifecycleCommand } from "../gate/commands/lifecycle.ts";
 import { meshCommand, type MeshOutcome } from "../gate/commands/mesh.ts";
 import { refusedError } from "../gate/refused.ts";
-import type { Retry } from "../gate/retries.ts";
 import { checkNames } from "./names.ts";
 import type { CommandOptions, MeshHandle, WorkloadHandle } from "./railgate.ts";
 
@@ -47,18 +46,18 @@ export function proven<M extends object>(
   return Object.defineProperty(answer, "eventText", { value: eventText }) as WithProof<M>;
 }
 
-/** What a command's options add to what it was called with. */
 export interface LocalOptions extends CommandOptions {
-  /** Of the call that it came by. */
-  readonly requestId?: string | undefined;
-  /** In place of `idempotencyKey`: with the digest of all that was asked, as a door reckons it. */
-  readonly retry?: Retry | undefined;
+  /** In place of what else there is: the call as a door has read it, the digest of all that was asked reckoned there. */
+  readonly call?: Pick<Call, "trace" | "retry"> | undefined;
 }
 
 export interface LocalMeshOptions extends LocalOptions {
   /** See MeshOptions; or what must hold of the revision. */
   readonly revision?: number | ((revision: number) => boolean) | undefined;
 }
+
+/** `created`: the mesh was not defined before. */
+export type DefinedMesh = WithProof<{ readonly mesh: Mesh }> & { readonly created: boolean };
 
 export interface HandleParts {
   readonly gate: Gate;
@@ -78,19 +77,16 @@ const KEY = /^[A-Za-z0-9._:/@-]{1,255}$/;
  * @param asked all of it, for a retry to be told from another command under the same key.
  * @throws RequestError 422 for what is no identifier, or no key.
  */
-export function callOf(
-  caller: Caller,
-  { traceId, requestId, idempotencyKey: key, retry }: LocalOptions,
-  asked: object,
-) {
+export function callOf(caller: Caller, { traceId, idempotencyKey: key, call }: LocalOptions, asked: object): Call {
+  if (call !== undefined) return { caller, ...call };
   checkNames({ trace_id: traceId });
   if (key !== undefined && !KEY.test(key))
     throw new RequestError(422, [
       { pointer: "/idempotency_key", message: "must be 1 to 255 letters, digits and -._:/@" },
     ]);
-  const reckoned =
+  const retry =
     key === undefined ? undefined : { key, digest: digestOf(canonicalJson({ ...asked, trace_id: traceId ?? null })) };
-  return { caller, trace: { traceId, requestId }, retry: retry ?? reckoned } satisfies Call;
+  return { caller, trace: { traceId }, retry };
 }
 
 export class LocalMesh implements MeshHandle {
@@ -106,13 +102,11 @@ export class LocalMesh implements MeshHandle {
     this.tenantId = tenantId;
   }
 
-  async define(
-    topology: { readonly rails: readonly Rail[] },
-    options: LocalMeshOptions = {},
-  ): Promise<WithProof<{ mesh: Mesh }>> {
+  async define(topology: { readonly rails: readonly unknown[] }, options: LocalMeshOptions = {}): Promise<DefinedMesh> {
     const { rails } = parseTopologyBody(throughJson(topology));
     const done = await this.#command({ command: "reload", mesh_id: this.meshId, rails }, options);
-    return proven({ mesh: done.outcome.mesh ?? (await this.show())! }, done);
+    const answer = proven({ mesh: done.outcome.mesh ?? (await this.show())! }, done);
+    return Object.defineProperty(answer, "created", { value: done.outcome.created }) as DefinedMesh;
   }
 
   async place(
@@ -168,7 +162,7 @@ export class LocalMesh implements MeshHandle {
       tenantId,
       revision: typeof revision === "number" ? revision : null,
     });
-    const { traceId: correlationId } = call.trace;
+    const correlationId = call.trace?.traceId;
     const command = meshCommand(request, tenantId, { correlationId, expected, whole: call.retry !== undefined });
     const [done] = await gate.run([command], call);
     if (done!.outcome.refusal) throw refusedError(done!.outcome.refusal, done!);
@@ -221,7 +215,7 @@ export class LocalWorkload implements WorkloadHandle {
     const { gate, caller, viewWorkload } = this.#parts;
     const tenantId = tenantOf(caller, this.tenantId);
     const call = callOf(caller, options, { request, tenantId });
-    const [done] = await gate.run([lifecycleCommand(request, tenantId, call.trace.traceId)], call);
+    const [done] = await gate.run([lifecycleCommand(request, tenantId, call.trace?.traceId)], call);
     const { refusal, workload } = done!.outcome;
     if (refusal) throw refusedError(refusal, done!);
     return proven({ workload: viewWorkload(workload, done!) }, done!);

@@ -16,6 +16,7 @@ import type { AdmissionRequest } from "../core/schema/request.ts";
 import { timeMs } from "../core/time.ts";
 import { ExportRangeError, prepareExport, type PreparedExport } from "../evidence/export/export.ts";
 import { tarGz } from "../evidence/export/files.ts";
+import type { Witness } from "../evidence/log/witness.ts";
 import { verifyApart } from "../evidence/verify/apart.ts";
 import type { VerifyReport } from "../evidence/verify/report.ts";
 import { admission } from "../gate/commands/admission.ts";
@@ -42,6 +43,16 @@ export interface LocalSettings {
   readonly artifacts?: { readonly [kind: string]: readonly string[] } | undefined;
 }
 
+export interface NodeFigures {
+  readonly nodeId: string;
+  /** undefined: none is active. */
+  readonly policyDigest: string | undefined;
+  /** Decisions linked and not yet durable. */
+  readonly waiting: number;
+  /** By how much the clock is behind what it said before. */
+  readonly clockBehindS: number;
+}
+
 const PROFILE_DEFAULT = "ecs-evidence-admissible";
 
 const parseExport = parser(ExportRequestSchema);
@@ -55,6 +66,8 @@ export class LocalRailgate extends LocalReader implements Railgate {
   readonly #node: RailgateNode;
   readonly #settings: LocalSettings;
   readonly #handles: HandleParts;
+  /** A door has few callers, and asks for each again and again. */
+  readonly #others = new WeakMap<Caller, LocalRailgate>();
 
   /** @param caller for whom it acts; default: the host itself. */
   constructor(node: RailgateNode, settings: LocalSettings = {}, caller: Caller = hostCaller("library")) {
@@ -82,7 +95,9 @@ export class LocalRailgate extends LocalReader implements Railgate {
 
   /** The same node, for another caller. */
   as(caller: Caller): LocalRailgate {
-    return new LocalRailgate(this.#node, this.#settings, caller);
+    let other = this.#others.get(caller);
+    if (other === undefined) this.#others.set(caller, (other = new LocalRailgate(this.#node, this.#settings, caller)));
+    return other;
   }
 
   async admit(request: unknown, options: LocalOptions = {}): Promise<WithProof<{ decision: Decision }>> {
@@ -119,7 +134,12 @@ export class LocalRailgate extends LocalReader implements Railgate {
   }
 
   async dryRun(request: unknown): Promise<Decision> {
-    return this.#node.gate.dryRun(parseAdmissionRequest(throughJson(request)), this.caller);
+    return this.dryRunParsed(parseAdmissionRequest(throughJson(request)));
+  }
+
+  /** As `dryRun`, for what was read as strictly already. */
+  dryRunParsed(request: AdmissionRequest): Promise<Decision> {
+    return this.#node.gate.dryRun(request, this.caller);
   }
 
   override mesh(meshId: string, tenantId?: string): LocalMesh {
@@ -183,6 +203,22 @@ export class LocalRailgate extends LocalReader implements Railgate {
   /** Why nothing would be admitted now; undefined when ready. */
   get problem(): string | undefined {
     return this.#node.problem;
+  }
+
+  /** What operators are told of the node, as it is now. */
+  get figures(): NodeFigures {
+    const { nodeId, policy, waiting, clockBehindMs } = this.#node;
+    return { nodeId, policyDigest: policy?.digest, waiting, clockBehindS: clockBehindMs / 1000 };
+  }
+
+  /** Of the logs that the options name. */
+  get witness(): Witness | undefined {
+    return this.#node.witness;
+  }
+
+  /** Tells whoever finds the data directory locked where this node can be asked. */
+  listening(url: string): void {
+    this.#node.listening(url);
   }
 
   /** Waits for what was decided to become durable, then lets go of the data directory. */

@@ -29,7 +29,7 @@ import { Subscribers, type Subscriber } from "./subscribers.ts";
 import { makeWitness } from "./witnessing.ts";
 
 export type { BundleSource } from "../policies/activate.ts";
-export { DEFAULT_BUNDLE, VERSION, type NodeObserver, type NodeOptions } from "./options.ts";
+export { DEFAULT_BUNDLE, type NodeObserver, type NodeOptions } from "./options.ts";
 
 /** How soon a clock that was set back is noticed. */
 const CLOCK_LOOKED_AT_MS = 1000;

@@ -119,6 +119,7 @@ test("as many refusals as a request can have are one decision, and the others of
   t.is(of.event.refusal_reason_code, of.decision.refusals[0].code);
   t.is(word.event.details.envelope.declared.length, 256);
   const { id } = word.event;
-  const artifact = node.node.store.artifactOf(id)!.bytes;
+  using store = node.store();
+  const artifact = store.artifactOf(id)!.bytes;
   t.is(JSON.parse(Buffer.from(artifact).toString()).input.request.workload.envelope.kind.length, 200_000);
 });

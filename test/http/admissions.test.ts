@@ -4,10 +4,14 @@ import { compactVerify, createLocalJWKSet } from "jose";
 import { admissible, insufficient, start } from "./support.ts";
 
 const served = await start({ limits: { batch_items_max: 5, body_bytes_max: 20_000 } });
-const { call, node } = served;
-test.after.always(() => served.close());
+const { call } = served;
+const store = served.store();
+test.after.always(() => {
+  store.close();
+  return served.close();
+});
 
-const count = () => node.store.events({ order: "desc", limit: 1 })[0]?.position ?? 0;
+const count = () => store.events({ order: "desc", limit: 1 })[0]?.position ?? 0;
 
 test.serial("an admission is answered with its decision, event and receipt", async (t) => {
   const { status, headers, json } = await call("POST", "/v1/admissions", { body: admissible() });

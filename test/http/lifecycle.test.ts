@@ -424,7 +424,7 @@ test.serial("the node itself notices a missed deadline; start is refused until a
 
 test("what was admitted goes on when the admission's artifact was erased", async (t) => {
   const { event } = (await admit(admissible("erased"))).json;
-  await served.node.eraseArtifact(event.id, "acme", "asked for by the person concerned", "test");
+  await served.railgate.erase(event.id, { tenant_id: "acme", basis: "asked for by the person concerned" });
   const { status, json } = await lifecycle("erased", "create");
   t.is(status, 200);
   t.is(json.workload.admission.decision, null);

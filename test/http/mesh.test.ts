@@ -565,8 +565,9 @@ test.serial("keys are forgotten after a day, a few with each new one", async (t)
   nowMs += KEPT_MS;
   t.like((await mesh.place("w-1", "fast", {}, keyed("old-1"))).json, { code: "ERR_MESH_DUPLICATE_WORKLOAD" });
   for (let n = 0; n < 20; n++) await mesh.remove("nobody", keyed(`new-${n}`));
-  t.is(served.node.store.due("answer", nowMs, 100).length, 0);
-  t.is(served.node.store.states("answer", mesh.tenant, 100).length, 21);
+  using store = served.store();
+  t.is(store.due("answer", nowMs, 100).length, 0);
+  t.is(store.states("answer", mesh.tenant, 100).length, 21);
 });
 
 test("admissions take a key as well", async (t) => {
@@ -585,9 +586,10 @@ test("with an artifact goes the answer that was kept for a retry", async (t) => 
   const body = admissible("w", "erasing");
   const { event } = (await served.call("POST", "/v1/admissions", { body, ...keyed("a") })).json;
   await served.call("POST", "/v1/admissions", { body: admissible("x", "erasing"), ...keyed("b") });
-  await served.node.eraseArtifact(event.id, "erasing", "asked for", "test");
+  await served.railgate.erase(event.id, { tenant_id: "erasing", basis: "asked for" });
+  using store = served.store();
   t.deepEqual(
-    served.node.store.states("answer", "erasing", 10).map(({ key }) => key),
+    store.states("answer", "erasing", 10).map(({ key }) => key),
     ["b"],
   );
 });

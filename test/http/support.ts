@@ -12,6 +12,7 @@ import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import type { AdmissionRequest } from "../../src/core/schema/request.ts";
 import { serve, type ServeOptions, type Served } from "../../src/http/server.ts";
 import { openReader } from "../../src/store/open.ts";
+import type { StoreReader } from "../../src/store/store.ts";
 import { containerRequest } from "../core/requests.ts";
 
 export interface Answered {
@@ -35,6 +36,8 @@ export interface Started extends Served {
   readonly port: number;
   /** Lines of the log, parsed. */
   readonly logs: Record<string, any>[];
+  /** What is committed, read beside the server. */
+  store(): StoreReader;
   call(method: string, path: string, call?: Call): Promise<Answered>;
 }
 
@@ -51,11 +54,13 @@ export async function start(settings: object = {}, options: ServeOptions = {}, m
   writeFileSync(join(dir, "opa.yaml"), JSON.stringify({ railgate: { listen: "127.0.0.1:0", ...settings }, ...more }));
   const logs: Record<string, any>[] = [];
   const logTo = { write: (line: string) => void logs.push(JSON.parse(line)) };
-  const served = await serve(loadConfig({ env: {}, cwd: dir }), { signals: false, logTo, ...options });
+  const config = loadConfig({ env: {}, cwd: dir });
+  const served = await serve(config, { signals: false, logTo, ...options });
   return {
     ...served,
     dir,
     logs,
+    store: () => openReader(config.dataDir),
     port: Number(new URL(served.url).port),
     call: (method, path, call) => send(served.url, method, path, call),
   };

@@ -77,7 +77,8 @@ test("its records and artifacts stay byte for byte, its state is what its events
 test("what it answered under a key is answered again after the upgrade", async (t) => {
   const dir = copied();
   const served = await start({ data_dir: join(dir, "data"), node_id: "n01" }, { now: () => NOW });
-  const events = () => served.node.store.events({ tenant_id: "acme", order: "asc", limit: 1000 }).length;
+  using reader = served.store();
+  const events = () => reader.events({ tenant_id: "acme", order: "asc", limit: 1000 }).length;
   const before = events();
   const kept = JSON.parse(readFileSync(join(FIXTURE, "answers.json"), "utf8")) as Kept[];
   t.true(kept.length >= 9);

@@ -1,11 +1,11 @@
 // What commands have in common over HTTP: whose they are, how a retry is told, and how what came of them is answered.
-import type { AnyCommand } from "../../gate/commands/command.ts";
-import type { Evidenced, Gate, Trace } from "../../gate/gate.ts";
-import type { Retry } from "../../gate/retries.ts";
 import { tenantOf, type Caller } from "../../core/caller.ts";
-import { KeyReusedError, RequestError, RevisionError, type RequestFault } from "../../core/errors.ts";
+import { KeyReusedError, RefusedError, RequestError, RevisionError, type RequestFault } from "../../core/errors.ts";
 import { digestOf } from "../../core/event.ts";
 import { canonicalJson } from "../../core/json.ts";
+import type { EvidenceEvent } from "../../core/schema/event.ts";
+import type { Retry, Trace } from "../../library/doors.ts";
+import type { LocalOptions } from "../../library/handles.ts";
 import { readJson } from "./body.ts";
 import { etagOf } from "./conditions.ts";
 import { HttpError, type ProblemCode } from "./problem.ts";
@@ -117,20 +117,21 @@ function retryOf({ req, params, query }: CommandExchange, body: unknown): Retry 
 
 /**
  * Carries out a command: at once, or, under an idempotency key, unless it was carried out before.
+ * @param act asks the library, with what the call is.
  * @throws HttpError 412 `revision_conflict`, 422 `idempotency_key_reused`
+ * @throws RefusedError the law refuses it.
  * @throws EvidenceUnavailableError EVI-01; nothing changed.
  */
-export async function carryOut<O>(
+export async function carryOut<A>(
   exchange: CommandExchange,
   { body, trace }: Pick<Asked<unknown>, "body" | "trace">,
-  gate: Gate,
-  command: (keyed: boolean) => AnyCommand<O>,
-): Promise<Evidenced<O>> {
+  act: (options: LocalOptions) => Promise<A>,
+): Promise<A> {
   const retry = retryOf(exchange, body);
   try {
-    const [done] = await gate.run([command(retry !== undefined)], { caller: exchange.caller, trace, retry });
-    return done!;
+    return await act({ call: { trace, retry } });
   } catch (error) {
+    if (error instanceof RefusedError) exchange.notes = notesOf(error);
     if (error instanceof RevisionError)
       throw new HttpError(
         "revision_conflict",
@@ -143,7 +144,7 @@ export async function carryOut<O>(
 }
 
 /** What the call's line in the log says of a command. */
-export function notesOf({ event }: Evidenced): object {
+export function notesOf({ event }: { readonly event: EvidenceEvent }): object {
   return { decision_id: event.id, tenant_id: event.tenant_id, outcome: event.outcome };
 }
 
@@ -151,7 +152,7 @@ export function notesOf({ event }: Evidenced): object {
 export function provenReply(
   status: 200 | 201,
   members: string,
-  { eventText, receipt }: Evidenced,
+  { eventText, receipt }: { readonly eventText: string; readonly receipt: string },
   revision?: number,
 ): Reply {
   return {

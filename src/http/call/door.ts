@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import { EvidenceUnavailableError } from "../../core/errors.ts";
 import { NOBODY } from "../../core/caller.ts";
-import type { Trace } from "../../gate/gate.ts";
+import type { Trace } from "../../library/doors.ts";
 import type { Doorkeeper } from "./caller.ts";
 import type { Metrics } from "../metrics.ts";
 import { Peer, type Peers } from "./peer.ts";

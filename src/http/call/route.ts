@@ -2,7 +2,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TSchema } from "typebox";
 import type { Caller } from "../../core/caller.ts";
-import type { Trace } from "../../gate/gate.ts";
+import type { HTTP_STATUSES } from "../../core/catalogue.ts";
+import type { Trace } from "../../library/doors.ts";
 import type { Peer } from "./peer.ts";
 import type { ProblemCode } from "./problem.ts";
 import type { Parameters, Query } from "./query.ts";
@@ -55,8 +56,8 @@ export interface Answer {
   readonly content?: Readonly<Record<string, string | object>>;
 }
 
-/** Codes of the law's refusals → their HTTP status. */
-export type Refusals = Readonly<Record<string, 404 | 409 | 422>>;
+/** Codes of the law's refusals. */
+export type Refusals = readonly (keyof typeof HTTP_STATUSES)[];
 
 export interface Route {
   readonly method: "GET" | "POST" | "PUT" | "DELETE";

@@ -1,5 +1,6 @@
 // The OpenAPI 3.1 description, made from the routes themselves and the schemas that they validate with.
 import type { TSchema } from "typebox";
+import { HTTP_STATUSES } from "../../core/catalogue.ts";
 import { openapiComponents, plainSchema } from "../../core/schema/index.ts";
 import { PROBLEM_TYPE, PROBLEMS, type ProblemCode } from "../call/problem.ts";
 import type { Answer, Route } from "../call/route.ts";
@@ -176,8 +177,8 @@ function problemResponses(route: Route): [string, Operation["responses"][string]
     status: PROBLEMS[code].status,
     text: `\`${code}\`: ${PROBLEMS[code].title}`,
   }));
-  const laws = Object.entries(route.refusals ?? {}).map(([code, status]) => ({
-    status,
+  const laws = (route.refusals ?? []).map((code) => ({
+    status: HTTP_STATUSES[code] as number,
     text: `\`${code}\`: the law refuses it, with \`event\` and \`receipt\``,
   }));
   const byStatus = Map.groupBy([...ours, ...laws], ({ status }) => status);

@@ -2,14 +2,16 @@
 import { provenTenant, tenantActing, tenantAsked, type Caller } from "../../core/caller.ts";
 import Type from "typebox";
 import { RequestError } from "../../core/errors.ts";
+import { eventIdIn } from "../../core/event.ts";
 import { parseAdmissionRequest, parser } from "../../core/request.ts";
 import { closed } from "../../core/schema/base.ts";
-import { DecisionSchema } from "../../core/schema/decision.ts";
+import { DecisionSchema, type Decision } from "../../core/schema/decision.ts";
 import { AdmissionRequestSchema, type AdmissionRequest } from "../../core/schema/request.ts";
 import { AdmissionAnswer } from "../../core/schema/workload.ts";
-import { ProblemSchema, type Problem } from "../../core/schema/problem.ts";
-import { admission, type AdmissionOutcome } from "../../gate/commands/admission.ts";
-import type { Evidenced, Gate, Trace } from "../../gate/gate.ts";
+import { ProblemSchema } from "../../core/schema/problem.ts";
+import type { Trace } from "../../library/doors.ts";
+import type { WithProof } from "../../library/handles.ts";
+import type { LocalRailgate } from "../../library/local.ts";
 import { readJson } from "../call/body.ts";
 import { carryOut, COMMAND_HEADERS, COMMAND_PROBLEMS, COMMAND_QUERY } from "../call/commands.ts";
 import { problemOf } from "../call/problem.ts";
@@ -34,7 +36,7 @@ const SCOPED = {
 };
 const QUERY = { ...SCOPED, dry_run: flag("Decide, and record nothing: nothing is admitted.") };
 
-export function admissionRoutes(gate: Gate, limits: AdmissionLimits): Route[] {
+export function admissionRoutes(railgate: LocalRailgate, limits: AdmissionLimits): Route[] {
   return [
     route({
       method: "POST",
@@ -57,8 +59,8 @@ export function admissionRoutes(gate: Gate, limits: AdmissionLimits): Route[] {
       handle: async (exchange) => {
         const request = parseAdmissionRequest(await readJson(exchange, limits.bodyBytesMax));
         checkTenant(exchange, request);
-        if (exchange.query.dry_run === true) return dryRun(gate, request, exchange);
-        return admit(gate, request, exchange);
+        if (exchange.query.dry_run === true) return dryRun(railgate, request, exchange);
+        return admit(railgate, request, exchange);
       },
     }),
     route({
@@ -78,7 +80,7 @@ export function admissionRoutes(gate: Gate, limits: AdmissionLimits): Route[] {
         },
       },
       problems: ["tenant_forbidden", "evidence_unavailable"],
-      handle: async (exchange) => admitAll(gate, await readBatch(exchange, limits), exchange),
+      handle: async (exchange) => admitAll(railgate, await readBatch(exchange, limits), exchange),
     }),
   ];
 }
@@ -95,16 +97,18 @@ function checkTenant({ caller, query }: Admitting, { workload }: AdmissionReques
 const traceIn = ({ trace, query }: Admitting): Trace =>
   query.trace_id === undefined ? trace : { ...trace, traceId: query.trace_id };
 
-async function admit(gate: Gate, request: AdmissionRequest, exchange: Admitting): Promise<Reply> {
+type Admitted = WithProof<{ readonly decision: Decision }>;
+
+async function admit(railgate: LocalRailgate, request: AdmissionRequest, exchange: Admitting): Promise<Reply> {
   const { caller } = exchange;
   const asked = { body: request, trace: traceIn(exchange) };
-  const admitted = await carryOut(exchange, asked, gate, () => admission(request, caller));
+  const admitted = await carryOut(exchange, asked, (options) => railgate.as(caller).admitParsed(request, options));
   exchange.notes = notesOf(admitted, request, caller);
   return { status: 200, body: textOf(admitted) };
 }
 
-async function dryRun(gate: Gate, request: AdmissionRequest, exchange: Admitting): Promise<Reply> {
-  const decision = await gate.dryRun(request, exchange.caller);
+async function dryRun(railgate: LocalRailgate, request: AdmissionRequest, exchange: Admitting): Promise<Reply> {
+  const decision = await railgate.as(exchange.caller).dryRunParsed(request);
   exchange.notes = { dry_run: true, outcome: decision.outcome };
   return json({ decision, dry_run: true });
 }
@@ -116,39 +120,40 @@ async function readBatch(exchange: Exchange, { bodyBytesMax, batchItemsMax }: Ad
   return items;
 }
 
-async function admitAll(gate: Gate, items: readonly unknown[], exchange: Admitting): Promise<Reply> {
-  tenantAsked(exchange.caller, exchange.query.tenant_id);
+async function admitAll(railgate: LocalRailgate, items: readonly unknown[], exchange: Admitting): Promise<Reply> {
+  const { caller, query, requestId } = exchange;
+  tenantAsked(caller, query.tenant_id);
   const read = items.map((item) => readItem(item, exchange));
-  const requests = read.filter((item): item is AdmissionRequest => !("status" in item));
-  const { caller } = exchange;
-  const commands = requests.map((request) => admission(request, caller));
-  const admissions = await gate.run(commands, { caller, trace: traceIn(exchange) });
-  exchange.notes = { items: items.length, decided: admissions.length };
-  let next = 0;
-  const texts = read.map((item) => ("status" in item ? JSON.stringify(item) : textOf(admissions[next++]!)));
+  const answers = await railgate.as(caller).admitAllParsed(read, { call: { trace: traceIn(exchange) } });
+  exchange.notes = {
+    items: items.length,
+    decided: answers.filter((answer) => !(answer instanceof RequestError)).length,
+  };
+  const texts = answers.map((answer) =>
+    answer instanceof RequestError ? JSON.stringify(problemOf(answer, requestId).problem) : textOf(answer),
+  );
   return { status: 200, body: `{"items":[${texts.join(",")}]}` };
 }
 
-/** A request has no member `status`, and a problem always has. */
-function readItem(item: unknown, exchange: Admitting): AdmissionRequest | Problem {
+function readItem(item: unknown, exchange: Admitting): AdmissionRequest | RequestError {
   try {
     const request = parseAdmissionRequest(item);
     checkTenant(exchange, request);
     return request;
   } catch (error) {
-    if (!(error instanceof RequestError)) throw error;
-    return problemOf(error, exchange.requestId).problem;
+    if (error instanceof RequestError) return error;
+    throw error;
   }
 }
 
 /** The answer on the wire: `{decision, event, receipt}`. */
-const textOf = ({ outcome, eventText, receipt }: Evidenced<AdmissionOutcome>): string =>
-  `{"decision":${JSON.stringify(outcome.decision)},"event":${eventText},"receipt":"${receipt}"}`;
+const textOf = ({ decision, eventText, receipt }: Admitted): string =>
+  `{"decision":${JSON.stringify(decision)},"event":${eventText},"receipt":"${receipt}"}`;
 
-function notesOf(admitted: Evidenced<AdmissionOutcome>, request: AdmissionRequest, caller: Caller): object {
-  const { outcome, refusals } = admitted.outcome.decision;
+function notesOf({ decision, eventText }: Admitted, request: AdmissionRequest, caller: Caller): object {
+  const { outcome, refusals } = decision;
   return {
-    decision_id: admitted.eventId,
+    decision_id: eventIdIn(eventText),
     tenant_id: tenantActing(caller, request.workload.tenant_id),
     outcome,
     ...(refusals.length > 0 && { codes: refusals.map(({ code }) => code) }),

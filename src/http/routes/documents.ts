@@ -1,6 +1,7 @@
 // What a node says of itself: its keys, its health, its metrics, and how to talk to it.
 import { operatorActing } from "../../core/caller.ts";
-import { VERSION, type RailgateNode } from "../../node/open.ts";
+import { VERSION } from "../../library/doors.ts";
+import type { LocalRailgate } from "../../library/local.ts";
 import { docsPage } from "../description/docs.ts";
 import type { Metrics } from "../metrics.ts";
 import { openApi } from "../description/openapi.ts";
@@ -11,14 +12,14 @@ import { json, type Reply, type Route } from "../call/route.ts";
 const KEYS_CACHE = "public, max-age=60";
 
 export interface Diagnosed {
-  readonly node: RailgateNode;
+  readonly railgate: LocalRailgate;
   readonly metrics: Metrics;
   /** Whether strangers can ask. They are told that something is wrong, but not what. */
   readonly strangers: boolean;
 }
 
 /** @param routes all routes, to be described. */
-export function documentRoutes(node: RailgateNode, routes: () => readonly Route[]): Route[] {
+export function documentRoutes(railgate: LocalRailgate, routes: () => readonly Route[]): Route[] {
   const described = once(() => openApi(routes(), VERSION));
   const description = once(() => JSON.stringify(described()));
   const page = once(() => docsPage(described()));
@@ -42,8 +43,8 @@ export function documentRoutes(node: RailgateNode, routes: () => readonly Route[
           },
         },
       },
-      handle: () => ({
-        ...json(node.jwks()),
+      handle: async () => ({
+        ...json(await railgate.jwks()),
         type: "application/jwk-set+json",
         headers: { "Cache-Control": KEYS_CACHE },
       }),
@@ -78,7 +79,7 @@ export function documentRoutes(node: RailgateNode, routes: () => readonly Route[
 }
 
 /** What machines ask again and again: whether it lives, whether it is ready, and its figures. */
-export function diagnosticRoutes({ node, metrics, strangers }: Diagnosed): Route[] {
+export function diagnosticRoutes({ railgate, metrics, strangers }: Diagnosed): Route[] {
   return [
     {
       method: "GET",
@@ -100,7 +101,7 @@ export function diagnosticRoutes({ node, metrics, strangers }: Diagnosed): Route
       description: "200 when a policy is active and evidence can be recorded.",
       answers: { 200: { description: "It would", content: { "application/json": statusShape("ready") } } },
       problems: ["not_ready"],
-      handle: () => readiness(node.problem, strangers),
+      handle: () => readiness(railgate.problem, strangers),
     },
     {
       method: "GET",

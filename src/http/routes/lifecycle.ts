@@ -1,13 +1,9 @@
 // `/v1/workloads/{id}/lifecycle` and `…/attestations`: what moves an admitted workload through its life.
-import { lifecycleCommand } from "../../gate/commands/lifecycle.ts";
-import { refusedError } from "../../gate/refused.ts";
 import { parseAttestationBody, parseLifecycleBody } from "../../core/request.ts";
-import { timeMs } from "../../core/time.ts";
 import type { AttestationRequest } from "../../core/schema/request.ts";
-import type { AttestationBody } from "../../core/schema/workload.ts";
-import type { LifecycleCommand, Workload } from "../../core/workload.ts";
-import type { Evidenced, Gate } from "../../gate/gate.ts";
-import type { StoreReader } from "../../store/store.ts";
+import type { AttestationBody, WorkloadAnswer } from "../../core/schema/workload.ts";
+import type { LocalOptions, LocalWorkload, WithProof } from "../../library/handles.ts";
+import type { LocalRailgate } from "../../library/local.ts";
 import {
   carryOut,
   COMMAND_HEADERS,
@@ -19,39 +15,27 @@ import {
   type Asked,
 } from "../call/commands.ts";
 import { route, type Exchange, type Refusals, type Route } from "../call/route.ts";
-import { workloadView } from "../../library/workload-view.ts";
-
-export interface LifecycleParts {
-  readonly gate: Gate;
-  readonly store: StoreReader;
-  readonly bodyBytesMax: number;
-}
 
 const WORKLOAD_ID = { id: "The workload's id. A `/` in it is written `%2F`." };
-const REFUSALS = {
-  workload_unknown: 404,
-  lifecycle_transition_invalid: 409,
-  attestation_failed: 409,
-  attestation_stale: 409,
-  policy_unavailable: 409,
-  policy_error: 409,
-} as const;
-const TRANSITION_REFUSALS = {
-  ...REFUSALS,
-  admission_expired: 409,
-  policy_stale: 409,
-  partition_not_designated: 409,
-} as const;
-const ATTESTATION_REFUSALS = { ...REFUSALS, attestation_incomplete: 409 } as const;
+const REFUSALS: Refusals = [
+  "workload_unknown",
+  "lifecycle_transition_invalid",
+  "attestation_failed",
+  "attestation_stale",
+  "policy_unavailable",
+  "policy_error",
+];
+const TRANSITION_REFUSALS: Refusals = [...REFUSALS, "admission_expired", "policy_stale", "partition_not_designated"];
+const ATTESTATION_REFUSALS: Refusals = [...REFUSALS, "attestation_incomplete"];
 
 type CommandExchange = Exchange<typeof COMMAND_QUERY>;
-type Reading = (exchange: CommandExchange) => Promise<Asked<unknown> & { readonly command: LifecycleCommand }>;
+type Act = (workload: LocalWorkload, options: LocalOptions) => Promise<WithProof<Pick<WorkloadAnswer, "workload">>>;
+type Reading = (exchange: CommandExchange) => Promise<Asked<unknown> & { readonly act: Act }>;
 
-export function lifecycleRoutes(parts: LifecycleParts): Route[] {
-  const { bodyBytesMax } = parts;
+export function lifecycleRoutes(railgate: LocalRailgate, bodyBytesMax: number): Route[] {
   return [
     commandRoute(
-      parts,
+      railgate,
       {
         path: "/v1/workloads/:id/lifecycle",
         summary: "Create, start, stop or destroy a workload",
@@ -62,14 +46,11 @@ export function lifecycleRoutes(parts: LifecycleParts): Route[] {
       },
       async (exchange) => {
         const asked = await readCommand(exchange, parseLifecycleBody, bodyBytesMax);
-        return {
-          ...asked,
-          command: { command: "transition", workload_id: exchange.params["id"]!, transition: asked.body.transition },
-        };
+        return { ...asked, act: (workload, options) => workload.transition(asked.body.transition, options) };
       },
     ),
     commandRoute(
-      parts,
+      railgate,
       {
         path: "/v1/workloads/:id/attestations",
         summary: "Attest a workload again",
@@ -80,10 +61,7 @@ export function lifecycleRoutes(parts: LifecycleParts): Route[] {
       },
       async (exchange) => {
         const asked = await readCommand(exchange, parseAttestationBody, bodyBytesMax);
-        return {
-          ...asked,
-          command: { command: "attest", workload_id: exchange.params["id"]!, attestation: attestationIn(asked.body) },
-        };
+        return { ...asked, act: (workload, options) => workload.attest(attestationIn(asked.body), options) };
       },
     ),
   ];
@@ -96,11 +74,10 @@ function attestationIn(body: AttestationBody): AttestationRequest {
 }
 
 function commandRoute(
-  parts: LifecycleParts,
+  railgate: LocalRailgate,
   given: Pick<Route, "path" | "summary" | "description" | "body"> & { refusals: Refusals },
   read: Reading,
 ): Route {
-  const { gate, store } = parts;
   return route({
     ...given,
     method: "POST",
@@ -113,19 +90,11 @@ function commandRoute(
     },
     problems: COMMAND_PROBLEMS,
     handle: async (exchange) => {
-      const { command, ...asked } = await read(exchange);
-      const done = await carryOut(exchange, asked, gate, () =>
-        lifecycleCommand(command, asked.tenantId, asked.trace.traceId),
-      );
+      const { act, ...asked } = await read(exchange);
+      const workload = railgate.as(exchange.caller).workload(exchange.params["id"]!, asked.tenantId);
+      const done = await carryOut(exchange, asked, (options) => act(workload, options));
       exchange.notes = notesOf(done);
-      const { refusal, workload } = done.outcome;
-      if (refusal) throw refusedError(refusal, done);
-      return provenReply(200, workloadText(store, workload, done), done);
+      return provenReply(200, `"workload":${JSON.stringify(done.workload)}`, done);
     },
   });
-}
-
-/** As the command left it: no event that came after, whenever it is asked. */
-function workloadText(store: StoreReader, workload: Workload, { event, position }: Evidenced): string {
-  return `"workload":${JSON.stringify(workloadView(store, workload, timeMs(event.occurred_at)!, position))}`;
 }

@@ -1,15 +1,11 @@
 // `/v1/meshes`: isolation meshes, and the commands that define them and move workloads between their rails.
 import Type from "typebox";
-import { meshCommand, type MeshOutcome } from "../../gate/commands/mesh.ts";
-import { refusedError } from "../../gate/refused.ts";
-import { readMesh, readMeshes } from "../../store/meshes.ts";
-import type { StoreReader } from "../../store/store.ts";
 import { canonicalJson } from "../../core/json.ts";
-import { wireMesh, type Mesh, type MeshCommand } from "../../core/mesh.ts";
 import { parseElevationBody, parsePlacementBody, parseTopologyBody } from "../../core/request.ts";
 import { closed, nullable } from "../../core/schema/base.ts";
-import { MeshSchema } from "../../core/schema/mesh.ts";
-import type { Evidenced, Gate } from "../../gate/gate.ts";
+import { MeshSchema, type Mesh, type PlacementAnswer } from "../../core/schema/mesh.ts";
+import type { DefinedMesh, LocalMesh, LocalMeshOptions, WithProof } from "../../library/handles.ts";
+import type { LocalRailgate } from "../../library/local.ts";
 import {
   carryOut,
   checkPath,
@@ -26,13 +22,6 @@ import { etagOf, expectedRevision, isKnown } from "../call/conditions.ts";
 import { HttpError } from "../call/problem.ts";
 import { cursor, identifier, isIdentifier, whole } from "../call/query.ts";
 import { route, type Exchange, type Refusals, type Reply, type Route } from "../call/route.ts";
-import { tenantOf } from "../../core/caller.ts";
-
-export interface MeshParts {
-  readonly gate: Gate;
-  readonly store: StoreReader;
-  readonly bodyBytesMax: number;
-}
 
 const LIMIT = { byDefault: 20, max: 100 };
 
@@ -48,28 +37,28 @@ const CONDITION = {
 const MESH_ID = { mesh_id: "The mesh's id; a mesh is its tenant's own. A `/` in it is written `%2F`." };
 const WORKLOAD_ID = { workload_id: "The placed workload." };
 
-const UNKNOWN_RAIL = { ERR_MESH_UNKNOWN_RAIL: 404 } as const;
-const UNKNOWN_WORKLOAD = { ERR_MESH_UNKNOWN_WORKLOAD: 404 } as const;
 /** Codes that any move to a rail may be refused with. */
-const RAIL_REFUSALS = {
-  ERR_MESH_DEMOTION_FORBIDDEN: 409,
-  ERR_MESH_LATENCY_EXCEEDED: 409,
-  ERR_MESH_RAIL_AT_CAPACITY: 409,
-} as const;
-const HOST_REFUSALS = { policy_unavailable: 409, policy_error: 409 } as const;
+const RAIL_REFUSALS: Refusals = [
+  "ERR_MESH_DEMOTION_FORBIDDEN",
+  "ERR_MESH_LATENCY_EXCEEDED",
+  "ERR_MESH_RAIL_AT_CAPACITY",
+];
+const HOST_REFUSALS: Refusals = ["policy_unavailable", "policy_error"];
 /** What policy refuses while it is stale, or the node is cut off. */
-const UPSTREAM_REFUSALS = { policy_stale: 409, partition_not_designated: 409, ...HOST_REFUSALS } as const;
+const UPSTREAM_REFUSALS: Refusals = ["policy_stale", "partition_not_designated", ...HOST_REFUSALS];
 
 type MeshExchange = Exchange<typeof COMMAND_QUERY>;
+type Answer = DefinedMesh | WithProof<Pick<PlacementAnswer, "placement">>;
+type Act = (mesh: LocalMesh, options: LocalMeshOptions) => Promise<Answer>;
 type CommandRoute = Pick<Route, "method" | "path" | "summary" | "description" | "params" | "body"> & {
   readonly status: Readonly<Record<number, string>>;
   readonly answer: "MeshAnswer" | "PlacementAnswer";
   readonly refusals: Refusals;
-  readonly read: (exchange: MeshExchange) => Promise<Asked<unknown> & { readonly command: MeshCommand }>;
+  readonly read: (exchange: MeshExchange) => Promise<Asked<unknown> & { readonly act: Act }>;
 };
 
-export function meshRoutes(parts: MeshParts): Route[] {
-  return [...commandRoutes(parts.bodyBytesMax).map((given) => commandRoute(parts, given)), ...readRoutes(parts.store)];
+export function meshRoutes(railgate: LocalRailgate, bodyBytesMax: number): Route[] {
+  return [...commandRoutes(bodyBytesMax).map((given) => commandRoute(railgate, given)), ...readRoutes(railgate)];
 }
 
 function commandRoutes(bodyBytesMax: number): CommandRoute[] {
@@ -84,14 +73,11 @@ function commandRoutes(bodyBytesMax: number): CommandRoute[] {
       body: "PlacementBody",
       status: { 201: "Placed" },
       answer: "PlacementAnswer",
-      refusals: { ...UNKNOWN_RAIL, ERR_MESH_DUPLICATE_WORKLOAD: 409, ...RAIL_REFUSALS, ...UPSTREAM_REFUSALS },
+      refusals: ["ERR_MESH_UNKNOWN_RAIL", "ERR_MESH_DUPLICATE_WORKLOAD", ...RAIL_REFUSALS, ...UPSTREAM_REFUSALS],
       read: async (exchange) => {
         const asked = await readCommand(exchange, parsePlacementBody, bodyBytesMax);
         const { workload_id, rail_id, policy } = asked.body;
-        return {
-          ...asked,
-          command: { command: "place", mesh_id: exchange.params["mesh_id"]!, workload_id, rail_id, policy },
-        };
+        return { ...asked, act: (mesh, options) => mesh.place(workload_id, rail_id, policy, options) };
       },
     },
     {
@@ -102,19 +88,17 @@ function commandRoutes(bodyBytesMax: number): CommandRoute[] {
       body: "ElevationBody",
       status: { 200: "Elevated" },
       answer: "PlacementAnswer",
-      refusals: {
-        ...UNKNOWN_RAIL,
-        ...UNKNOWN_WORKLOAD,
-        ERR_MESH_ELEVATION_DENIED: 409,
+      refusals: [
+        "ERR_MESH_UNKNOWN_RAIL",
+        "ERR_MESH_UNKNOWN_WORKLOAD",
+        "ERR_MESH_ELEVATION_DENIED",
         ...RAIL_REFUSALS,
         ...UPSTREAM_REFUSALS,
-      },
+      ],
       read: async (exchange) => {
         const asked = await readCommand(exchange, parseElevationBody, bodyBytesMax);
-        return {
-          ...asked,
-          command: { command: "elevate", ...namedIn(exchange), target_rail_id: asked.body.target_rail_id },
-        };
+        const workloadId = exchange.params["workload_id"]!;
+        return { ...asked, act: (mesh, options) => mesh.elevate(workloadId, asked.body.target_rail_id, options) };
       },
     },
     {
@@ -126,8 +110,11 @@ function commandRoutes(bodyBytesMax: number): CommandRoute[] {
       params: { ...MESH_ID, ...WORKLOAD_ID },
       status: { 200: "Removed" },
       answer: "PlacementAnswer",
-      refusals: { ...UNKNOWN_WORKLOAD, ...HOST_REFUSALS },
-      read: async (exchange) => ({ ...readBare(exchange), command: { command: "remove", ...namedIn(exchange) } }),
+      refusals: ["ERR_MESH_UNKNOWN_WORKLOAD", ...HOST_REFUSALS],
+      read: async (exchange) => ({
+        ...readBare(exchange),
+        act: (mesh, options) => mesh.remove(exchange.params["workload_id"]!, options),
+      }),
     },
     {
       method: "PUT",
@@ -139,21 +126,16 @@ function commandRoutes(bodyBytesMax: number): CommandRoute[] {
       body: "TopologyBody",
       status: { 200: "Reloaded", 201: "Defined" },
       answer: "MeshAnswer",
-      refusals: { ERR_MESH_INVALID_TOPOLOGY: 422, ...UPSTREAM_REFUSALS },
+      refusals: ["ERR_MESH_INVALID_TOPOLOGY", ...UPSTREAM_REFUSALS],
       read: async (exchange) => {
         const asked = await readCommand(exchange, parseTopologyBody, bodyBytesMax);
-        return {
-          ...asked,
-          command: { command: "reload", mesh_id: exchange.params["mesh_id"]!, rails: asked.body.rails },
-        };
+        return { ...asked, act: (mesh, options) => mesh.define({ rails: asked.body.rails }, options) };
       },
     },
   ];
 }
 
-const namedIn = ({ params }: MeshExchange) => ({ mesh_id: params["mesh_id"]!, workload_id: params["workload_id"]! });
-
-function commandRoute({ gate, store }: MeshParts, { status, answer, read, ...given }: CommandRoute): Route {
+function commandRoute(railgate: LocalRailgate, { status, answer, read, ...given }: CommandRoute): Route {
   return route({
     ...given,
     tag: "Meshes",
@@ -167,32 +149,19 @@ function commandRoute({ gate, store }: MeshParts, { status, answer, read, ...giv
     ),
     problems: [...COMMAND_PROBLEMS, "revision_conflict"],
     handle: async (exchange) => {
-      const { command, ...asked } = await read(exchange);
-      const expected = expectedRevision(exchange.req.headers);
-      const done = await carryOut(exchange, asked, gate, (keyed) =>
-        meshCommand(command, asked.tenantId, { correlationId: asked.trace.traceId, expected, whole: keyed }),
-      );
+      const { act, ...asked } = await read(exchange);
+      const revision = expectedRevision(exchange.req.headers);
+      const mesh = railgate.as(exchange.caller).mesh(exchange.params["mesh_id"]!, asked.tenantId);
+      const done = await carryOut(exchange, asked, (options) => act(mesh, { ...options, revision }));
       exchange.notes = notesOf(done);
-      return commandReply(store, command, asked.tenantId, done);
+      if ("placement" in done)
+        return provenReply(201 in status ? 201 : 200, `"placement":${canonicalJson(done.placement)}`, done);
+      return provenReply(done.created ? 201 : 200, `"mesh":${canonicalJson(done.mesh)}`, done, done.mesh.revision);
     },
   });
 }
 
-function commandReply(store: StoreReader, command: MeshCommand, tenantId: string, done: Evidenced<MeshOutcome>): Reply {
-  const { refusal, placement, created } = done.outcome;
-  if (refusal) throw refusedError(refusal, done);
-  if (placement) {
-    const status = command.command === "place" ? 201 : 200;
-    return provenReply(status, `"placement":${canonicalJson(placement)}`, done);
-  }
-  const mesh = done.outcome.mesh ?? wireMesh(readMesh(store, tenantId, command.mesh_id)!);
-  return provenReply(created ? 201 : 200, `"mesh":${canonicalJson(mesh)}`, done, mesh.revision);
-}
-
-/** Canonical JSON: objects would put identifiers that look like numbers first. */
-const meshText = (mesh: Mesh): string => canonicalJson(wireMesh(mesh));
-
-function readRoutes(store: StoreReader): Route[] {
+function readRoutes(railgate: LocalRailgate): Route[] {
   return [
     route({
       method: "GET",
@@ -213,10 +182,13 @@ function readRoutes(store: StoreReader): Route[] {
       shapes: { MeshList },
       answers: { 200: { description: "Meshes", content: { "application/json": "MeshList" } } },
       problems: ["tenant_forbidden", "evidence_unavailable"],
-      handle: ({ caller, query }) => {
-        const tenant = tenantOf(caller, query.tenant_id);
-        const { items, next } = readMeshes(store, tenant, query.limit ?? LIMIT.byDefault, query.cursor);
-        return { status: 200, body: `{"items":[${items.map(meshText).join(",")}],"next":${JSON.stringify(next)}}` };
+      handle: async ({ caller, query }) => {
+        const { items, next } = await railgate.as(caller).meshes({ limit: LIMIT.byDefault, ...query });
+        // Canonical JSON: objects would put identifiers that look like numbers first.
+        return {
+          status: 200,
+          body: `{"items":[${items.map(canonicalJson).join(",")}],"next":${JSON.stringify(next)}}`,
+        };
       },
     }),
     route({
@@ -236,11 +208,13 @@ function readRoutes(store: StoreReader): Route[] {
         304: { description: "It is still at that revision" },
       },
       problems: ["tenant_forbidden", "mesh_unknown", "evidence_unavailable"],
-      handle: ({ caller, query, params, req }) => {
+      handle: async ({ caller, query, params, req }) => {
         checkPath(params);
-        const mesh = readMesh(store, tenantOf(caller, query.tenant_id), params["mesh_id"]!);
+        const mesh = await railgate.as(caller).mesh(params["mesh_id"]!, query.tenant_id).show();
         if (mesh === null) throw new HttpError("mesh_unknown", "This tenant has defined no such mesh here.");
-        return isKnown(req.headers, mesh.revision) ? meshReply(mesh, 304, "") : meshReply(mesh, 200, meshText(mesh));
+        return isKnown(req.headers, mesh.revision)
+          ? meshReply(mesh, 304, "")
+          : meshReply(mesh, 200, canonicalJson(mesh));
       },
     }),
   ];

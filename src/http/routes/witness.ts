@@ -1,5 +1,5 @@
 // `/v1/witness`: cosigning other logs' checkpoints, in the protocol that logs speak with witnesses (https://c2sp.org/tlog-witness).
-import type { Witness, WitnessAnswer } from "../../evidence/log/witness.ts";
+import type { Witness, WitnessAnswer } from "../../library/doors.ts";
 import { readBytes } from "../call/body.ts";
 import { HttpError } from "../call/problem.ts";
 import { route, type Exchange, type Reply, type Route } from "../call/route.ts";
