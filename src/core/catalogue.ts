@@ -72,8 +72,9 @@ export const HOST_REFUSALS = {
     class: "dependency_unavailable_fail_closed",
     http_status: 503,
     title: "Evidence could not be recorded",
-    message: "The decision could not be made durable, so nothing was admitted.",
+    message:
+      "The decision could not be made durable, so this answer admits nothing; `recorded` says whether it is certain that nothing is on record.",
     solution:
-      "Make room on the node's disk or make its data directory writable, then ask again; the node recovers by itself.",
+      "Make room on the node's disk or make its data directory writable, then ask again; where `recorded` is unknown, look for the event `event_id` first. The node recovers by itself.",
   },
 } as const;

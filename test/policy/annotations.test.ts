@@ -99,6 +99,11 @@ const rulesOfTheLaw = () =>
     (file) => !file.endsWith("_test.rego") && !file.endsWith("lib/deprecated.rego"),
   );
 
+test("METADATA is built only where an admission is refused", (t) => {
+  for (const rule of admissionRules)
+    t.notRegex(readFileSync(rule.file, "utf8"), /^(?:refusals contains|\t).*rego\.metadata/m, where(rule));
+});
+
 test("every rule of admission asks, first of all, the predicate that its METADATA names", (t) => {
   for (const rule of admissionRules.filter(({ package: name }) => name !== "railgate.refusal.host")) {
     const source = readFileSync(rule.file, "utf8");

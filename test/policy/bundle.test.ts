@@ -118,7 +118,7 @@ for (const command of ["build", "run"] as const) {
         (files) =>
           files.set(
             ".manifest",
-            Buffer.from(new TextDecoder().decode(files.get(".manifest")).replace('"sequence":1', '"sequence":2')),
+            Buffer.from(new TextDecoder().decode(files.get(".manifest")).replace(/"sequence":\d+/, '"sequence":99')),
           ),
       ],
       [

@@ -91,10 +91,11 @@ reported := found if {
 
 # `undisputed` could ask this set as well, were it not that rules cost more than functions: a third of an accepted decision.
 silent if {
-	some subject in (asked & unsound)
+	some subject in unsound
 	count(refusal[subject].refusals) == 0
 }
 
+# Of those asked.
 unsound contains "authority" if not refusal.authority.sound(lib.workload)
 
 unsound contains "declaration" if not refusal.declaration.sound(lib.workload)
@@ -109,11 +110,20 @@ unsound contains "tenancy" if not refusal.tenancy.sound(lib.workload)
 
 unsound contains "supply" if not refusal.supply.sound(lib.kind, lib.declared)
 
-unsound contains "container" if not refusal.container.sound(lib.declared)
+unsound contains "container" if {
+	profiled.container
+	not refusal.container.sound(lib.declared)
+}
 
-unsound contains "vm" if not refusal.vm.sound(lib.declared)
+unsound contains "vm" if {
+	profiled.vm
+	not refusal.vm.sound(lib.declared)
+}
 
-unsound contains "attestation" if not refusal.attestation.sound(lib.kind)
+unsound contains "attestation" if {
+	profiled.attestation
+	not refusal.attestation.sound(lib.kind)
+}
 
 judged := {
 	"outcome": outcome,

@@ -53,6 +53,16 @@ test_any_other_does_not if {
 	}
 }
 
+# Nobody looked who granted those that 0.1 recorded.
+test_one_of_0_1_does_not if {
+	every member in ["may_except", "links", "from_ms", "until_ms"] {
+		value := object.remove(exception, [member])
+		given := fixture.with_set(fixture.container, {"/facts/exceptions": [value]})
+		found := law.in_force with input as given with data.railgate.settings as fixture.settings
+		found == []
+	}
+}
+
 test_it_lifts_what_it_names_by_rule_or_code if {
 	law.lifts(exception, {"rule": "CTR-03", "code": "root_filesystem_writable"})
 	law.lifts({"rules": ["root_filesystem_writable"]}, {"rule": "CTR-03", "code": "root_filesystem_writable"})

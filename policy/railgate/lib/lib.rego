@@ -114,7 +114,8 @@ level_rank("sandbox_isolated") := 3
 level_rank("hardware_isolated") := 4
 
 # A refusal takes what it is from the METADATA of its rule, the only place where that is written: give
-# `rego.metadata.rule()`. What is not written there is not left out, since then nothing would be refused: the host
+# `rego.metadata.rule()`, in a function that makes the refusal and nothing else, since the compiler builds METADATA before all
+# that stands in the body, thus in a rule whether or not it refuses. What is not written there is not left out, since then nothing would be refused: the host
 # recognises no such class, and refuses with POL-03.
 refuse(metadata, location, params) := {
 	"class": said(metadata, "class"),

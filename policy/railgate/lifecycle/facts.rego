@@ -11,7 +11,8 @@ readable(request, facts) if {
 	is_workload_fact(facts.workload)
 }
 
-# Null where the workload was never admitted.
+# Null where the workload was never admitted. Inputs of 0.1 have neither a newest measurement nor tokens that were used:
+# absent, they are none.
 is_workload_fact(value) if value == null
 
 is_workload_fact(value) if {
@@ -21,8 +22,8 @@ is_workload_fact(value) if {
 	is_boolean(value.crp)
 	is_optional_number(value.valid_until_ms)
 	is_attestation_fact(value.attestation)
-	is_optional_number(value.measured_at_ms)
-	is_array(value.used_tokens)
+	is_optional_number(object.get(value, "measured_at_ms", null))
+	is_array(object.get(value, "used_tokens", []))
 	is_deadline_fact(value.reattestation)
 }
 

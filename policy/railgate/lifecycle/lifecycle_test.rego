@@ -271,7 +271,7 @@ test_unreadable_facts_are_refused if {
 	verdict({}) == unreadable
 	verdict("start") == unreadable
 	verdict(object.union(transition("create", container), {"request": {"command": "resurrect"}})) == unreadable
-	every member, _ in object.remove(container, ["platform", "least_level"]) {
+	every member, _ in object.remove(container, ["platform", "least_level", "measured_at_ms", "used_tokens"]) {
 		verdict(json.remove(transition("create", container), [concat("/", ["facts/workload", member])])) == unreadable
 	}
 	every path in ["facts/now_ms", "facts/workload", "request/workload_id", "request/transition"] {
@@ -280,6 +280,37 @@ test_unreadable_facts_are_refused if {
 	verdict(transition("start", in_state(object.union(tee, {"attestation": {"standing": "odd"}}), "created"))) == unreadable
 	verdict(transition("start", in_state(object.union(tee, {"reattestation": {"by_ms": "soon"}}), "created"))) == unreadable
 	verdict(json.remove(attest(tee, token), ["facts/reattestation"])) == ["reattestation_interval_invalid", "TEE-04", null]
+}
+
+# As 0.1 recorded them; policies of today are replayed on those too.
+of_0_1(case) := json.remove(case, [
+	"facts/attestation/token_digest",
+	"facts/placements",
+	"facts/workload/least_level",
+	"facts/workload/measured_at_ms",
+	"facts/workload/used_tokens",
+])
+
+test_inputs_of_0_1_are_judged_as_they_were if {
+	every workload in [container, tee, vm] {
+		verdict(of_0_1(transition("create", workload))) == reached("created")
+		verdict(of_0_1(transition("start", in_state(workload, "created")))) == reached("running")
+		verdict(of_0_1(transition("stop", in_state(workload, "running")))) == reached("stopped")
+		verdict(of_0_1(transition("destroy", workload))) == reached("destroyed")
+		standing(of_0_1(deadline(workload))) == [null, null, null]
+	}
+	standing(of_0_1(attest(tee, token))) == [null, null, "passed"]
+	late := object.union(tee, {"reattestation": {"by_ms": now_ms - 1}})
+	standing(of_0_1(deadline(late))) == ["attestation_stale", "TEE-03", "missed"]
+	verdict(of_0_1(transition("start", in_state(late, "created")))) == stale
+	standing(of_0_1(attest(tee, object.union(token, {"result": "fail"})))) == ["attestation_failed", "TEE-02", "failed"]
+}
+
+test_what_0_1_had_not_must_be_sound_where_it_is_given if {
+	every wrong in [{"used_tokens": null}, {"used_tokens": "t"}, {"measured_at_ms": "now"}] {
+		verdict(transition("create", object.union(container, wrong))) == unreadable
+		standing(attest(object.union(tee, wrong), token)) == unreadable
+	}
 }
 
 placed(levels) := [{"mesh_id": mesh_id, "level": level} | some mesh_id, level in levels]

@@ -32,9 +32,9 @@ const LifecycleWorkload = closed({
   crp: Type.Boolean(),
   valid_until_ms: nullable(EpochMs),
   attestation: nullable(closed({ measured_at_ms: nullable(EpochMs), standing: oneOf(["passed", "failed"]) })),
-  /** Of the newest attestation that passed. */
-  measured_at_ms: nullable(EpochMs),
-  used_tokens: Type.Array(Type.String()),
+  /** Of the newest attestation that passed; like `used_tokens` absent in inputs of 0.1 and taken for none. */
+  measured_at_ms: optional(nullable(EpochMs)),
+  used_tokens: optional(Type.Array(Type.String())),
   least_level: Level,
   reattestation: nullable(closed({ by_ms: EpochMs, missed: Type.Boolean() })),
 });

@@ -24,7 +24,9 @@ sound(kind) if {
 #   message: "The attestation lacks {missing}."
 #   solution: "Give an attestation with its report reference, platform type and verification result."
 #   source: "Evidence: attestation report reference and pass/fail outcome."
-refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
+vm_attestation_incomplete(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains vm_attestation_incomplete(location, params) if {
 	not vm_attestation_complete(lib.kind)
 	some location in incomplete
 	params := {"missing": concat(", ", missing_at(location))}
@@ -41,7 +43,9 @@ refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
 #   message: "The attestation lacks {missing}."
 #   solution: "Give an attestation with its report reference, platform type and verification result."
 #   source: "Attestation MUST include report reference, platform type, and verification result."
-refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
+tee_attestation_incomplete(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains tee_attestation_incomplete(location, params) if {
 	not tee_attestation_complete(lib.kind)
 	some location in incomplete
 	params := {"missing": concat(", ", missing_at(location))}
@@ -235,7 +239,9 @@ attestation_fresh(kind) if {
 #   message: "The re-attestation interval is missing or not between {interval_min_s} s and {interval_max_s} s."
 #   solution: "Declare `tee.reattestation_interval` within the limits of `settings.attestation.reattestation`."
 #   source: "Evidence MUST be recorded for admission and periodic re-attestation."
-refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
+reattestation_interval_invalid(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains reattestation_interval_invalid(location, params) if {
 	not reattestation_interval_valid(lib.kind)
 	location := "/workload/envelope/tee/reattestation_interval"
 	params := settings.attestation.reattestation

@@ -26,7 +26,9 @@ sound(workload) if {
 #   message: "This workload needs an authority binding and none is given."
 #   solution: "Give in `authority` a binding signed by a trusted issuer."
 #   source: "Admission gate: policy/authority decision point that validates envelope declaration before execution."
-refusals contains lib.refuse(rego.metadata.rule(), "/authority", {}) if {
+authority_missing(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains authority_missing("/authority", {}) if {
 	not authority_given(lib.workload)
 }
 
@@ -65,7 +67,9 @@ binding := input.facts.authority if {
 #   message: "The authority binding is not valid: {reason}."
 #   solution: "Obtain a binding from a trusted issuer for this workload, with the scope in `settings.authority.scope`, that is valid now."
 #   source: "Interface points with Policy/Authority and Interop APIs."
-refusals contains lib.refuse(rego.metadata.rule(), "/authority", params) if {
+authority_invalid(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains authority_invalid("/authority", params) if {
 	not authority_valid(lib.workload)
 	params := {"reason": concat(", ", sort(faults)), "authority_snapshot_id": lib.snapshot("authority")}
 }
@@ -125,7 +129,9 @@ in_window(link) if {
 #   message: "The delegation chain is not valid: {reason}."
 #   solution: "Obtain a binding whose chain starts at a trusted root, links issuer to subject, stays within its length and only narrows scope."
 #   source: "Interface points with Policy/Authority and Interop APIs."
-refusals contains lib.refuse(rego.metadata.rule(), "/authority", params) if {
+delegation_invalid(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains delegation_invalid("/authority", params) if {
 	not delegation_valid(lib.workload)
 	params := {"reason": concat(", ", sort(delegation_faults))}
 }

@@ -23,7 +23,9 @@ sound(container) if {
 #   message: "The container runtime {runtime} is not one of the hardened runtimes allowed here."
 #   solution: "Use a runtime in `settings.container.runtimes`, such as gvisor, kata or runc-hardened."
 #   source: "Runtime isolation (hardened runc, gVisor, Kata, or equivalent)."
-refusals contains lib.refuse(rego.metadata.rule(), profile_at("runtime"), params) if {
+runtime_not_hardened(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains runtime_not_hardened(profile_at("runtime"), params) if {
 	not runtime_hardened(lib.declared)
 	params := {"runtime": lib.shown(lib.declared, "runtime")}
 }
@@ -41,7 +43,9 @@ runtime_hardened(container) if settings.container.runtimes[container.runtime]
 #   message: "Neither seccomp nor AppArmor nor SELinux confines the container."
 #   solution: "Set `seccomp` to RuntimeDefault or Localhost/<name>, or `apparmor` to runtime/default, localhost/<profile> or the name of a profile, or `selinux` to enforcing."
 #   source: "Mandatory controls: seccomp/apparmor or equivalent; read-only filesystem where feasible."
-refusals contains lib.refuse(rego.metadata.rule(), profile_at("seccomp"), {}) if {
+confinement_missing(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains confinement_missing(profile_at("seccomp"), {}) if {
 	not container_confined(lib.declared)
 }
 
@@ -91,7 +95,9 @@ shows(member) if {
 #   message: "The root filesystem is writable and nothing says why."
 #   solution: "Set `read_only_root_filesystem` to true, or to false with a `writable_justification`."
 #   source: "Mandatory controls: seccomp/apparmor or equivalent; read-only filesystem where feasible."
-refusals contains lib.refuse(rego.metadata.rule(), location, {}) if {
+root_filesystem_writable(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains root_filesystem_writable(location, {}) if {
 	not root_filesystem_read_only(lib.declared)
 	location := profile_at("read_only_root_filesystem")
 }
@@ -115,7 +121,9 @@ root_filesystem_read_only(container) if {
 #   message: "The container asks for more privilege than it may have, or does not say that it does not: {excess}."
 #   solution: "Set `privileged` and `allow_privilege_escalation` to false and `run_as_non_root` to true, leave `host_namespaces` and `host_paths` empty, and add only capabilities in `settings.container.added_capabilities`."
 #   source: "Runtime isolation (hardened runc, gVisor, Kata, or equivalent)."
-refusals contains lib.refuse(rego.metadata.rule(), profile_at(location), {"excess": excess}) if {
+privilege_excessive(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains privilege_excessive(profile_at(location), {"excess": excess}) if {
 	not privilege_bounded(lib.declared)
 	some [location, excess] in privilege_excesses
 }

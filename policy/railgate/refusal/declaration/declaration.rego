@@ -23,7 +23,9 @@ sound(workload) if {
 #   message: "The workload declares no execution envelope."
 #   solution: "Declare `envelope.kind` as container, vm or tee, with the object of that name."
 #   source: "Workloads MUST declare an execution envelope (container, VM, or other profile)."
-refusals contains lib.refuse(rego.metadata.rule(), envelope_missing, {}) if {
+envelope_undeclared(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains envelope_undeclared(envelope_missing, {}) if {
 	not envelope_declared(lib.workload)
 }
 
@@ -44,7 +46,9 @@ envelope_missing := "/workload/envelope/kind" if {
 #   message: "The envelope kind {declared} is not one this policy knows."
 #   solution: "Declare one of container, vm, tee."
 #   source: "Admission MUST validate envelope declaration against policy; refusals are first-class and evidenced."
-refusals contains lib.refuse(rego.metadata.rule(), "/workload/envelope/kind", {"declared": kind}) if {
+envelope_unknown(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains envelope_unknown("/workload/envelope/kind", {"declared": kind}) if {
 	not envelope_known(lib.workload)
 	kind := lib.text(lib.kind)
 }
@@ -67,7 +71,9 @@ envelope_known(workload) if {
 #   message: "The declared envelope {declared} is weaker than {required}, which this workload requires."
 #   solution: "Run the workload in the required envelope or a stronger one; `envelope.triggers` names what asks for it."
 #   source: "VM or TEE profile is REQUIRED when policy mandates stronger isolation (classification, regulated-ML, NCP, tenant tier)."
-refusals contains lib.refuse(rego.metadata.rule(), "/workload/envelope/kind", params) if {
+envelope_insufficient(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains envelope_insufficient("/workload/envelope/kind", params) if {
 	not envelope_sufficient(lib.workload)
 	params := {"declared": lib.kind, "required": envelope.required}
 }
@@ -94,7 +100,9 @@ envelope_sufficient(workload) if {
 #   message: "The workload's {field} is missing or has a value that the policy does not know: {value}."
 #   solution: "Give the field one of the values in `settings.triggers`; nothing is taken to be low risk by default."
 #   source: "Policy MUST explicitly define triggers for VM/TEE selection and refusal criteria."
-refusals contains lib.refuse(rego.metadata.rule(), lib.pointer(["/workload", field]), params) if {
+workload_unclassified(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains workload_unclassified(lib.pointer(["/workload", field]), params) if {
 	not workload_classified(lib.workload)
 	some field in envelope.classifying
 	not envelope.demands[field]

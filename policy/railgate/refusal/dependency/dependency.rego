@@ -21,7 +21,9 @@ sound(workload) if {
 #   message: "The workload does not declare what a {kind} critically depends on: {missing}."
 #   solution: "Declare a dependency of each missing kind in `dependencies`."
 #   source: "Attestation MUST be captured where available; critical dependencies MUST be declared."
-refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
+dependency_undeclared(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains dependency_undeclared(location, params) if {
 	not dependencies_declared(lib.workload)
 	location := "/workload/dependencies"
 	params := {"kind": lib.kind, "missing": concat(", ", missing)}
@@ -57,7 +59,9 @@ declared(kind, workload) if {
 #   message: "The critical dependency {dependency} ({kind}) is unavailable here and has no local substitute."
 #   solution: "Restore the dependency, or declare another of the same kind that is available and local."
 #   source: "Attestation MUST be captured where available; critical dependencies MUST be declared."
-refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
+dependency_unavailable(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains dependency_unavailable(location, params) if {
 	not dependencies_available(lib.workload)
 	some i, dependency in lib.workload.dependencies
 	not usable(dependency)

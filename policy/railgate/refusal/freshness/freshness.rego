@@ -21,7 +21,9 @@ sound(workload) if {
 #   message: "The active policy was last confirmed {age_s} s ago, longer than the workload's profile accepts."
 #   solution: "Restore the connection to the policy source, or admit the workload where policy is fresh."
 #   source: "If policy cannot be evaluated, governed actions MUST fail-closed with refusal evidence."
-refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
+policy_stale(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains policy_stale(location, params) if {
 	not policy_fresh(lib.workload)
 	location := "/workload/governance_profile"
 	params := {
@@ -43,7 +45,9 @@ policy_fresh(_) if lib.fresh("policy")
 #   message: "Upstream is out of reach, the profile {profile} wants its confirmation, and the workload is not CRP-designated."
 #   solution: "Wait for the partition to heal, or designate the workload in `crp.designated`."
 #   source: "CRP-designated envelopes MUST continue under local control when the upstream scheduler/control plane is unavailable."
-refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
+partition_not_designated(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains partition_not_designated(location, params) if {
 	not partition_designated(lib.workload)
 	location := "/workload/crp/designated"
 	params := {

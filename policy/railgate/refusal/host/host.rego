@@ -40,7 +40,7 @@ policy_error := lib.refuse(rego.metadata.rule(), "", {})
 #   class: dependency_unavailable_fail_closed
 #   http_status: 503
 #   short_name: evidence_recorded
-#   message: "The decision could not be made durable, so nothing was admitted."
-#   solution: "Make room on the node's disk or make its data directory writable, then ask again; the node recovers by itself."
+#   message: "The decision could not be made durable, so this answer admits nothing; `recorded` says whether it is certain that nothing is on record."
+#   solution: "Make room on the node's disk or make its data directory writable, then ask again; where `recorded` is unknown, look for the event `event_id` first. The node recovers by itself."
 #   source: "Admission decisions during partition MUST be locally enforceable and evidenced."
 evidence_unavailable := lib.refuse(rego.metadata.rule(), "", {})

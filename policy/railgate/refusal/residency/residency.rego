@@ -21,7 +21,9 @@ sound(workload) if {
 #   message: "A placement in {jurisdiction} is outside what the {limited_by} allows."
 #   solution: "Place the workload in an allowed jurisdiction."
 #   source: "Envelopes MUST honor jurisdiction/residency constraints and tenant isolation."
-refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
+jurisdiction_denied(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains jurisdiction_denied(location, params) if {
 	not jurisdiction_allowed(lib.workload)
 	location := placement_fault
 	params := {
@@ -80,7 +82,9 @@ placement_fault := "/placement/jurisdiction" if {
 #   message: "The residency of the workload's data is not declared, or would be broken by {place}."
 #   solution: "Declare `residency`, place the workload within it and use only dependencies that are local or within it."
 #   source: "Envelopes MUST honor jurisdiction/residency constraints and tenant isolation."
-refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
+residency_violated(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains residency_violated(location, params) if {
 	not residency_kept(lib.workload)
 	some location, place in residency_faults
 	params := {"place": place}

@@ -21,7 +21,9 @@ sound(kind, profile) if {
 #   message: "{artifact} is not pinned by a sha256 digest, or the list is missing or too short."
 #   solution: "Name the artifact by its digest (`reference` ending in @sha256:<64 hex>, `digest: sha256:<64 hex>`), and list what the envelope needs."
 #   source: "Image provenance and integrity verification (SUP-01/04)."
-refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
+artifact_unpinned(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains artifact_unpinned(location, params) if {
 	not artifacts_pinned(lib.kind, lib.declared)
 	some location, artifact in unpinned
 	params := {"artifact": artifact}
@@ -112,7 +114,9 @@ list_at(name) := lib.pointer(["/workload/envelope", lib.kind, name])
 #   message: "The provenance of {artifact} was not verified by an accepted issuer."
 #   solution: "Verify the artifact's provenance and have it issued by one of `settings.supply.issuers`."
 #   source: "Boot integrity verification; driver/firmware provenance (SUP-01/04)."
-refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
+artifact_unverified(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains artifact_unverified(location, params) if {
 	not artifacts_verified(lib.kind, lib.declared)
 	some list in lists(lib.kind)
 	some i, artifact in lib.declared[list]

@@ -21,7 +21,9 @@ sound(workload) if {
 #   message: "The workload's network is not under a default-deny policy that isolates tenants: {missing}."
 #   solution: "Name a network policy in `network.policy_id` and set `default_deny` and `tenant_isolated` to true."
 #   source: "Network/policy enforcement aligned with tenant isolation."
-refusals contains lib.refuse(rego.metadata.rule(), location, {"missing": fault}) if {
+network_not_isolated(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains network_not_isolated(location, {"missing": fault}) if {
 	not network_isolated(lib.workload)
 	some location, fault in network_faults
 }
@@ -66,7 +68,9 @@ policy_named if {
 #   message: "The workload would not be isolated from other tenants: {reason}."
 #   solution: "Act as the workload's own tenant; where isolation is required, use a dedicated host or one with only this tenant's workloads, and an isolated network."
 #   source: "Envelopes MUST honor jurisdiction/residency constraints and tenant isolation."
-refusals contains lib.refuse(rego.metadata.rule(), location, {"reason": reason}) if {
+tenant_isolation_violated(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains tenant_isolation_violated(location, {"reason": reason}) if {
 	not tenants_isolated(lib.workload)
 	some location, reason in isolation_faults
 }

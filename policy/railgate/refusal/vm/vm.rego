@@ -22,7 +22,9 @@ sound(vm) if {
 #   message: "The hypervisor {hypervisor} is not one of those allowed here."
 #   solution: "Declare `hypervisor.type` as one of `settings.vm.hypervisors`, such as kvm or firecracker."
 #   source: "Hypervisor isolation; vTPM/TEE attestation where available."
-refusals contains lib.refuse(rego.metadata.rule(), location, params) if {
+hypervisor_not_allowed(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains hypervisor_not_allowed(location, params) if {
 	not hypervisor_allowed(lib.declared)
 	location := member_at("hypervisor", "type")
 	params := {"hypervisor": lib.shown(part("hypervisor"), "type")}
@@ -41,7 +43,9 @@ hypervisor_allowed(vm) if settings.vm.hypervisors[vm.hypervisor.type]
 #   message: "Secure or measured boot of the virtual machine was not verified."
 #   solution: "Boot with secure or measured boot, verify it, and declare `boot.verified` true."
 #   source: "Boot integrity verification; driver/firmware provenance (SUP-01/04)."
-refusals contains lib.refuse(rego.metadata.rule(), location, {}) if {
+boot_unverified(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains boot_unverified(location, {}) if {
 	not boot_verified(lib.declared)
 	some location in boot_faults
 }
@@ -76,7 +80,9 @@ boot_faults contains "/workload/envelope/vm/boot" if {
 #   message: "The virtual machine has a vTPM, or does not say whether it has one, and no attestation is given for it."
 #   solution: "Give an `attestation` made with the vTPM, or declare `vtpm.present` false where there is none."
 #   source: "Attestation MUST be captured where available; critical dependencies MUST be declared."
-refusals contains lib.refuse(rego.metadata.rule(), location, {}) if {
+attestation_missing(location, params) := lib.refuse(rego.metadata.rule(), location, params)
+
+refusals contains attestation_missing(location, {}) if {
 	not vm_attested(lib.declared)
 	some location in attestation_faults
 }
