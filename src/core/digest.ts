@@ -7,7 +7,10 @@ export const HASH_PROFILE = "ecs-hash-v1";
 export const EMPTY_SNAPSHOT = "sha256:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945";
 
 const PREFIX = "sha256:";
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
+/** A digest as a regular expression has it; in lower case, as digests are compared as text. */
+export const DIGEST_PATTERN = `${PREFIX}[0-9a-f]{64}`;
+export const DIGEST_LENGTH = PREFIX.length + 2 * DIGEST_BYTES;
+const DIGEST = new RegExp(`^${DIGEST_PATTERN}$`);
 const POINTER_PREFIX = "eosc://evidence/";
 const NIBBLES = Uint8Array.from({ length: 128 }, (_, code) => (code >= 0x61 ? code - 0x57 : code - 0x30));
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));

@@ -1,7 +1,5 @@
 // Which names of artifacts are pinned: a digest, or an image reference that ends in one.
-
-/** Lower case, as digests are compared as text. */
-const DIGEST = "sha256:[0-9a-f]{64}";
+import { DIGEST_LENGTH, DIGEST_PATTERN, isDigest } from "./digest.ts";
 
 // The grammar of image references, github.com/distribution/reference: [host[:port]/]path[:tag]@digest.
 const LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
@@ -10,12 +8,11 @@ const COMPONENT = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
 const NAME = `(?:${HOST}/)?${COMPONENT}(?:/${COMPONENT})*`;
 const TAG = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}";
 
-const PINNED_REFERENCE = new RegExp(`^(${NAME})(?::${TAG})?@${DIGEST}$`);
-const PINNED_DIGEST = new RegExp(`^${DIGEST}$`);
+const PINNED_REFERENCE = new RegExp(`^(${NAME})(?::${TAG})?@${DIGEST_PATTERN}$`);
 
 const NAME_LENGTH_MAX = 255;
 /** Name, tag and digest; bounds what is searched. */
-const REFERENCE_LENGTH_MAX = NAME_LENGTH_MAX + 1 + 128 + 1 + "sha256:".length + 64;
+const REFERENCE_LENGTH_MAX = NAME_LENGTH_MAX + 1 + 128 + 1 + DIGEST_LENGTH;
 
 /** Whether an image reference names one image for ever. What is no reference by the grammar is not pinned. */
 export function pinnedReference(reference: string): boolean {
@@ -23,4 +20,4 @@ export function pinnedReference(reference: string): boolean {
   return (PINNED_REFERENCE.exec(reference)?.[1]?.length ?? Infinity) <= NAME_LENGTH_MAX;
 }
 
-export const pinnedDigest = (digest: string): boolean => PINNED_DIGEST.test(digest);
+export const pinnedDigest = (digest: string): boolean => isDigest(digest);

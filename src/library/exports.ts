@@ -1,8 +1,8 @@
 // Exports as files: written as a folder or an archive, and read as a person would, event by event. Reading checks nothing: verifying does.
 import { existsSync } from "node:fs";
 import { ArchiveError, type ArchiveEntry } from "../archive/tar.ts";
+import { digestOfPointer, hexOfDigest } from "../core/digest.ts";
 import { RailgateError } from "../core/errors.ts";
-import { digestOfPointer } from "../core/digest.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { PublicKeys } from "../evidence/keys/jwks.ts";
 import { lineChunks } from "../evidence/verify/chunks.ts";
@@ -80,7 +80,8 @@ export async function exportedEvent(path: string, wanted: string): Promise<Shown
   return undefined;
 }
 
-const fileOf = (digest: string | undefined): string => `${ARTIFACT_PREFIX}${digest?.slice("sha256:".length) ?? ""}`;
+const fileOf = (digest: string | undefined): string =>
+  `${ARTIFACT_PREFIX}${digest === undefined ? "" : hexOfDigest(digest)}`;
 
 async function* linesOf(path: string, entries: Entries, file: string): AsyncGenerator<string> {
   for await (const { name, body } of entries()) {

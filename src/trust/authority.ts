@@ -1,8 +1,9 @@
 // Authority bindings, their delegation chains, and exceptions: what they say and whether it could be verified.
+import { digestOf } from "../core/event.ts";
 import type { AuthorityFact, DelegationFact, ExceptionFact } from "../core/schema/input.ts";
 import { maybe, reading, statement, text, texts, time, Unreadable, type Claims } from "./claims.ts";
 import type { Issuers, UsedKey } from "./keys.ts";
-import { digestOf, makeCheck, type TokenCheck, type Checked } from "./token.ts";
+import { makeCheck, type TokenCheck, type Checked } from "./token.ts";
 
 /** The header `typ` of each kind, without which none is taken for one: a link is no binding, a binding no exception. */
 const AUTHORITY_TYPES = {

@@ -3,6 +3,7 @@
 import { hash } from "node:crypto";
 import { base64url, compactVerify, type CryptoKey } from "jose";
 import { SIGNATURE_ALGORITHMS } from "../core/algorithms.ts";
+import { digestOf } from "../core/event.ts";
 import { parseStrict } from "../core/json.ts";
 import { TOKEN_LENGTH_MAX } from "../core/schema/base.ts";
 import type { VERIFICATION_ERRORS } from "../core/schema/input.ts";
@@ -20,8 +21,6 @@ export type TokenKind = { claim: "iss" | "issuer"; isTyp: (typ: unknown) => bool
 
 const CACHED_TOKENS_MAX = 4096;
 const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
-
-export const digestOf = (data: Uint8Array | string): string => `sha256:${hash("sha256", data)}`;
 
 /** Remembers what held, least recently used forgotten first. Failures are cheap to find again and would crowd it out. */
 export function makeCheck(kind: TokenKind, issuers: Issuers): TokenCheck {

@@ -1,5 +1,6 @@
 // Verifies the tokens of a request against pinned keys and says what they prove. What follows from it the law says.
 import type { JWK } from "jose";
+import { digestOf } from "../core/event.ts";
 import { NO_TRUST, type TrustFacts } from "../core/facts.ts";
 import { canonicalBytes } from "../core/json.ts";
 import type { AttestationFact } from "../core/schema/input.ts";
@@ -7,7 +8,6 @@ import type { AdmissionRequest } from "../core/schema/request.ts";
 import { FORMATS, makeAttesters, type Against } from "./attestation.ts";
 import { makeAuthorities } from "./authority.ts";
 import { pin, type UsedKey } from "./keys.ts";
-import { digestOf } from "./token.ts";
 
 export type { Against } from "./attestation.ts";
 export type { UsedKey } from "./keys.ts";

@@ -8,7 +8,7 @@ import test, { type ExecutionContext } from "ava";
 import { stringify } from "yaml";
 import { DataDirLock } from "../../src/store/lock.ts";
 import { emptyDir, railgate, railgateOnTerminal, says, start } from "./railgate.ts";
-import { admissible, insufficient } from "./requests.ts";
+import { admissible, insufficient } from "../http/support.ts";
 
 function directoryWith(files: Record<string, unknown>): string {
   const cwd = emptyDir();

@@ -6,7 +6,7 @@ import { DatabaseSync } from "node:sqlite";
 import test from "ava";
 import { RailgateNode } from "../../src/node/open.ts";
 import { emptyDir, railgate, railgateOnTerminal } from "./railgate.ts";
-import { admissible, insufficient } from "./requests.ts";
+import { admissible, insufficient } from "../http/support.ts";
 
 type Report = { ok: boolean; checks: { check: string; status: string; message: string; cure?: string }[] };
 const CHECKS = [

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import test from "ava";
 import { RailgateNode } from "../../src/node/open.ts";
 import { emptyDir, railgate, says, start } from "./railgate.ts";
-import { admissible, insufficient } from "./requests.ts";
+import { admissible, insufficient } from "../http/support.ts";
 
 const TENANT = "acme";
 

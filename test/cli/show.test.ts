@@ -4,7 +4,7 @@ import { join } from "node:path";
 import test from "ava";
 import { openRailgate } from "../../src/library/index.ts";
 import { emptyDir, railgate, railgateOnTerminal } from "./railgate.ts";
-import { admissible, insufficient } from "./requests.ts";
+import { admissible, insufficient } from "../http/support.ts";
 
 async function exported(): Promise<string> {
   const cwd = emptyDir();

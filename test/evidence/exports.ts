@@ -1,4 +1,5 @@
 // An export to test with, made by a real node, and the means to tamper with it: as an outsider, and as one who holds the keys.
+import { containerRequest } from "../core/requests.ts";
 import { admit as admitOne } from "../gate/commands.ts";
 import { createHash, createPrivateKey, generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -13,57 +14,13 @@ import { RailgateNode, type NodeOptions } from "../../src/node/open.ts";
 export type Files = Map<string, Buffer>;
 export type Json = Record<string, any>;
 
-const HEX = "a".repeat(64);
-
 /** Whose the keys are is no matter here. */
 export const TRUSTING = { trustEmbeddedKeys: true };
 
 /** A container that is admitted; one that is `secret` must be a TEE, and is refused. */
 export function request(workload_id: string, tenant_id = "acme", classification = "internal"): Json {
-  return {
-    workload: {
-      workload_id,
-      tenant_id,
-      tenant_tier: "standard",
-      classification,
-      risk: "low",
-      governance_profile: "baseline",
-      envelope: {
-        kind: "container",
-        container: {
-          runtime: "gvisor",
-          images: [
-            {
-              name: "api",
-              reference: `registry.example/p@sha256:${HEX}`,
-              provenance: { verified: true, issuer: "https://ci.example", attestation: `sha256:${HEX}` },
-            },
-          ],
-          seccomp: "RuntimeDefault",
-          apparmor: "runtime/default",
-          read_only_root_filesystem: true,
-          writable_justification: null,
-          privileged: false,
-          allow_privilege_escalation: false,
-          run_as_non_root: true,
-          host_namespaces: [],
-          host_paths: [],
-          added_capabilities: [],
-        },
-      },
-      network: { policy_id: "np", default_deny: true, tenant_isolated: true },
-      dependencies: [
-        { dependency_id: "runsc", kind: "runtime", available: true, local: true },
-        {
-          dependency_id: "registry.example",
-          kind: "image_registry",
-          available: true,
-          local: false,
-          jurisdiction: "DE",
-        },
-      ],
-    },
-  };
+  const { crp: _, jurisdictions: _also, residency: _too, ...workload } = containerRequest().workload;
+  return { workload: { ...workload, workload_id, tenant_id, classification } };
 }
 
 /** A node over a directory that goes when the work is done. */

@@ -1,5 +1,6 @@
 // The words that the schemas are written in: closed objects, identifiers, times, durations, digests, tokens.
 import Type, { type TObject, type TProperties, type TSchema } from "typebox";
+import { DIGEST_PATTERN } from "../digest.ts";
 import { durationS, timeMs } from "../time.ts";
 
 /** The largest integer that JSON carries safely between implementations (RFC 8259 §6). */
@@ -59,7 +60,7 @@ export const Jurisdiction = Type.String({
 });
 
 /** A digest; those of artifacts in requests are `Text`, since a rule judges them. */
-export const Digest = Type.String({ pattern: "^sha256:[0-9a-f]{64}$", description: "sha256: and 64 hex digits" });
+export const Digest = Type.String({ pattern: `^${DIGEST_PATTERN}$`, description: "sha256: and 64 hex digits" });
 
 export const Text = Type.String({ maxLength: TEXT_LENGTH_MAX });
 
