@@ -11,6 +11,7 @@ import { opened } from "../evidence/verify/node.ts";
 import type { Shown } from "./shown.ts";
 
 export { writeFolder, writeTarGz } from "../evidence/export/files.ts";
+export { verifyExport, type Check, type PinnedKeys, type VerifyReport } from "../evidence/verify/node.ts";
 
 /** What was given is no export: no archive or folder, or none that holds one. */
 export class NoExportError extends RailgateError {

@@ -1,6 +1,7 @@
 // A data directory's evidence and state, read beside whoever writes it: nothing is locked, and nothing is recorded.
 import { hostCaller } from "../core/caller.ts";
 import { RailgateError } from "../core/errors.ts";
+import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
 import { TransparencyLog } from "../evidence/log/log.ts";
 import { logsIn } from "../node/restore.ts";
 import { readHolder } from "../store/lock.ts";
@@ -46,6 +47,18 @@ function open(dataDir: string): StoreReader {
     return openReader(dataDir);
   } catch (cause) {
     throw new NothingToReadError(`the evidence in ${dataDir} can't be read: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** A node's own exports are known by its own keys; undefined where they are not at hand (`doctor` says why). */
+export function ownKeys(dataDir: string): PublicKeys | undefined {
+  if (!storeExists(dataDir)) return undefined;
+  try {
+    using store = openReader(dataDir);
+    const own = publicKeys(store.keys());
+    return own.keys.length === 0 ? undefined : own;
+  } catch {
+    return undefined;
   }
 }
 

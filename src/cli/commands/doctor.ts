@@ -1,10 +1,9 @@
 // `railgate doctor`: whether this node can run and what it holds is sound; each finding with its cure.
 import type { Command } from "commander";
-import type { Finding } from "../../evidence/fsck/data-directory.ts";
+import type { DoctorCheck, Finding } from "../../library/doctor.ts";
 import type { Config } from "../../node/config/config.ts";
 import { EXIT, newCommand, run, type CommandContext, type ExitCode } from "../io/command.ts";
 import { safe, type Output } from "../io/output.ts";
-import type { DoctorCheck } from "./doctor-checks.ts";
 
 type Said = Finding & { readonly check: string };
 
@@ -15,7 +14,7 @@ export function doctorCommand(): Command {
 }
 
 async function doctor({ config, out }: CommandContext): Promise<ExitCode> {
-  const { CHECKS } = await import("./doctor-checks.ts");
+  const { CHECKS } = await import("../../library/doctor.ts");
   const findings: Said[] = [];
   for (const check of CHECKS) {
     const found = await lookFor(check, config, out);
@@ -32,7 +31,10 @@ async function doctor({ config, out }: CommandContext): Promise<ExitCode> {
 
 async function lookFor([name, look]: DoctorCheck, config: Config, out: Output): Promise<Said[]> {
   try {
-    return (await look(config, out)).map((finding) => ({ check: name, ...finding }));
+    return (await look(config, (events) => out.progress(`verified ${events} events…`))).map((finding) => ({
+      check: name,
+      ...finding,
+    }));
   } catch (error) {
     return [{ check: name, status: "fail", message: `couldn't be checked: ${(error as Error).message}` }];
   }

@@ -1,6 +1,6 @@
 // `railgate replay`: decides again what was decided, with the policy of then, or with a candidate to see what it would change.
 import type { Command } from "commander";
-import type { DecisionChange, ReplayReport } from "../../evidence/replay/replay.ts";
+import type { DecisionChange, ReplayReport } from "../../library/replay.ts";
 import { EXIT, newCommand, run, UsageError, type CommandContext, type ExitCode } from "../io/command.ts";
 import { safe, type Output } from "../io/output.ts";
 
@@ -17,20 +17,15 @@ export function replayCommand(): Command {
     .argument("<export|db>", "an export (folder, .tar.gz, .tar), a data directory, or its railgate.db")
     .option("--bundle <file>", "show what this policy would have decided otherwise; it may be unsigned")
     .option("--fail-on-change", "with --bundle, exit 1 if it would have changed any decision")
-    .action((path: string, options: Options) => run(options, (context) => replayAll(context, path, options)));
+    .action((path: string, options: Options) => run(options, (context) => replay(context, path, options)));
 }
 
-async function replayAll({ out }: CommandContext, path: string, { bundle, failOnChange }: Options): Promise<ExitCode> {
+async function replay({ out }: CommandContext, path: string, { bundle, failOnChange }: Options): Promise<ExitCode> {
   if (failOnChange && bundle === undefined) throw new UsageError("--fail-on-change needs --bundle");
-  const { readCandidate, replay, ReplayError } = await import("../../evidence/replay/replay.ts");
-  const candidate = bundle === undefined ? undefined : readCandidate(bundle);
-  const report = await replay(path, {
-    candidate,
+  const { replayAll } = await import("../../library/replay.ts");
+  const report = await replayAll(path, {
+    bundle,
     progress: (decisions) => out.progress(`${decisions} decisions replayed`),
-  }).catch(async (error: unknown) => {
-    const { isExport, isThere, NoExportError } = await import("../../library/exports.ts");
-    if (!(error instanceof ReplayError) || !isThere(path) || (await isExport(path))) throw error;
-    throw new NoExportError(`${path} is neither an export nor a data directory: ${error.message}`, { cause: error });
   });
   out.progress("");
   if (out.json) out.value(report);

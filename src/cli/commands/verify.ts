@@ -1,7 +1,7 @@
 // `railgate verify`: checks an export offline, with nothing but the export and, where wanted, pinned keys.
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
-import type { Check, PinnedKeys, VerifyReport } from "../../evidence/verify/node.ts";
+import type { Check, PinnedKeys, VerifyReport } from "../../library/exports.ts";
 import {
   CannotRunError,
   EXIT,
@@ -32,9 +32,12 @@ async function verify({ config, out }: CommandContext, path: string, options: Op
     throw new UsageError(
       "--jwks and --trust-embedded-keys contradict each other: name the keys, or trust those that came",
     );
-  const { verifyExport } = await import("../../evidence/verify/node.ts");
+  const [{ verifyExport }, { ownKeys }] = await Promise.all([
+    import("../../library/exports.ts"),
+    import("../../library/read-only.ts"),
+  ]);
   const report = await verifyExport(path, {
-    ...(jwks === undefined ? { ownKeys: await keysAtHand(config.dataDir) } : { jwks: readJwks(jwks) }),
+    ...(jwks === undefined ? { ownKeys: ownKeys(config.dataDir) } : { jwks: readJwks(jwks) }),
     trustEmbeddedKeys,
     progress: (events) => out.progress(`${events} events read`),
   }).catch((cause: unknown) => {
@@ -55,23 +58,6 @@ class NoExportError extends UsageError {
 
 const failureOf = ({ checks }: VerifyReport): string =>
   checks.find(({ name, status }) => status === "failed" && (name === "archive" || name === "manifest"))?.detail ?? "";
-
-/** A node's own exports are known by its own keys, where its data directory is at hand. */
-async function keysAtHand(dataDir: string): Promise<PinnedKeys | undefined> {
-  const [{ storeExists, openReader }, { publicKeys }] = await Promise.all([
-    import("../../store/open.ts"),
-    import("../../evidence/keys/jwks.ts"),
-  ]);
-  if (!storeExists(dataDir)) return undefined;
-  try {
-    using store = openReader(dataDir);
-    const own = publicKeys(store.keys());
-    return own.keys.length === 0 ? undefined : own;
-  } catch {
-    // Then they are not at hand; `doctor` says why.
-    return undefined;
-  }
-}
 
 function readJwks(file: string): PinnedKeys {
   try {

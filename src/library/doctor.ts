@@ -1,24 +1,28 @@
-// The checks of `railgate doctor`, in the order in which one rests on another.
+// What can be wrong with a node, by its settings: the checks of `railgate doctor`, in the order in which one rests on another.
 import { readFileSync } from "node:fs";
-import { DIRECTORY_CHECKS, fail, ok, warn, type Finding as Found } from "../../evidence/fsck/data-directory.ts";
-import type { Config } from "../../node/config/config.ts";
-import { nodeIdIn } from "../../node/restore.ts";
-import type { Output } from "../io/output.ts";
+import { DIRECTORY_CHECKS, fail, ok, warn, type Finding } from "../evidence/fsck/data-directory.ts";
+import type { Config } from "../node/config/config.ts";
+import { bundleSource } from "../node/config/options.ts";
+import { nodeIdIn } from "../node/restore.ts";
+import { loadBundle } from "../policy/policy.ts";
 
-/** One check. It throws only what is itself a failure. */
-export type DoctorCheck = readonly [name: string, look: (config: Config, out: Output) => Promise<Found[]> | Found[]];
+export type { Finding };
+
+/** It throws only what is itself a failure. @param progress is told now and then how many events were verified. */
+type Look = (config: Config, progress: (events: number) => void) => Promise<Finding[]> | Finding[];
+export type DoctorCheck = readonly [name: string, look: Look];
 
 const BUNDLE_AGE_DAYS_WARN = 30;
 const DAY_MS = 86_400_000;
 
 const ofDirectory = (name: keyof typeof DIRECTORY_CHECKS): DoctorCheck => [
   name,
-  ({ dataDir, nodeId, evidence }, out) =>
+  ({ dataDir, nodeId, evidence }, progress) =>
     DIRECTORY_CHECKS[name]({
       dataDir,
       checkpointDir: evidence.checkpointDir,
       nodeIdIn: (store) => nodeIdIn(store, nodeId),
-      progress: (events) => out.progress(`verified ${events} events…`),
+      progress,
     }),
 ];
 
@@ -36,8 +40,8 @@ export const CHECKS: readonly DoctorCheck[] = [
   ofDirectory("disk"),
 ];
 
-function nodeVersion(): Found {
-  const { engines } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
+function nodeVersion(): Finding {
+  const { engines } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
     engines: { node: string };
   };
   const least = Number(/\d+/.exec(engines.node)?.[0]);
@@ -47,16 +51,12 @@ function nodeVersion(): Found {
     : fail(`Node.js ${process.versions.node} is too old`, `install Node.js ${engines.node}`);
 }
 
-function settings({ file, warnings }: Config): Found[] {
+function settings({ file, warnings }: Config): Finding[] {
   const read = ok(file === null ? "defaults; there is no opa.yaml" : file);
   return [read, ...warnings.map((line) => warn(line, "remove it, if only Railgate reads the file"))];
 }
 
-async function policy(config: Config): Promise<Found> {
-  const [{ bundleSource }, { loadBundle }] = await Promise.all([
-    import("../../node/config/options.ts"),
-    import("../../policy/policy.ts"),
-  ]);
+async function policy(config: Config): Promise<Finding> {
   const source = bundleSource(config);
   try {
     const { revision, digest } = await loadBundle(source.bytes(), {
@@ -74,7 +74,7 @@ async function policy(config: Config): Promise<Found> {
 }
 
 /** A policy from a file has no age that counts (law.md §6); its revision may still tell when it was made. */
-function bundleAge(revision: string, message: string): Found {
+function bundleAge(revision: string, message: string): Finding {
   const madeMs = Date.parse(revision);
   if (!/^\d{4}-\d\d-\d\dT/.test(revision) || Number.isNaN(madeMs)) return ok(message);
   const days = Math.floor((Date.now() - madeMs) / DAY_MS);
