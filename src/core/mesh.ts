@@ -14,7 +14,7 @@ import type {
 } from "./schema/mesh.ts";
 import { get, set, type Tree, treeOf, values, without } from "./tree.ts";
 
-export type { MeshDecision, MeshState as Mesh };
+export type { MeshDecision };
 
 /**
  * One tenant's mesh, or as much of it as a command is about (core/mesh-state.ts). Immutable; a step shares all that it does

@@ -52,7 +52,7 @@ export interface LocalOptions extends CommandOptions {
 }
 
 export interface LocalMeshOptions extends LocalOptions {
-  /** See MeshOptions; or what must hold of the revision. */
+  /** See MeshCommandOptions; or what must hold of the revision. */
   readonly revision?: number | ((revision: number) => boolean) | undefined;
 }
 

@@ -65,7 +65,7 @@ export const Digest = Type.String({ pattern: `^${DIGEST_PATTERN}$`, description:
 export const Text = Type.String({ maxLength: TEXT_LENGTH_MAX });
 
 /** A compact JWS or JWT, unverified: the rules judge what is wrong with it. */
-export const Token = Type.String({ maxLength: TOKEN_LENGTH_MAX, description: "a compact JWS of at most 64 KiB" });
+export const TokenSchema = Type.String({ maxLength: TOKEN_LENGTH_MAX, description: "a compact JWS of at most 64 KiB" });
 
 export const Count = Type.Integer({ minimum: 0, maximum: INTEGER_MAX });
 

@@ -72,7 +72,7 @@ export const EvidenceEventSchema = closed({
 });
 
 /** A compact JWS over an event's canonical bytes. */
-export const Receipt = Type.String({ description: "the record: a compact JWS whose payload is the event" });
+export const ReceiptSchema = Type.String({ description: "the record: a compact JWS whose payload is the event" });
 
 export type EventType = (typeof EVENT_TYPES)[number];
 export type EvidenceEvent = Static<typeof EvidenceEventSchema>;

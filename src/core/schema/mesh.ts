@@ -1,7 +1,7 @@
 // Mesh: the bodies of its commands, and the mesh as it is answered.
 import Type, { type Static } from "typebox";
 import { closed, Count, Identifier, INTEGER_MAX, Level, optional, Time } from "./base.ts";
-import { EvidenceEventSchema, Receipt } from "./event.ts";
+import { EvidenceEventSchema, ReceiptSchema } from "./event.ts";
 
 /** On whose behalf, and under which trace; where a listener has no authentication the body names the tenant. */
 export const COMMAND_MEMBERS = { tenant_id: optional(Identifier), trace_id: optional(Identifier) };
@@ -55,8 +55,8 @@ export const MeshSchema = closed({
   placements: Type.Record(Type.String(), MeshPlacement),
 });
 
-export const MeshAnswer = closed({ mesh: MeshSchema, event: EvidenceEventSchema, receipt: Receipt });
-export const PlacementAnswer = closed({ placement: MeshPlacement, event: EvidenceEventSchema, receipt: Receipt });
+export const MeshAnswer = closed({ mesh: MeshSchema, event: EvidenceEventSchema, receipt: ReceiptSchema });
+export const PlacementAnswer = closed({ placement: MeshPlacement, event: EvidenceEventSchema, receipt: ReceiptSchema });
 
 export type TopologyBody = Static<typeof TopologyBodySchema>;
 export type ElevationPolicy = Static<typeof ElevationPolicy>;

@@ -1,7 +1,7 @@
 // RFC 9457 problem details: how every door but OPA's own answers what went wrong.
 import Type, { type Static } from "typebox";
 import { closed, nullable, oneOf, optional } from "./base.ts";
-import { EvidenceEventSchema, Receipt } from "./event.ts";
+import { EvidenceEventSchema, ReceiptSchema } from "./event.ts";
 
 export const ProblemSchema = closed({
   type: Type.String(),
@@ -19,7 +19,7 @@ export const ProblemSchema = closed({
   solution: optional(Type.String()),
   mesh_event: optional(nullable(Type.String())),
   event: optional(EvidenceEventSchema),
-  receipt: optional(Receipt),
+  receipt: optional(ReceiptSchema),
 });
 
 export type Problem = Static<typeof ProblemSchema>;

@@ -14,7 +14,7 @@ import {
   optional,
   Text,
   Time,
-  Token,
+  TokenSchema,
   ENVELOPE_KINDS,
 } from "./base.ts";
 
@@ -215,7 +215,7 @@ export const REPORT_MEMBERS = {
   nonce: optional(Text),
 };
 
-const TokenAttestation = closed({ token: Token });
+const TokenAttestation = closed({ token: TokenSchema });
 const ReportAttestation = closed(REPORT_MEMBERS);
 
 /** A token that the host verifies, or the report of a verifier that the caller's authority vouches for. */
@@ -229,8 +229,8 @@ export function attestationBranch(value: unknown): number {
 export const AdmissionRequestSchema = closed({
   workload: Workload,
   placement: optional(Placement),
-  authority: optional(Token),
-  exceptions: optional(listOf(Token, EXCEPTIONS_MAX)),
+  authority: optional(TokenSchema),
+  exceptions: optional(listOf(TokenSchema, EXCEPTIONS_MAX)),
   attestation: optional(Attestation),
   correlation_id: optional(Identifier),
 });

@@ -8,12 +8,12 @@ import {
   oneOf,
   Identifier,
   Time,
-  Token,
+  TokenSchema,
   TRANSITIONS,
   WORKLOAD_STATES,
 } from "./base.ts";
 import { DecisionSchema, Obligation } from "./decision.ts";
-import { EvidenceEventSchema, Receipt } from "./event.ts";
+import { EvidenceEventSchema, ReceiptSchema } from "./event.ts";
 import { COMMAND_MEMBERS } from "./mesh.ts";
 import { attestationBranch, REPORT_MEMBERS } from "./request.ts";
 
@@ -23,7 +23,7 @@ export const LifecycleBodySchema = closed({ transition: Transition, ...COMMAND_M
 
 /** As the request's `attestation`: a token, or a report that the law finds complete or not. */
 export const AttestationBodySchema = Type.Union(
-  [closed({ token: Token, ...COMMAND_MEMBERS }), closed({ ...REPORT_MEMBERS, ...COMMAND_MEMBERS })],
+  [closed({ token: TokenSchema, ...COMMAND_MEMBERS }), closed({ ...REPORT_MEMBERS, ...COMMAND_MEMBERS })],
   { "~branch": attestationBranch },
 );
 
@@ -73,8 +73,12 @@ export const WorkloadSummary = closed({
   obligations,
 });
 
-export const AdmissionAnswer = closed({ decision: DecisionSchema, event: EvidenceEventSchema, receipt: Receipt });
-export const WorkloadAnswer = closed({ workload: WorkloadViewSchema, event: EvidenceEventSchema, receipt: Receipt });
+export const AdmissionAnswer = closed({ decision: DecisionSchema, event: EvidenceEventSchema, receipt: ReceiptSchema });
+export const WorkloadAnswer = closed({
+  workload: WorkloadViewSchema,
+  event: EvidenceEventSchema,
+  receipt: ReceiptSchema,
+});
 
 export type Transition = Static<typeof Transition>;
 export type AttestationBody = Static<typeof AttestationBodySchema>;

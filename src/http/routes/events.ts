@@ -1,8 +1,9 @@
 // `/v1/events`: the evidence, to list, to look up and to follow.
 import Type from "typebox";
+import { hexOfDigest } from "../../core/digest.ts";
 import { eventTextOf } from "../../core/event.ts";
 import { closed, nullable } from "../../core/schema/base.ts";
-import { EVENT_TYPES, EvidenceEventSchema, Receipt } from "../../core/schema/event.ts";
+import { EVENT_TYPES, EvidenceEventSchema, ReceiptSchema } from "../../core/schema/event.ts";
 import type { LocalRailgate } from "../../library/local.ts";
 import type { Followers } from "./follow.ts";
 import { choice, cursor, identifier, inQuery, invalid, time, whole } from "../call/query.ts";
@@ -12,7 +13,7 @@ import { tenantAsked } from "../../core/caller.ts";
 
 const LIMIT = { byDefault: 100, max: 1000 };
 
-const EventAnswer = closed({ event: EvidenceEventSchema, record: Receipt, inclusion: nullable(InclusionSchema) });
+const EventAnswer = closed({ event: EvidenceEventSchema, record: ReceiptSchema, inclusion: nullable(InclusionSchema) });
 const EventList = closed({ items: Type.Array(EvidenceEventSchema), next: nullable(Type.String()) });
 
 const FILTERS = {
@@ -129,12 +130,11 @@ async function lookUp(railgate: LocalRailgate, { caller, params, query }: Exchan
 }
 
 const GZIP_MAGIC = 0x1f;
-const PREFIX = "sha256:";
 
 async function artifact(railgate: LocalRailgate, exchange: Exchange<typeof SCOPE>): Promise<Reply> {
   const { caller, params, query } = exchange;
   const { digest, bytes } = await railgate.as(caller).artifact(params["id"]!, query);
-  const hash = Buffer.from(digest.slice(PREFIX.length), "hex").toString("base64");
+  const hash = Buffer.from(hexOfDigest(digest), "hex").toString("base64");
   // RFC 9530: whoever fetches it can check it without reading the event.
   const headers = { ETag: `"${digest}"`, "Repr-Digest": `sha-256=:${hash}:`, "Cache-Control": "private, no-cache" };
   const known = exchange.req.headers["if-none-match"]

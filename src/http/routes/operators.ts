@@ -3,7 +3,7 @@ import Type from "typebox";
 import { tenantAsked } from "../../core/caller.ts";
 import { parser } from "../../core/request.ts";
 import { closed, Identifier } from "../../core/schema/base.ts";
-import { EvidenceEventSchema, Receipt } from "../../core/schema/event.ts";
+import { EvidenceEventSchema, ReceiptSchema } from "../../core/schema/event.ts";
 import { ErasureSchema, RotationSchema } from "../../core/schema/queries.ts";
 import type { LocalRailgate } from "../../library/local.ts";
 import { readJson } from "../call/body.ts";
@@ -11,7 +11,7 @@ import { identifier } from "../call/query.ts";
 import { json, route, type Route } from "../call/route.ts";
 
 const BasisSchema = closed({ basis: ErasureSchema.properties.basis });
-const ErasureAnswer = closed({ event: EvidenceEventSchema, receipt: Receipt });
+const ErasureAnswer = closed({ event: EvidenceEventSchema, receipt: ReceiptSchema });
 const RotationAnswer = closed({
   old_kid: Identifier,
   new_kid: Identifier,
