@@ -68,6 +68,21 @@ test("a door knows no other door, but for the command that opens one", (t) => {
   t.deepEqual(opening, ["src/cli/commands/serve.ts"]);
 });
 
+test("imports never run in a circle, not even those of types", (t) => {
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const follow = (file: string, way: readonly string[]): void => {
+    if (way.includes(file)) circles.push([...way.slice(way.indexOf(file)), file].join(" → "));
+    else if (!done.has(file)) {
+      for (const name of imports(file).filter((each) => each.startsWith(".")))
+        follow(relative(ROOT, join(ROOT, file, "..", name)), [...way, file]);
+      done.add(file);
+    }
+  };
+  for (const file of filesUnder(SRC)) follow(file, []);
+  t.deepEqual(circles, []);
+});
+
 test("the core is pure: no input or output, clock, randomness or environment", (t) => {
   const allowed = new Set(["node:crypto"]);
   for (const file of filesUnder(join(SRC, "core"))) {

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { promisify } from "node:util";
 import test from "ava";
-import { PROBLEMS } from "../../src/http/call/problem.ts";
+import { PROBLEMS } from "../../src/http/call/problems.ts";
 import { start } from "./support.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;

@@ -8,7 +8,8 @@ import type { Retry, Trace } from "../../library/doors.ts";
 import type { LocalOptions } from "../../library/handles.ts";
 import { readJson } from "./body.ts";
 import { etagOf } from "./conditions.ts";
-import { HttpError, type ProblemCode } from "./problem.ts";
+import { HttpError } from "./problem.ts";
+import type { ProblemCode } from "./problems.ts";
 import { identifier, isIdentifier, type Parameters } from "./query.ts";
 import type { Exchange, Reply } from "./route.ts";
 

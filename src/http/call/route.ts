@@ -5,7 +5,7 @@ import type { Caller } from "../../core/caller.ts";
 import type { HTTP_STATUSES } from "../../core/catalogue.ts";
 import type { Trace } from "../../library/doors.ts";
 import type { Peer } from "./peer.ts";
-import type { ProblemCode } from "./problem.ts";
+import type { ProblemCode } from "./problems.ts";
 import type { Parameters, Query } from "./query.ts";
 
 /** One call, as a handler sees it. */

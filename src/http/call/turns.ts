@@ -1,5 +1,6 @@
 // Turns at what only so many may do at once, and of which no tenant may have all.
-import { HttpError, type ProblemCode } from "./problem.ts";
+import { HttpError } from "./problem.ts";
+import type { ProblemCode } from "./problems.ts";
 import type { Peer } from "./peer.ts";
 
 export interface TurnLimits {

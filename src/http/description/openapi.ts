@@ -2,7 +2,8 @@
 import type { TSchema } from "typebox";
 import { HTTP_STATUSES } from "../../core/catalogue.ts";
 import { openapiComponents, plainSchema } from "../../core/schema/index.ts";
-import { PROBLEM_TYPE, PROBLEMS, type ProblemCode } from "../call/problem.ts";
+import { PROBLEM_TYPE } from "../call/problem.ts";
+import { PROBLEMS, type ProblemCode } from "../call/problems.ts";
 import type { Answer, Route } from "../call/route.ts";
 
 type Json = { readonly [name: string]: unknown };

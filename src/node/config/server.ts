@@ -1,7 +1,7 @@
 // Which running node commands ask in place of a data directory, and with what credentials: by flags and variables only.
 import { resolve } from "node:path";
 import { ConfigError } from "../../core/errors.ts";
-import type { Config, Environment, Flags } from "./types.ts";
+import type { Config, Environment, Flags, ServerFlag } from "./types.ts";
 
 /** By flag. */
 export const SERVER_VARIABLES = {
@@ -10,9 +10,7 @@ export const SERVER_VARIABLES = {
   ca: "RAILGATE_CA",
   cert: "RAILGATE_CERT",
   key: "RAILGATE_KEY",
-} as const;
-
-export type ServerFlag = keyof typeof SERVER_VARIABLES;
+} as const satisfies Record<ServerFlag, string>;
 
 /** @throws ConfigError where both a server and a data directory are named by flags; a flag comes before a variable. */
 export function readServer(env: Environment, flags: Flags, cwd: string): Pick<Config, "server" | "credentials"> {

@@ -7,10 +7,10 @@ import { ConfigError } from "../../core/errors.ts";
 import { ConfigFile } from "../../core/schema/config.ts";
 import { checkSettings, didYouMean, formatPath, type SettingPath } from "../../core/settings.ts";
 import { SERVER_VARIABLES } from "./server.ts";
-import type { Environment, Flags } from "./types.ts";
+import type { Environment, Flags, SettingFlag } from "./types.ts";
 
-export type Overridable = {
-  flag: "dataDir" | "listen" | "logLevel" | "nodeId" | "upstreamUrl" | "tlsCert" | "tlsKey";
+type Overridable = {
+  flag: SettingFlag;
   env: string;
   path: SettingPath;
 };

@@ -1,11 +1,13 @@
 // What settings are once they are read: names as the code has them, paths absolute, every default in its place.
 import type { EVIDENCE_PROFILES, KEY_ALGORITHMS, LOG_LEVELS, SUBJECT_FIELDS } from "../../core/schema/config.ts";
-import type { ServerFlag } from "./server.ts";
-import type { Overridable } from "./source.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 /** Flags by their name in camelCase, as the command line hands them over: `listen`, `dataDir`, … */
-export type Flags = { readonly [name in Overridable["flag"] | ServerFlag | "configFile"]?: string | undefined };
+/** Flags that stand before a variable and a setting of the file. */
+export type SettingFlag = "dataDir" | "listen" | "logLevel" | "nodeId" | "upstreamUrl" | "tlsCert" | "tlsKey";
+/** Flags that stand before a variable. */
+export type ServerFlag = "url" | "tokenFile" | "ca" | "cert" | "key";
+export type Flags = { readonly [name in SettingFlag | ServerFlag | "configFile"]?: string | undefined };
 export type LogLevel = (typeof LOG_LEVELS)[number];
 export type EvidenceProfileId = (typeof EVIDENCE_PROFILES)[number];
 /** Public keys, checked: no private and no symmetric ones, each usable. */
