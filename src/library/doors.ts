@@ -1,7 +1,8 @@
 // What doors need of a node's insides beside `Railgate`, and hosts don't: names for what they pass on, and never look into.
 export type { BatchFigures } from "../evidence/ledger/ledger.ts";
 export type { Witness, WitnessAnswer } from "../evidence/log/witness.ts";
-export type { Trace } from "../gate/gate.ts";
+export type { AdmissionOutcome } from "../gate/commands/admission.ts";
+export type { Evidenced, Trace } from "../gate/gate.ts";
 export type { Retry } from "../gate/retries.ts";
 export type { BundleSource } from "../policies/activate.ts";
 export { VERSION, type NodeObserver } from "../node/options.ts";

@@ -19,7 +19,8 @@ import { tarGz } from "../evidence/export/files.ts";
 import type { Witness } from "../evidence/log/witness.ts";
 import { verifyApart } from "../evidence/verify/apart.ts";
 import type { VerifyReport } from "../evidence/verify/report.ts";
-import { admission } from "../gate/commands/admission.ts";
+import { admission, type AdmissionOutcome } from "../gate/commands/admission.ts";
+import type { Evidenced } from "../gate/gate.ts";
 import type { RailgateNode } from "../node/open.ts";
 import {
   LocalMesh,
@@ -101,36 +102,24 @@ export class LocalRailgate extends LocalReader implements Railgate {
   }
 
   async admit(request: unknown, options: LocalOptions = {}): Promise<WithProof<{ decision: Decision }>> {
-    return this.admitParsed(parseAdmissionRequest(throughJson(request)), options);
-  }
-
-  /** As `admit`, for what was read as strictly already. */
-  async admitParsed(request: AdmissionRequest, options: LocalOptions = {}): Promise<WithProof<{ decision: Decision }>> {
-    const [done] = await this.#admit([request], options);
-    return done!;
+    const [done] = await this.decide([parseAdmissionRequest(throughJson(request))], options);
+    return proven(done!.outcome, done!);
   }
 
   async admitAll(
     requests: readonly unknown[],
     options: LocalOptions = {},
   ): Promise<(WithProof<{ decision: Decision }> | RequestError)[]> {
-    return this.admitAllParsed(requests.map(readAdmission), options);
-  }
-
-  /** As `admitAll`, for what was read as strictly already. */
-  async admitAllParsed(
-    read: readonly (AdmissionRequest | RequestError)[],
-    options: LocalOptions = {},
-  ): Promise<(WithProof<{ decision: Decision }> | RequestError)[]> {
+    const read = requests.map(readAdmission);
     const good = read.filter((each): each is AdmissionRequest => !(each instanceof RequestError));
-    const answers = (await this.#admit(good, options)).values();
+    const answers = (await this.decide(good, options)).map((done) => proven(done.outcome, done)).values();
     return read.map((each) => (each instanceof RequestError ? each : answers.next().value!));
   }
 
-  async #admit(requests: readonly AdmissionRequest[], options: LocalOptions) {
+  /** As `admitAll`, for a door: of what it has read as strictly already, what came of it, for it to write. */
+  decide(requests: readonly AdmissionRequest[], options: LocalOptions = {}): Promise<Evidenced<AdmissionOutcome>[]> {
     const commands = requests.map((request) => admission(request, this.caller));
-    const decided = await this.#node.gate.run(commands, callOf(this.caller, options, { requests }));
-    return decided.map((done) => proven(done.outcome, done));
+    return this.#node.gate.run(commands, callOf(this.caller, options, { requests }));
   }
 
   async dryRun(request: unknown): Promise<Decision> {

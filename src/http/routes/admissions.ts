@@ -2,15 +2,13 @@
 import { provenTenant, tenantActing, tenantAsked, type Caller } from "../../core/caller.ts";
 import Type from "typebox";
 import { RequestError } from "../../core/errors.ts";
-import { eventIdIn } from "../../core/event.ts";
 import { parseAdmissionRequest, parser } from "../../core/request.ts";
 import { closed } from "../../core/schema/base.ts";
-import { DecisionSchema, type Decision } from "../../core/schema/decision.ts";
+import { DecisionSchema } from "../../core/schema/decision.ts";
 import { AdmissionRequestSchema, type AdmissionRequest } from "../../core/schema/request.ts";
 import { AdmissionAnswer } from "../../core/schema/workload.ts";
 import { ProblemSchema } from "../../core/schema/problem.ts";
-import type { Trace } from "../../library/doors.ts";
-import type { WithProof } from "../../library/handles.ts";
+import type { AdmissionOutcome, Evidenced, Trace } from "../../library/doors.ts";
 import type { LocalRailgate } from "../../library/local.ts";
 import { readJson } from "../call/body.ts";
 import { carryOut, COMMAND_HEADERS, COMMAND_PROBLEMS, COMMAND_QUERY } from "../call/commands.ts";
@@ -97,14 +95,14 @@ function checkTenant({ caller, query }: Admitting, { workload }: AdmissionReques
 const traceIn = ({ trace, query }: Admitting): Trace =>
   query.trace_id === undefined ? trace : { ...trace, traceId: query.trace_id };
 
-type Admitted = WithProof<{ readonly decision: Decision }>;
+type Admitted = Evidenced<AdmissionOutcome>;
 
 async function admit(railgate: LocalRailgate, request: AdmissionRequest, exchange: Admitting): Promise<Reply> {
   const { caller } = exchange;
   const asked = { body: request, trace: traceIn(exchange) };
-  const admitted = await carryOut(exchange, asked, (options) => railgate.as(caller).admitParsed(request, options));
-  exchange.notes = notesOf(admitted, request, caller);
-  return { status: 200, body: textOf(admitted) };
+  const [admitted] = await carryOut(exchange, asked, (options) => railgate.as(caller).decide([request], options));
+  exchange.notes = notesOf(admitted!, request, caller);
+  return { status: 200, body: textOf(admitted!) };
 }
 
 async function dryRun(railgate: LocalRailgate, request: AdmissionRequest, exchange: Admitting): Promise<Reply> {
@@ -124,13 +122,12 @@ async function admitAll(railgate: LocalRailgate, items: readonly unknown[], exch
   const { caller, query, requestId } = exchange;
   tenantAsked(caller, query.tenant_id);
   const read = items.map((item) => readItem(item, exchange));
-  const answers = await railgate.as(caller).admitAllParsed(read, { call: { trace: traceIn(exchange) } });
-  exchange.notes = {
-    items: items.length,
-    decided: answers.filter((answer) => !(answer instanceof RequestError)).length,
-  };
-  const texts = answers.map((answer) =>
-    answer instanceof RequestError ? JSON.stringify(problemOf(answer, requestId).problem) : textOf(answer),
+  const requests = read.filter((item): item is AdmissionRequest => !(item instanceof RequestError));
+  const admitted = await railgate.as(caller).decide(requests, { call: { trace: traceIn(exchange) } });
+  exchange.notes = { items: items.length, decided: admitted.length };
+  let next = 0;
+  const texts = read.map((item) =>
+    item instanceof RequestError ? JSON.stringify(problemOf(item, requestId).problem) : textOf(admitted[next++]!),
   );
   return { status: 200, body: `{"items":[${texts.join(",")}]}` };
 }
@@ -147,13 +144,13 @@ function readItem(item: unknown, exchange: Admitting): AdmissionRequest | Reques
 }
 
 /** The answer on the wire: `{decision, event, receipt}`. */
-const textOf = ({ decision, eventText, receipt }: Admitted): string =>
-  `{"decision":${JSON.stringify(decision)},"event":${eventText},"receipt":"${receipt}"}`;
+const textOf = ({ outcome, eventText, receipt }: Admitted): string =>
+  `{"decision":${JSON.stringify(outcome.decision)},"event":${eventText},"receipt":"${receipt}"}`;
 
-function notesOf({ decision, eventText }: Admitted, request: AdmissionRequest, caller: Caller): object {
-  const { outcome, refusals } = decision;
+function notesOf({ outcome: decided, eventId }: Admitted, request: AdmissionRequest, caller: Caller): object {
+  const { outcome, refusals } = decided.decision;
   return {
-    decision_id: eventIdIn(eventText),
+    decision_id: eventId,
     tenant_id: tenantActing(caller, request.workload.tenant_id),
     outcome,
     ...(refusals.length > 0 && { codes: refusals.map(({ code }) => code) }),
