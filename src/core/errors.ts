@@ -47,7 +47,7 @@ function summary(errors: readonly RequestFault[]): string {
   return `${place}${first.message}${errors.length > 1 ? ` (and ${errors.length - 1} more)` : ""}`;
 }
 
-/** EVI-01: evidence could not be recorded, so nothing was admitted. */
+/** EVI-01: evidence could not be recorded, so whoever asked is admitted nothing. */
 export class EvidenceUnavailableError extends RailgateError {
   static override code: string = "evidence_unavailable";
   /** `no`: it is certain that nothing is on record, nor ever will be. `unknown`: the event may be, under `eventId`. */
