@@ -14,6 +14,7 @@ import { apiDoc } from "./api-doc.ts";
 import { decisionsDoc } from "./decisions-doc.ts";
 import { ensureOpa } from "./opa.ts";
 import { rulesDoc } from "./rules-doc.ts";
+import { settingsDoc } from "./settings-doc.ts";
 import { type Specification, traceabilityDoc } from "./traceability.ts";
 
 const SETTINGS = "policy/railgate/settings/data.json";
@@ -21,6 +22,7 @@ const SETTINGS = "policy/railgate/settings/data.json";
 const BASES = "test/corpus/admission/bases.json";
 const TEST_SETTINGS = "test/corpus/settings.json";
 const FIXTURE = "policy/railgate/fixture/bases_test.rego";
+const CONFIGURATION = "docs/configuration.md";
 const HOST_CATALOGUE = "src/core/catalogue.ts";
 /** The two source specifications, by their path from docs/. */
 const SPECIFICATIONS = {
@@ -39,6 +41,7 @@ export async function generated(): Promise<Map<string, string>> {
   files.set(HOST_CATALOGUE, hostCatalogue(catalogueOf(shipped), shipped));
   files.set("docs/rules.md", rulesDoc(shipped, readJson(SETTINGS)));
   files.set("docs/reference.md", apiDoc());
+  files.set(CONFIGURATION, settingsDoc(readFileSync(CONFIGURATION, "utf8")));
   files.set("docs/decisions/README.md", decisionsDoc());
   files.set("docs/traceability.md", traceabilityDoc(specifications(), shipped));
   return files;

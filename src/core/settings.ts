@@ -100,6 +100,21 @@ export function formatPath(path: SettingPath): string {
     .join("");
 }
 
+/** Where a setting stands that `settingsOf` calls so; one that is written down, and the same as leaving it out, stands nowhere. */
+export function placesOf(settings: unknown, pattern: string): SettingPath[] {
+  const found = pattern.split(".").reduce<{ path: SettingPath; value: unknown }[]>(
+    (at, part) =>
+      at.flatMap(({ path, value }) => {
+        if (typeName(value) !== "object") return [];
+        const members = value as Record<string, unknown>;
+        const names = part === "<name>" ? Object.keys(members) : Object.hasOwn(members, part) ? [part] : [];
+        return names.map((name) => ({ path: [...path, name], value: members[name] }));
+      }),
+    [{ path: [], value: settings }],
+  );
+  return found.filter(({ value }) => value !== null && !isNothing(value)).map(({ path }) => path);
+}
+
 /** Every setting of a schema as a path, `<name>` for a name of one's own and `[]` for an item, with its schema. */
 export function* settingsOf(schema: TSchema): Generator<{ path: string; schema: TSchema }> {
   yield* walk(schema as SettingSchema, "");

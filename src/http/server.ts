@@ -77,7 +77,7 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
     );
     const served = await listen(config, railgate, logging, metrics, options);
     const { nodeId, policyDigest } = railgate.figures;
-    for (const warning of [...config.warnings, ...unbuilt(config)]) log.warn({}, warning);
+    for (const warning of config.warnings) log.warn({}, warning);
     log.info(
       {
         url: served.url,
@@ -123,14 +123,6 @@ function observer(log: Logger, metrics: Metrics): NodeObserver {
     policyRejected: (problem) => log.error({ problem }, "the bundle was not taken"),
     checkpointFailed: (message) => log.error({ problem: message }, "checkpoints could not be made; it is tried again"),
   };
-}
-
-/** Settings that are good, and that nothing acts on yet. */
-function unbuilt({ upstream, decisionLogs, status }: Config): string[] {
-  const named = [upstream && "railgate.upstream", decisionLogs && "decision_logs", status && "status"].filter(
-    (name) => name !== undefined,
-  );
-  return named.map((name) => `${name} has no effect yet: nothing is sent to other servers`);
 }
 
 async function listen(

@@ -1,6 +1,7 @@
 // `railgate`: the engine as a library, for hosts that decide in their own process, connected or not.
 import { hostCaller } from "../core/caller.ts";
 import { RailgateError } from "../core/errors.ts";
+import { DEFAULTS } from "../core/schema/defaults.ts";
 import { tooOld } from "../core/node-version.ts";
 import type { NodeOptions } from "../node/open.ts";
 import type { LocalRailgate, LocalSettings } from "./local.ts";
@@ -69,6 +70,6 @@ export async function openRailgate(
     import("./options.ts"),
   ]);
   checkOptions(options);
-  const node = await RailgateNode.open({ dataDir: "./data", ...options });
+  const node = await RailgateNode.open({ dataDir: DEFAULTS.dataDir, ...options });
   return new LocalRailgate(node, options, hostCaller(actor));
 }

@@ -3,6 +3,7 @@ import { actorOf, hostCaller, operatorActing, tenantOf, type Caller } from "../c
 import { NotFoundError, RequestError } from "../core/errors.ts";
 import { throughJson } from "../core/json.ts";
 import { parseAdmissionRequest, parser } from "../core/request.ts";
+import { DEFAULTS } from "../core/schema/defaults.ts";
 import type { Decision } from "../core/schema/decision.ts";
 import {
   ErasureSchema,
@@ -53,8 +54,6 @@ export interface NodeFigures {
   /** By how much the clock is behind what it said before. */
   readonly clockBehindS: number;
 }
-
-const PROFILE_DEFAULT = "ecs-evidence-admissible";
 
 const parseExport = parser(ExportRequestSchema);
 const parseRotation = parser(RotationSchema);
@@ -151,7 +150,7 @@ export class LocalRailgate extends LocalReader implements Railgate {
   /** As `export`, as files. */
   async prepareExport(query: ExportQuery): Promise<PreparedExport> {
     const body = parseExport(throughJson(query));
-    const { evidenceProfileId = PROFILE_DEFAULT, artifacts } = this.#settings;
+    const { evidenceProfileId = DEFAULTS.evidenceProfile, artifacts } = this.#settings;
     return prepareExport(this.#node, {
       tenantId: tenantOf(this.caller, body.tenant_id),
       evidenceProfileId: body.evidence_profile_id ?? evidenceProfileId,

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { eventTextOf } from "../core/event.ts";
 import type { EventType, EvidenceEvent } from "../core/schema/event.ts";
 import type { Context } from "../core/schema/input.ts";
+import { DEFAULTS } from "../core/schema/defaults.ts";
 import { EventKey, type Rotated, type RotateOptions } from "../evidence/keys/event-key.ts";
 import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
 import { makeIds } from "../evidence/ledger/ids.ts";
@@ -266,7 +267,7 @@ export class RailgateNode implements AsyncDisposable {
   readonly #now = (): number => (this.#options.now ?? Date.now)();
 
   get #evidenceProfileId(): string {
-    return this.#options.evidenceProfileId ?? "ecs-evidence-admissible";
+    return this.#options.evidenceProfileId ?? DEFAULTS.evidenceProfile;
   }
 
   async #start({ key, restored }: Prepared): Promise<void> {

@@ -3,6 +3,7 @@ import { createPublicKey } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { RailgateError } from "../core/errors.ts";
+import { DEFAULTS } from "../core/schema/defaults.ts";
 import { saysNothing } from "../core/text.ts";
 import { checkpointFile, LogRolledBackError, openCheckpoints } from "../evidence/log/checkpoints.ts";
 import { rawPublicKey } from "../evidence/log/note-signing.ts";
@@ -60,7 +61,7 @@ export function nodeIdIn(reader: StoreReader, configured: string | undefined): s
 }
 
 export function checkpointPath({ dataDir, checkpointDir }: RestoreOptions, nodeId: string): string {
-  return checkpointFile(checkpointDir ?? join(dataDir, "checkpoints"), nodeId);
+  return checkpointFile(checkpointDir ?? join(dataDir, DEFAULTS.checkpointDir), nodeId);
 }
 
 export function logOriginOf({ logOrigin }: Pick<RestoreOptions, "logOrigin">, nodeId: string): string {

@@ -1,6 +1,7 @@
 // The WASM evaluator: the only place that touches the OPA SDK, whose habits (it throws strings, keeps memory, breaks after a trap) end here.
 import * as sdk from "@open-policy-agent/opa-wasm";
 import { RailgateError } from "../core/errors.ts";
+import { DEFAULTS } from "../core/schema/defaults.ts";
 
 // The SDK's ES module has this function on its default export only, which its types leave out.
 const { loadPolicySync } = (sdk as unknown as { default: typeof sdk }).default;
@@ -17,7 +18,10 @@ export interface EvaluationLimits {
   readonly memoryMiBMax: number;
 }
 
-export const DEFAULT_LIMITS: EvaluationLimits = { evaluationMsMax: 1000, memoryMiBMax: 256 };
+export const DEFAULT_LIMITS: EvaluationLimits = {
+  evaluationMsMax: DEFAULTS.evaluationMsMax,
+  memoryMiBMax: 256,
+};
 
 const PAGES_PER_MIB = 16;
 /** An instance that grew past this is replaced, since WASM memory is never given back. */

@@ -9,6 +9,8 @@ import test, { type ExecutionContext } from "ava";
 import { colourWanted, loadConfig, type Config, type Environment, type Flags } from "../../src/node/config/config.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import { ConfigFile } from "../../src/core/schema/config.ts";
+import { DEFAULTS } from "../../src/core/schema/defaults.ts";
+import { settingsWithoutEffect } from "../../src/core/schema/without-effect.ts";
 import { settingsOf } from "../../src/core/settings.ts";
 import { ensureOpa } from "../../scripts/opa.ts";
 
@@ -543,6 +545,35 @@ test("the reference lists every setting and every variable", (t) => {
   for (const name of ["URL", "TOKEN_FILE", "CA", "CERT", "KEY"]) t.true(doc.includes(`\`RAILGATE_${name}\``), name);
   for (const name of ["CONFIG", "DATA_DIR", "LISTEN", "LOG_LEVEL", "NODE_ID", "UPSTREAM_URL", "TLS_CERT", "TLS_KEY"])
     t.true(doc.includes(`\`RAILGATE_${name}\``), name);
+});
+
+test("what has no effect is told, setting by setting, and only where it is given", (t) => {
+  t.deepEqual(load("labels: {}\nservices:\nrailgate: { listen: '127.0.0.1:0' }").warnings, []);
+  const { warnings } = load("storage: { disk: {} }\nlabels: { app: x }", {
+    RAILGATE_UPSTREAM_URL: "http://up.example",
+  });
+  for (const setting of ["storage", "labels", "railgate.upstream"]) {
+    const row = settingsWithoutEffect().find((each) => each.setting === setting);
+    if (row) t.true(warnings.includes(`${setting} has no effect: ${row.why}`), setting);
+  }
+});
+
+test("each setting without effect is one, and stands once", (t) => {
+  const known = new Set([...settingsOf(ConfigFile)].map(({ path }) => path));
+  const listed = settingsWithoutEffect().map(({ setting }) => setting);
+  for (const setting of listed) t.true(known.has(setting), setting);
+  t.is(new Set(listed).size, listed.length);
+});
+
+test("the limits that docs/operate.md gives are the defaults", (t) => {
+  const doc = readFileSync(join(root, "docs/operate.md"), "utf8");
+  const UNITS: Record<string, number> = { MiB: 1024 * 1024, ms: 1 };
+  const rows = [...doc.matchAll(/\| (\d+)(?: (\w+))? \| `railgate\.limits\.(\w+)` \|/g)];
+  t.is(rows.length, 4);
+  for (const [, figure, unit = "", name] of rows) {
+    const member = name!.replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+    t.is(Number(figure) * (UNITS[unit] ?? 1), DEFAULTS[member as "queueMax"], name);
+  }
 });
 
 test("OPA starts from the same file", async (t) => {

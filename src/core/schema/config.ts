@@ -3,6 +3,7 @@
 // Source: OPA v1.22.2, v1/config/validate.rego and the plugins' configuration types.
 import Type, { type TProperties, type TSchema } from "typebox";
 import { closed, Identifier, oneOf, optional } from "./base.ts";
+import { DEFAULTS } from "./defaults.ts";
 
 /** Present in OPA, but accepting it here would silently change what the file means. `reason` completes the error. */
 const unsupported = (reason: string) => optional(Type.Unsafe<undefined>({ "x-unsupported": reason }));
@@ -217,9 +218,11 @@ const AUTHENTICATION = section({
         jwks: Jwks("Keys that callers' tokens are signed with"),
         issuer: text("What `iss` must be"),
         audience: text("What `aud` must name"),
-        tenant_claim: optional(text("The claim that holds the caller's tenant (default `tenant_id`)")),
+        tenant_claim: optional(text(`The claim that holds the caller's tenant (default \`${DEFAULTS.tenantClaim}\`)`)),
         operator_claim: optional(
-          text("The claim that says `operator` of a caller who operates this node (default `railgate_role`)"),
+          text(
+            `The claim that says \`operator\` of a caller who operates this node (default \`${DEFAULTS.operatorClaim}\`)`,
+          ),
         ),
       },
       "Callers bring a JWT (`Authorization: Bearer`)",
@@ -230,7 +233,7 @@ const AUTHENTICATION = section({
       {
         tenant_from: optional(
           oneOf(SUBJECT_FIELDS, {
-            title: "The part of the certificate's subject that holds the caller's tenant (default `O`)",
+            title: `The part of the certificate's subject that holds the caller's tenant (default \`${DEFAULTS.tenantFrom}\`)`,
             description: "O, OU or CN",
           }),
         ),
@@ -241,25 +244,31 @@ const AUTHENTICATION = section({
 });
 
 const LIMITS = section({
-  body_bytes_max: optional(whole("Largest request body, in bytes (default 1048576)", 1, 256 * 1024 * 1024)),
-  batch_items_max: optional(whole("Most requests in one batch (default 1000)", 1, 100_000)),
+  body_bytes_max: optional(
+    whole(`Largest request body, in bytes (default ${DEFAULTS.bodyBytesMax})`, 1, 256 * 1024 * 1024),
+  ),
+  batch_items_max: optional(whole(`Most requests in one batch (default ${DEFAULTS.batchItemsMax})`, 1, 100_000)),
   queue_max: optional(
     whole(
-      "Most decisions waiting to be recorded; beyond it callers are told to come back (default 20000)",
+      `Most decisions waiting to be recorded; beyond it callers are told to come back (default ${DEFAULTS.queueMax})`,
       1,
       1_000_000,
     ),
   ),
   evaluation_ms_max: optional(
-    whole("Longest evaluation, in milliseconds; one that ran longer refuses, POL-03 (default 1000)", 1, 60_000),
+    whole(
+      `Longest evaluation, in milliseconds; one that ran longer refuses, POL-03 (default ${DEFAULTS.evaluationMsMax})`,
+      1,
+      60_000,
+    ),
   ),
 });
 
 const RAILGATE = section({
-  data_dir: optional(text("Where evidence, keys and state are kept (default `./data`)")),
+  data_dir: optional(text(`Where evidence, keys and state are kept (default \`${DEFAULTS.dataDir}\`)`)),
   listen: optional(
     text(
-      "Where to listen (default `127.0.0.1:8181`); port 0 takes a free one",
+      `Where to listen (default \`${DEFAULTS.listen}\`); port 0 takes a free one`,
       '"host:port", e.g. "127.0.0.1:8181" or "[::1]:8181"',
     ),
   ),
@@ -274,7 +283,10 @@ const RAILGATE = section({
     }),
   ),
   log_level: optional(
-    oneOf(LOG_LEVELS, { title: "How much to log (default `info`)", description: `one of ${LOG_LEVELS.join(", ")}` }),
+    oneOf(LOG_LEVELS, {
+      title: `How much to log (default \`${DEFAULTS.logLevel}\`)`,
+      description: `one of ${LOG_LEVELS.join(", ")}`,
+    }),
   ),
   node_id: optional(
     Type.Unsafe<string>({
@@ -322,7 +334,7 @@ const RAILGATE = section({
     section({
       profile: optional(
         oneOf(EVIDENCE_PROFILES, {
-          title: "What evidence must hold (default `ecs-evidence-admissible`)",
+          title: `What evidence must hold (default \`${DEFAULTS.evidenceProfile}\`)`,
           description: `one of ${EVIDENCE_PROFILES.join(", ")}`,
         }),
       ),
@@ -336,7 +348,7 @@ const RAILGATE = section({
       ),
       checkpoint_dir: optional(
         text(
-          "Where signed checkpoints are kept beside the database, best on another disk (default `checkpoints` in `data_dir`)",
+          `Where signed checkpoints are kept beside the database, best on another disk (default \`${DEFAULTS.checkpointDir}\` in \`data_dir\`)`,
         ),
       ),
       event_key: optional(
@@ -406,7 +418,7 @@ export const ConfigFile = section({
   status: optional(STATUS),
   default_decision: optional(
     text(
-      "What `POST /` of OPA's API evaluates (default `/system/main`)",
+      `What \`POST /\` of OPA's API evaluates (default \`${DEFAULTS.defaultDecision}\`)`,
       "the path of a rule, e.g. /railgate/admission/decision",
     ),
   ),

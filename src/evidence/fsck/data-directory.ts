@@ -2,6 +2,7 @@
 import { accessSync, constants, existsSync, readdirSync, statfsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { eventTextOf } from "../../core/event.ts";
+import { DEFAULTS } from "../../core/schema/defaults.ts";
 import { isLocked, readHolder } from "../../store/lock.ts";
 import { checkStore, openReader, storeExists } from "../../store/open.ts";
 import type { StoreReader } from "../../store/store.ts";
@@ -117,7 +118,7 @@ async function checkpoints({ dataDir, checkpointDir, nodeIdIn }: DataDirectory):
   if (!storeExists(dataDir)) return ok("none yet");
   using store = openReader(dataDir);
   const key = store.keys().find(({ role, retired_at_ms }) => role === "log" && retired_at_ms === null);
-  const file = checkpointFile(checkpointDir ?? join(dataDir, "checkpoints"), nodeIdIn(store) ?? "");
+  const file = checkpointFile(checkpointDir ?? join(dataDir, DEFAULTS.checkpointDir), nodeIdIn(store) ?? "");
   if (key === undefined) return warn("there is no log key", "start the node once; it makes one");
   try {
     const signed = new CheckpointFile(file).latest();

@@ -1,5 +1,6 @@
 // The ledger: gives each event its place in its stream, and makes batches of events durable before anyone is answered (spec evidence §3).
 import { EvidenceUnavailableError } from "../../core/errors.ts";
+import { DEFAULTS } from "../../core/schema/defaults.ts";
 import { chainId, EMPTY_STREAM, linkEvent, type Head } from "../../core/event.ts";
 import type { StoreReader, StoredEvent } from "../../store/store.ts";
 import { toAppend, type Entry } from "./entry.ts";
@@ -28,7 +29,7 @@ export interface LedgerLimits {
 }
 
 /** Events in one commit: enough to share an fsync among many, few enough that none waits long. */
-export const DEFAULT_LEDGER_LIMITS: LedgerLimits = { queueMax: 20_000, batchMax: 128 };
+export const DEFAULT_LEDGER_LIMITS: LedgerLimits = { queueMax: DEFAULTS.queueMax, batchMax: 128 };
 
 /** An event's canonical bytes: its record (base64url, header and signature added) must fit the 65,535 bytes of a log's entry. */
 const EVENT_BYTES_MAX = 48_000;

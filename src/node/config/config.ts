@@ -1,6 +1,7 @@
 // Settings, from `opa.yaml`, then the environment, then flags. The only reader of the environment.
 import { resolve } from "node:path";
 import type { ConfigFile } from "../../core/schema/config.ts";
+import { DEFAULTS } from "../../core/schema/defaults.ts";
 import { readBundles, readDecisionLogs, readKeys, readServices, readStatus } from "./opa.ts";
 import {
   checkListen,
@@ -45,9 +46,9 @@ export function loadConfig({
   checkVariables(env);
   const file = findFile(env, flags, cwd);
   const { settings, source } = readSettings(file, env, cwd);
-  source.notes.push(...checkAll(settings, source));
-  override(settings, source, env, flags);
   checkAll(settings, source);
+  override(settings, source, env, flags);
+  source.notes.push(...checkAll(settings, source));
   return freeze({ ...assemble(settings as ConfigFile, source), ...readServer(env, flags, cwd) });
 }
 
@@ -73,11 +74,11 @@ function assemble(file: ConfigFile, source: Source): NodeConfig {
     keys,
     ...given("decisionLogs", readDecisionLogs(file, services, source)),
     ...given("status", readStatus(file, services, source)),
-    defaultDecision: file.default_decision ?? "/system/main",
-    dataDir: resolve(source.cwd, own.data_dir ?? "data"),
+    defaultDecision: file.default_decision ?? DEFAULTS.defaultDecision,
+    dataDir: resolve(source.cwd, own.data_dir ?? DEFAULTS.dataDir),
     listen: readListen(own.listen, source),
     ...given("diagnostics", readDiagnostics(file, source)),
-    logLevel: own.log_level ?? "info",
+    logLevel: own.log_level ?? DEFAULTS.logLevel,
     ...given("nodeId", own.node_id ?? undefined),
     ...given(
       "upstream",
@@ -88,7 +89,7 @@ function assemble(file: ConfigFile, source: Source): NodeConfig {
     ...given("authentication", readAuthentication(file, source)),
     trust: readTrust(file, source),
     evidence: {
-      profile: own.evidence?.profile ?? "ecs-evidence-admissible",
+      profile: own.evidence?.profile ?? DEFAULTS.evidenceProfile,
       ...given("logOrigin", own.evidence?.log_origin ?? undefined),
       ...given("checkpointDir", absolute(own.evidence?.checkpoint_dir, source)),
       ...given("eventKey", readEventKey(own.evidence?.event_key, source)),

@@ -2,17 +2,15 @@
 import { resolve } from "node:path";
 import { parseVkey, SIGNATURE_TYPES } from "../../core/note.ts";
 import type { ConfigFile } from "../../core/schema/config.ts";
+import { DEFAULTS } from "../../core/schema/defaults.ts";
 import { sha256 } from "../../core/sha256.ts";
 import type { SettingPath } from "../../core/settings.ts";
 import { readJwks } from "./keys.ts";
 import { absolute, fault, given, readFileOf, type Source } from "./source.ts";
 import type { Address, Config, EventKeySource } from "./types.ts";
 
-const DEFAULT_LISTEN = "127.0.0.1:8181";
-const LIMITS = { bodyBytesMax: 1024 * 1024, batchItemsMax: 1000, queueMax: 20_000, evaluationMsMax: 1000 };
-
 export function readListen(text: string | undefined, source: Source): Address {
-  return readAddress(text ?? DEFAULT_LISTEN, ["railgate", "listen"], source);
+  return readAddress(text ?? DEFAULTS.listen, ["railgate", "listen"], source);
 }
 
 export function readDiagnostics(file: ConfigFile, source: Source): Config["diagnostics"] {
@@ -97,12 +95,12 @@ export function readAuthentication(file: ConfigFile, source: Source): Config["au
             jwks: readJwks(jwt.jwks, [...path, "jwt", "jwks"], source),
             issuer: jwt.issuer,
             audience: jwt.audience,
-            tenantClaim: jwt.tenant_claim ?? "tenant_id",
-            operatorClaim: jwt.operator_claim ?? "railgate_role",
+            tenantClaim: jwt.tenant_claim ?? DEFAULTS.tenantClaim,
+            operatorClaim: jwt.operator_claim ?? DEFAULTS.operatorClaim,
           }
         : undefined,
     ),
-    ...given("mtls", mtls ? { tenantFrom: mtls.tenant_from ?? "O" } : undefined),
+    ...given("mtls", mtls ? { tenantFrom: mtls.tenant_from ?? DEFAULTS.tenantFrom } : undefined),
   };
 }
 
@@ -166,9 +164,9 @@ export function readEventKey(settings: EventKeySettings, source: Source): EventK
 export function readLimits(file: ConfigFile): Config["limits"] {
   const limits = file.railgate?.limits ?? {};
   return {
-    bodyBytesMax: limits.body_bytes_max ?? file.server?.decoding?.max_length ?? LIMITS.bodyBytesMax,
-    batchItemsMax: limits.batch_items_max ?? LIMITS.batchItemsMax,
-    queueMax: limits.queue_max ?? LIMITS.queueMax,
-    evaluationMsMax: limits.evaluation_ms_max ?? LIMITS.evaluationMsMax,
+    bodyBytesMax: limits.body_bytes_max ?? file.server?.decoding?.max_length ?? DEFAULTS.bodyBytesMax,
+    batchItemsMax: limits.batch_items_max ?? DEFAULTS.batchItemsMax,
+    queueMax: limits.queue_max ?? DEFAULTS.queueMax,
+    evaluationMsMax: limits.evaluation_ms_max ?? DEFAULTS.evaluationMsMax,
   };
 }

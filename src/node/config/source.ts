@@ -5,7 +5,8 @@ import { fileURLToPath } from "node:url";
 import { LineCounter, parseDocument, type Document } from "yaml";
 import { ConfigError } from "../../core/errors.ts";
 import { ConfigFile } from "../../core/schema/config.ts";
-import { checkSettings, didYouMean, formatPath, type SettingPath } from "../../core/settings.ts";
+import { WITHOUT_EFFECT_YET } from "../../core/schema/without-effect.ts";
+import { checkSettings, didYouMean, formatPath, placesOf, type SettingPath } from "../../core/settings.ts";
 import { SERVER_VARIABLES } from "./server.ts";
 import type { Environment, Flags, SettingFlag } from "./types.ts";
 
@@ -138,7 +139,10 @@ export function checkAll(settings: unknown, source: Source): string[] {
   if (first !== undefined) throw fault(source, first.path, first.message);
   const unset = unsetVariable(settings, []);
   if (unset !== undefined) throw fault(source, unset.path, `the environment variable ${unset.name} is not set`);
-  return unused.map(({ path, message }) => `${formatPath(path)} has no effect: ${message}`);
+  const yet = Object.entries(WITHOUT_EFFECT_YET).flatMap(([pattern, message]) =>
+    placesOf(settings, pattern).map((path) => ({ path, message })),
+  );
+  return [...yet, ...unused].map(({ path, message }) => `${formatPath(path)} has no effect: ${message}`);
 }
 
 function unsetVariable(value: unknown, path: SettingPath): { path: SettingPath; name: string } | undefined {
