@@ -1,10 +1,11 @@
 // The settings that OPA has as well, read as OPA reads them: services, keys, bundles, decision logs, status.
 import { fileURLToPath } from "node:url";
 import type { ConfigFile } from "../../core/schema/config.ts";
+import type { ServiceAccess } from "../../outbound/access.ts";
 import { didYouMean, type SettingPath } from "../../core/settings.ts";
 import { isShared, readPem } from "./keys.ts";
 import { absolute, fault, given, readUrl, type Source } from "./source.ts";
-import type { BundleKey, ConfiguredBundle, Config, ServiceAccess } from "./types.ts";
+import type { BundleKey, ConfiguredBundle, Config } from "./types.ts";
 
 // OPA's defaults: v1/download/config.go, v1/bundle, v1/plugins/logs, v1/plugins/rest.
 const POLL_S = { min: 60, max: 120 };

@@ -1,4 +1,5 @@
 // What settings are once they are read: names as the code has them, paths absolute, every default in its place.
+import type { ServiceAccess } from "../../outbound/access.ts";
 import type { EVIDENCE_PROFILES, KEY_ALGORITHMS, LOG_LEVELS, SUBJECT_FIELDS } from "../../core/schema/config.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -12,18 +13,6 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export type EvidenceProfileId = (typeof EVIDENCE_PROFILES)[number];
 /** Public keys, checked: no private and no symmetric ones, each usable. */
 export type Jwks = { readonly keys: readonly Readonly<Record<string, unknown>>[] };
-
-export type ServiceAccess = {
-  readonly name: string;
-  /** Without a slash at its end. */
-  readonly url: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly allowInsecureTls: boolean;
-  readonly responseHeaderTimeoutS: number;
-  readonly tls: { readonly caCert?: string; readonly systemCaRequired: boolean };
-  readonly bearer?: { readonly token?: string; readonly tokenPath?: string; readonly scheme: string };
-  readonly clientTls?: { readonly cert: string; readonly privateKey: string; readonly passphrase?: string };
-};
 
 export type ConfiguredBundle = {
   readonly name: string;
@@ -58,7 +47,7 @@ export type Config = {
   readonly file: string | null;
   readonly labels: Readonly<Record<string, string>>;
   readonly services: Readonly<Record<string, ServiceAccess>>;
-  /** At most one. With none, the bundle that comes with Railgate is used. */
+  /** With none, the bundle that comes with Railgate is used. */
   readonly bundles: Readonly<Record<string, ConfiguredBundle>>;
   readonly keys: Readonly<Record<string, BundleKey>>;
   readonly decisionLogs?: Reporting;

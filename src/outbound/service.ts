@@ -1,0 +1,225 @@
+// The one way out over the network: a request to a configured service, bounded in time and size, whose credentials go to its own host alone.
+import { readFile } from "node:fs/promises";
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { getCACertificates } from "node:tls";
+import { promisify } from "node:util";
+import { gunzip } from "node:zlib";
+import { RailgateError } from "../core/errors.ts";
+import type { ServiceAccess } from "./access.ts";
+
+/** A service could not be reached, did not answer in time, or answered what cannot be taken. */
+export class ServiceError extends RailgateError {
+  static override code: string = "service_unreachable";
+}
+
+export interface ServiceRequest {
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  /** Behind the service's URL, with its query; a slash before it says nothing. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+  /** Largest body that is taken, unpacked; default 1 MiB. */
+  readonly bytesMax?: number;
+  /** How long the whole of it may take, in milliseconds; default 5 minutes. */
+  readonly msMax?: number;
+  /** How long it may hold the request open before its header comes (a long poll), beyond what any answer may take. */
+  readonly heldMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface ServiceAnswer {
+  readonly status: number;
+  /** By name in lower case. */
+  readonly headers: IncomingMessage["headers"];
+  readonly bytes: Uint8Array;
+}
+
+const BYTES_MAX = 1024 ** 2;
+const MS_MAX = 5 * 60_000;
+const REDIRECTS_MAX = 5;
+const SOCKETS_MAX = 8;
+
+const unzip = promisify(gunzip);
+
+export class RemoteService {
+  readonly name: string;
+  readonly #access: ServiceAccess;
+  readonly #userAgent: string;
+  readonly #http = new HttpAgent({ keepAlive: true, maxSockets: SOCKETS_MAX });
+  readonly #https = new HttpsAgent({ keepAlive: true, maxSockets: SOCKETS_MAX });
+
+  constructor(access: ServiceAccess, userAgent = "Railgate") {
+    this.name = access.name;
+    this.#access = access;
+    this.#userAgent = userAgent;
+  }
+
+  /**
+   * Asks once. A redirect is followed on the same host, scheme and port only: whatever is sent, credentials included, goes nowhere else.
+   * @returns the answer, whatever its status.
+   * @throws ServiceError there is none: unreachable, too late, too large, redirected elsewhere, or `signal` ended it.
+   */
+  async request(asked: ServiceRequest): Promise<ServiceAnswer> {
+    const started = performance.now();
+    const overall = AbortSignal.timeout(asked.msMax ?? MS_MAX);
+    const signal = asked.signal ? AbortSignal.any([asked.signal, overall]) : overall;
+    let url = this.#urlOf(asked.path);
+    let { method, body } = asked;
+    for (let redirects = 0; redirects <= REDIRECTS_MAX; redirects++) {
+      const answer = await this.#ask(url, { ...asked, method, ...(body && { body }) }, signal, started);
+      const next = this.#redirected(answer, url);
+      if (next === undefined) return answer;
+      url = next;
+      // RFC 9110 §15.4: only 307 and 308 keep method and body.
+      if (answer.status < 307 && method !== "GET") [method, body] = ["GET", undefined];
+    }
+    throw this.#failed(`redirects more than ${REDIRECTS_MAX} times`);
+  }
+
+  /** Lets go of connections that are kept open. */
+  close(): void {
+    this.#http.destroy();
+    this.#https.destroy();
+  }
+
+  #urlOf(path: string): URL {
+    return new URL(`${this.#access.url}/${path.replace(/^\/+/, "")}`);
+  }
+
+  #failed(message: string, cause?: unknown): ServiceError {
+    return new ServiceError(`service ${this.name} ${message}`, { cause });
+  }
+
+  #redirected({ status, headers }: ServiceAnswer, from: URL): URL | undefined {
+    if (![301, 302, 303, 307, 308].includes(status) || headers.location === undefined) return undefined;
+    const to = URL.parse(headers.location, from);
+    if (to === null) throw this.#failed("redirects to what is no URL");
+    if (to.origin !== from.origin) throw this.#failed(`redirects to another host, ${to.host}; write it as its url`);
+    return to;
+  }
+
+  async #ask(
+    url: URL,
+    { method, headers, body, bytesMax = BYTES_MAX, heldMs = 0 }: ServiceRequest,
+    signal: AbortSignal,
+    started: number,
+  ): Promise<ServiceAnswer> {
+    const secure = url.protocol === "https:";
+    const options: RequestOptions = {
+      method,
+      agent: secure ? this.#https : this.#http,
+      signal,
+      headers: {
+        "User-Agent": this.#userAgent,
+        "Accept-Encoding": "identity",
+        ...this.#access.headers,
+        ...(await this.#authorization()),
+        ...(body && { "Content-Length": String(body.length) }),
+        ...headers,
+      },
+      ...(secure && (await this.#tls())),
+    };
+    const headerMs = this.#access.responseHeaderTimeoutS * 1000 + heldMs;
+    try {
+      const response = await sent(secure ? httpsRequest : httpRequest, url, options, body, headerMs);
+      const bytes = await bodyOf(response, bytesMax);
+      return { status: response.statusCode!, headers: response.headers, bytes };
+    } catch (error) {
+      if (error instanceof ServiceError) throw this.#failed(error.message, error.cause);
+      const seconds = Math.round((performance.now() - started) / 1000);
+      throw this.#failed(
+        signal.aborted ? `was given up after ${seconds} s` : `can't be reached: ${describe(error)}`,
+        error,
+      );
+    }
+  }
+
+  async #authorization(): Promise<Record<string, string>> {
+    const { bearer } = this.#access;
+    if (bearer === undefined) return {};
+    const token = bearer.token ?? (await this.#file(bearer.tokenPath!)).trim();
+    return { Authorization: `${bearer.scheme} ${token}` };
+  }
+
+  /** Read anew for each request, so that files may be replaced; connections are kept by what they hold. */
+  async #tls(): Promise<RequestOptions & { ca?: string[]; cert?: string; key?: string; passphrase?: string }> {
+    const { tls, clientTls, allowInsecureTls } = this.#access;
+    const given = tls.caCert === undefined ? undefined : await this.#file(tls.caCert);
+    const ca = [...(given === undefined || tls.systemCaRequired ? knownAuthorities() : []), ...(given ? [given] : [])];
+    return {
+      ca,
+      ...(allowInsecureTls && { rejectUnauthorized: false }),
+      ...(clientTls && {
+        cert: await this.#file(clientTls.cert),
+        key: await this.#file(clientTls.privateKey),
+        ...(clientTls.passphrase !== undefined && { passphrase: clientTls.passphrase }),
+      }),
+    };
+  }
+
+  async #file(path: string): Promise<string> {
+    try {
+      return await readFile(path, "utf8");
+    } catch (cause) {
+      throw this.#failed(`can't be asked: ${path} can't be read (${(cause as NodeJS.ErrnoException).code})`, cause);
+    }
+  }
+}
+
+let authorities: string[] | undefined;
+
+/** Node's own and the system's; reading those takes a moment, so once. */
+function knownAuthorities(): string[] {
+  return (authorities ??= [...new Set([...getCACertificates("default"), ...getCACertificates("system")])]);
+}
+
+/** Resolves when the answer's header has come. */
+function sent(
+  request: typeof httpRequest,
+  url: URL,
+  options: RequestOptions,
+  body: Uint8Array | undefined,
+  headerMs: number,
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const call = request(url, options, (response) => {
+      clearTimeout(late);
+      resolve(response);
+    });
+    const late = setTimeout(
+      () => call.destroy(new ServiceError(`did not answer within ${Math.round(headerMs / 1000)} s`)),
+      headerMs,
+    ).unref();
+    call.on("error", (error) => {
+      clearTimeout(late);
+      reject(error);
+    });
+    call.end(body);
+  });
+}
+
+async function bodyOf(response: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
+  const tooLarge = () => new ServiceError(`sends more than ${bytesMax} bytes`);
+  const parts: Buffer[] = [];
+  let length = 0;
+  for await (const part of response as AsyncIterable<Buffer>) {
+    length += part.length;
+    if (length > bytesMax) throw tooLarge();
+    parts.push(part);
+  }
+  const bytes = Buffer.concat(parts);
+  const encoding = response.headers["content-encoding"]?.toLowerCase() ?? "identity";
+  if (encoding === "identity" || bytes.length === 0) return bytes;
+  if (encoding !== "gzip") throw new ServiceError(`sends ${encoding}, which nobody asked for`);
+  return unzip(bytes, { maxOutputLength: bytesMax }).catch((cause: NodeJS.ErrnoException) => {
+    throw cause.code === "ERR_BUFFER_TOO_LARGE" ? tooLarge() : new ServiceError("sends damaged gzip", { cause });
+  });
+}
+
+/** A connection that was tried at several addresses fails with all their errors, and no message of its own. */
+function describe(error: unknown): string {
+  const { message, code, errors } = error as { message?: string; code?: string; errors?: readonly unknown[] };
+  if (message) return message;
+  return errors?.[0] === undefined ? (code ?? String(error)) : describe(errors[0]);
+}
