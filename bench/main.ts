@@ -12,7 +12,7 @@ import { ADMISSION } from "../src/gate/commands/admission.ts";
 import { DEFAULT_BUNDLE } from "../src/node/open.ts";
 import { loadBundle } from "../src/policy/policy.ts";
 import { ensureBin } from "../scripts/build.js";
-import { ensureOpa } from "../scripts/opa.ts";
+import { ensureOpa } from "../src/workshop/opa.ts";
 import { load, type Measured } from "./load.ts";
 import { meshLoad } from "./mesh.ts";
 import { freePort, start, type Server } from "./server.ts";

@@ -1,7 +1,7 @@
 // Finds the cases that show what the law does: of the corpus, of the tests in Rego, and of the tests of the host, each by its name.
 import { globSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
-import type { Rule } from "./annotations.ts";
+import type { Rule } from "../src/workshop/annotations.ts";
 
 export interface Case {
   /** As traceability writes it: `exception: one expired lifts nothing`, `mesh_test.test_…`, or the title of a test. */

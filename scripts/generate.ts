@@ -3,16 +3,16 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import {
-  type CatalogueEntry,
+  type CatalogueText,
   catalogueOf,
   deprecations,
   HOST_PACKAGE,
   readAnnotations,
   type Rule,
-} from "./annotations.ts";
+} from "../src/workshop/annotations.ts";
 import { apiDoc } from "./api-doc.ts";
 import { decisionsDoc } from "./decisions-doc.ts";
-import { ensureOpa } from "./opa.ts";
+import { ensureOpa } from "../src/workshop/opa.ts";
 import { rulesDoc } from "./rules-doc.ts";
 import { settingsDoc } from "./settings-doc.ts";
 import { type Specification, traceabilityDoc } from "./traceability.ts";
@@ -48,7 +48,7 @@ export async function generated(): Promise<Map<string, string>> {
 }
 
 /** What the host must know of the law's codes though no policy, or an older one, is active. */
-function hostCatalogue(catalogue: Record<string, CatalogueEntry>, rules: readonly Rule[]): string {
+function hostCatalogue(catalogue: Record<string, CatalogueText>, rules: readonly Rule[]): string {
   const statuses = Object.entries(catalogue).map(([code, entry]) => [code, entry.http_status]);
   const hosts = rules
     .filter((rule) => rule.package === HOST_PACKAGE)

@@ -1,6 +1,6 @@
 // The Rego suite: format, strict check against the schemas, tests by OPA with full coverage, and the same tests in WASM.
 import { spawnSync } from "node:child_process";
-import { ensureOpa } from "./opa.ts";
+import { ensureOpa } from "../src/workshop/opa.ts";
 
 const COVERAGE_PERCENT_MIN = 100;
 /** For a single test; a busy machine has been seen to need more than the 5 s that OPA gives one. */

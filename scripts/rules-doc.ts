@@ -1,5 +1,5 @@
 // Writes docs/rules.md: the reference of every rule, for the person whose workload was refused and for the one who sets policy.
-import type { Rule } from "./annotations.ts";
+import type { Rule } from "../src/workshop/annotations.ts";
 
 const SUBJECTS: [prefix: string, heading: string, intro: string][] = [
   ["railgate.refusal.declaration", "Declaration", "What every workload declares before anything else can be judged."],

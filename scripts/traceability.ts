@@ -1,5 +1,5 @@
 // Writes docs/traceability.md: each sentence of both source specifications, the rules that fulfil it, and the very cases that show it.
-import type { Rule } from "./annotations.ts";
+import type { Rule } from "../src/workshop/annotations.ts";
 import { type Case, casesOfRules, findCase } from "./cases.ts";
 import { ELSEWHERE, SHOWN } from "./traced.ts";
 

@@ -26,7 +26,7 @@ const LAYERS: [name: string, of: RegExp][] = [
   ["policies, evidence", /^src\/(?:policies|evidence)\//],
   ["gate", /^src\/gate\//],
   ["node", /^src\/node\//],
-  ["library", /^src\/(?:library|client)\//],
+  ["library", /^src\/(?:library|client|workshop)\//],
   ["doors", /^src\/(?:http|kubernetes)\//],
   ["command line", /^src\/cli\//],
 ];

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import test from "ava";
 import { openRailgate } from "../../src/library/index.ts";
 import type { Decision } from "../../src/core/schema/decision.ts";
-import { ensureOpa } from "../../scripts/opa.ts";
+import { ensureOpa } from "../../src/workshop/opa.ts";
 import { railgate } from "../cli/railgate.ts";
 import { emptyDir, start } from "../http/support.ts";
 

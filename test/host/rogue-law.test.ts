@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { exportJWK, generateKeyPair } from "jose";
-import { buildBundleFiles } from "../../scripts/bundle.ts";
+import { buildBundleFiles } from "../../src/workshop/build.ts";
 import { signBundleFiles, writeBundleFiles } from "../../src/policy/sign.ts";
 import type { BundleSource } from "../../src/node/open.ts";
 import { start, verifiedEvents } from "../http/support.ts";

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ensureOpa } from "../../scripts/opa.ts";
+import { ensureOpa } from "../../src/workshop/opa.ts";
 import type { MeshCommand, MeshFacts } from "../../src/core/mesh.ts";
 import type { Context } from "../../src/core/schema/input.ts";
 import { Evaluator } from "../../src/policy/evaluator.ts";

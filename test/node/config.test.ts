@@ -12,7 +12,7 @@ import { ConfigFile } from "../../src/core/schema/config.ts";
 import { DEFAULTS } from "../../src/core/schema/defaults.ts";
 import { settingsWithoutEffect } from "../../src/core/schema/without-effect.ts";
 import { settingsOf } from "../../src/core/settings.ts";
-import { ensureOpa } from "../../scripts/opa.ts";
+import { ensureOpa } from "../../src/workshop/opa.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
 const pem = (key: KeyObject, type: "spki" | "pkcs8" = "spki") => key.export({ format: "pem", type }) as string;

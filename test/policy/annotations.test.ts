@@ -2,7 +2,7 @@
 import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
-import { catalogueOf, deprecations, readAnnotations, type Rule } from "../../scripts/annotations.ts";
+import { catalogueOf, deprecations, readAnnotations, type Rule } from "../../src/workshop/annotations.ts";
 import { REFUSAL_CLASSES } from "../../src/core/schema/base.ts";
 import { generated, outdated, specifications } from "../../scripts/generate.ts";
 import { inDirectory } from "./law.ts";

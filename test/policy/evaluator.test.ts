@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { Evaluator } from "../../src/policy/evaluator.ts";
-import { ensureOpa } from "../../scripts/opa.ts";
+import { ensureOpa } from "../../src/workshop/opa.ts";
 
 const POLICY = `package t
 

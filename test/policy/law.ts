@@ -4,7 +4,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as sdk from "@open-policy-agent/opa-wasm";
-import { ensureOpa } from "../../scripts/opa.ts";
+import { ensureOpa } from "../../src/workshop/opa.ts";
 import { readBundleFiles } from "../../src/policy/bundle-files.ts";
 import type { Json, JsonObject } from "./corpus.ts";
 

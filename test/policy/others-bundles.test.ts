@@ -47,7 +47,7 @@ async function signed<T>(
       writeFileSync(join(folder, name), content);
     }
     // OPA names files as it was given the folder, so it must stand in it.
-    const { ensureOpa } = await import("../../scripts/opa.ts");
+    const { ensureOpa } = await import("../../src/workshop/opa.ts");
     const args = ["sign", "--signing-key", key, ...signing, "--bundle", "."];
     const run = spawnSync(await ensureOpa(), args, { cwd: folder, encoding: "utf8" });
     if (run.status !== 0) throw new Error(run.stderr);

@@ -60,6 +60,21 @@ export const debugWanted = (env: Environment = process.env): boolean =>
 export const colourWanted = (stream: { isTTY?: boolean }, env: Environment = process.env): boolean =>
   stream.isTTY === true && !env["NO_COLOR"] && env["TERM"] !== "dumb";
 
+/** Where the tools of policy authors are looked for, and kept. */
+export const toolPlaces = (
+  env: Environment = process.env,
+): { opa: string | undefined; path: string; cache: string | undefined } => ({
+  opa: env["OPA"] || undefined,
+  path: env["PATH"] ?? "",
+  cache: env["XDG_CACHE_HOME"] || undefined,
+});
+
+/** What a tool is run in: this process's own, and some variables more. */
+export const toolEnvironment = (more: Environment, env: Environment = process.env): Environment => ({
+  ...env,
+  ...more,
+});
+
 type NodeConfig = Omit<Config, "server" | "credentials">;
 
 function assemble(file: ConfigFile, source: Source): NodeConfig {

@@ -113,7 +113,7 @@ function ruleOf(annotation: Annotation, custom: Record<string, unknown>): Rule {
   };
 }
 
-export interface CatalogueEntry {
+export interface CatalogueText {
   class: string;
   http_status: number;
   title: string;
@@ -131,9 +131,9 @@ const EXTENSIONS = "railgate.extensions.";
  * @throws Error where rules share a code but not its class, message, solution and status (what the host says has the last word),
  *   and where an extension uses a code that is not its own.
  */
-export function catalogueOf(rules: readonly Rule[]): Record<string, CatalogueEntry> {
+export function catalogueOf(rules: readonly Rule[]): Record<string, CatalogueText> {
   const byCode = Map.groupBy(rules, ({ code }) => code);
-  const entries = [...byCode].map(([code, sharing]): [string, CatalogueEntry] => {
+  const entries = [...byCode].map(([code, sharing]): [string, CatalogueText] => {
     const extension = sharing.find((rule) => rule.package.startsWith(EXTENSIONS));
     if (extension && sharing.some((rule) => rule.package !== extension.package)) {
       throw new Error(
