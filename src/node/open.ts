@@ -2,7 +2,6 @@
 import { resolve } from "node:path";
 import { eventTextOf } from "../core/event.ts";
 import type { EventType, EvidenceEvent } from "../core/schema/event.ts";
-import type { Context } from "../core/schema/input.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
 import { EventKey, type Rotated, type RotateOptions } from "../evidence/keys/event-key.ts";
 import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
@@ -23,6 +22,8 @@ import { ClockWatch } from "./clock.ts";
 import { deadlines } from "./deadlines.ts";
 import { eraseArtifact } from "./erasure.ts";
 import { DEFAULT_BUNDLE, VERSION, type NodeOptions } from "./options.ts";
+import { Partition, PARTITION_TIMES } from "./partition.ts";
+import { partitionBefore, recordPartition } from "./partition-record.ts";
 import { prepare, type Prepared } from "./prepare.ts";
 import { logsIn } from "./restore.ts";
 import { every, type Service } from "./services.ts";
@@ -35,8 +36,6 @@ export { DEFAULT_BUNDLE, type NodeObserver, type NodeOptions } from "./options.t
 /** How soon a clock that was set back is noticed. */
 const CLOCK_LOOKED_AT_MS = 1000;
 
-const CONNECTED: Context["partition"] = { state: "connected", since: null };
-
 export class RailgateNode implements AsyncDisposable {
   readonly gate: Gate;
   readonly nodeId: string;
@@ -46,6 +45,8 @@ export class RailgateNode implements AsyncDisposable {
   readonly log: TransparencyLog;
   /** Of the logs that the options name. */
   readonly witness: Witness | undefined;
+  /** Whether it is cut off; whoever hears from others reports to it. */
+  readonly partition: Partition;
   /** Names this node's logs, and so who vouches for its evidence. */
   readonly logOrigin: string;
   readonly #eventKey: EventKey;
@@ -124,13 +125,20 @@ export class RailgateNode implements AsyncDisposable {
       checkpoint: () => this.#ledger.checkpoint(),
     });
     this.witness = makeWitness({ options, nodeId, key: witnessKey, recorder: this.#recorder, now: this.#now });
+    this.partition = new Partition({
+      times: { ...PARTITION_TIMES, ...options.partitionTimes },
+      before: partitionBefore(store),
+      record: (change) => recordPartition(this.#recorder, change),
+      reconciled: async () => true,
+      now: this.#now,
+    });
     this.gate = new Gate({
       ledger: this.#ledger,
       states,
       store,
       trust,
       active: () => this.#policies.active,
-      partition: options.partition ?? (() => CONNECTED),
+      partition: options.partition ?? (() => this.partition.context()),
       evidenceProfileId: this.#evidenceProfileId,
       now: this.#now,
       newId,
@@ -138,6 +146,7 @@ export class RailgateNode implements AsyncDisposable {
     });
     this.#services = [
       every(CLOCK_LOOKED_AT_MS, () => this.#lookAtClock()),
+      this.partition.service(),
       deadlines({
         gate: this.gate,
         store,

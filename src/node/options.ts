@@ -8,6 +8,7 @@ import type { WitnessedLog } from "../evidence/log/witness.ts";
 import type { BundleSource } from "../policies/activate.ts";
 import type { BundleKeys } from "../policy/policy.ts";
 import type { TrustConfig } from "../trust/trust.ts";
+import type { PartitionTimes } from "./partition.ts";
 
 /** What operators measure and are told; every member is optional. */
 export interface NodeObserver {
@@ -48,8 +49,10 @@ export interface NodeOptions {
   readonly evaluationMsMax?: number | undefined;
   /** Events that may wait to be recorded. */
   readonly queueMax?: number | undefined;
-  /** Whether this node is cut off from upstream; asked at each decision. Default: connected. */
+  /** Whether this node is cut off; asked at each decision. Default: what it finds out, and is told. */
   readonly partition?: (() => Context["partition"]) | undefined;
+  /** How soon a source that fails or answers counts as lost or back. */
+  readonly partitionTimes?: Partial<PartitionTimes> | undefined;
   /** Why the data directory is a restored copy: the node goes on under another id, with new keys, and its old streams are only read. */
   readonly afterRestore?: string | undefined;
   /** Milliseconds since the epoch. */

@@ -7,7 +7,7 @@ import { canonicalJson } from "../../core/json.ts";
 import type { EventType } from "../../core/schema/event.ts";
 import type { Activated } from "../../policies/choose.ts";
 import type { Policy } from "../../policy/policy.ts";
-import type { Blob, StoreReader } from "../../store/store.ts";
+import type { Blob, StateWrite, StoreReader } from "../../store/store.ts";
 import type { Entry } from "./entry.ts";
 import type { Ledger } from "./ledger.ts";
 
@@ -43,9 +43,17 @@ export class Recorder {
     this.#parts = parts;
   }
 
-  /** @throws EvidenceUnavailableError EVI-01: what was to be recorded must not be done. */
-  async record(type: EventType, details: Details, by: ActedBy = THE_NODE): Promise<void> {
-    await this.#append(this.entry(type, details, by));
+  /**
+   * @param states what changes in the same commit.
+   * @throws EvidenceUnavailableError EVI-01: what was to be recorded must not be done.
+   */
+  async record(
+    type: EventType,
+    details: Details,
+    by: ActedBy = THE_NODE,
+    states: readonly StateWrite[] = [],
+  ): Promise<void> {
+    await this.#append({ ...this.entry(type, details, by), states });
   }
 
   /** A bundle that was not accepted as policy. */
