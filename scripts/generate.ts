@@ -2,14 +2,10 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import {
-  type CatalogueText,
-  catalogueOf,
-  deprecations,
-  HOST_PACKAGE,
-  readAnnotations,
-  type Rule,
-} from "../src/workshop/annotations.ts";
+import { readAnnotations, type Rule } from "../src/workshop/annotations.ts";
+import { type CatalogueText, catalogueOf, HOST_PACKAGE, isExtension } from "../src/workshop/catalogue.ts";
+import { checkExtensions } from "../src/workshop/extensions.ts";
+import { reportingFaults } from "./opa.ts";
 import { apiDoc } from "./api-doc.ts";
 import { decisionsDoc } from "./decisions-doc.ts";
 import { ensureOpa } from "../src/workshop/opa.ts";
@@ -34,8 +30,11 @@ const SPECIFICATIONS = {
 export async function generated(): Promise<Map<string, string>> {
   const files = new Map<string, string>();
   for (const [name, schema] of Object.entries(await policySchemas())) files.set(`policy/schemas/${name}`, json(schema));
-  const { rules } = await readAnnotations();
-  const shipped = rules.filter((rule) => !rule.package.startsWith("railgate.extensions"));
+  const annotations = await readAnnotations();
+  const uses = await checkExtensions(annotations);
+  for (const { file, line, message } of uses) console.error(`${file}:${line}: ${message}`);
+  const { rules } = annotations;
+  const shipped = rules.filter((rule) => !isExtension(rule.package));
   files.set(FIXTURE, await fixture());
   files.set("policy/railgate/catalogue/data.json", json(catalogueOf(rules)));
   files.set(HOST_CATALOGUE, hostCatalogue(catalogueOf(shipped), shipped));
@@ -112,8 +111,7 @@ export function outdated(files: Map<string, string>): string[] {
     .map(([path]) => path);
 }
 
-if (import.meta.main) {
-  for (const use of deprecations()) console.error(use);
+async function main(): Promise<void> {
   const files = await generated();
   const changed = outdated(files);
   if (process.argv.includes("--check")) {
@@ -128,3 +126,5 @@ if (import.meta.main) {
     if (changed.length === 0) console.log("all generated files are current");
   }
 }
+
+if (import.meta.main) await reportingFaults(main);

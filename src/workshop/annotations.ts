@@ -1,8 +1,28 @@
-// Reads the METADATA of the policies: the one place where a rule's code, class and texts are written.
+// Reads the METADATA of policies, the one place where a rule's code, class and texts are written, through OPA's command line.
 import { spawnSync } from "node:child_process";
-import { globSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { RailgateError } from "../core/errors.ts";
 import { ensureOpa } from "./opa.ts";
+
+/** One fault in a policy file: `line` counts from 1. */
+export interface PolicyFault {
+  readonly file: string;
+  readonly line: number;
+  readonly message: string;
+}
+
+/** Policies that cannot be built. The message says everything, a line a fault, as `file:line: what`. */
+export class PolicyError extends RailgateError {
+  static override code: string = "policy_invalid";
+  /** Empty where OPA said what is wrong. */
+  readonly faults: readonly PolicyFault[];
+
+  constructor(said: string | readonly PolicyFault[]) {
+    super(typeof said === "string" ? said : said.map(faultLine).join("\n"));
+    this.faults = typeof said === "string" ? [] : said;
+  }
+}
+
+const faultLine = ({ file, line, message }: PolicyFault) => `${file}:${line}: ${message}`;
 
 /** A rule of the law, as its METADATA describes it. */
 export interface Rule {
@@ -22,7 +42,7 @@ export interface Rule {
   /** Package without `data.`, e.g. `railgate.refusal.container`. */
   readonly package: string;
   readonly file: string;
-  /** Line of the METADATA comment. */
+  /** Line of the rule, below its METADATA. */
   readonly row: number;
 }
 
@@ -43,18 +63,27 @@ export interface Annotations {
   readonly rules: readonly Rule[];
   /** `railgate/admission/decision` and the like, sorted. */
   readonly entrypoints: readonly string[];
+  /** Files by package (`railgate.extensions.quota`), tests left out. */
+  readonly files: ReadonlyMap<string, readonly string[]>;
 }
 
-/** Reads all annotations under `directory`. @throws Error with what OPA said. */
+/** Asks OPA, and reads its JSON. @throws PolicyError with what it said. @throws OpaMissingError */
+export async function askOpa<T>(args: readonly string[]): Promise<T> {
+  const { status, stdout, stderr } = spawnSync(await ensureOpa(), args, { encoding: "utf8", maxBuffer: 1 << 26 });
+  if (status !== 0) throw new PolicyError(`opa ${args[0]}: ${(stderr + stdout).trim()}`);
+  return JSON.parse(stdout) as T;
+}
+
+/** Reads all annotations under `directory`. @throws PolicyError with what OPA said. @throws OpaMissingError */
 export async function readAnnotations(directory = "policy"): Promise<Annotations> {
-  const run = spawnSync(await ensureOpa(), ["inspect", "--annotations", "--format", "json", directory], {
-    encoding: "utf8",
-    maxBuffer: 1 << 26,
-  });
-  if (run.status !== 0) throw new Error(`opa inspect ${directory}: ${run.stderr}${run.stdout}`);
-  const found = ((JSON.parse(run.stdout) as { annotations?: Annotation[] }).annotations ?? []).filter(
-    ({ location }) => !location.file.endsWith("_test.rego"),
-  );
+  const inspected = await askOpa<{ annotations?: Annotation[]; namespaces?: Record<string, string[]> }>([
+    "inspect",
+    "--annotations",
+    "--format",
+    "json",
+    directory,
+  ]);
+  const found = (inspected.annotations ?? []).filter(({ location }) => !isTest(location.file));
   const entrypoints = found
     .filter(({ annotations }) => annotations.entrypoint)
     .map(({ path }) =>
@@ -67,8 +96,14 @@ export async function readAnnotations(directory = "policy"): Promise<Annotations
     .filter(({ annotations }) => annotations.custom?.["rule"] !== undefined)
     .map((annotation) => ruleOf(annotation, inherited(annotation, found)));
   rules.sort((a, b) => (a.file === b.file ? a.row - b.row : a.file < b.file ? -1 : 1));
-  return { rules, entrypoints: [...new Set(entrypoints)].sort() };
+  const files = Object.entries(inspected.namespaces ?? {}).map(
+    ([name, members]) => [name.replace(/^data\./, ""), members.filter((file) => isRego(file)).sort()] as const,
+  );
+  return { rules, entrypoints: [...new Set(entrypoints)].sort(), files: new Map(files) };
 }
+
+const isTest = (file: string) => file.endsWith("_test.rego");
+const isRego = (file: string) => file.endsWith(".rego") && !isTest(file);
 
 const WIDTH = { rule: 0, document: 1, package: 2, subpackages: 3 };
 const HTTP_STATUS_DEFAULT = 409;
@@ -111,89 +146,4 @@ function ruleOf(annotation: Annotation, custom: Record<string, unknown>): Rule {
     file: location.file,
     row: location.row,
   };
-}
-
-export interface CatalogueText {
-  class: string;
-  http_status: number;
-  title: string;
-  message: string;
-  solution: string;
-  source: string;
-  rules: string[];
-}
-
-export const HOST_PACKAGE = "railgate.refusal.host";
-const EXTENSIONS = "railgate.extensions.";
-
-/**
- * The catalogue: what each code means, for all rules that refuse by it.
- * @throws Error where rules share a code but not its class, message, solution and status (what the host says has the last word),
- *   and where an extension uses a code that is not its own.
- */
-export function catalogueOf(rules: readonly Rule[]): Record<string, CatalogueText> {
-  const byCode = Map.groupBy(rules, ({ code }) => code);
-  const entries = [...byCode].map(([code, sharing]): [string, CatalogueText] => {
-    const extension = sharing.find((rule) => rule.package.startsWith(EXTENSIONS));
-    if (extension && sharing.some((rule) => rule.package !== extension.package)) {
-      throw new Error(
-        `${extension.file}:${extension.row}: the code ${code} of ${extension.rule} is taken; an extension needs codes of its own`,
-      );
-    }
-    const words = sharing.find((rule) => rule.package === HOST_PACKAGE) ?? sharing[0]!;
-    const differing = sharing.find(
-      (rule) =>
-        rule.class !== words.class ||
-        rule.httpStatus !== words.httpStatus ||
-        (words.package !== HOST_PACKAGE && (rule.message !== words.message || rule.solution !== words.solution)),
-    );
-    if (differing)
-      throw new Error(
-        `${differing.file}:${differing.row}: ${differing.rule} shares the code ${code} with ${words.rule}, so class, message, solution and http_status must be the same`,
-      );
-    const oneTitle = words.package === HOST_PACKAGE || sharing.every(({ title }) => title === words.title);
-    const { class: refusalClass, httpStatus, message, solution, source } = words;
-    const title = oneTitle ? words.title : titleOf(code);
-    return [
-      code,
-      {
-        class: refusalClass,
-        http_status: httpStatus,
-        title,
-        message,
-        solution,
-        source,
-        rules: [...new Set(sharing.map(({ rule }) => rule))].sort(),
-      },
-    ];
-  });
-  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-/** For a code that several rules explain each in their own words: `ERR_MESH_INVALID_TOPOLOGY` → `Mesh invalid topology`. */
-function titleOf(code: string): string {
-  const words = code.replace(/^ERR_/, "").toLowerCase().replaceAll("_", " ");
-  return words.charAt(0).toUpperCase() + words.slice(1);
-}
-
-const DEPRECATED =
-  /\blib\.(policy_denied|authority_missing_or_invalid|jurisdiction_denied|delegation_invalid|evidence_precondition_failed|dependency_unavailable_fail_closed|refusal)\(/;
-
-/** Where extensions under `directory` still write rule, code and class a second time, with what to write instead. */
-export function deprecations(directory = "policy"): string[] {
-  return globSync("railgate/extensions/**/*.rego", { cwd: directory })
-    .sort()
-    .flatMap((name) => {
-      const file = join(directory, name);
-      return readFileSync(file, "utf8")
-        .split("\n")
-        .flatMap((line, index) => {
-          const helper = DEPRECATED.exec(line.replace(/#.*/, ""))?.[1];
-          return helper === undefined
-            ? []
-            : [
-                `${file}:${index + 1}: lib.${helper} writes rule, code and class a second time; write lib.refuse(rego.metadata.rule(), pointer, params)`,
-              ];
-        });
-    });
 }

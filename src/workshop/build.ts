@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { VERSION } from "../node/options.ts";
 import { hashBundleFile } from "../policy/bundle-documents.ts";
 import { readBundleFiles } from "../policy/bundle-files.ts";
-import { readAnnotations } from "./annotations.ts";
+import { PolicyError, readAnnotations } from "./annotations.ts";
 import { ensureOpa } from "./opa.ts";
 
 /** The law in Rego, as it comes with Railgate. */
@@ -21,7 +21,7 @@ const REVISION_DIGITS = 12;
 /**
  * The unsigned bundle of the policies in `directory`, file by file; the same for the same policies, byte for byte.
  * Its entrypoints are the rules annotated as such. Its revision names the release and the content.
- * @throws Error with what `opa build` said.
+ * @throws PolicyError with what `opa build` said.
  */
 export async function buildBundleFiles(directory = SHIPPED_POLICY): Promise<Map<string, Uint8Array>> {
   const { entrypoints } = await readAnnotations(directory);
@@ -42,7 +42,7 @@ export async function buildBundleFiles(directory = SHIPPED_POLICY): Promise<Map<
     for (const entrypoint of entrypoints) args.push("--entrypoint", entrypoint);
     for (const pattern of LEFT_OUT) args.push("--ignore", pattern);
     const run = spawnSync(await ensureOpa(), args, { cwd: directory, encoding: "utf8" });
-    if (run.status !== 0) throw new Error(`opa build: ${run.stderr}${run.stdout}`);
+    if (run.status !== 0) throw new PolicyError(`opa build: ${(run.stderr + run.stdout).trim()}`);
     return withRevision(await readBundleFiles(readFileSync(output)));
   } finally {
     rmSync(work, { recursive: true });

@@ -2,7 +2,9 @@
 import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
-import { catalogueOf, deprecations, readAnnotations, type Rule } from "../../src/workshop/annotations.ts";
+import { readAnnotations, type Rule } from "../../src/workshop/annotations.ts";
+import { catalogueOf } from "../../src/workshop/catalogue.ts";
+import { extensionFindings } from "../../src/workshop/extensions.ts";
 import { REFUSAL_CLASSES } from "../../src/core/schema/base.ts";
 import { generated, outdated, specifications } from "../../scripts/generate.ts";
 import { inDirectory } from "./law.ts";
@@ -136,13 +138,35 @@ test("where an extension still writes rule, code and class a second time is name
     mkdirSync(join(directory, "railgate/extensions/old"), { recursive: true });
     writeFileSync(
       join(directory, "railgate/extensions/old/old.rego"),
-      'package railgate.extensions.old\n\n# lib.policy_denied("…") was the way.\nrefusals contains lib.policy_denied("A-1", "a", "", {})\n',
+      `package railgate.extensions.old
+
+import data.railgate.lib
+
+# lib.policy_denied("…") was the way.
+# METADATA
+# title: Old
+# custom:
+#   rule: A-1
+#   code: a
+#   class: policy_denied
+#   message: No.
+#   solution: None.
+refusals contains lib.policy_denied("A-1", "a", "", {})
+`,
     );
-    t.deepEqual(deprecations(directory), [
-      `${directory}/railgate/extensions/old/old.rego:4: lib.policy_denied writes rule, code and class a second time; write lib.refuse(rego.metadata.rule(), pointer, params)`,
-    ]);
+    t.deepEqual(await extensionFindings(await readAnnotations(directory)), {
+      faults: [],
+      deprecations: [
+        {
+          file: `${directory}/railgate/extensions/old/old.rego`,
+          line: 14,
+          message:
+            "lib.policy_denied writes rule, code and class a second time; write lib.refuse(rego.metadata.rule(), pointer, params)",
+        },
+      ],
+    });
   });
-  t.deepEqual(deprecations(), []);
+  t.deepEqual(await extensionFindings(await readAnnotations()), { faults: [], deprecations: [] });
 });
 
 test("`sound` of each subject asks every predicate of its rules", (t) => {
