@@ -194,6 +194,30 @@ export class BundleError extends RailgateError {
   }
 }
 
+/** The data directory cannot be made, or not be written. */
+export class DataDirError extends RailgateError {
+  static override code: string = "data_dir_unusable";
+
+  constructor(dataDir: string, cause: unknown) {
+    super(`railgate.data_dir: the data directory ${dataDir} cannot be used: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** The private key that the database names is not there; signing with another would break the stream's key history. */
+export class KeyError extends RailgateError {
+  static override code: string = "key_unavailable";
+}
+
+/** The database is not what this node has signed checkpoints of; signing on would fork the log. Nothing is admitted. */
+export class LogRolledBackError extends RailgateError {
+  static override code: string = "log_rolled_back";
+}
+
+/** The database has signed checkpoints, and the file outside it that holds them as well is not there: it may be a copy. */
+export class CheckpointsMissingError extends RailgateError {
+  static override code: string = "checkpoints_missing";
+}
+
 /** Another process holds the data directory: a stream has one writer. */
 export class StoreLockedError extends RailgateError {
   static override code: string = "data_dir_locked";

@@ -7,11 +7,16 @@ import type { NodeOptions } from "../node/open.ts";
 import type { LocalRailgate, LocalSettings } from "./local.ts";
 
 export {
+  ArtifactAlteredError,
   BundleError,
+  CheckpointsMissingError,
   ConfigError,
+  DataDirError,
   EvidenceUnavailableError,
   ExportIncompleteError,
+  KeyError,
   KeyReusedError,
+  LogRolledBackError,
   NotFoundError,
   OperatorNeededError,
   RailgateError,
@@ -54,8 +59,11 @@ export type * from "./railgate.ts";
  * @throws ConfigError an option that is none, such as a node id that is no identifier.
  * @throws RailgateError this Node.js is too old; the message says which is needed.
  * @throws StoreLockedError another process holds the data directory.
+ * @throws DataDirError the data directory cannot be made or written.
  * @throws KeyError the private key is missing or another.
- * @throws EvidenceUnavailableError the data directory cannot be written.
+ * @throws LogRolledBackError the database is behind the checkpoints that were signed, or another one.
+ * @throws CheckpointsMissingError nobody can tell whether it is: see `afterRestore`.
+ * @throws EvidenceUnavailableError the database cannot be written.
  */
 export async function openRailgate(
   options: Partial<NodeOptions> & LocalSettings = {},

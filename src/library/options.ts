@@ -1,33 +1,107 @@
 // What a host opens a node with, checked as strictly as settings from a file: what a node signs must be fit to be exported.
+import Type, { type TSchema } from "typebox";
 import { ConfigError, RequestError } from "../core/errors.ts";
+import { problemWithJwk } from "../core/public-jwk.ts";
 import { parser } from "../core/request.ts";
 import { closed, Identifier, oneOf, optional } from "../core/schema/base.ts";
-import { EVIDENCE_PROFILES } from "../core/schema/config.ts";
-import Type from "typebox";
+import { EVIDENCE_PROFILES, LIMITS, LogName } from "../core/schema/config.ts";
+import { didYouMean } from "../core/settings.ts";
+import type { NodeOptions } from "../node/options.ts";
+import type { LocalSettings } from "./local.ts";
 
-const Positive = Type.Integer({ minimum: 1 });
+const Text = Type.String({ pattern: "\\S", description: "a text that isn't empty" });
+/** Looked at as far as it is data; keys in it are checked one by one. */
+const Keys = Type.Array(Type.Record(Type.String(), Type.Unknown()), { description: "a list of public JWKs" });
+const Any = Type.Unknown();
+
+/** Options that are data, as a file's settings are checked. */
+const DATA = {
+  dataDir: Text,
+  nodeId: Identifier,
+  evidenceProfileId: oneOf(EVIDENCE_PROFILES),
+  logOrigin: LogName,
+  checkpointDir: Text,
+  evaluationMsMax: LIMITS.properties.evaluation_ms_max,
+  queueMax: LIMITS.properties.queue_max,
+  afterRestore: Text,
+  trust: closed({
+    authorities: Type.Array(closed({ issuer: Text, jwks: Keys, root: Type.Boolean() })),
+    attesters: Type.Array(closed({ issuer: Text, jwks: Keys, audience: optional(Text), format: optional(Text) })),
+  }),
+  witness: closed({ name: optional(LogName), logs: Type.Array(closed({ origin: Text, key: Any })) }),
+  partitionTimes: Type.Record(Type.String(), Type.Integer({ minimum: 0 })),
+  artifacts: Type.Record(Type.String(), Type.Array(Text)),
+} as const satisfies { readonly [name: string]: TSchema };
+
+/** The others, by what they must be. */
+const CODE = {
+  bundle: isBundle,
+  eventKey: isKeySource,
+  partition: isFunction,
+  now: isFunction,
+  observe: isObserver,
+} as const;
+
+type Option = keyof NodeOptions | keyof LocalSettings;
+/** Each option is known here, or this does not compile. */
+const KNOWN: Readonly<Record<Option, unknown>> = { ...DATA, ...CODE };
 
 const parse = parser(
-  closed({
-    dataDir: optional(Type.String({ pattern: "." })),
-    nodeId: optional(Identifier),
-    evidenceProfileId: optional(oneOf(EVIDENCE_PROFILES)),
-    evaluationMsMax: optional(Positive),
-    queueMax: optional(Positive),
-  }),
+  closed(Object.fromEntries(Object.entries(DATA).map(([name, schema]) => [name, optional(schema)]))),
 );
 
-type Checked = Readonly<Record<"dataDir" | "nodeId" | "evidenceProfileId" | "evaluationMsMax" | "queueMax", unknown>>;
-
-/** @throws ConfigError naming the option. */
-export function checkOptions(options: Partial<Checked>): void {
-  const { dataDir, nodeId, evidenceProfileId, evaluationMsMax, queueMax } = options;
-  const given = Object.entries({ dataDir, nodeId, evidenceProfileId, evaluationMsMax, queueMax });
+/** @throws ConfigError naming the option that is unknown, mistyped, or could never be exported. */
+export function checkOptions(options: object): void {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  for (const [name] of given)
+    if (!Object.hasOwn(KNOWN, name))
+      throw new ConfigError(name, `unknown option${didYouMean(name, Object.keys(KNOWN))}`);
+  for (const [name, value] of given) {
+    const problem = CODE[name as keyof typeof CODE]?.(value);
+    if (problem !== undefined) throw new ConfigError(name, `must be ${problem}`);
+  }
   try {
-    parse(Object.fromEntries(given.filter(([, value]) => value !== undefined)));
+    parse(Object.fromEntries(given.filter(([name]) => Object.hasOwn(DATA, name))));
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
     const [{ pointer, message }] = error.errors as [{ pointer: string; message: string }];
-    throw new ConfigError(pointer.slice(1), message, { cause: error });
+    throw new ConfigError(pointer.slice(1).replaceAll("/", "."), message, { cause: error });
   }
+  checkTrust((options as Partial<NodeOptions>).trust);
+}
+
+function checkTrust(trust: NodeOptions["trust"]): void {
+  for (const [kind, issuers] of Object.entries(trust ?? {}) as [string, { issuer: string; jwks: object[] }[]][])
+    issuers.forEach(({ issuer, jwks }, index) => {
+      const place = `trust.${kind}.${index}`;
+      if (issuers.findIndex((other) => other.issuer === issuer) < index)
+        throw new ConfigError(`${place}.issuer`, "appears twice; put its keys in one list");
+      const problem = jwks.map(problemWithJwk).find((each) => each !== undefined);
+      if (problem !== undefined) throw new ConfigError(`${place}.jwks`, `a key ${problem}`);
+    });
+}
+
+/** What it must be; undefined where it is. */
+type Problem = string | undefined;
+
+function isFunction(value: unknown): Problem {
+  return typeof value === "function" ? undefined : "a function";
+}
+
+function isObserver(value: unknown): Problem {
+  const told = typeof value === "object" && value !== null ? Object.values(value) : [undefined];
+  return told.every((each) => each === undefined || typeof each === "function") ? undefined : "an object of functions";
+}
+
+function isBundle(value: unknown): Problem {
+  const { bytes, keys } = (value ?? {}) as { bytes?: unknown; keys?: unknown };
+  return typeof bytes === "function" && typeof keys === "object" && keys !== null
+    ? undefined
+    : "`bytes`, a function, and `keys`, a JWKS or OPA's map of keys";
+}
+
+function isKeySource(value: unknown): Problem {
+  const { name, directory, read } = (value ?? {}) as { name?: unknown; directory?: unknown; read?: unknown };
+  const one = (typeof directory === "string") !== (typeof read === "function");
+  return typeof name === "string" && one ? undefined : "a `name`, and one of `directory` and `read`";
 }

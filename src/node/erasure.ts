@@ -1,5 +1,5 @@
 // Erasing an artifact: an event's input and decision go for good, on record; the event, its signature, the chain and every proof stand.
-import { NotFoundError } from "../core/errors.ts";
+import { NotFoundError, RequestError } from "../core/errors.ts";
 import { chainId, eventTextOf } from "../core/event.ts";
 import { saysNothing } from "../core/text.ts";
 import { COMPANION_TYPES, type CompanionType, type EvidenceEvent } from "../core/schema/event.ts";
@@ -35,7 +35,9 @@ export async function eraseArtifact(
     );
   }
   if (saysNothing(basis) || basis.length > BASIS_CHARS_MAX)
-    throw new TypeError(`an erasure needs a basis, of ${BASIS_CHARS_MAX} characters at most`);
+    throw new RequestError(422, [
+      { pointer: "/basis", message: `must say why, in ${BASIS_CHARS_MAX} characters at most` },
+    ]);
   const { id: event_id, sequence } = ownerOfArtifact(store, event);
   const details = {
     action: "artifact_erased",

@@ -2,13 +2,12 @@
 import type { KeyObject } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { EvidenceUnavailableError, RailgateError } from "../core/errors.ts";
+import { EvidenceUnavailableError, KeyError, RailgateError } from "../core/errors.ts";
 import { openReader, openWriter } from "../store/open.ts";
 import type { StoreReader, StoreWriter } from "../store/store.ts";
 import type { LogData } from "../evidence/ledger/messages.ts";
 import {
   adoptKey,
-  KeyError,
   keyFile,
   loadGivenKey,
   loadKey,

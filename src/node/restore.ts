@@ -2,17 +2,22 @@
 import { createPublicKey } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { RailgateError } from "../core/errors.ts";
+import {
+  CheckpointsMissingError,
+  ConfigError,
+  KeyError,
+  LogRolledBackError,
+  type RailgateError,
+} from "../core/errors.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
 import { saysNothing } from "../core/text.ts";
-import { checkpointFile, LogRolledBackError, openCheckpoints } from "../evidence/log/checkpoints.ts";
+import { checkpointFile, openCheckpoints } from "../evidence/log/checkpoints.ts";
 import { rawPublicKey } from "../evidence/log/note-signing.ts";
 import type { LogIdentity } from "../evidence/log/log.ts";
 import { signHandOver } from "../evidence/keys/hand-over.ts";
 import {
   adoptKey,
   freshKey,
-  KeyError,
   loadGivenKey,
   loadKey,
   makeNextKey,
@@ -21,11 +26,6 @@ import {
   type SigningKey,
 } from "../evidence/keys/keys.ts";
 import type { KeyRow, StoreReader, StoreWriter } from "../store/store.ts";
-
-/** The database has signed checkpoints, and the file outside it that holds them as well is not there: it may be a copy. */
-class CheckpointsMissingError extends RailgateError {
-  static override code = "checkpoints_missing";
-}
 
 export interface RestoreOptions {
   readonly dataDir: string;
@@ -88,7 +88,7 @@ export async function compareOrRestore(
 ): Promise<void> {
   const { afterRestore: reason } = options;
   if (reason !== undefined && (saysNothing(reason) || reason.length > REASON_CHARS_MAX))
-    throw new TypeError(`after a restore a reason is needed, of ${REASON_CHARS_MAX} characters at most`);
+    throw new ConfigError("afterRestore", `must be a reason, of ${REASON_CHARS_MAX} characters at most`);
   const nodeId = nodeIdIn(reader, options.nodeId);
   if (nodeId === undefined) return;
   const problem = await problemWith(options, reader, nodeId);

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { RailgateError, StoreLockedError } from "../core/errors.ts";
+import { DataDirError, RailgateError, StoreLockedError } from "../core/errors.ts";
 import { writeDurably } from "./files.ts";
 import { storeExists, storeFile } from "./open.ts";
 
@@ -12,15 +12,6 @@ export interface LockHolder {
   readonly since: string;
   /** Where it listens, once it does. */
   readonly url?: string;
-}
-
-/** The data directory cannot be made, or not be written. */
-export class DataDirError extends RailgateError {
-  static override code = "data_dir_unusable";
-
-  constructor(dataDir: string, cause: unknown) {
-    super(`railgate.data_dir: the data directory ${dataDir} cannot be used: ${(cause as Error).message}`, { cause });
-  }
 }
 
 export class DataDirLock {

@@ -29,6 +29,11 @@ test("members that are undefined are absent, and a request that changes after th
   t.is((await deciding).decision.outcome, "accepted");
 });
 
+const ISSUER = {
+  issuer: "a",
+  jwks: [{ kty: "OKP", crv: "Ed25519", x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }],
+};
+
 test("options are checked as settings are: what could never be exported is never signed", async (t) => {
   for (const [option, value] of [
     ["nodeId", "node 1"],
@@ -37,9 +42,27 @@ test("options are checked as settings are: what could never be exported is never
     ["evaluationMsMax", 0],
     ["queueMax", 1.5],
     ["dataDir", ""],
+    ["logOrigin", "my log"],
+    ["queueMax", 2_000_000],
+    ["checkpointDir", 7],
+    ["afterRestore", " "],
+    ["artifacts.key_custody", { key_custody: "file" }],
+    [
+      "trust.authorities.0.jwks",
+      { authorities: [{ issuer: "a", root: true, jwks: [{ kty: "oct", k: "AA" }] }], attesters: [] },
+    ],
+    ["trust.attesters.1.issuer", { authorities: [], attesters: [ISSUER, ISSUER] }],
+    ["trust.authorities.0.roots", { authorities: [{ issuer: "a", jwks: [], root: true, roots: true }], attesters: [] }],
+    ["bundle", "bundle.tar.gz"],
+    ["eventKey", { name: "k" }],
+    ["observe", { committed: 1 }],
+    ["now", 5],
+    ["nodeID", "node-1"],
   ] as const) {
     const dataDir = emptyDir();
-    const error = await t.throwsAsync(openRailgate({ dataDir, [option]: value }), { code: "config_invalid" });
+    const error = await t.throwsAsync(openRailgate({ dataDir, [option.split(".", 1)[0]!]: value }), {
+      code: "config_invalid",
+    });
     t.regex(error!.message, new RegExp(`^${option}: `));
     t.deepEqual(readdirSync(dataDir), [], "nothing was made");
   }

@@ -243,7 +243,13 @@ const AUTHENTICATION = section({
   ),
 });
 
-const LIMITS = section({
+/** What can be the name of a log, or of who signs one (c2sp.org/signed-note). */
+export const LogName = Type.String({
+  pattern: "^[!-*,-~]{1,253}$",
+  description: "1 to 253 printable characters without space and +",
+});
+
+export const LIMITS = section({
   body_bytes_max: optional(
     whole(`Largest request body, in bytes (default ${DEFAULTS.bodyBytesMax})`, 1, 256 * 1024 * 1024),
   ),
@@ -339,11 +345,10 @@ const RAILGATE = section({
         }),
       ),
       log_origin: optional(
-        Type.String({
-          pattern: "^[!-*,-~]{1,253}$",
+        Type.Unsafe<string>({
+          ...LogName,
           title:
             "Names this node's logs: a stream's origin is `<log_origin>/<chain_id>` (default `railgate.local/<node_id>`)",
-          description: "1 to 253 printable characters without space and +",
         }),
       ),
       checkpoint_dir: optional(
@@ -382,10 +387,9 @@ const RAILGATE = section({
     section(
       {
         name: optional(
-          Type.String({
-            pattern: "^[!-*,-~]{1,253}$",
+          Type.Unsafe<string>({
+            ...LogName,
             title: "The name it cosigns with (default `railgate.local/<node_id>/witness`)",
-            description: "1 to 253 printable characters without space and +",
           }),
         ),
         logs: optional(

@@ -58,7 +58,7 @@ export const RotationSchema = closed({
 /** Why an artifact is erased; it becomes part of the evidence, so it names no person. */
 export const ErasureSchema = closed({
   ...Tenant,
-  basis: Type.String({ pattern: "\\S", maxLength: 4096, description: "why; part of the evidence" }),
+  basis: Type.String({ pattern: "\\S", maxLength: 1024, description: "why; part of the evidence" }),
 });
 
 type Lenient<T> = { readonly [M in keyof T]: undefined extends T[M] ? T[M] | undefined : T[M] };

@@ -1,7 +1,8 @@
 // The key that signs this node's events, and its succession: a rotation is an event that the old key signs (spec evidence §5).
 import { sign } from "node:crypto";
+import { KeyError } from "../../core/errors.ts";
 import type { KeyRow, StoreReader } from "../../store/store.ts";
-import { adoptKey, KeyError, loadGivenKey, makeNextKey, type KeySource, type SigningKey } from "./keys.ts";
+import { adoptKey, loadGivenKey, makeNextKey, type KeySource, type SigningKey } from "./keys.ts";
 import { signHandOver } from "./hand-over.ts";
 import type { Entry } from "../ledger/entry.ts";
 import type { Ledger } from "../ledger/ledger.ts";

@@ -3,14 +3,9 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject 
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { calculateJwkThumbprint } from "jose";
-import { RailgateError } from "../../core/errors.ts";
+import { KeyError } from "../../core/errors.ts";
 import type { KeyRow } from "../../store/store.ts";
 import { syncDir, writeDurably } from "../../store/files.ts";
-
-/** The private key that the database names is not there; signing with another would break the stream's key history. */
-export class KeyError extends RailgateError {
-  static override code = "key_unavailable";
-}
 
 export interface SigningKey {
   readonly kid: string;

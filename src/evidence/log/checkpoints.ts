@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { equalBytes } from "../../core/bytes.ts";
-import { RailgateError } from "../../core/errors.ts";
+import { LogRolledBackError } from "../../core/errors.ts";
 import { rootAt } from "../../core/merkle.ts";
 import {
   formatCheckpoint,
@@ -30,11 +30,6 @@ import { nodesOfTiles } from "../../core/tiles.ts";
 import type { LogReader, StoredCheckpoint } from "../../store/store.ts";
 import { syncDir, writeDurably } from "../../store/files.ts";
 import { ed25519Sign, ed25519Verify, logNoteKey, originOf, rawPublicKey } from "./note-signing.ts";
-
-/** The database is not what this node has signed checkpoints of; signing on would fork the log. Nothing is admitted. */
-export class LogRolledBackError extends RailgateError {
-  static override code = "log_rolled_back";
-}
 
 export type StreamCheckpoint = StoredCheckpoint & { readonly chain_id: string };
 

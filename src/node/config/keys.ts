@@ -1,6 +1,7 @@
 // Public keys among the settings: PEM for bundles, JWKS for callers and for those whose word counts. None is fetched.
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { algorithmsOf, type KeyUse } from "../../core/algorithms.ts";
+import { problemWithJwk } from "../../core/public-jwk.ts";
 import { formatPath, type SettingPath } from "../../core/settings.ts";
 import { fault, readFileOf, type Source } from "./source.ts";
 import type { Jwks } from "./types.ts";
@@ -54,18 +55,4 @@ function parseJwks(text: string, path: SettingPath, source: Source): Jwks {
     // The parser's message quotes the file; what follows says enough.
   }
   throw fault(source, path, 'the file is no JWKS: a JSON object with a list "keys" (RFC 7517 §5)');
-}
-
-function problemWithJwk(key: unknown): string | undefined {
-  if (typeof key !== "object" || key === null) return "is not an object";
-  const jwk = key as KeyUse & Record<string, unknown>;
-  if (jwk["kty"] === "oct" || "k" in jwk) return "is a shared secret: whoever verifies with it could sign with it";
-  if ("d" in jwk) return "is a private key; give the public one, and treat the private one as known to others";
-  if (algorithmsOf(jwk).length === 0) return undefined;
-  try {
-    createPublicKey({ key: jwk as never, format: "jwk" });
-    return undefined;
-  } catch {
-    return "can't be used as a public key";
-  }
 }
