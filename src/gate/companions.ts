@@ -4,6 +4,7 @@ import type { EventDraft } from "../core/event.ts";
 import type { PolicyDecision, Refusal } from "../core/schema/decision.ts";
 import { COMPANION_TYPES, type CompanionType } from "../core/schema/event.ts";
 import type { AdmissionInput, AuthorityFact, DelegationFact } from "../core/schema/input.ts";
+import { settingsDetail } from "../core/snapshots.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { Enacted, Judged } from "./decider.ts";
 
@@ -46,6 +47,7 @@ export function companions(
         admission_event_id: event.id,
         codes: countOf(found.map(({ code }) => code)),
         ...says(judged, policy),
+        ...settingsDetail(policy.settings?.digest ?? null),
       },
     };
   });

@@ -7,13 +7,14 @@ import { InvariantError } from "../core/invariant.ts";
 import { canonicalJson } from "../core/json.ts";
 import { refusalReason, type HostRefusalCode } from "../core/outcome.ts";
 import type { Context } from "../core/schema/input.ts";
+import { settingsDetail } from "../core/snapshots.ts";
 import type { Reads } from "../core/state.ts";
 import { EvaluationError } from "../policy/evaluator.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { Ruling, Command, Decided, Effect, Situation, Tokens, Trace } from "./commands/command.ts";
 
 /** As much of a policy as decides. */
-export type Law = Pick<Policy, "digest" | "catalogue" | "evaluateText">;
+export type Law = Pick<Policy, "digest" | "settings" | "catalogue" | "evaluateText">;
 
 /** What surrounds a decision. */
 export interface Surroundings {
@@ -66,6 +67,7 @@ export function situationOf(
       policy: { age_s: policyAgeS, snapshot_id: law?.digest ?? EMPTY_SNAPSHOT },
       authority: { age_s: null, snapshot_id: tokens.snapshot.digest },
     },
+    settings: law?.settings?.digest ?? null,
   };
 }
 
@@ -136,7 +138,7 @@ function eventOf<I, D extends Decided>(
   { eventId, correlationId, evidenceProfileId }: Stamp,
   { requestId, traceId, traceparent }: Trace,
 ): EventDraft {
-  const { nowMs, caller, context } = judged.situation;
+  const { nowMs, caller, context, settings } = judged.situation;
   const { event_type, outcome = judged.decision.outcome, subject, refusal, details } = command.says(state, judged);
   mustFit(details);
   return {
@@ -160,6 +162,7 @@ function eventOf<I, D extends Decided>(
     }),
     details: {
       ...details,
+      ...settingsDetail(settings),
       ...(requestId && { request_id: requestId }),
       ...(traceId && { trace_id: traceId }),
       ...(traceparent && { traceparent }),

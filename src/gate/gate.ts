@@ -249,7 +249,7 @@ export class Gate {
 
   /** The law, its evaluations measured. */
   #timed(policy: Policy): Law {
-    const { digest, catalogue } = policy;
+    const { digest, settings, catalogue } = policy;
     const evaluateText: Law["evaluateText"] = (entrypoint, input) => {
       const started = performance.now();
       try {
@@ -258,7 +258,7 @@ export class Gate {
         this.parts.observe.evaluated?.(performance.now() - started);
       }
     };
-    return { digest, catalogue, evaluateText };
+    return { digest, settings, catalogue, evaluateText };
   }
 
   #count({ entrypoint }: AnyCommand, { judged: { decision } }: Enacted): void {

@@ -7,6 +7,7 @@ import type { Catalogue } from "../core/outcome.ts";
 import { hashBundleFile, readDocument, sha256Hex } from "./bundle-documents.ts";
 import { readBundleData, readBundleFiles } from "./bundle-files.ts";
 import { DEFAULT_LIMITS, Evaluator, type EvaluationLimits } from "./evaluator.ts";
+import type { SettingsOverlay } from "./overlay.ts";
 
 /** Keys that may sign bundles: a JWKS, or the `keys` map of OPA's configuration (`{id: {key, algorithm}}`). */
 export type BundleKeys =
@@ -20,6 +21,8 @@ export interface LoadOptions {
   /** The `scope` that the signature must carry (OPA: `bundles.<name>.signing.scope`). */
   readonly scope?: string;
   readonly limits?: EvaluationLimits;
+  /** Settings of one's own, laid over the bundle's: the bytes of a JSON or YAML file, or of a bundle of data that the same keys have signed. */
+  readonly settings?: Uint8Array;
 }
 
 export interface Policy {
@@ -29,6 +32,8 @@ export interface Policy {
   /** `metadata.railgate.sequence` of the manifest, by which newer and older are told apart; null where it has none. */
   readonly sequence: number | null;
   readonly entrypoints: readonly string[];
+  /** The settings laid over the bundle's own; null where there are none. With the digest they say what decides. */
+  readonly settings: SettingsOverlay | null;
   /** `data.railgate.catalogue` of the bundle: what its refusal codes mean. */
   readonly catalogue: Catalogue;
   /** `settings.evidence.companions`: the evidence profiles, as `ncp`, under which further events accompany an admission. */
@@ -53,15 +58,13 @@ const ALGORITHMS = ["ES256", "ES384", "ES512", "EdDSA", "PS256", "PS384", "PS512
 
 /**
  * Verifies a bundle in OPA's format and loads its WASM. Nothing is fetched, and nothing is used before it is verified.
- * @throws BundleError `policy_invalid`, with `reason` `archive`, `signature`, `files`, `manifest`, `data` or `wasm`.
+ * @throws BundleError `policy_invalid`, with `reason` `archive`, `signature`, `files`, `manifest`, `data`, `settings` or `wasm`.
  */
 export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promise<Policy> {
   const files = await readBundleFiles(bytes);
   await verifySignature(files, options);
   const manifest = await readManifest(files);
-  const data = (await readBundleData(files)) as {
-    railgate?: { catalogue?: Catalogue; settings?: HostSettings };
-  };
+  const { data, settings } = await readData(files, options);
   const fault = hostSettingsFault(data.railgate?.settings);
   if (fault !== undefined) throw new BundleError("data", fault);
   const wasm = files.get("policy.wasm");
@@ -77,6 +80,7 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
     digest: digestOfHex(sha256Hex(bytes)),
     revision: manifest.revision,
     sequence: manifest.sequence,
+    settings,
     entrypoints: evaluator.entrypoints,
     catalogue: data.railgate?.catalogue ?? {},
     companions: companionsOf(data.railgate?.settings),
@@ -85,6 +89,29 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
     evaluate: (entrypoint, input) => evaluator.evaluate(entrypoint, encoder.encode(JSON.stringify(input))),
     evaluateText: (entrypoint, input) => evaluator.evaluate(entrypoint, input),
   };
+}
+
+type LawData = { readonly railgate?: { readonly catalogue?: Catalogue; readonly settings?: HostSettings } };
+
+/** What policies see as `data`. Settings are laid over those of a law that has some, and over nothing else. */
+async function readData(
+  files: ReadonlyMap<string, Uint8Array>,
+  { settings: given, keys }: LoadOptions,
+): Promise<{ data: LawData; settings: SettingsOverlay | null }> {
+  const data = (await readBundleData(files)) as LawData;
+  if (given === undefined || data.railgate?.settings === undefined) return { data, settings: null };
+  const settings = await readSignedOverlay(given, keys);
+  const { withOverlay } = await import("./overlay.ts");
+  return { data: withOverlay(data, settings), settings };
+}
+
+/**
+ * Reads settings of an operator's own and checks them; where they come as a bundle, one of the keys must have signed it.
+ * @throws BundleError `settings`, `signature`, `files` or `archive`.
+ */
+export async function readSignedOverlay(bytes: Uint8Array, keys: BundleKeys): Promise<SettingsOverlay> {
+  const { readOverlay } = await import("./overlay.ts");
+  return readOverlay(bytes, (files) => verifySignature(files, { keys }));
 }
 
 /** The one file that is the signature, by its exact name in whatever folder (OPA, since 1.22). */

@@ -19,6 +19,7 @@ import { appendLeaf, EMPTY_FRONTIER, HASH_BYTES, rootOf } from "../../core/merkl
 import { parseCheckpoint, parseNote } from "../../core/note.ts";
 import type { EvidenceEvent, EventType } from "../../core/schema/event.ts";
 import { recordLeaf, TREE_HASHER } from "../../core/sha256.ts";
+import { settingsOfEvent } from "../../core/snapshots.ts";
 import type { StoreReader } from "../../store/store.ts";
 import type { ExportFile } from "./files.ts";
 import { publicJwk } from "../keys/jwks.ts";
@@ -258,6 +259,8 @@ class ExportMaker {
       this.#lack(`the policy bundle ${event.policy_snapshot_id}`);
     if (event.authority_snapshot_id !== EMPTY_SNAPSHOT && !this.#share("authority", event.authority_snapshot_id))
       this.#lack(`the authority material ${event.authority_snapshot_id}`);
+    const settings = settingsOfEvent(event);
+    if (settings !== null && !this.#share("settings", settings)) this.#lack(`the settings ${settings}`);
   }
 
   #lack(what: string): void {

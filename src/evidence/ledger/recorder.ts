@@ -4,6 +4,7 @@ import { EMPTY_SNAPSHOT, pointerTo } from "../../core/digest.ts";
 import { digestOf, type EventDraft } from "../../core/event.ts";
 import { brief } from "../../core/brief.ts";
 import { canonicalJson } from "../../core/json.ts";
+import { settingsDetail } from "../../core/snapshots.ts";
 import type { EventType } from "../../core/schema/event.ts";
 import type { Activated } from "../../policies/choose.ts";
 import type { Policy } from "../../policy/policy.ts";
@@ -85,8 +86,9 @@ export class Recorder {
   }
 
   /** The event, not yet appended. Its artifact is the blob, or its details. */
-  entry(type: EventType, details: Details, by: ActedBy, blob?: Blob, nowMs = this.#parts.now()): Entry {
+  entry(type: EventType, said: Details, by: ActedBy, blob?: Blob, nowMs = this.#parts.now()): Entry {
     const { newId, evidenceProfileId, activePolicy } = this.#parts;
+    const details = { ...said, ...settingsDetail(activePolicy()?.settings?.digest ?? null) };
     const artifact = canonicalJson(details);
     const artifactDigest = blob?.digest ?? digestOf(artifact);
     const draft: EventDraft = {

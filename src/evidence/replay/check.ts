@@ -27,6 +27,8 @@ export interface ReplayItem {
   readonly event_id: string;
   /** Digest of the bundle that decided. */
   readonly policy: string;
+  /** Digest of the settings that were laid over the bundle's own; null where there were none. */
+  readonly settings: string | null;
   /** Digest of the artifact. */
   readonly pointer: string;
   readonly artifact: Uint8Array;
@@ -44,12 +46,18 @@ export type ReplayFinding =
 const LIMITS = { evaluationMsMax: 60_000, memoryMiBMax: 256 };
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** The WASM of a bundle. Its signature is not looked at: what decided is known by its digest, and a candidate may have none. @throws BundleError, EvaluationError */
-export async function loadForReplay(bundle: Uint8Array): Promise<Evaluator> {
+/**
+ * The WASM of a bundle. Signatures are not looked at: what decided is known by its digest, and a candidate may have none.
+ * @param settings laid over the bundle's own. @throws BundleError, EvaluationError
+ */
+export async function loadForReplay(bundle: Uint8Array, settings?: Uint8Array): Promise<Evaluator> {
   const files = await readBundleFiles(bundle);
   const wasm = files.get("policy.wasm");
   if (!wasm) throw new EvaluationError("the bundle has no policy.wasm; build it with `opa build -t wasm`");
-  return Evaluator.load(wasm, await readBundleData(files), LIMITS);
+  const data = await readBundleData(files);
+  if (settings === undefined) return Evaluator.load(wasm, data, LIMITS);
+  const { readOverlay, withOverlay } = await import("../../policy/overlay.ts");
+  return Evaluator.load(wasm, withOverlay(data, await readOverlay(settings, async () => {})), LIMITS);
 }
 
 interface Artifact {
@@ -77,13 +85,16 @@ export function checkDecision(item: ReplayItem, evaluator: Evaluator | undefined
   const artifact = readArtifact(item.artifact);
   if (artifact === undefined) return { kind: "no_decision" };
   if (artifact.problem) return checkHostRefusal(artifact, evaluator);
-  if (evaluator === undefined) return { kind: "mismatch", problem: `the policy bundle ${item.policy} is not here` };
+  if (evaluator === undefined) return { kind: "mismatch", problem: `${whatDecided(item)} is not here` };
   const decided = decide(evaluator, artifact);
   if ("failure" in decided) return { kind: "mismatch", problem: decided.failure };
   return textOf(decided.output) === artifact.decision
     ? { kind: "reproduced" }
     : { kind: "mismatch", problem: "the policy decides otherwise on this input" };
 }
+
+const whatDecided = ({ policy, settings }: ReplayItem): string =>
+  settings === null ? `the policy bundle ${policy}` : `the policy bundle ${policy}, or the settings ${settings},`;
 
 /** What the candidate would have decided on the same input. */
 export function compareDecision(item: ReplayItem, candidate: Evaluator): ReplayFinding {

@@ -5,8 +5,17 @@ import { ReplayError, type ReplayFinding, type ReplayItem } from "./check.ts";
 /** The name under which the candidate is loaded, which is no digest. */
 export const CANDIDATE = "candidate";
 
+/** What a policy is loaded under: its digest, and that of the settings laid over its own. */
+export const nameOf = ({ policy, settings }: Pick<ReplayItem, "policy" | "settings">): string =>
+  `${policy} ${settings ?? ""}`;
+
 export type ReplayRequest =
-  | { readonly kind: "policy"; readonly name: string; readonly bundle: Uint8Array }
+  | {
+      readonly kind: "policy";
+      readonly name: string;
+      readonly bundle: Uint8Array;
+      readonly settings: Uint8Array | undefined;
+    }
   | { readonly kind: "check"; readonly items: readonly ReplayItem[] };
 
 export class ReplayPool {
@@ -25,10 +34,10 @@ export class ReplayPool {
     return this.#policies.has(name);
   }
 
-  /** @throws ReplayError the bundle cannot be used. */
-  async addPolicy(name: string, bundle: Uint8Array): Promise<void> {
+  /** @param settings laid over the bundle's own. @throws ReplayError the bundle cannot be used. */
+  async addPolicy(name: string, bundle: Uint8Array, settings?: Uint8Array): Promise<void> {
     this.#policies.add(name);
-    await this.#threads.tell({ kind: "policy", name, bundle });
+    await this.#threads.tell({ kind: "policy", name, bundle, settings });
   }
 
   check(items: readonly ReplayItem[]): Promise<readonly ReplayFinding[]> {

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { digestOf } from "../../core/event.ts";
 import { ReplayError, type ChangeKind, type ReplayFinding, type ReplayItem } from "./check.ts";
-import { CANDIDATE, ReplayPool } from "./pool.ts";
+import { CANDIDATE, nameOf, ReplayPool } from "./pool.ts";
 import { openReplaySource, type ReplaySource } from "./source.ts";
 
 export { ReplayError, type ChangeKind } from "./check.ts";
@@ -122,12 +122,17 @@ class Replay {
   }
 
   /** Makes sure that the threads have the policy which is to decide. */
-  async #provide(item: { readonly policy: string }): Promise<void> {
-    if (this.#options.candidate || this.#pool.has(item.policy)) return;
-    const bundle = await this.#source.bundle(item.policy);
-    if (bundle && digestOf(bundle) !== item.policy)
-      throw new ReplayError(`the policy bundle ${item.policy} is damaged`);
-    if (bundle) await this.#pool.addPolicy(item.policy, bundle);
+  async #provide(item: Pick<ReplayItem, "policy" | "settings">): Promise<void> {
+    if (this.#options.candidate || this.#pool.has(nameOf(item))) return;
+    const bundle = await this.#shared("policy bundle", item.policy);
+    const settings = item.settings === null ? undefined : await this.#shared("settings", item.settings);
+    if (bundle && (settings || item.settings === null)) await this.#pool.addPolicy(nameOf(item), bundle, settings);
+  }
+
+  async #shared(what: string, digest: string): Promise<Uint8Array | undefined> {
+    const bytes = await this.#source.shared(digest);
+    if (bytes && digestOf(bytes) !== digest) throw new ReplayError(`the ${what} ${digest} is damaged`);
+    return bytes;
   }
 
   #take(items: readonly ReplayItem[], findings: readonly ReplayFinding[]): void {

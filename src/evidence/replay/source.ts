@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { digestOfHex, digestOfPointer } from "../../core/digest.ts";
 import { eventTextOf } from "../../core/event.ts";
 import { COMPANION_TYPES, type CompanionType, type EvidenceEvent } from "../../core/schema/event.ts";
+import { settingsOfEvent } from "../../core/snapshots.ts";
 import { openReader } from "../../store/open.ts";
 import type { StoreReader } from "../../store/store.ts";
 import { NoDecisionsError, ReplayError, type ReplayItem } from "./check.ts";
@@ -17,8 +18,8 @@ export type SourceItem = Omit<ReplayItem, "artifact"> & { readonly artifact: Uin
 
 export interface ReplaySource extends Disposable {
   items(): AsyncIterable<SourceItem>;
-  /** A policy bundle by digest; undefined where it is not here. */
-  bundle(digest: string): Promise<Uint8Array | undefined>;
+  /** A policy bundle, or settings, by digest; undefined where it is not here. */
+  shared(digest: string): Promise<Uint8Array | undefined>;
 }
 
 const PAGE = 256;
@@ -65,7 +66,7 @@ class DatabaseSource implements ReplaySource {
     }
   }
 
-  async bundle(digest: string): Promise<Uint8Array | undefined> {
+  async shared(digest: string): Promise<Uint8Array | undefined> {
     return this.#store.artifact(digest);
   }
 
@@ -76,43 +77,43 @@ class DatabaseSource implements ReplaySource {
 
 /** undefined: the event accompanies an admission, and is no decision of its own. */
 function itemOf(text: string): Omit<ReplayItem, "artifact"> | undefined {
-  const { chain_id, sequence, id, policy_snapshot_id, evidence_pointer, event_type } = JSON.parse(
-    text,
-  ) as EvidenceEvent;
+  const event = JSON.parse(text) as EvidenceEvent;
+  const { chain_id, sequence, id, policy_snapshot_id, evidence_pointer, event_type } = event;
   if (COMPANION_TYPES.includes(event_type as CompanionType)) return undefined;
   return {
     chain_id,
     sequence,
     event_id: id,
     policy: policy_snapshot_id,
+    settings: settingsOfEvent(event),
     pointer: digestOfPointer(evidence_pointer) ?? evidence_pointer,
   };
 }
 
 type Pending = Omit<ReplayItem, "artifact">;
 
-/** Read up to three times: for the events, for the bundles, for the decisions. */
+/** Read up to three times: for the events, for what decided, for the decisions. */
 class ExportSource implements ReplaySource {
   readonly #open: () => AsyncIterable<ArchiveEntry>;
   readonly #byPointer: Map<string, Pending[]>;
-  readonly #bundles: Map<string, Uint8Array>;
+  readonly #shared: Map<string, Uint8Array>;
 
   private constructor(
     open: () => AsyncIterable<ArchiveEntry>,
     byPointer: Map<string, Pending[]>,
-    bundles: Map<string, Uint8Array>,
+    shared: Map<string, Uint8Array>,
   ) {
     this.#open = open;
     this.#byPointer = byPointer;
-    this.#bundles = bundles;
+    this.#shared = shared;
   }
 
   /** @throws ReplayError what was given is no export. */
   static async read(open: () => AsyncIterable<ArchiveEntry>): Promise<ExportSource> {
     try {
       const byPointer = await readEvents(open());
-      const policies = new Set([...byPointer.values()].flatMap((items) => items.map(({ policy }) => policy)));
-      return new ExportSource(open, byPointer, await readBundles(open(), policies));
+      const pinned = [...byPointer.values()].flat().flatMap(({ policy, settings }) => [policy, settings ?? policy]);
+      return new ExportSource(open, byPointer, await readShared(open(), new Set(pinned)));
     } catch (error) {
       throw replayError(error);
     }
@@ -135,8 +136,8 @@ class ExportSource implements ReplaySource {
     for (const items of left.values()) for (const item of items) yield { ...item, artifact: undefined };
   }
 
-  async bundle(digest: string): Promise<Uint8Array | undefined> {
-    return this.#bundles.get(digest);
+  async shared(digest: string): Promise<Uint8Array | undefined> {
+    return this.#shared.get(digest);
   }
 
   [Symbol.dispose](): void {}
@@ -173,17 +174,17 @@ function addEvent(byPointer: Map<string, Pending[]>, line: string): void {
   else byPointer.set(item.pointer, [item]);
 }
 
-async function readBundles(
+async function readShared(
   entries: AsyncIterable<ArchiveEntry>,
-  policies: ReadonlySet<string>,
+  digests: ReadonlySet<string>,
 ): Promise<Map<string, Uint8Array>> {
-  const bundles = new Map<string, Uint8Array>();
+  const shared = new Map<string, Uint8Array>();
   for await (const { name, body, size } of entries) {
     const digest = pointerOf(name);
-    if (digest !== undefined && policies.has(digest) && size <= ARTIFACT_BYTES_MAX)
-      bundles.set(digest, await collect(body));
+    if (digest !== undefined && digests.has(digest) && size <= ARTIFACT_BYTES_MAX)
+      shared.set(digest, await collect(body));
   }
-  return bundles;
+  return shared;
 }
 
 const pointerOf = (name: string): string | undefined =>

@@ -2,14 +2,14 @@
 import type { Evaluator } from "../../policy/evaluator.ts";
 import { answerRequests } from "../threads.ts";
 import { checkDecision, compareDecision, loadForReplay, type ReplayFinding } from "./check.ts";
-import { CANDIDATE, type ReplayRequest } from "./pool.ts";
+import { CANDIDATE, nameOf, type ReplayRequest } from "./pool.ts";
 
 /** Loading takes a moment, and what is to be decided may be sent meanwhile. */
 const policies = new Map<string, Promise<Evaluator>>();
 
 answerRequests<ReplayRequest, readonly ReplayFinding[]>(async (request) => {
   if (request.kind === "policy") {
-    const loading = loadForReplay(request.bundle);
+    const loading = loadForReplay(request.bundle, request.settings);
     policies.set(request.name, loading);
     await loading;
     return [];
@@ -17,7 +17,7 @@ answerRequests<ReplayRequest, readonly ReplayFinding[]>(async (request) => {
   const candidate = await policies.get(CANDIDATE);
   const findings: ReplayFinding[] = [];
   for (const item of request.items) {
-    findings.push(candidate ? compareDecision(item, candidate) : checkDecision(item, await policies.get(item.policy)));
+    findings.push(candidate ? compareDecision(item, candidate) : checkDecision(item, await policies.get(nameOf(item))));
   }
   return findings;
 });

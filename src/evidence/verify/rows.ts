@@ -2,6 +2,7 @@
 import { canonicalWithout } from "./canonical.ts";
 import { countLines, type LineChunk } from "./chunks.ts";
 import { DIGEST_BYTES, digestBytes, digestOfPointer, hexBytes, isDigest } from "../../core/digest.ts";
+import { namedSettings } from "../../core/snapshots.ts";
 import type { Primitives } from "./primitives.ts";
 import { BASELINE_FIELDS, CHAIN_FIELDS } from "./profiles.ts";
 import type { CheckName } from "./report.ts";
@@ -44,7 +45,7 @@ export interface EventRows {
   readonly snapshots: readonly {
     readonly digest: string;
     readonly index: number;
-    readonly member: "policy" | "authority";
+    readonly member: SnapshotMember;
   }[];
   readonly chains: readonly { readonly chain_id: unknown; readonly tenant_id: unknown; readonly index: number }[];
   readonly notable: readonly NotableEvent[];
@@ -123,13 +124,15 @@ function* linesOf({ bytes }: LineChunk): Generator<Uint8Array, void> {
 }
 
 type Event = Readonly<Record<string, unknown>>;
+/** What of an event names material that decided. */
+type SnapshotMember = "policy" | "authority" | "settings";
 
 /** What is gathered over a chunk of events. */
 class EventChunk {
   readonly #primitives: Primitives;
   readonly #first: number;
   readonly faults = new Faults();
-  readonly snapshots = new Map<string, { digest: string; index: number; member: "policy" | "authority" }>();
+  readonly snapshots = new Map<string, { digest: string; index: number; member: SnapshotMember }>();
   readonly chains: { chain_id: unknown; tenant_id: unknown; index: number }[] = [];
   readonly notable: NotableEvent[] = [];
   readonly profiles = new Set<string>();
@@ -240,9 +243,12 @@ class EventChunk {
   }
 
   #note(event: Event, index: number): void {
+    const settings = namedSettings(event["details"]);
+    const named = settings === undefined ? [] : [["settings", settings] as const];
     for (const [member, digest] of [
       ["policy", event["policy_snapshot_id"]],
       ["authority", event["authority_snapshot_id"]],
+      ...named,
     ] as const) {
       const text = String(digest);
       if (!this.snapshots.has(`${member} ${text}`))

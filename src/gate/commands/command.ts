@@ -33,6 +33,8 @@ export interface Situation {
   readonly caller: Caller;
   readonly tokens: Tokens;
   readonly context: Context;
+  /** Digest of the settings that are laid over the law's own; null where there are none. */
+  readonly settings: string | null;
 }
 
 /** The law's answer. */

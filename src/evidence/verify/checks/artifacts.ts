@@ -75,7 +75,9 @@ async function readErasures(judged: JudgedExport): Promise<Map<string, NotableEv
   return found;
 }
 
-/** The bundles that decided, and the authority material that was used, are among the artifacts. */
+const SNAPSHOTS = { policy: "the policy bundle", authority: "the authority material", settings: "the settings" };
+
+/** The bundles and settings that decided, and the authority material that was used, are among the artifacts. */
 export function checkPolicies(judged: JudgedExport, erased: readonly ErasedArtifact[]): void {
   const { findings, facts, artifacts, isOthers } = judged;
   const gone = new Set(erased.map(({ artifact }) => artifact));
@@ -86,11 +88,7 @@ export function checkPolicies(judged: JudgedExport, erased: readonly ErasedArtif
       findings.unchecked("policies", `a ${member}_snapshot_id is no digest, so nothing shows what it stands for`);
     else if (bytes === undefined) findings.fault("policies", `${member}_snapshot_id is no digest`, place);
     else if (digest !== EMPTY_SNAPSHOT && !isThere(judged, artifacts.marks(bytes)) && !gone.has(digest))
-      findings.fault(
-        "policies",
-        `${member === "policy" ? "the policy bundle" : "the authority material"} ${digest} is not there`,
-        place,
-      );
+      findings.fault("policies", `${SNAPSHOTS[member]} ${digest} is not there`, place);
   }
   findings.done("policies");
 }

@@ -165,7 +165,7 @@ function checkDocuments(judged: JudgedExport): void {
     if ((marks & AUTHORITY_DOCUMENT) !== 0) told.authority.add(id);
   }
   for (const { digest, member } of facts.events!.snapshots.values()) {
-    if (told[member].has(digest)) continue;
+    if (member === "settings" || told[member].has(digest)) continue;
     const kind = member === "policy" ? "policy_snapshots" : "authority_bindings";
     lacks(judged, `no document of the kind ${kind} says what ${member}_snapshot_id ${digest.slice(0, 100)} is`, {
       file: MANIFEST,
