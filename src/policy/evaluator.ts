@@ -1,14 +1,28 @@
-// The WASM evaluator: the only place that touches the OPA SDK, whose habits (it throws strings, keeps memory, breaks after a trap) end here.
-import * as sdk from "@open-policy-agent/opa-wasm";
+// The WASM evaluator: the only place that knows OPA's ABI (1.2 and later of 1), and where what a module throws, keeps or breaks ends.
 import { RailgateError } from "../core/errors.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
-
-// The SDK's ES module has this function on its default export only, which its types leave out.
-const { loadPolicySync } = (sdk as unknown as { default: typeof sdk }).default;
+import { Host } from "./builtins/host.ts";
+import type { Builtins } from "./builtins/operands.ts";
+import { loadBuiltins, whyRefused } from "./builtins/registry.ts";
+import type { Value } from "./builtins/value.ts";
+import { exactResult, readResult } from "./results.ts";
 
 /** Evaluation threw, trapped, ran over its limit or returned nothing; refused as POL-03. */
 export class EvaluationError extends RailgateError {
   static override code = "policy_error";
+}
+
+/** A policy calls builtins that this host does not have, see {@link MissingBuiltinsError.missing}. */
+export class MissingBuiltinsError extends EvaluationError {
+  /** By name, sorted, why each is not there. */
+  readonly missing: readonly { readonly name: string; readonly why: string }[];
+
+  constructor(missing: MissingBuiltinsError["missing"]) {
+    super(
+      `the policy calls builtins that it cannot have here: ${missing.map(({ name, why }) => `${name} (${why})`).join(", ")}`,
+    );
+    this.missing = missing;
+  }
 }
 
 export interface EvaluationLimits {
@@ -23,56 +37,103 @@ export const DEFAULT_LIMITS: EvaluationLimits = {
   memoryMiBMax: 256,
 };
 
+/** To begin with, beside what the module's own data may take. */
+const PAGES_INITIAL = 5;
 const PAGES_PER_MIB = 16;
+const PAGE_BYTES = 65_536;
 /** An instance that grew past this is replaced, since WASM memory is never given back. */
 const MEMORY_KEPT_MIB = 16;
+const ABI = { major: 1, minorMin: 2 };
+/** Of `opa_eval`: the result as Rego's text and not as JSON, in which a set would look like an array in any order. */
+const AS_VALUE = 1;
 
-type Loaded = ReturnType<typeof loadPolicySync>;
+type Exports = WebAssembly.Exports & Record<string, (...arguments_: number[]) => number>;
+
+/** An instance with its data, ready to evaluate. */
+interface Loaded {
+  readonly host: Host;
+  readonly exports: Exports;
+  readonly dataAddress: number;
+  /** What lies above is overwritten by each evaluation. */
+  readonly heapAddress: number;
+}
+
+const encoder = new TextEncoder();
 
 export class Evaluator {
   readonly #module: WebAssembly.Module;
-  readonly #data: object;
+  readonly #pagesInitial: number;
+  readonly #data: Uint8Array;
   readonly #limits: EvaluationLimits;
+  readonly #builtins: Builtins;
+  readonly #entrypoints: ReadonlyMap<string, number>;
   #instance: Loaded | undefined;
   readonly entrypoints: readonly string[];
 
-  private constructor(module: WebAssembly.Module, data: object, limits: EvaluationLimits) {
+  private constructor(
+    module: WebAssembly.Module,
+    pagesInitial: number,
+    data: object,
+    limits: EvaluationLimits,
+    builtins: Builtins,
+  ) {
     this.#module = module;
-    this.#data = data;
+    this.#pagesInitial = pagesInitial;
+    this.#data = encoder.encode(JSON.stringify(data));
     this.#limits = limits;
+    this.#builtins = builtins;
     this.#instance = this.#instantiate();
-    this.entrypoints = Object.keys(this.#instance.entrypoints).sort();
+    const { host, exports } = this.#instance;
+    const text = new TextDecoder().decode(host.bytesAt(exports["opa_json_dump"]!(exports["entrypoints"]!())));
+    this.#entrypoints = new Map(Object.entries(JSON.parse(text) as { [name: string]: number }));
+    this.entrypoints = [...this.#entrypoints.keys()].sort();
   }
 
-  /** @throws EvaluationError when the bytes are no WASM policy of an ABI we know. */
+  /**
+   * @throws MissingBuiltinsError where it calls what the host lacks or what is not deterministic, with all names;
+   *   EvaluationError when the bytes are no WASM policy of an ABI we know.
+   */
   static async load(wasm: Uint8Array, data: object, limits = DEFAULT_LIMITS): Promise<Evaluator> {
     try {
       const module = await WebAssembly.compile(wasm as Uint8Array<ArrayBuffer>);
-      // Without these the SDK would write to the console and go on.
-      for (const name of ["opa_wasm_abi_version", "opa_wasm_abi_minor_version"]) {
-        if (!WebAssembly.Module.exports(module).some((exported) => exported.name === name))
-          throw new Error(`it does not export ${name}`);
-      }
-      const evaluator = new Evaluator(module, data, limits);
+      const pagesInitial = PAGES_INITIAL + Math.ceil(wasm.length / PAGE_BYTES);
+      const names = builtinsOf(module, pagesInitial);
+      const missing = names.flatMap((name) => {
+        const why = whyRefused(name);
+        return why === undefined ? [] : [{ name, why }];
+      });
+      if (missing.length > 0) throw new MissingBuiltinsError(missing);
+      const evaluator = new Evaluator(module, pagesInitial, data, limits, await loadBuiltins(names));
       evaluator.#warmUp();
       return evaluator;
     } catch (thrown) {
+      if (thrown instanceof MissingBuiltinsError) throw thrown;
       throw new EvaluationError(`the policy's WASM cannot be loaded: ${messageOf(thrown)}`);
     }
   }
 
   /**
    * Evaluates one entrypoint, synchronously.
-   * @param input the input document as JSON text, in UTF-8.
-   * @returns the entrypoint's value; `undefined` where it is undefined for this input.
-   * @throws EvaluationError; the instance is replaced, so the next evaluation starts clean.
+   * @param input the input document as JSON text, in UTF-8; where it is empty there is no input.
+   * @returns the entrypoint's value, sets as arrays in order; `undefined` where it is undefined for this input.
+   * @throws EvaluationError, also for a number in the result beyond 2^53−1, with its place; the instance is replaced where it
+   *   threw, so the next evaluation starts clean.
    */
   evaluate(entrypoint: string, input: Uint8Array): unknown {
+    return this.#evaluated(entrypoint, input, readResult);
+  }
+
+  /** As `evaluate`, for whoever takes values as Rego has them: sets as sets, keys of any kind, numbers of any size. */
+  evaluateExactly(entrypoint: string, input: Uint8Array): Value | undefined {
+    return this.#evaluated(entrypoint, input, exactResult);
+  }
+
+  #evaluated<T>(entrypoint: string, input: Uint8Array, read: (text: Uint8Array) => T): T {
     const started = performance.now();
-    let results: { result: unknown }[];
+    let result: T;
     try {
       this.#instance ??= this.#instantiate();
-      results = this.#instance.evaluate(exactBuffer(input), entrypoint) as { result: unknown }[];
+      result = read(this.#run(this.#instance, this.#entrypointId(entrypoint), input, started));
     } catch (thrown) {
       this.#instance = undefined;
       throw new EvaluationError(`evaluating ${entrypoint} failed: ${messageOf(thrown)}`);
@@ -84,15 +145,38 @@ export class Evaluator {
         `evaluating ${entrypoint} took ${Math.round(took)} ms, over the limit of ${this.#limits.evaluationMsMax} ms`,
       );
     }
-    return results[0]?.result;
+    return result;
+  }
+
+  #entrypointId(entrypoint: string): number {
+    const id = this.#entrypoints.get(entrypoint);
+    if (id === undefined) throw new Error(`entrypoint ${entrypoint} is not valid in this instance`);
+    return id;
+  }
+
+  /** @returns the result set as text, in the instance's memory. */
+  #run(
+    { host, exports, dataAddress, heapAddress }: Loaded,
+    id: number,
+    input: Uint8Array,
+    startedMs: number,
+  ): Uint8Array {
+    host.deadlineMs = startedMs + this.#limits.evaluationMsMax;
+    const short = heapAddress + input.length - host.memory.buffer.byteLength;
+    if (short > 0) host.memory.grow(Math.ceil(short / PAGE_BYTES));
+    new Uint8Array(host.memory.buffer).set(input, heapAddress);
+    const heapAbove = heapAddress + input.length;
+    const inputAddress = input.length === 0 ? 0 : heapAddress;
+    return host.bytesAt(exports["opa_eval"]!(0, id, dataAddress, inputAddress, input.length, heapAbove, AS_VALUE));
   }
 
   /** A first evaluation compiles as it goes, and would count against the limit of whoever asks first. */
   #warmUp(): void {
-    for (const entrypoint of this.entrypoints) {
+    const input = encoder.encode("{}");
+    for (const id of this.#entrypoints.values()) {
       try {
         this.#instance ??= this.#instantiate();
-        this.#instance.evaluate({}, entrypoint);
+        this.#run(this.#instance, id, input, performance.now());
       } catch {
         // It fails again, and is told, when someone asks.
         this.#instance = undefined;
@@ -101,27 +185,38 @@ export class Evaluator {
   }
 
   #instantiate(): Loaded {
-    const loaded = loadPolicySync(this.#module as unknown as BufferSource, {
-      initial: 5,
-      maximum: this.#limits.memoryMiBMax * PAGES_PER_MIB,
-    });
-    loaded.setData(this.#data);
-    return loaded;
+    const host = hostFor(this.#pagesInitial, this.#limits.memoryMiBMax * PAGES_PER_MIB);
+    const instance = new WebAssembly.Instance(this.#module, host.imports);
+    host.bind(instance, this.#builtins);
+    const exports = instance.exports as Exports;
+    const address = exports["opa_malloc"]!(this.#data.length);
+    new Uint8Array(host.memory.buffer).set(this.#data, address);
+    const dataAddress = exports["opa_json_parse"]!(address, this.#data.length);
+    if (dataAddress === 0) throw new Error("its data cannot be read");
+    return { host, exports, dataAddress, heapAddress: exports["opa_heap_ptr_get"]!() };
   }
 
   #memoryMiB(): number {
-    return (this.#instance?.mem.buffer.byteLength ?? 0) / 2 ** 20;
+    return (this.#instance?.host.memory.buffer.byteLength ?? 0) / 2 ** 20;
   }
 }
 
-/** The SDK takes JSON text only as an ArrayBuffer that holds nothing else. */
-function exactBuffer(bytes: Uint8Array): ArrayBuffer {
-  if (bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength) return bytes.buffer as ArrayBuffer;
-  // Not `bytes.slice()`: a Buffer's shares the memory.
-  return new Uint8Array(bytes).buffer;
+const hostFor = (pagesInitial: number, pagesMax: number): Host =>
+  new Host(new WebAssembly.Memory({ initial: pagesInitial, maximum: Math.max(pagesMax, pagesInitial) }));
+
+/** The builtins that a module asks its host for, sorted. @throws Error for a module of another ABI. */
+function builtinsOf(module: WebAssembly.Module, pagesInitial: number): string[] {
+  const host = hostFor(pagesInitial, PAGES_PER_MIB * DEFAULT_LIMITS.memoryMiBMax);
+  const instance = new WebAssembly.Instance(module, host.imports);
+  const [major, minor] = ["opa_wasm_abi_version", "opa_wasm_abi_minor_version"].map(
+    (name) => (instance.exports[name] as WebAssembly.Global | undefined)?.value as number | undefined,
+  );
+  if (major !== ABI.major || minor === undefined || minor < ABI.minorMin)
+    throw new Error(`its ABI is ${major}.${minor}, not ${ABI.major}.${ABI.minorMin} or a later minor`);
+  host.bind(instance, {});
+  return Object.keys(host.builtinIds()).sort();
 }
 
 function messageOf(thrown: unknown): string {
-  if (typeof thrown === "string") return thrown;
   return String((thrown as { message?: unknown } | null)?.message ?? thrown);
 }

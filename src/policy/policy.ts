@@ -6,7 +6,8 @@ import { BundleError } from "../core/errors.ts";
 import type { Catalogue } from "../core/outcome.ts";
 import { hashBundleFile, readDocument, sha256Hex } from "./bundle-documents.ts";
 import { readBundleData, readBundleFiles } from "./bundle-files.ts";
-import { DEFAULT_LIMITS, Evaluator, type EvaluationLimits } from "./evaluator.ts";
+import { callsOf } from "./calls.ts";
+import { DEFAULT_LIMITS, Evaluator, MissingBuiltinsError, type EvaluationLimits } from "./evaluator.ts";
 import type { SettingsOverlay } from "./overlay.ts";
 
 /** Keys that may sign bundles: a JWKS, or the `keys` map of OPA's configuration (`{id: {key, algorithm}}`). */
@@ -73,7 +74,7 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
   try {
     evaluator = await Evaluator.load(wasm, data, options.limits ?? DEFAULT_LIMITS);
   } catch (error) {
-    throw new BundleError("wasm", (error as Error).message, { cause: error });
+    throw new BundleError("wasm", wasmFault(error as Error, files), { cause: error });
   }
   const encoder = new TextEncoder();
   return {
@@ -112,6 +113,13 @@ async function readData(
 export async function readSignedOverlay(bytes: Uint8Array, keys: BundleKeys): Promise<SettingsOverlay> {
   const { readOverlay } = await import("./overlay.ts");
   return readOverlay(bytes, (files) => verifySignature(files, { keys }));
+}
+
+/** What is wrong with a bundle's WASM; of builtins that the host lacks all names, and where the sources call them. */
+function wasmFault(error: Error, files: ReadonlyMap<string, Uint8Array>): string {
+  if (!(error instanceof MissingBuiltinsError)) return error.message;
+  const named = error.missing.map(({ name, why }) => [`${name} (${why})`, ...callsOf(name, files)].join(" "));
+  return `the policy calls builtins that it cannot have here: ${named.join(", ")}`;
 }
 
 /** The one file that is the signature, by its exact name in whatever folder (OPA, since 1.22). */

@@ -1,0 +1,95 @@
+// The host's side of a WASM policy: what the module imports, and the builtins that it calls, with values handed over as text.
+import { BuiltinError, HaltError } from "./errors.ts";
+import type { Builtin, Builtins } from "./operands.ts";
+import { parseValue, writeValue } from "./text.ts";
+import { decodeText, encodeText } from "./utf8.ts";
+import type { Value } from "./value.ts";
+
+type Exported = { readonly [name: string]: (...arguments_: number[]) => number };
+
+/** The longest value, as text, that a builtin may hand to the policy. */
+const RESULT_CHARACTERS_MAX = 16 * 1024 * 1024;
+
+/** One instance's host: its imports, and the way in and out of its memory. */
+export class Host {
+  readonly memory: WebAssembly.Memory;
+  readonly imports: WebAssembly.Imports;
+  /** When an evaluation must be over, by `performance.now()`; a builtin called later ends it. */
+  deadlineMs = Infinity;
+  #exports: Exported = {};
+  readonly #table: (Builtin | undefined)[] = [];
+  readonly #decoder = new TextDecoder();
+
+  constructor(memory: WebAssembly.Memory) {
+    this.memory = memory;
+    const call = (id: number, _context: number, ...addresses: number[]) => this.#call(id, addresses);
+    this.imports = {
+      env: {
+        memory,
+        opa_abort: (address: number) => {
+          throw new HaltError(this.#decoder.decode(this.bytesAt(address)));
+        },
+        opa_println: () => undefined,
+        opa_builtin0: call,
+        opa_builtin1: call,
+        opa_builtin2: call,
+        opa_builtin3: call,
+        opa_builtin4: call,
+      },
+    };
+  }
+
+  /** @param builtins the implementations, by name; the module says which number stands for which. */
+  bind(instance: WebAssembly.Instance, builtins: Builtins): void {
+    this.#exports = instance.exports as unknown as Exported;
+    for (const [name, id] of Object.entries(this.builtinIds())) this.#table[id] = builtins[name];
+  }
+
+  /** The builtins that the module asks its host for. */
+  builtinIds(): { readonly [name: string]: number } {
+    return JSON.parse(
+      this.#decoder.decode(this.bytesAt(this.#exports["opa_json_dump"]!(this.#exports["builtins"]!()))),
+    ) as {
+      [name: string]: number;
+    };
+  }
+
+  /** The bytes up to the next zero: a view, to be read before anything runs in the instance again. */
+  bytesAt(address: number): Uint8Array {
+    const memory = new Uint8Array(this.memory.buffer);
+    return memory.subarray(address, memory.indexOf(0, address));
+  }
+
+  #call(id: number, addresses: readonly number[]): number {
+    if (performance.now() > this.deadlineMs) throw new HaltError("it is over its time");
+    const builtin = this.#table[id];
+    if (builtin === undefined) throw new HaltError(`not implemented: built-in function ${id}`);
+    let result: Value | undefined;
+    try {
+      result = builtin(...addresses.map((address) => this.#read(address)));
+    } catch (thrown) {
+      if (thrown instanceof BuiltinError) return 0;
+      throw thrown;
+    }
+    return result === undefined ? 0 : this.#write(result);
+  }
+
+  #read(address: number): Value {
+    const dumped = this.#exports["opa_value_dump"]!(address);
+    const value = parseValue(decodeText(this.bytesAt(dumped)));
+    this.#exports["opa_free"]!(dumped);
+    return value;
+  }
+
+  #write(value: Value): number {
+    const text = writeValue(value);
+    if (text.length > RESULT_CHARACTERS_MAX)
+      throw new HaltError(`a builtin's result is longer than ${RESULT_CHARACTERS_MAX} characters`);
+    const bytes = encodeText(text);
+    const address = this.#exports["opa_malloc"]!(bytes.length);
+    new Uint8Array(this.memory.buffer).set(bytes, address);
+    const parsed = this.#exports["opa_value_parse"]!(address, bytes.length);
+    if (parsed === 0) throw new HaltError("the policy could not read a builtin's result");
+    return parsed;
+  }
+}
