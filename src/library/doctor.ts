@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { DIRECTORY_CHECKS, fail, ok, warn, type Finding } from "../evidence/fsck/data-directory.ts";
 import type { Config } from "../node/config/config.ts";
-import { bundleSource } from "../node/config/options.ts";
 import { nodeIdIn } from "../node/restore.ts";
-import { loadBundle } from "../policy/policy.ts";
+import { loadUnder } from "../policies/choose.ts";
+import { bundlesAtHand, type BundleAtHand } from "./bundles-at-hand.ts";
 
 export type { Finding };
 
@@ -32,7 +32,7 @@ export const CHECKS: readonly DoctorCheck[] = [
   ofDirectory("directory"),
   ofDirectory("lock"),
   ofDirectory("private keys"),
-  ["policy", async (config) => [await policy(config)]],
+  ["policy", (config) => Promise.all(bundlesAtHand(config).map(policy))],
   ofDirectory("database"),
   ofDirectory("evidence"),
   ofDirectory("checkpoints"),
@@ -56,15 +56,14 @@ function settings({ file, warnings }: Config): Finding[] {
   return [read, ...warnings.map((line) => warn(line, "remove it, if only Railgate reads the file"))];
 }
 
-async function policy(config: Config): Promise<Finding> {
-  const source = bundleSource(config);
+async function policy({ name, terms, bytes }: BundleAtHand): Promise<Finding> {
+  const what = name === null ? "" : `${name}: `;
   try {
-    const { revision, digest } = await loadBundle(source.bytes(), {
-      keys: source.keys,
-      ...(source.keyId !== undefined && { keyId: source.keyId }),
-      ...(source.scope !== undefined && { scope: source.scope }),
-    });
-    return bundleAge(revision, `signature verified, revision ${revision || "none"}, ${digest.slice(0, 19)}…`);
+    const found = bytes();
+    if (found === undefined)
+      return warn(`${what}it has not come from its service yet`, "until it has, what it is about is refused (POL-01)");
+    const { revision, digest } = await loadUnder(found, terms);
+    return bundleAge(revision, `${what}signature verified, revision ${revision || "none"}, ${digest.slice(0, 19)}…`);
   } catch (error) {
     return fail(
       (error as Error).message,

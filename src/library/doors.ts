@@ -4,5 +4,5 @@ export type { Witness, WitnessAnswer } from "../evidence/log/witness.ts";
 export type { AdmissionOutcome } from "../gate/commands/admission.ts";
 export type { Evidenced, Trace } from "../gate/gate.ts";
 export type { Retry } from "../gate/retries.ts";
-export type { BundleSource } from "../policies/activate.ts";
+export type { BundleSource } from "../policies/source.ts";
 export { VERSION, type NodeObserver } from "../node/options.ts";

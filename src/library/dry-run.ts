@@ -5,12 +5,15 @@ import type { Decision } from "../core/schema/decision.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
 import { explain } from "../core/outcome.ts";
 import { NO_STATE } from "../core/state.ts";
-import { admission } from "../gate/commands/admission.ts";
+import { BundleError } from "../core/errors.ts";
+import { ADMISSION, admission } from "../gate/commands/admission.ts";
 import { judge, situationOf } from "../gate/decider.ts";
 import { DEFAULT_LIMITS } from "../policy/evaluator.ts";
-import { loadBundle } from "../policy/policy.ts";
+import type { Policy } from "../policy/policy.ts";
+import { covers, loadUnder } from "../policies/choose.ts";
+import { bundlesAtHand } from "./bundles-at-hand.ts";
 import { makeTrust } from "../trust/trust.ts";
-import { bundleSource, nodeOptions } from "../node/config/options.ts";
+import { nodeOptions } from "../node/config/options.ts";
 
 /**
  * Decides as a node would that has seen nothing yet.
@@ -24,13 +27,7 @@ export async function dryRun(
   nowMs: number,
   policyFailed: (problem: string) => void,
 ): Promise<Decision> {
-  const source = bundleSource(config);
-  const policy = await loadBundle(source.bytes(), {
-    keys: source.keys,
-    limits: { ...DEFAULT_LIMITS, evaluationMsMax: config.limits.evaluationMsMax },
-    ...(source.keyId !== undefined && { keyId: source.keyId }),
-    ...(source.scope !== undefined && { scope: source.scope }),
-  });
+  const policy = await lawOf(config);
   const surroundings = { nowMs, partition: { state: "connected", since: null }, policyAgeS: null } as const;
   const caller = hostCaller("cli");
   const command = admission(request, caller);
@@ -43,4 +40,23 @@ export async function dryRun(
   );
   if (problem !== undefined) policyFailed(problem);
   return explain(decision, catalogue);
+}
+
+/** The bundle about admissions, or the only one there is. */
+async function lawOf(config: Config): Promise<Policy> {
+  const limits = { ...DEFAULT_LIMITS, evaluationMsMax: config.limits.evaluationMsMax };
+  const all = bundlesAtHand(config);
+  for (const { name, terms, bytes } of all) {
+    const found = bytes();
+    if (found === undefined) {
+      if (all.length > 1) continue;
+      throw new BundleError(
+        "archive",
+        `the bundle ${name} has not come from its service yet; ask a running node (--url)`,
+      );
+    }
+    const policy = await loadUnder(found, terms, limits);
+    if (all.length === 1 || policy.roots.some((root) => covers(root, ADMISSION))) return policy;
+  }
+  throw new BundleError("roots", "no bundle under `bundles` is about railgate, so none decides admissions");
 }

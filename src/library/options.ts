@@ -36,6 +36,8 @@ const DATA = {
 /** The others, by what they must be. */
 const CODE = {
   bundle: isBundle,
+  bundles: areBundles,
+  services: areServices,
   eventKey: isKeySource,
   partition: isFunction,
   now: isFunction,
@@ -98,6 +100,27 @@ function isBundle(value: unknown): Problem {
   return typeof bytes === "function" && typeof keys === "object" && keys !== null
     ? undefined
     : "`bytes`, a function, and `keys`, a JWKS or OPA's map of keys";
+}
+
+function areBundles(value: unknown): Problem {
+  const all = Array.isArray(value)
+    ? (value as { name?: unknown; bytes?: unknown; keys?: unknown; service?: unknown }[])
+    : [{}];
+  return all.every(
+    ({ name, bytes, keys, service }) =>
+      typeof name === "string" &&
+      typeof keys === "object" &&
+      (typeof bytes === "function" || typeof service === "string"),
+  )
+    ? undefined
+    : "a list of bundles, each with `name`, `keys`, and `bytes` or `service`";
+}
+
+function areServices(value: unknown): Problem {
+  const all = typeof value === "object" && value !== null ? Object.values(value) : [undefined];
+  return all.every((each) => typeof (each as { url?: unknown } | undefined)?.url === "string")
+    ? undefined
+    : "services by name, each with its `url`";
 }
 
 function isKeySource(value: unknown): Problem {

@@ -30,7 +30,7 @@ import { every, type Service } from "./services.ts";
 import { Subscribers, type Subscriber } from "./subscribers.ts";
 import { makeWitness } from "./witnessing.ts";
 
-export type { BundleSource } from "../policies/activate.ts";
+export type { BundleSource } from "../policies/source.ts";
 export { DEFAULT_BUNDLE, type NodeObserver, type NodeOptions } from "./options.ts";
 
 /** How soon a clock that was set back is noticed. */
@@ -87,21 +87,11 @@ export class RailgateNode implements AsyncDisposable {
       },
       { ...DEFAULT_LEDGER_LIMITS, ...(options.queueMax !== undefined && { queueMax: options.queueMax }) },
     );
-    this.#ledger.onCommit = (events, figures) => {
-      states.trim(this.#ledger.committed);
-      observe.committed?.(figures);
-      this.#subscribers.tell(events);
-    };
-    this.#ledger.onReset = () => {
-      states.reset();
-      observe.evidenceFailed?.(this.#ledger.failure ?? "unknown");
-    };
-    this.#ledger.onCheckpointFailure = (message) => observe.checkpointFailed?.(message);
+    this.#watchLedger(states);
     const newId = makeIds();
-    this.#policies = new Policies(store, () => this.#recorder);
+    this.#policies = this.#makePolicies();
     this.#recorder = new Recorder({
       ledger: this.#ledger,
-      store,
       evidenceProfileId: this.#evidenceProfileId,
       now: this.#now,
       newId,
@@ -184,6 +174,11 @@ export class RailgateNode implements AsyncDisposable {
       lock.release();
       throw error;
     }
+  }
+
+  /** The policies that decide, and which of them answers what. */
+  get policies(): Pick<Policies, "find" | "bundles"> {
+    return this.#policies;
   }
 
   get policy(): Policy | null {
@@ -280,8 +275,8 @@ export class RailgateNode implements AsyncDisposable {
   }
 
   async #start({ key, restored }: Prepared): Promise<void> {
-    const { bundle = DEFAULT_BUNDLE, evaluationMsMax, observe } = this.#options;
-    const chosen = await this.#policies.choose(bundle, evaluationMsMax);
+    const { bundle = DEFAULT_BUNDLE, bundles = [] } = this.#options;
+    await this.#policies.open(bundles.length > 0 ? bundles : [bundle]);
     this.#lookAtClock();
     const { behindMs, latest } = this.#clock;
     // The first event under a new id says why it has one.
@@ -293,8 +288,33 @@ export class RailgateNode implements AsyncDisposable {
       ...(behindMs > 0 && { clock: { behind_s: Math.round(behindMs / 1000), latest } }),
       ...(restored && isNew && { act: "restore", reason: restored.reason, restored_from: restored.from }),
     });
-    await this.#policies.record(chosen);
-    if (chosen.rejected) observe?.policyRejected?.(chosen.rejected.message);
+    await this.#policies.record();
+  }
+
+  #watchLedger(states: StateView): void {
+    const observe = this.#options.observe ?? {};
+    this.#ledger.onCommit = (events, figures) => {
+      states.trim(this.#ledger.committed);
+      observe.committed?.(figures);
+      this.#subscribers.tell(events);
+    };
+    this.#ledger.onReset = () => {
+      states.reset();
+      this.#policies.reset();
+      observe.evidenceFailed?.(this.#ledger.failure ?? "unknown");
+    };
+    this.#ledger.onCheckpointFailure = (message) => observe.checkpointFailed?.(message);
+  }
+
+  #makePolicies(): Policies {
+    const { evaluationMsMax, observe } = this.#options;
+    return new Policies({
+      store: this.store,
+      recorder: () => this.#recorder,
+      now: this.#now,
+      evaluationMsMax,
+      rejected: (problem) => observe?.policyRejected?.(problem),
+    });
   }
 
   #lookAtClock(): void {

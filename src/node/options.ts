@@ -5,7 +5,8 @@ import type { Context } from "../core/schema/input.ts";
 import type { KeySource } from "../evidence/keys/keys.ts";
 import type { BatchFigures } from "../evidence/ledger/ledger.ts";
 import type { WitnessedLog } from "../evidence/log/witness.ts";
-import type { BundleSource } from "../policies/activate.ts";
+import type { BundleSource, ConfiguredSource } from "../policies/source.ts";
+import type { ServiceAccess } from "../outbound/access.ts";
 import type { BundleKeys } from "../policy/policy.ts";
 import type { TrustConfig } from "../trust/trust.ts";
 import type { PartitionTimes } from "./partition.ts";
@@ -33,6 +34,10 @@ export interface NodeOptions {
   readonly dataDir: string;
   /** Default: the prebuilt bundle that comes with Railgate. */
   readonly bundle?: BundleSource | undefined;
+  /** In place of `bundle`: several, each by its name, about disjoint parts of `data`. */
+  readonly bundles?: readonly ConfiguredSource[] | undefined;
+  /** Servers that bundles come from and that reports go to, by name. */
+  readonly services?: { readonly [name: string]: ServiceAccess } | undefined;
   /** Default: made at first start and kept. */
   readonly nodeId?: string | undefined;
   readonly trust?: TrustConfig | undefined;

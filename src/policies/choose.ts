@@ -1,64 +1,75 @@
-// Which bundle a node runs: the one it is offered, unless that cannot be trusted or is older than the one it ran before (spec law §6).
+// Whether a bundle may be used: it can be trusted, and is not older than the one before (spec law §6).
 import { BundleError } from "../core/errors.ts";
 import { timeMs } from "../core/time.ts";
-import { loadBundle, type LoadOptions, type Policy } from "../policy/policy.ts";
+import { DEFAULT_LIMITS, type EvaluationLimits } from "../policy/evaluator.ts";
+import { loadBundle, type BundleKeys, type Policy } from "../policy/policy.ts";
+
+/** Whose signature makes a bundle acceptable, and how large it may be. */
+export interface BundleTerms {
+  readonly keys: BundleKeys;
+  readonly keyId?: string | undefined;
+  readonly scope?: string | undefined;
+  /** Largest bundle as it comes; unpacked it may be four times as large. */
+  readonly sizeLimitBytes?: number | undefined;
+}
 
 /** What is remembered of the policy that was activated last. */
 export interface Activated {
   readonly digest: string;
   readonly revision: string;
   readonly sequence: number | null;
+  /** An operator chose it over the one that the source offered then, by the digest of that; null where there was none. */
+  readonly over?: string | null;
 }
 
-export interface Chosen {
-  /** null: none can be used, and everything is refused (POL-01). */
-  readonly policy: Policy | null;
-  /** Why the bundle that was offered was not taken. */
-  readonly rejected: BundleError | undefined;
+/** How much larger than packed a bundle may be (spec api §2, Bundles). */
+const UNPACKED_FACTOR = 4;
+
+/** @throws BundleError it cannot be trusted, or cannot be used. */
+export async function loadUnder(
+  bytes: Uint8Array,
+  { keys, keyId, scope, sizeLimitBytes }: BundleTerms,
+  limits: EvaluationLimits = DEFAULT_LIMITS,
+): Promise<Policy> {
+  if (sizeLimitBytes !== undefined && bytes.length > sizeLimitBytes)
+    throw new BundleError("archive", `the bundle has ${bytes.length} bytes, more than the ${sizeLimitBytes} allowed`);
+  return loadBundle(bytes, {
+    keys,
+    limits,
+    ...(keyId !== undefined && { keyId }),
+    ...(scope !== undefined && { scope }),
+    ...(sizeLimitBytes !== undefined && { unpackedBytesMax: sizeLimitBytes * UNPACKED_FACTOR }),
+  });
 }
 
-/**
- * @param offered reads the bundle's bytes; whatever it throws counts as a bundle that cannot be read.
- * @param last what was activated last, if anything was.
- * @param stored the bytes of a bundle that was activated, by digest.
- */
-export async function choosePolicy(
-  offered: () => Uint8Array,
-  options: LoadOptions,
-  last: Activated | undefined,
-  stored: (digest: string) => Uint8Array | undefined,
-): Promise<Chosen> {
-  const { policy, rejected } = await load(offered, options);
-  if (!policy || !last || !isOlder(policy, last)) return { policy, rejected };
-  const kept = await load(() => stored(last.digest) ?? new Uint8Array(), options);
-  const what = kept.rejected ? `but that one can no longer be used: ${kept.rejected.message}` : "which stays";
-  return {
-    policy: kept.policy,
-    rejected: new BundleError(
-      "rollback",
-      `the bundle (${nameOf(policy)}) is older than the one that was active (${nameOf(last)}), ${what}`,
-    ),
-  };
-}
+/** Whatever is thrown while a bundle is read or loaded. */
+export const asBundleError = (error: unknown): BundleError =>
+  error instanceof BundleError
+    ? error
+    : new BundleError("archive", `the bundle cannot be read: ${(error as Error).message}`, { cause: error });
 
-async function load(read: () => Uint8Array, options: LoadOptions): Promise<Chosen> {
-  try {
-    return { policy: await loadBundle(read(), options), rejected: undefined };
-  } catch (error) {
-    const rejected =
-      error instanceof BundleError
-        ? error
-        : new BundleError("archive", `the bundle cannot be read: ${(error as Error).message}`, { cause: error });
-    return { policy: null, rejected };
-  }
-}
+type Placed = Pick<Activated, "revision" | "sequence">;
 
 /** By sequence where both have one, else by revision where both are times; where neither, rollback cannot be told. */
-export function isOlder(offered: Omit<Activated, "digest">, active: Omit<Activated, "digest">): boolean {
+export function isOlder(offered: Placed, active: Placed): boolean {
   if (offered.sequence !== null && active.sequence !== null) return offered.sequence < active.sequence;
   const [offeredMs, activeMs] = [timeMs(offered.revision), timeMs(active.revision)];
   return offeredMs !== undefined && activeMs !== undefined && offeredMs < activeMs;
 }
 
-const nameOf = ({ revision, sequence }: Omit<Activated, "digest">): string =>
+/** @param what becomes of the one that was active. */
+export const rollback = (offered: Placed, active: Placed, what: string): BundleError =>
+  new BundleError(
+    "rollback",
+    `the bundle (${nameOf(offered)}) is older than the one that was active (${nameOf(active)}), ${what}`,
+  );
+
+const nameOf = ({ revision, sequence }: Placed): string =>
   `revision ${revision || "unnamed"}${sequence === null ? "" : `, sequence ${sequence}`}`;
+
+/** Whether one of them is, or lies below, the other. */
+export const overlap = (a: string, b: string): boolean => covers(a, b) || covers(b, a);
+
+/** Whether a path of `data` lies within a root. */
+export const covers = (root: string, path: string): boolean =>
+  root === "" || path === root || path.startsWith(`${root}/`);

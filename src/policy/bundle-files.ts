@@ -5,7 +5,8 @@ import { concatBytes } from "../core/bytes.ts";
 import { BundleError } from "../core/errors.ts";
 import { isDataFile, readDocument } from "./bundle-documents.ts";
 
-const LIMITS = { bytesMax: 64 * 1024 * 1024, entriesMax: 100_000 };
+const UNPACKED_BYTES_MAX = 64 * 1024 * 1024;
+const ENTRIES_MAX = 100_000;
 
 /** Names as `opa build` and other packers of bundles write them: a leading slash or `./` says nothing. */
 const RULES: TarRules = {
@@ -23,14 +24,18 @@ const RULES: TarRules = {
 /**
  * Reads a bundle's `.tar.gz`. Nothing is written to disk, and only plain files count.
  * @returns contents by name, without the leading slash that OPA writes.
- * @throws BundleError reason `archive`: not gzip or tar, larger than 64 MiB unpacked, names that are absolute beyond
+ * @param bytesMax largest, unpacked; default 64 MiB.
+ * @throws BundleError reason `archive`: not gzip or tar, larger than that, names that are absolute beyond
  *   OPA's slash, climb or come twice, links and other special entries.
  */
-export async function readBundleFiles(bytes: Uint8Array): Promise<Map<string, Uint8Array>> {
+export async function readBundleFiles(
+  bytes: Uint8Array,
+  bytesMax = UNPACKED_BYTES_MAX,
+): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
   try {
     if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) throw new ArchiveError("it is not gzip");
-    for await (const { name, body } of readTar(unpacked(once(bytes)), RULES, LIMITS)) {
+    for await (const { name, body } of readTar(unpacked(once(bytes)), RULES, { bytesMax, entriesMax: ENTRIES_MAX })) {
       if (files.has(name)) throw new ArchiveError(`${name} comes twice`);
       const parts: Uint8Array[] = [];
       for await (const part of body) parts.push(part);

@@ -4,16 +4,21 @@ import { compactVerify, decodeJwt, decodeProtectedHeader, importJWK, importSPKI,
 import { digestOfHex } from "../core/digest.ts";
 import { BundleError } from "../core/errors.ts";
 import type { Catalogue } from "../core/outcome.ts";
+import { timeMs } from "../core/time.ts";
 import { hashBundleFile, readDocument, sha256Hex } from "./bundle-documents.ts";
 import { readBundleData, readBundleFiles } from "./bundle-files.ts";
 import { callsOf } from "./calls.ts";
 import { DEFAULT_LIMITS, Evaluator, MissingBuiltinsError, type EvaluationLimits } from "./evaluator.ts";
 import type { SettingsOverlay } from "./overlay.ts";
 
-/** Keys that may sign bundles: a JWKS, or the `keys` map of OPA's configuration (`{id: {key, algorithm}}`). */
-export type BundleKeys =
-  | { readonly keys: readonly JWK[] }
-  | { readonly [keyId: string]: { readonly key: string; readonly algorithm?: string } };
+/** Keys that may sign bundles: a JWKS, or the `keys` map of OPA's configuration (`{id: {key, algorithm, scope?}}`). */
+export type BundleKeys = { readonly keys: readonly JWK[] } | { readonly [keyId: string]: OpaKey };
+
+interface OpaKey {
+  readonly key: string;
+  readonly algorithm?: string;
+  readonly scope?: string;
+}
 
 export interface LoadOptions {
   readonly keys: BundleKeys;
@@ -24,6 +29,8 @@ export interface LoadOptions {
   readonly limits?: EvaluationLimits;
   /** Settings of one's own, laid over the bundle's: the bytes of a JSON or YAML file, or of a bundle of data that the same keys have signed. */
   readonly settings?: Uint8Array;
+  /** Largest bundle, unpacked; default 64 MiB. */
+  readonly unpackedBytesMax?: number;
 }
 
 export interface Policy {
@@ -32,6 +39,10 @@ export interface Policy {
   readonly revision: string;
   /** `metadata.railgate.sequence` of the manifest, by which newer and older are told apart; null where it has none. */
   readonly sequence: number | null;
+  /** `metadata.railgate.expires` of the manifest, milliseconds since the epoch: from then on the policy is stale whatever its source says; null: it never is. */
+  readonly expiresMs: number | null;
+  /** What of `data` the bundle is about: paths with no slash around them; `""` is all of it (OPA: `roots`). */
+  readonly roots: readonly string[];
   readonly entrypoints: readonly string[];
   /** The settings laid over the bundle's own; null where there are none. With the digest they say what decides. */
   readonly settings: SettingsOverlay | null;
@@ -57,12 +68,16 @@ export interface Policy {
 /** Algorithms that OPA can sign bundles with and that prove who did; a shared secret (HS*) proves nothing to a third party. */
 const ALGORITHMS = ["ES256", "ES384", "ES512", "EdDSA", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"];
 
+/** A bundle's name in evidence: SHA-256 of its bytes as received. */
+export const bundleDigest = (bytes: Uint8Array): string => digestOfHex(sha256Hex(bytes));
+
 /**
  * Verifies a bundle in OPA's format and loads its WASM. Nothing is fetched, and nothing is used before it is verified.
  * @throws BundleError `policy_invalid`, with `reason` `archive`, `signature`, `files`, `manifest`, `data`, `settings` or `wasm`.
  */
 export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promise<Policy> {
-  const files = await readBundleFiles(bytes);
+  const files = await readBundleFiles(bytes, options.unpackedBytesMax);
+  if (files.has(DELTA)) throw new BundleError("delta", "it is a delta bundle, and only whole ones are taken");
   await verifySignature(files, options);
   const manifest = await readManifest(files);
   const { data, settings } = await readData(files, options);
@@ -78,10 +93,12 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
   }
   const encoder = new TextEncoder();
   return {
-    digest: digestOfHex(sha256Hex(bytes)),
+    digest: bundleDigest(bytes),
     revision: manifest.revision,
     sequence: manifest.sequence,
     settings,
+    expiresMs: manifest.expiresMs,
+    roots: manifest.roots,
     entrypoints: evaluator.entrypoints,
     catalogue: data.railgate?.catalogue ?? {},
     companions: companionsOf(data.railgate?.settings),
@@ -122,6 +139,8 @@ function wasmFault(error: Error, files: ReadonlyMap<string, Uint8Array>): string
   return `the policy calls builtins that it cannot have here: ${named.join(", ")}`;
 }
 
+/** What makes a bundle a delta: changes to another one, which OPA takes unsigned. */
+const DELTA = "patch.json";
 /** The one file that is the signature, by its exact name in whatever folder (OPA, since 1.22). */
 const SIGNATURES = /(?:^|\/)\.signatures\.json$/;
 /** OPA's own verification; one of another name is a plugin of some build of OPA. */
@@ -133,11 +152,13 @@ type Claims = { readonly files?: unknown; readonly scope?: unknown };
 /** OPA's bundle signature: a JWT that lists every file with its hash, and nothing may be missing or added. */
 async function verifySignature(files: ReadonlyMap<string, Uint8Array>, options: LoadOptions): Promise<void> {
   const [signatureFile, token] = await readSignature(files);
-  const claims = await verifyToken(token, options);
-  if (options.scope !== undefined && claims.scope !== options.scope) {
+  const { claims, keyScope } = await verifyToken(token, options);
+  // As OPA has it: the bundle's own setting, else the key's; and where neither says one, the signature must not either.
+  const scope = options.scope ?? keyScope ?? "";
+  if ((claims.scope ?? "") !== scope) {
     throw new BundleError(
       "signature",
-      `the bundle is signed for scope ${JSON.stringify(claims.scope ?? "")}, not ${JSON.stringify(options.scope)}`,
+      `the bundle is signed for scope ${JSON.stringify(claims.scope ?? "")}, not ${JSON.stringify(scope)}`,
     );
   }
   if (!Array.isArray(claims.files)) throw new BundleError("signature", "the bundle's signature lists no files");
@@ -174,7 +195,10 @@ async function readSignature(files: ReadonlyMap<string, Uint8Array>): Promise<[n
   return [found[0]!, signatures[0]];
 }
 
-async function verifyToken(token: string, { keys, keyId }: LoadOptions): Promise<Claims> {
+async function verifyToken(
+  token: string,
+  { keys, keyId }: LoadOptions,
+): Promise<{ claims: Claims; keyScope: string | undefined }> {
   try {
     const { alg, kid } = decodeProtectedHeader(token);
     if (alg === undefined || !ALGORITHMS.includes(alg)) {
@@ -184,9 +208,9 @@ async function verifyToken(token: string, { keys, keyId }: LoadOptions): Promise
       );
     }
     const claimed = decodeJwt<{ keyid?: string }>(token).keyid || kid || undefined;
-    const { key, algorithm } = await verificationKey(keys, keyId ?? claimed, alg);
+    const { key, algorithm, scope } = await verificationKey(keys, keyId ?? claimed, alg);
     const { payload } = await compactVerify(token, key, { algorithms: [algorithm] });
-    return JSON.parse(new TextDecoder().decode(payload)) as Claims;
+    return { claims: JSON.parse(new TextDecoder().decode(payload)) as Claims, keyScope: scope };
   } catch (error) {
     if (error instanceof BundleError) throw error;
     throw new BundleError("signature", `the bundle's signature does not verify: ${(error as Error).message}`, {
@@ -200,7 +224,7 @@ async function verificationKey(
   keys: BundleKeys,
   wanted: string | undefined,
   alg: string,
-): Promise<{ key: CryptoKey; algorithm: string }> {
+): Promise<{ key: CryptoKey; algorithm: string; scope?: string | undefined }> {
   const known = keysById(keys);
   if (wanted === undefined && known.length !== 1)
     throw new BundleError(
@@ -219,35 +243,54 @@ async function verificationKey(
     return { key: (await importJWK(given.jwk, algorithm)) as CryptoKey, algorithm };
   }
   const algorithm = given.algorithm ?? OPA_ALGORITHM;
-  return { key: await importSPKI(given.key, algorithm), algorithm };
+  return { key: await importSPKI(given.key, algorithm), algorithm, scope: given.scope };
 }
 
 /** What OPA takes a key for that says nothing of its algorithm. */
 const OPA_ALGORITHM = "RS256";
 
-type GivenKey = { readonly jwk: JWK } | { readonly key: string; readonly algorithm?: string };
+type GivenKey = { readonly jwk: JWK } | OpaKey;
 
 function keysById(keys: BundleKeys): [id: string | undefined, key: GivenKey][] {
   if (Array.isArray((keys as { keys?: unknown }).keys))
     return (keys as { keys: readonly JWK[] }).keys.map((jwk) => [jwk.kid, { jwk }]);
-  return Object.entries(keys as { [id: string]: { key: string; algorithm?: string } });
+  return Object.entries(keys as { [id: string]: OpaKey });
 }
 
-async function readManifest(
-  files: ReadonlyMap<string, Uint8Array>,
-): Promise<{ revision: string; sequence: number | null }> {
-  const manifest = (await readObject(files, ".manifest")) as {
+interface Manifest {
+  readonly revision: string;
+  readonly sequence: number | null;
+  readonly expiresMs: number | null;
+  readonly roots: readonly string[];
+}
+
+async function readManifest(files: ReadonlyMap<string, Uint8Array>): Promise<Manifest> {
+  const { revision, roots, metadata } = (await readObject(files, ".manifest")) as {
     revision?: unknown;
-    metadata?: { railgate?: { sequence?: unknown } };
+    roots?: unknown;
+    metadata?: { railgate?: { sequence?: unknown; expires?: unknown } };
   };
-  const sequence = manifest.metadata?.railgate?.sequence;
+  const { sequence, expires } = metadata?.railgate ?? {};
   if (sequence !== undefined && !Number.isSafeInteger(sequence)) {
     throw new BundleError("manifest", "metadata.railgate.sequence in the bundle's manifest must be an integer");
   }
+  const expiresMs = typeof expires === "string" ? timeMs(expires) : undefined;
+  if (expires !== undefined && expiresMs === undefined)
+    throw new BundleError("manifest", "metadata.railgate.expires in the bundle's manifest must be an RFC 3339 time");
   return {
-    revision: typeof manifest.revision === "string" ? manifest.revision : "",
+    revision: typeof revision === "string" ? revision : "",
     sequence: (sequence as number | undefined) ?? null,
+    expiresMs: expiresMs ?? null,
+    roots: rootsOf(roots),
   };
+}
+
+/** A bundle that names no roots is about everything. */
+function rootsOf(roots: unknown): string[] {
+  if (roots === undefined || roots === null) return [""];
+  if (!Array.isArray(roots) || roots.some((root) => typeof root !== "string"))
+    throw new BundleError("manifest", "roots in the bundle's manifest must be a list of paths");
+  return (roots as string[]).map((root) => root.replaceAll(/^\/+|\/+$/g, ""));
 }
 
 async function readObject(files: ReadonlyMap<string, Uint8Array>, name: string): Promise<object> {

@@ -224,11 +224,6 @@ const MISTYPED: [yaml: string, setting: string, message: RegExp][] = [
     /did you mean "release"/,
   ],
   [
-    "bundles: { a: { resource: file:///a }, b: { resource: file:///b } }\n" + SIGNED,
-    "bundles.b",
-    /one bundle at a time/,
-  ],
-  [
     "bundles: { a: { resource: file:///a, polling: { min_delay_seconds: 1 } } }\n" + SIGNED,
     "bundles.a.polling",
     /max_delay_seconds as well/,
@@ -386,7 +381,7 @@ status: { console: true }`,
     from: { kind: "service", service: "control", resource: "bundles/authz" },
     signing: { keyid: "release", scope: "read", excludeFiles: ["x"] },
     persist: true,
-    sizeLimitBytes: 1024 ** 3,
+    sizeLimitBytes: 64 * 1024 ** 2,
     polling: { minDelayS: 5, maxDelayS: 9, longPollingTimeoutS: 3 },
   });
   t.is(config.services["control"]?.url, "http://a");

@@ -7,12 +7,17 @@ import test from "ava";
 import { loadConfig } from "../../src/node/config/config.ts";
 import { BundleError, ConfigError } from "../../src/core/errors.ts";
 import { DEFAULT_BUNDLE } from "../../src/node/open.ts";
-import { bundleSource, nodeOptions } from "../../src/node/config/options.ts";
+import type { Config } from "../../src/node/config/config.ts";
+import type { BundleSource } from "../../src/policies/source.ts";
+import { bundleSources, nodeOptions } from "../../src/node/config/options.ts";
 
 const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const pem = publicKey.export({ type: "spki", format: "pem" }) as string;
 const jwk = publicKey.export({ format: "jwk" });
 const KEYS = `keys: { release: { algorithm: ES256, key: ${JSON.stringify(pem)} } }\n`;
+
+/** The only one, whose bytes are at hand. */
+const bundleSource = (config: Config) => bundleSources(config)[0] as BundleSource;
 
 function config(yaml: string) {
   const cwd = mkdtempSync(join(tmpdir(), "railgate-options-"));
@@ -55,14 +60,31 @@ test("a bundle over its limit is not read", (t) => {
 
 test("what can't be done is said, by its setting", (t) => {
   const asks = (yaml: string) => () => bundleSource(config(KEYS + yaml).config());
-  t.throws(asks("services: { s: { url: http://a } }\nbundles: { b: {} }"), {
-    instanceOf: ConfigError,
-    message: /^bundles\.b\.service: /,
-  });
   t.throws(asks("bundles: { b: { resource: file:///b, signing: { exclude_files: [x] } } }"), {
     instanceOf: ConfigError,
     message: /^bundles\.b\.signing\.exclude_files: /,
   });
+});
+
+test("a bundle of a service is polled, with the terms that it must meet", (t) => {
+  const { bundle, bundles, services } = nodeOptions(
+    config(
+      `${KEYS}services: { s: { url: http://a } }\nbundles: { b: { polling: { min_delay_seconds: 1, max_delay_seconds: 2, long_polling_timeout_seconds: 3 }, size_limit_bytes: 9 }, c: { resource: "file://CWD/bundle.tar.gz" } }`,
+    ).config(),
+  );
+  t.is(bundle, undefined);
+  t.deepEqual(bundles![0] as unknown, {
+    name: "b",
+    keys: { release: { key: pem, algorithm: "ES256" } },
+    keyId: undefined,
+    scope: undefined,
+    sizeLimitBytes: 9,
+    service: "s",
+    resource: "bundles/b",
+    polling: { minDelayS: 1, maxDelayS: 2, longPollingTimeoutS: 3 },
+  });
+  t.is(bundles![1]!.name, "c");
+  t.is(services!["s"]!.url, "http://a");
 });
 
 test("trust, limits and names are handed on", (t) => {

@@ -60,7 +60,9 @@ const BUNDLE = section({
   resource: optional(text("A path on that service, or a `file:///` URL (default `bundles/<name>`)")),
   signing: optional(SIGNING),
   persist: optional(flag("Keep the last good bundle on disk. Railgate always does; accepted for OPA's sake")),
-  size_limit_bytes: optional(whole("Largest bundle accepted, unpacked, in bytes", 1)),
+  size_limit_bytes: optional(
+    whole("Largest bundle accepted, in bytes, and a quarter of the largest unpacked (default 67108864)", 1),
+  ),
   trigger: TRIGGER,
   polling: optional(POLLING),
 });
@@ -416,7 +418,12 @@ export const ConfigFile = section({
     }),
   ),
   services: optional(SERVICES),
-  bundles: optional(mapOf(BUNDLE, { title: "The policy bundle; with none the one that comes with Railgate is used" })),
+  bundles: optional(
+    mapOf(BUNDLE, {
+      title:
+        "Policy bundles, about disjoint parts of `data` (`roots`); with none the one that comes with Railgate is used",
+    }),
+  ),
   keys: optional(mapOf(KEY, { title: "Keys that bundles are signed with" })),
   decision_logs: optional(DECISION_LOGS),
   status: optional(STATUS),

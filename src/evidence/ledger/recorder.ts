@@ -1,16 +1,13 @@
 // Events that are no decisions: what a node does of itself, and what is done with its evidence.
-import { HOST_REFUSALS } from "../../core/catalogue.ts";
 import { EMPTY_SNAPSHOT, pointerTo } from "../../core/digest.ts";
 import { digestOf, type EventDraft } from "../../core/event.ts";
-import { brief } from "../../core/brief.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { settingsDetail } from "../../core/snapshots.ts";
 import type { EventType } from "../../core/schema/event.ts";
-import type { Activated } from "../../policies/choose.ts";
 import type { Policy } from "../../policy/policy.ts";
-import type { Blob, StateWrite, StoreReader } from "../../store/store.ts";
+import type { Blob, StateWrite } from "../../store/store.ts";
 import type { Entry } from "./entry.ts";
-import type { Ledger } from "./ledger.ts";
+import type { Ledger, Receipt } from "./ledger.ts";
 
 /** Whose stream an event goes to, and who acted. */
 export interface ActedBy {
@@ -19,16 +16,10 @@ export interface ActedBy {
 }
 
 /** Whose events the node's own are (spec evidence §1). */
-const THE_NODE: ActedBy = { tenantId: "default", actor: "node" };
-
-/** What is said of a bundle may quote it. */
-const PROBLEM_CHARS_MAX = 2048;
-
-const ACTIVATED = { kind: "policy", tenant_id: THE_NODE.tenantId, key: "active" } as const;
+export const THE_NODE: ActedBy = { tenantId: "default", actor: "node" };
 
 export interface RecorderParts {
   readonly ledger: Ledger;
-  readonly store: StoreReader;
   readonly evidenceProfileId: string;
   readonly now: () => number;
   readonly newId: () => string;
@@ -54,35 +45,7 @@ export class Recorder {
     by: ActedBy = THE_NODE,
     states: readonly StateWrite[] = [],
   ): Promise<void> {
-    await this.#append({ ...this.entry(type, details, by), states });
-  }
-
-  /** A bundle that was not accepted as policy. */
-  async recordRejection({ reason, problem }: { readonly reason: string; readonly problem: string }): Promise<void> {
-    const details = { reason: brief(reason), problem: brief(problem, PROBLEM_CHARS_MAX) };
-    const entry = this.entry("policy.reject", details, THE_NODE);
-    const refusal = {
-      outcome: "refused",
-      refusal_reason: HOST_REFUSALS.policy_unavailable.title,
-      refusal_reason_class: "dependency_unavailable_fail_closed",
-      refusal_reason_code: "policy_unavailable",
-    } as const;
-    await this.#append({ ...entry, draft: { ...entry.draft, ...refusal } });
-  }
-
-  /** The policy that was activated last. Kept as state: its event may lie a million events back. */
-  lastActivated(): Activated | undefined {
-    const { kind, tenant_id, key } = ACTIVATED;
-    const stored = this.#parts.store.state(kind, tenant_id, key);
-    return stored === undefined ? undefined : (JSON.parse(stored) as Activated);
-  }
-
-  /** Once per change of policy, not per start. */
-  async recordActivation({ digest, revision, sequence, bytes }: Policy): Promise<void> {
-    if (this.lastActivated()?.digest === digest) return;
-    const activated: Activated = { digest, revision, sequence };
-    const entry = this.entry("policy.activate", { ...activated }, THE_NODE, { digest, bytes });
-    await this.#append({ ...entry, states: [{ ...ACTIVATED, value: JSON.stringify(activated) }] });
+    await this.append({ ...this.entry(type, details, by), states });
   }
 
   /** The event, not yet appended. Its artifact is the blob, or its details. */
@@ -116,7 +79,11 @@ export class Recorder {
     };
   }
 
-  async #append(entry: Entry): Promise<void> {
-    await Promise.all(this.#parts.ledger.append([entry]));
+  /**
+   * Links it at once; resolves when it is durable.
+   * @throws EvidenceUnavailableError EVI-01, also when it is called: nothing was linked then.
+   */
+  append(entry: Entry): Promise<Receipt> {
+    return this.#parts.ledger.append([entry])[0]!;
   }
 }

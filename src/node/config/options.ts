@@ -4,16 +4,20 @@ import type { Config, Jwks } from "./config.ts";
 import { BundleError, ConfigError } from "../../core/errors.ts";
 import { parseVkey } from "../../core/note.ts";
 import { sha256 } from "../../core/sha256.ts";
-import { DEFAULT_BUNDLE, type BundleSource, type NodeOptions } from "../open.ts";
+import type { BundleSource, ConfiguredSource } from "../../policies/source.ts";
+import { DEFAULT_BUNDLE, type NodeOptions } from "../options.ts";
+import type { ConfiguredBundle } from "./types.ts";
 
 /** @throws ConfigError for a setting that asks for what can't be done. */
 export function nodeOptions(config: Config): NodeOptions {
   const keysOf = ({ keys }: Jwks) => keys.map((key) => ({ ...key }));
   const { authorities, attesters } = config.trust;
+  const sources = bundleSources(config);
   return {
     dataDir: config.dataDir,
     nodeId: config.nodeId,
-    bundle: bundleSource(config),
+    ...(isShipped(sources) ? { bundle: sources[0] } : { bundles: sources }),
+    ...(Object.keys(config.services).length > 0 && { services: config.services }),
     trust: {
       authorities: authorities.map(({ issuer, jwks, root }) => ({ issuer, jwks: keysOf(jwks), root })),
       attesters: attesters.map(({ jwks, ...attester }) => ({ ...attester, jwks: keysOf(jwks) })),
@@ -33,25 +37,29 @@ export function nodeOptions(config: Config): NodeOptions {
   };
 }
 
+const isShipped = (sources: ReturnType<typeof bundleSources>): sources is readonly [BundleSource] =>
+  sources[0] === DEFAULT_BUNDLE;
+
 /**
- * The bundle that the settings name, or the one that comes with Railgate.
+ * The bundles that the settings name, or the one that comes with Railgate.
  * @throws ConfigError for a setting that asks for what can't be done.
  */
-export function bundleSource({ bundles, keys }: Config): BundleSource {
-  const [bundle] = Object.values(bundles);
-  if (bundle === undefined) return DEFAULT_BUNDLE;
-  const { name, from, signing, sizeLimitBytes } = bundle;
-  if (from.kind === "service") {
-    throw new ConfigError(
-      `bundles.${name}.service`,
-      "bundles can't be fetched from a service yet; name a file (resource: file:///path/to/bundle.tar.gz)",
-    );
-  }
+export function bundleSources({ bundles, keys }: Config): readonly [BundleSource] | readonly ConfiguredSource[] {
+  const named = Object.values(bundles).map((bundle) => sourceOf(bundle, keys));
+  return named.length === 0 ? [DEFAULT_BUNDLE] : named;
+}
+
+function sourceOf(
+  { name, from, signing, sizeLimitBytes, polling }: ConfiguredBundle,
+  keys: Config["keys"],
+): ConfiguredSource {
   if (signing.excludeFiles.length > 0)
     throw new ConfigError(
       `bundles.${name}.signing.exclude_files`,
       "every file of a bundle has to be signed; leave this out",
     );
+  const terms = { name, keys, keyId: signing.keyid, scope: signing.scope, sizeLimitBytes };
+  if (from.kind === "service") return { ...terms, service: from.service, resource: from.resource, polling };
   const bytes = () => {
     const { size } = statSync(from.path);
     if (size > sizeLimitBytes)
@@ -61,5 +69,5 @@ export function bundleSource({ bundles, keys }: Config): BundleSource {
       );
     return readFileSync(from.path);
   };
-  return { bytes, keys, keyId: signing.keyid, scope: signing.scope };
+  return { ...terms, bytes };
 }
