@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 
 /** What an importer names, and the module behind it. */
 const ENTRIES: readonly (readonly [name: string, module: string])[] = [
-  ["railgate", "library/index"],
+  ["railgate", "embed/index"],
   ["railgate/client", "client/index"],
   ["railgate/policy", "policy/index"],
   ["railgate/verify", "evidence/verify/node"],

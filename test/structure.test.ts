@@ -28,7 +28,7 @@ const LAYERS: [name: string, of: RegExp][] = [
   ["node", /^src\/node\//],
   ["library", /^src\/(?:library|client|workshop)\//],
   ["doors", /^src\/(?:http|kubernetes)\//],
-  ["command line", /^src\/cli\//],
+  ["command line, embedded", /^src\/(?:cli|embed)\//],
 ];
 
 function layerOf(file: string): number {
@@ -51,7 +51,7 @@ test("imports point one way", (t) => {
 const UNDER_LIBRARY = /^src\/(?:gate|store|evidence|policy|policies|trust|node(?!\/config\/))\//;
 
 test("doors ask the library, and nothing under it", (t) => {
-  const skipping = ["http", "cli"]
+  const skipping = ["http", "cli", "embed"]
     .flatMap((door) => filesUnder(join(SRC, door)))
     .flatMap((file) =>
       imports(file)
@@ -66,6 +66,10 @@ test("doors ask the library, and nothing under it", (t) => {
 test("a door knows no other door, but for the command that opens one", (t) => {
   const opening = filesUnder(join(SRC, "cli")).filter((file) => imports(file).some((name) => name.includes("/http/")));
   t.deepEqual(opening, ["src/cli/commands/serve.ts"]);
+  const embedded = filesUnder(join(SRC, "embed")).flatMap((file) =>
+    imports(file).filter((name) => name.includes("../")),
+  );
+  t.deepEqual([...new Set(embedded)].sort(), ["../http/host.ts", "../http/socket-file.ts", "../library/index.ts"]);
 });
 
 test("imports never run in a circle, not even those of types", (t) => {

@@ -1,5 +1,7 @@
 // One exchange over HTTP: by `fetch`, or, where a CA or a client certificate is given, by `node:https`.
+import type { request, RequestOptions } from "node:http";
 import type { Agent } from "node:https";
+import type { Socket } from "node:net";
 
 export interface WireRequest {
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
@@ -28,15 +30,41 @@ export const fetchTransport: Transport = (url, { body, ...asked }) => {
 /** What `fetch` cannot be told: whom to trust, and who we are. Connections are kept. */
 export function tlsTransport(tls: TlsOptions): Transport {
   let agent: Agent | undefined;
+  return nodeTransport(async () => {
+    const { Agent, request } = await import("node:https");
+    agent ??= new Agent({ ...tls, keepAlive: true });
+    return { request, options: { agent } };
+  });
+}
+
+/** By a socket of this machine's, connected anew for each call. */
+export function socketTransport(path: string): Transport {
+  return nodeTransport(async () => {
+    const [{ request }, socket] = await Promise.all([import("node:http"), connected(path)]);
+    return { request, options: { createConnection: () => socket } };
+  });
+}
+
+async function connected(path: string): Promise<Socket> {
+  const [{ connect }, { withAddress }] = await Promise.all([import("node:net"), import("../store/socket.ts")]);
+  return withAddress(path, async (address) => {
+    const socket = connect(address);
+    await new Promise((resolve, reject) => socket.once("connect", resolve).once("error", reject));
+    return socket.on("error", () => {});
+  });
+}
+
+type Way = { readonly request: typeof request; readonly options: RequestOptions };
+
+function nodeTransport(way: () => Promise<Way>): Transport {
   return async (url, { body, method, headers, signal }) => {
-    const [https, { Readable }, { pipeline }] = await Promise.all([
-      import("node:https"),
+    const [{ request: send, options }, { Readable }, { pipeline }] = await Promise.all([
+      way(),
       import("node:stream"),
       import("node:stream/promises"),
     ]);
-    agent ??= new https.Agent({ ...tls, keepAlive: true });
     const { promise, resolve, reject } = Promise.withResolvers<Response>();
-    const request = https.request(url, { agent, method, headers, signal }, (answer) => {
+    const request = send(url, { ...options, method, headers, signal }, (answer) => {
       const { statusCode: status = 0, headersDistinct } = answer;
       const names = Object.entries(headersDistinct).flatMap(([name, values]) => values!.map((value) => [name, value]));
       const empty = status === 204 || status === 304;

@@ -1,14 +1,23 @@
 // Calls as they go over the wire: authenticated, bounded in time, tried again where that is safe, problems as errors.
 import { ConfigError, RailgateError, RequestError } from "../core/errors.ts";
 import { AnswerError, ConnectionError, errorOf, type ProblemRead } from "./errors.ts";
-import { fetchTransport, tlsTransport, type WireRequest, type TlsOptions, type Transport } from "./transport.ts";
+import {
+  fetchTransport,
+  socketTransport,
+  tlsTransport,
+  type WireRequest,
+  type TlsOptions,
+  type Transport,
+} from "./transport.ts";
 
 /** A bearer token, how to come by one, or the file that holds it; the latter two are asked for every call. */
 export type Token = string | (() => string | Promise<string>) | { readonly file: string };
 
 export interface ClientOptions extends TlsOptions {
   /** Where the node listens, e.g. `https://node-1.example:8181`. */
-  readonly url: string | URL;
+  readonly url?: string | URL | undefined;
+  /** In place of `url`, on the same machine: `railgate.sock` in the data directory of a node that is open. */
+  readonly socketPath?: string | undefined;
   readonly token?: Token | undefined;
   /** How long one answer may take to arrive, in milliseconds. Default: 30,000. */
   readonly timeoutMs?: number | undefined;
@@ -40,7 +49,7 @@ const BACKOFF_MS = { first: 100, max: 2000 };
 /** The server is away, or busy, for a moment. */
 const PASSING: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 /** Before anything was sent. */
-const NOT_CONNECTED = /^(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|UND_ERR_CONNECT_TIMEOUT)$/;
+const NOT_CONNECTED = /^(?:ECONNREFUSED|ENOENT|ENOTFOUND|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|UND_ERR_CONNECT_TIMEOUT)$/;
 
 export class Wire {
   readonly #options: ClientOptions;
@@ -50,16 +59,19 @@ export class Wire {
   /** @throws ConfigError */
   constructor(options: ClientOptions) {
     this.#options = options;
-    this.#base = baseOf(options.url);
-    const { ca, cert, key } = options;
+    const { url, socketPath, ca, cert, key } = options;
+    if ((url === undefined) === (socketPath === undefined))
+      throw new ConfigError("url", "or socketPath: give one of them");
+    this.#base = baseOf(url ?? "http://localhost");
     const tls = ca !== undefined || cert !== undefined || key !== undefined;
     if (tls && this.#base.protocol !== "https:") throw new ConfigError("url", "ca, cert and key need https");
-    this.#transport = tls ? tlsTransport({ ca, cert, key }) : fetchTransport;
+    if (socketPath !== undefined) this.#transport = socketTransport(socketPath);
+    else this.#transport = tls ? tlsTransport({ ca, cert, key }) : fetchTransport;
   }
 
-  /** Where it asks, without a slash at its end. */
+  /** Where it asks, without a slash at its end; or by which socket. */
   get origin(): string {
-    return this.#base.origin;
+    return this.#options.socketPath ?? this.#base.origin;
   }
 
   /** The answer's JSON. */

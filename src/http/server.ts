@@ -8,7 +8,7 @@ import { admissionRoutes } from "./routes/admissions.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { exportRoutes, EXPORT_TURNS } from "./routes/exports.ts";
 import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./routes/follow.ts";
-import { CLOSE_MS_MAX, Listener, type Site } from "./listener.ts";
+import { CLOSE_MS_MAX, Listener, type Shared, type Site } from "./listener.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { makeLogging, type Logging } from "./logging.ts";
 import { meshRoutes } from "./routes/meshes.ts";
@@ -18,6 +18,8 @@ import type { Route } from "./call/route.ts";
 import { Peers, type PeerLimits } from "./call/peer.ts";
 import { Turns } from "./call/turns.ts";
 import { operatorRoutes } from "./routes/operators.ts";
+import { LocalSocket } from "./socket-file.ts";
+import { socketServer } from "./socket.ts";
 import { streamRoutes } from "./routes/streams.ts";
 import { witnessRoutes } from "./routes/witness.ts";
 import { workloadRoutes } from "./routes/workloads.ts";
@@ -134,35 +136,21 @@ async function listen(
 ): Promise<Served> {
   const followers = new Followers({ ...FOLLOW_LIMITS, ...options.follow });
   const shared = { peers: new Peers(options.peers), log, metrics };
-  metrics.watch({
-    waiting: () => railgate.figures.waiting,
-    ready: () => railgate.problem === undefined,
-    clockBehindS: () => railgate.figures.clockBehindS,
-    followers: () => followers.count,
-    info: () => {
-      const { nodeId, policyDigest } = railgate.figures;
-      return { version: VERSION, node_id: nodeId, policy_digest: policyDigest ?? "" };
-    },
-  });
+  watch(metrics, railgate, followers);
   const probes = (strangers: boolean) => diagnosticRoutes({ railgate, metrics, strangers });
-  const all = (strangers: boolean): Route[] => {
-    const routes: Route[] = [
-      ...routesOf(config, railgate, followers),
-      ...probes(strangers),
-      ...documentRoutes(railgate, () => routes),
-    ];
-    return routes;
-  };
+  const all = (strangers: boolean) => allRoutes({ config, railgate, followers, metrics }, strangers);
   const listeners: Listener[] = [];
+  let socket: LocalSocket | undefined;
   const end = async () => {
     for (const listener of listeners) listener.startClosing();
     followers.close();
-    await Promise.all(listeners.map((listener) => listener.close()));
+    await Promise.all([socket, ...listeners].map((each) => each?.close()));
   };
   try {
     listeners.push(await Listener.open(config, shared, all));
     if (config.diagnostics)
       listeners.push(await Listener.open(diagnosticsSite(config, config.diagnostics), shared, probes));
+    socket = await openSocket(config.dataDir, shared, all(false));
   } catch (error) {
     await end();
     throw error;
@@ -178,8 +166,33 @@ async function listen(
     },
   );
   // Whoever is told where it listens may tell it to end.
-  railgate.listening(url);
+  railgate.listening({ url, socket: socket?.path });
   return served;
+}
+
+/** Where none can be made (some file systems have none) the node can be asked at its port. */
+async function openSocket(dataDir: string, shared: Shared, routes: readonly Route[]): Promise<LocalSocket | undefined> {
+  const server = socketServer(shared, routes);
+  try {
+    return await LocalSocket.open(dataDir, (connection) => server.emit("connection", connection));
+  } catch (error) {
+    shared.log.warn({ problem: (error as Error).message }, "commands on this machine cannot ask by the data directory");
+    return undefined;
+  }
+}
+
+/** Figures are asked for at each scrape. */
+export function watch(metrics: Metrics, railgate: LocalRailgate, followers: Followers): void {
+  metrics.watch({
+    waiting: () => railgate.figures.waiting,
+    ready: () => railgate.problem === undefined,
+    clockBehindS: () => railgate.figures.clockBehindS,
+    followers: () => followers.count,
+    info: () => {
+      const { nodeId, policyDigest } = railgate.figures;
+      return { version: VERSION, node_id: nodeId, policy_digest: policyDigest ?? "" };
+    },
+  });
 }
 
 /** On loopback nobody logs in there; elsewhere it is locked as the other one is. */
@@ -187,8 +200,25 @@ function diagnosticsSite(config: Config, { listen }: NonNullable<Config["diagnos
   return listen.loopback ? { listen, behindProxy: false } : { ...config, listen };
 }
 
+export interface ServedParts {
+  readonly config: Pick<Config, "limits">;
+  readonly railgate: LocalRailgate;
+  readonly followers: Followers;
+  readonly metrics: Metrics;
+}
+
+/** All that is served. @param strangers whether they can ask. */
+export function allRoutes({ config, railgate, followers, metrics }: ServedParts, strangers: boolean): Route[] {
+  const routes: Route[] = [
+    ...routesOf(config, railgate, followers),
+    ...diagnosticRoutes({ railgate, metrics, strangers }),
+    ...documentRoutes(railgate, () => routes),
+  ];
+  return routes;
+}
+
 /** All that is served, but for what the node says of itself. */
-function routesOf({ limits }: Config, railgate: LocalRailgate, followers: Followers): Route[] {
+function routesOf({ limits }: ServedParts["config"], railgate: LocalRailgate, followers: Followers): Route[] {
   const { bodyBytesMax } = limits;
   return [
     ...admissionRoutes(railgate, limits),

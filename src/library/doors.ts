@@ -6,3 +6,4 @@ export type { Evidenced, Trace } from "../gate/gate.ts";
 export type { Retry } from "../gate/retries.ts";
 export type { BundleSource } from "../policies/source.ts";
 export { VERSION, type NodeObserver } from "../node/options.ts";
+export { socketFile, withAddress } from "../store/socket.ts";

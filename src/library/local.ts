@@ -204,9 +204,19 @@ export class LocalRailgate extends LocalReader implements Railgate {
     return this.#node.witness;
   }
 
+  /** Where its evidence, keys and state are. */
+  get dataDir(): string {
+    return this.#node.dataDir;
+  }
+
+  /** Does this before the node lets go of anything: whoever asks it for others stops. */
+  beforeClose(work: () => Promise<void>): void {
+    this.#node.beforeClose(work);
+  }
+
   /** Tells whoever finds the data directory locked where this node can be asked. */
-  listening(url: string): void {
-    this.#node.listening(url);
+  listening(at: { readonly url?: string | undefined; readonly socket?: string | undefined }): void {
+    this.#node.listening(at);
   }
 
   /** Waits for what was decided to become durable, then lets go of the data directory. */

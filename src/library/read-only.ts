@@ -4,8 +4,9 @@ import { RailgateError } from "../core/errors.ts";
 import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
 import { TransparencyLog } from "../evidence/log/log.ts";
 import { logsIn } from "../node/restore.ts";
-import { readHolder } from "../store/lock.ts";
+import { readHolder, type LockHolder } from "../store/lock.ts";
 import { openReader, storeExists } from "../store/open.ts";
+import { socketFile } from "../store/socket.ts";
 import type { StoreReader } from "../store/store.ts";
 import { LocalReader } from "./reader.ts";
 
@@ -62,5 +63,9 @@ export function ownKeys(dataDir: string): PublicKeys | undefined {
   }
 }
 
-/** Where the holder of a data directory listens, as it said; undefined: it doesn't, or not yet. */
-export const holderUrl = (dataDir: string): string | undefined => readHolder(dataDir)?.url;
+/** Who holds a data directory, and where it can be asked, as it said; undefined: nobody said. */
+export function holderOf(dataDir: string): LockHolder | undefined {
+  const holder = readHolder(dataDir);
+  // The directory may have another path for the holder, as in a container.
+  return holder && { ...holder, socket: holder.socket === undefined ? undefined : socketFile(dataDir) };
+}

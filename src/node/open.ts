@@ -14,7 +14,7 @@ import type { Witness } from "../evidence/log/witness.ts";
 import { Gate } from "../gate/gate.ts";
 import { Policies } from "../policies/activate.ts";
 import type { Policy } from "../policy/policy.ts";
-import { DataDirLock } from "../store/lock.ts";
+import { DataDirLock, type LockHolder } from "../store/lock.ts";
 import { openReader, placeOf } from "../store/open.ts";
 import type { StoreReader } from "../store/store.ts";
 import { makeTrust, type Trust } from "../trust/trust.ts";
@@ -58,6 +58,7 @@ export class RailgateNode implements AsyncDisposable {
   readonly #policies: Policies;
   readonly #clock: ClockWatch;
   readonly #services: readonly Service[];
+  readonly #beforeClose: (() => Promise<void>)[] = [];
   #closed: Promise<void> | undefined;
 
   private constructor(
@@ -248,8 +249,17 @@ export class RailgateNode implements AsyncDisposable {
   }
 
   /** Tells whoever finds the data directory locked where this node can be asked. */
-  listening(url: string): void {
-    this.#lock.listening(url);
+  listening(at: Pick<LockHolder, "url" | "socket">): void {
+    this.#lock.listening(at);
+  }
+
+  get dataDir(): string {
+    return this.#options.dataDir;
+  }
+
+  /** Does this before it lets go of anything: whoever asks it for others stops. */
+  beforeClose(work: () => Promise<void>): void {
+    this.#beforeClose.push(work);
   }
 
   /** Waits for what was decided to become durable, then lets go of the data directory. Closing it again does nothing more. */
@@ -258,6 +268,7 @@ export class RailgateNode implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    await Promise.all(this.#beforeClose.map((work) => work()));
     await Promise.all(this.#services.map((service) => service.stop()));
     await this.#ledger.close();
     this.store.close();

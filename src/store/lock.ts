@@ -11,7 +11,9 @@ export interface LockHolder {
   readonly pid: number;
   readonly since: string;
   /** Where it listens, once it does. */
-  readonly url?: string;
+  readonly url?: string | undefined;
+  /** The socket by which whoever owns the directory may ask it. */
+  readonly socket?: string | undefined;
 }
 
 export class DataDirLock {
@@ -59,8 +61,8 @@ export class DataDirLock {
   }
 
   /** Tells others where the holder can be asked. */
-  listening(url: string): void {
-    this.#holder = { ...this.#holder, url };
+  listening(at: Pick<LockHolder, "url" | "socket">): void {
+    this.#holder = { ...this.#holder, ...at };
     this.#announce();
   }
 

@@ -238,7 +238,7 @@ async function serving(
   });
   const cwd = directoryWith({ "request.yaml": stringify(admissible()) });
   const lock = DataDirLock.acquire(join(cwd, "data"), "2026-11-25T08:00:00Z");
-  lock.listening(url);
+  lock.listening({ url });
   t.teardown(() => {
     lock.release();
     server.close();
@@ -295,7 +295,7 @@ test("a data directory that is held by one that can't be asked is said to be so"
   );
   const { server, url } = await listening();
   server.close();
-  lock.listening(url);
+  lock.listening({ url });
   const deaf = await railgate(["decide", "request.json"], { cwd });
   t.is(deaf.code, 3);
   t.regex(

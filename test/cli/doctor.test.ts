@@ -69,7 +69,7 @@ test("a node that has recorded is well, stream by stream", async (t) => {
 test("it may look while a server writes", async (t) => {
   const cwd = await recordedNode();
   await using node = await RailgateNode.open({ dataDir: join(cwd, "data") });
-  node.listening("http://127.0.0.1:4711");
+  node.listening({ url: "http://127.0.0.1:4711" });
   const { code, checks } = await examined(cwd);
   t.is(code, 0, JSON.stringify(checks));
   t.regex(

@@ -112,7 +112,7 @@ test("beside a server the same commands are carried out by it", async (t) => {
   await served.call("POST", "/v1/admissions", { body: admissible("pay", "default") });
   const applied = await run("mesh", "apply", "edge", topology(served.dir), "--yes", "--json");
   t.is(applied.code, 0, applied.stderr);
-  t.like(lastLine(applied), { mesh: { revision: 1 }, event: { actor: "loopback", event_type: "mesh.reload" } });
+  t.like(lastLine(applied), { mesh: { revision: 1 }, event: { actor: "local", event_type: "mesh.reload" } });
   const refused = await run("mesh", "place", "edge", "pay", "fast");
   t.is(refused.code, 1);
   t.regex(refused.stdout, /ERR_MESH_DEMOTION_FORBIDDEN\n {2}What .*least level of its admission/);

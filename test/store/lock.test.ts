@@ -25,7 +25,7 @@ async function holder(dir: string) {
       "-e",
       `import { DataDirLock } from ${JSON.stringify(new URL("../../src/store/lock.ts", import.meta.url).href)};
      const lock = DataDirLock.acquire(${JSON.stringify(dir)}, ${JSON.stringify(SINCE)});
-     lock.listening("http://127.0.0.1:1");
+     lock.listening({ url: "http://127.0.0.1:1" });
      console.log("held");
      setInterval(() => lock, 1000);`,
     ],

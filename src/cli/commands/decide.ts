@@ -82,5 +82,5 @@ async function write(
   out.line();
   if (event === undefined) out.line(out.colour.yellow("Dry run: nothing was recorded, so nothing is admitted."));
   else writeReceipt(out, { event }, "Envelope".length);
-  if (by !== undefined) out.note(`Decided by the server at ${by}, which holds the data directory.`);
+  if (by !== undefined) out.note(`Decided by ${by}, which holds the data directory.`);
 }

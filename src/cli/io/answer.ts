@@ -19,7 +19,7 @@ export async function command<T extends Proof>(
       say(answer);
       out.line();
       writeReceipt(out, answer, "Receipt".length);
-      if (by !== undefined) out.note(`Carried out by the server at ${by}, which holds the data directory.`);
+      if (by !== undefined) out.note(`Carried out by ${by}, which holds the data directory.`);
     }
     return EXIT.done;
   } catch (error) {

@@ -1,5 +1,5 @@
 // Here, or by a running node: a command is carried out by whoever holds what it is about. Nobody else in the CLI asks which.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClientOptions, RemoteRailgate } from "../../client/index.ts";
 import {
@@ -34,7 +34,7 @@ export async function withRailgate<T>(
   { config, out }: CommandContext,
   work: (railgate: Opened) => Promise<T>,
 ): Promise<{ answer: T; by: string | undefined }> {
-  if (config.server) return { answer: await asked(config, config.server.url, false, work), by: undefined };
+  if (config.server) return { answer: await asked(config, { url: config.server.url }, false, work), by: undefined };
   const [{ openRailgate }, { nodeOptions }] = await Promise.all([
     import("../../library/index.ts"),
     import("../../node/config/options.ts"),
@@ -51,7 +51,7 @@ export async function withRailgate<T>(
     } catch (error) {
       if (!(error instanceof StoreLockedError)) throw error;
       const by = await holderOf(config.dataDir);
-      if (by !== undefined) return { answer: await asked(config, by, true, work), by };
+      if (by) return { answer: await asked(config, by.at, true, work), by: by.name };
       // One that doesn't listen may be another command, done in a moment, or a server that is only starting.
       if (performance.now() > giveUpAt) throw error;
       out.progress("waiting for another process to let go of the data directory…");
@@ -80,7 +80,7 @@ export async function withReader<T>(
   { config }: CommandContext,
   work: (reader: RailgateReader) => Promise<T>,
 ): Promise<T> {
-  if (config.server) return asked(config, config.server.url, false, work);
+  if (config.server) return asked(config, { url: config.server.url }, false, work);
   const { NothingToReadError, readRailgate } = await import("../../library/read-only.ts");
   let reader: RailgateReader;
   try {
@@ -97,28 +97,38 @@ export async function withReader<T>(
   }
 }
 
-async function holderOf(dataDir: string): Promise<string | undefined> {
-  const { holderUrl } = await import("../../library/read-only.ts");
-  return holderUrl(dataDir);
+type At = Pick<ClientOptions, "url" | "socketPath">;
+
+/** Where the holder of the data directory can be asked, and what it is called; undefined: nowhere, or not yet. */
+async function holderOf(dataDir: string): Promise<{ readonly at: At; readonly name: string } | undefined> {
+  const { holderOf } = await import("../../library/read-only.ts");
+  const { pid, url, socket } = holderOf(dataDir) ?? {};
+  const name = url === undefined ? `process ${pid}` : `the server at ${url}`;
+  // Whoever can open the socket owns the data, and has to prove nothing more.
+  if (socket !== undefined && existsSync(socket)) return { at: { socketPath: socket }, name };
+  return url === undefined ? undefined : { at: { url }, name };
 }
 
 async function asked<T>(
   { credentials }: Config,
-  url: string,
+  at: At,
   holds: boolean,
   work: (railgate: RemoteRailgate) => Promise<T>,
 ): Promise<T> {
   const { AnswerError, connectRailgate, ConnectionError } = await import("../../client/index.ts");
   const { tokenFile, ca, cert, key } = credentials;
-  const options: ClientOptions = {
-    url,
-    retryForMs: RETRY_FOR_MS,
-    token: tokenFile === undefined ? undefined : { file: tokenFile },
-    ca: readPem("--ca", ca),
-    cert: readPem("--cert", cert),
-    key: readPem("--key", key),
-  };
-  const server = `the server at ${url}${holds ? ", which holds the data directory," : ""}`;
+  const options: ClientOptions =
+    at.url === undefined
+      ? { ...at, retryForMs: RETRY_FOR_MS }
+      : {
+          ...at,
+          retryForMs: RETRY_FOR_MS,
+          token: tokenFile === undefined ? undefined : { file: tokenFile },
+          ca: readPem("--ca", ca),
+          cert: readPem("--cert", cert),
+          key: readPem("--key", key),
+        };
+  const server = `${at.url === undefined ? `the process behind ${at.socketPath}` : `the server at ${at.url}`}${holds ? ", which holds the data directory," : ""}`;
   try {
     return await work(connectRailgate(options));
   } catch (cause) {
