@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { EXIT } from "./io/command.ts";
+import { bundleCommand } from "./commands/bundle.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { decideCommand } from "./commands/decide.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -42,6 +43,7 @@ function program(): Command {
     exportCommand,
     verifyCommand,
     replayCommand,
+    bundleCommand,
     keysCommand,
     eraseCommand,
     doctorCommand,

@@ -11,8 +11,8 @@ export interface BundleSigner {
   readonly privateKey: CryptoKey;
   /** JWS algorithm, e.g. `ES256`. */
   readonly algorithm: string;
-  /** How verifiers look the key up: OPA's `keyid`; an RFC 7638 thumbprint where the key is published as a JWKS. */
-  readonly keyId: string;
+  /** How verifiers look the key up: OPA's `keyid`; an RFC 7638 thumbprint where the key is published as a JWKS. Absent: they know. */
+  readonly keyId?: string | undefined;
   /** OPA's `signing.scope`, if any. */
   readonly scope?: string;
 }
@@ -35,11 +35,15 @@ export async function signBundleFiles(
         algorithm,
       })),
     ),
-    keyid: signer.keyId,
+    ...(signer.keyId !== undefined && { keyid: signer.keyId }),
     ...(signer.scope !== undefined && { scope: signer.scope }),
   };
   const token = await new CompactSign(new TextEncoder().encode(JSON.stringify(payload)))
-    .setProtectedHeader({ alg: signer.algorithm, kid: signer.keyId, typ: "JWT" })
+    .setProtectedHeader({
+      alg: signer.algorithm,
+      ...(signer.keyId !== undefined && { kid: signer.keyId }),
+      typ: "JWT",
+    })
     .sign(signer.privateKey);
   return new Map([
     ...unsigned,

@@ -1,64 +1,153 @@
 // Builds bundles: policies to WASM, by OPA, the same bytes for the same sources.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { VERSION } from "../node/options.ts";
 import { hashBundleFile } from "../policy/bundle-documents.ts";
 import { readBundleFiles } from "../policy/bundle-files.ts";
-import { PolicyError, readAnnotations } from "./annotations.ts";
+import { PolicyError, readAnnotations, type Annotations, type PolicyFault } from "./annotations.ts";
+import { catalogueOf } from "./catalogue.ts";
+import { checkExtensions } from "./extensions.ts";
+import { JoinedPolicies, readJsonObject, SHIPPED_POLICY, writeJson } from "./folder.ts";
 import { ensureOpa } from "./opa.ts";
 
-/** The law in Rego, as it comes with Railgate. */
-const SHIPPED_POLICY = fileURLToPath(new URL("../../policy", import.meta.url));
+const MANIFEST = ".manifest";
 const SIGNATURES = ".signatures.json";
+const CATALOGUE = "railgate/catalogue/data.json";
 /** Tests prove the policy, schemas check it, and capabilities bound it; none of them is part of it. */
 const LEFT_OUT = ["*_test.rego", "schemas", "capabilities.json"];
 const REVISION_DIGITS = 12;
 
+export interface BuildOptions {
+  /** Beside those that METADATA marks, as `acme/api/allow`. */
+  readonly entrypoints?: readonly string[];
+  /** Default: the release and a digest of the content. */
+  readonly revision?: string | undefined;
+  /** By which newer and older are told apart; default: the manifest's. */
+  readonly sequence?: number | undefined;
+  /** RFC 3339: from then on the policy is stale. */
+  readonly expires?: string | undefined;
+}
+
+export interface Built {
+  /** Unsigned, by name. */
+  readonly files: Map<string, Uint8Array>;
+  /** What should be written otherwise. */
+  readonly deprecations: readonly PolicyFault[];
+}
+
 /**
- * The unsigned bundle of the policies in `directory`, file by file; the same for the same policies, byte for byte.
- * Its entrypoints are the rules annotated as such. Its revision names the release and the content.
- * @throws PolicyError with what `opa build` said.
+ * The unsigned bundle of policies, file by file; the same for the same policies and options, byte for byte. Its catalogue says
+ * what each code means and where its rules stand.
+ * @throws PolicyError what is wrong with them, by file and line.
  */
-export async function buildBundleFiles(directory = SHIPPED_POLICY): Promise<Map<string, Uint8Array>> {
-  const { entrypoints } = await readAnnotations(directory);
+export async function buildPolicies(policies: JoinedPolicies, options: BuildOptions = {}): Promise<Built> {
+  try {
+    const { annotations, deprecations } = await checkPolicies(policies);
+    writeManifest(policies, annotations, options);
+    const entrypoints = [...new Set([...annotations.entrypoints, ...(options.entrypoints ?? [])])];
+    if (entrypoints.length === 0)
+      throw new PolicyError(
+        "no entrypoint: mark a rule with `# entrypoint: true` in its METADATA, or name one with -e",
+      );
+    const files = await readBundleFiles(await compile(policies.directory, entrypoints));
+    return { files: await withRevision(files, options.revision), deprecations };
+  } catch (error) {
+    throw policies.told(error);
+  }
+}
+
+/** The unsigned bundle of the policies in a folder, and of no others. @throws PolicyError */
+export async function buildBundleFiles(directory?: string): Promise<Map<string, Uint8Array>> {
+  using policies = new JoinedPolicies(directory, { standalone: true });
+  return (await buildPolicies(policies)).files;
+}
+
+/** What METADATA says of policies; writes their catalogue. @throws PolicyError an extension that the host would not recognise. */
+export async function checkPolicies(
+  policies: JoinedPolicies,
+): Promise<{ annotations: Annotations; deprecations: readonly PolicyFault[] }> {
+  const annotations = await readAnnotations(policies.directory);
+  const deprecations = await checkExtensions(annotations);
+  const named = (path: string): string => path.slice(policies.directory.length + 1);
+  const catalogue = catalogueOf(annotations.rules);
+  const rows = Object.entries(catalogue).map(([code, row]) => {
+    const sharing = annotations.rules.filter((rule) => rule.code === code);
+    const places = Map.groupBy(sharing, ({ rule }) => rule);
+    return [
+      code,
+      {
+        ...row,
+        places: Object.fromEntries(
+          [...places].sort().map(([rule, all]) => [rule, all.map(({ file, row: line }) => `${named(file)}:${line}`)]),
+        ),
+      },
+    ];
+  });
+  if (rows.length > 0) writeJson(join(policies.directory, CATALOGUE), Object.fromEntries(rows));
+  return { annotations, deprecations };
+}
+
+/** @returns the bundle as OPA wrote it. @throws PolicyError with what it said. */
+export async function compile(directory: string, entrypoints: readonly string[]): Promise<Uint8Array> {
   const work = mkdtempSync(join(tmpdir(), "railgate-bundle-"));
   try {
     const output = join(work, "bundle.tar.gz");
-    const args = [
-      "build",
-      "--target",
-      "wasm",
-      "--capabilities",
-      join(SHIPPED_POLICY, "capabilities.json"),
-      "--output",
-      output,
-      "--bundle",
-      ".",
-    ];
+    const capabilities = join(SHIPPED_POLICY, "capabilities.json");
+    const args = ["build", "--target", "wasm", "--capabilities", capabilities, "--output", output, "--bundle", "."];
     for (const entrypoint of entrypoints) args.push("--entrypoint", entrypoint);
     for (const pattern of LEFT_OUT) args.push("--ignore", pattern);
     const run = spawnSync(await ensureOpa(), args, { cwd: directory, encoding: "utf8" });
     if (run.status !== 0) throw new PolicyError(`opa build: ${(run.stderr + run.stdout).trim()}`);
-    return withRevision(await readBundleFiles(readFileSync(output)));
+    return readFileSync(output);
   } finally {
     rmSync(work, { recursive: true });
   }
 }
 
-async function withRevision(files: Map<string, Uint8Array>): Promise<Map<string, Uint8Array>> {
-  const manifest = JSON.parse(new TextDecoder().decode(files.get(".manifest"))) as object;
+type Manifest = { readonly roots?: readonly string[]; readonly metadata?: { readonly railgate?: object } };
+
+/** The author's own over the law's; its roots cover all that is there. */
+function writeManifest(policies: JoinedPolicies, { files }: Annotations, { sequence, expires }: BuildOptions): void {
+  const read = (folder: string | undefined): Manifest =>
+    folder !== undefined && existsSync(join(folder, MANIFEST)) ? readJsonObject(join(folder, MANIFEST)) : {};
+  const [given, law] = [read(policies.folder), policies.standalone ? {} : read(SHIPPED_POLICY)];
+  const tops = [...files.keys(), ...policies.authored.map((name) => name.replaceAll("/", "."))].map(
+    (name) => name.split(".")[0]!,
+  );
+  const below = [...new Set(tops)].filter((name) => name !== "" && name !== "data").sort();
+  const roots = given.roots ?? [...new Set([...(law.roots ?? []), ...below])].sort();
+  const railgate = {
+    ...law.metadata?.railgate,
+    ...given.metadata?.railgate,
+    ...(sequence !== undefined && { sequence }),
+    ...(expires !== undefined && { expires }),
+  };
+  const metadata = { ...law.metadata, ...given.metadata, ...(Object.keys(railgate).length > 0 && { railgate }) };
+  writeJson(join(policies.directory, MANIFEST), {
+    ...law,
+    ...given,
+    roots,
+    ...(Object.keys(metadata).length > 0 && { metadata }),
+  });
+}
+
+async function withRevision(
+  files: Map<string, Uint8Array>,
+  given: string | undefined,
+): Promise<Map<string, Uint8Array>> {
+  const manifest = JSON.parse(new TextDecoder().decode(files.get(MANIFEST))) as object;
   const lines = [...files].map(async ([name, content]) => `${name} ${await hashBundleFile(name, content)}\n`);
   const hashes = (await Promise.all(lines)).sort();
-  const revision = `${VERSION}-${createHash("sha256").update(hashes.join("")).digest("hex").slice(0, REVISION_DIGITS)}`;
+  const digest = createHash("sha256").update(hashes.join("")).digest("hex");
+  const revision = given ?? `${VERSION}-${digest.slice(0, REVISION_DIGITS)}`;
   const sorted = [...files].sort(([a], [b]) => (a < b ? -1 : 1));
   return new Map(
     sorted.map(([name, content]) => [
       name,
-      name === ".manifest" ? new TextEncoder().encode(`${JSON.stringify({ ...manifest, revision })}\n`) : content,
+      name === MANIFEST ? new TextEncoder().encode(`${JSON.stringify({ ...manifest, revision })}\n`) : content,
     ]),
   );
 }

@@ -164,6 +164,11 @@ test("the reference names every command and option", async (t) => {
     "mesh place",
     "mesh elevate",
     "mesh remove",
+    "bundle build",
+    "bundle sign",
+    "bundle verify",
+    "bundle inspect",
+    "bundle diff",
   ]) {
     t.true(doc.includes(`railgate ${command}`), command);
     const { stdout } = await railgate([...command.split(" "), "--help"]);
