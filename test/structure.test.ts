@@ -100,16 +100,36 @@ test("the core is pure: no input or output, clock, randomness or environment", (
   }
 });
 
-test("what evaluates policy runs in browsers: nothing that it imports is Node's", (t) => {
-  const reached = new Set(["src/policy/index.ts"]);
+/** What is loaded with a file: its imports, types aside. */
+const loads = (file: string): string[] =>
+  [...source(file).matchAll(/^(?:import|export)\b(?! type)[^;]*?from "([^"]+)"/gm)].map(([, name]) => name!);
+
+/** The file and all that is loaded with it. */
+function reachedFrom(start: string): Set<string> {
+  const reached = new Set([start]);
   for (const file of reached) {
-    for (const name of imports(file)) {
-      t.false(name.startsWith("node:"), `${file} imports ${name}`);
+    for (const name of loads(file)) {
       if (name.startsWith(".")) reached.add(relative(ROOT, join(ROOT, file, "..", name)));
     }
+  }
+  return reached;
+}
+
+test("what evaluates policy runs in browsers: nothing that it imports is Node's", (t) => {
+  const reached = reachedFrom("src/policy/index.ts");
+  for (const file of reached) {
+    for (const name of imports(file)) t.false(name.startsWith("node:"), `${file} imports ${name}`);
     t.notRegex(source(file), /\bBuffer\.|\bprocess\./, file);
   }
   t.true(reached.has("src/policy/evaluator.ts"));
+});
+
+test("the committing thread loads nothing but the platform, so that a node starts soon", (t) => {
+  const reached = reachedFrom("src/evidence/ledger/committer.ts");
+  for (const file of reached) {
+    for (const name of loads(file)) t.regex(name, /^(?:node:|\.)/, `${file} imports ${name}`);
+  }
+  t.true(reached.has("src/store/sqlite/writer.ts"));
 });
 
 test("only the configuration reads the environment", (t) => {

@@ -2,7 +2,7 @@
 import { brief, briefly, briefPointer, countOf } from "../core/brief.ts";
 import type { EventDraft } from "../core/event.ts";
 import type { PolicyDecision, Refusal } from "../core/schema/decision.ts";
-import { COMPANION_TYPES, type CompanionType } from "../core/schema/event.ts";
+import { COMPANION_TYPES, type CompanionType } from "../core/event-types.ts";
 import type { AdmissionInput, AuthorityFact, DelegationFact } from "../core/schema/input.ts";
 import { settingsDetail } from "../core/snapshots.ts";
 import type { Policy } from "../policy/policy.ts";

@@ -2,7 +2,8 @@
 import { NotFoundError, RequestError } from "../core/errors.ts";
 import { chainId, eventTextOf } from "../core/event.ts";
 import { saysNothing } from "../core/text.ts";
-import { COMPANION_TYPES, type CompanionType, type EvidenceEvent } from "../core/schema/event.ts";
+import { COMPANION_TYPES, type CompanionType } from "../core/event-types.ts";
+import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { Ledger, Receipt } from "../evidence/ledger/ledger.ts";
 import type { ActedBy, Recorder } from "../evidence/ledger/recorder.ts";
 import { forgetOutcome } from "../gate/retries.ts";

@@ -1,7 +1,8 @@
 // A node: the parts of Railgate put together over one data directory. Whatever a part does, it does elsewhere.
 import { resolve } from "node:path";
 import { eventTextOf } from "../core/event.ts";
-import type { EventType, EvidenceEvent } from "../core/schema/event.ts";
+import type { EventType } from "../core/event-types.ts";
+import type { EvidenceEvent } from "../core/schema/event.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
 import { EventKey, type Rotated, type RotateOptions } from "../evidence/keys/event-key.ts";
 import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";

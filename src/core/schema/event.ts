@@ -1,43 +1,7 @@
 // The evidence event: one for every governed action, signed and chained.
 import Type, { type Static } from "typebox";
+import { EVENT_TYPES } from "../event-types.ts";
 import { closed, Count, Digest, Identifier, nullable, oneOf, optional, REFUSAL_CLASSES } from "./base.ts";
-
-export const EVENT_TYPES = [
-  "policy.evaluate",
-  "policy.activate",
-  "policy.reject",
-  "authority.check",
-  "workload.admit",
-  "workload.refuse",
-  "workload.envelope.create",
-  "workload.envelope.start",
-  "workload.envelope.stop",
-  "workload.envelope.destroy",
-  "workload.attestation",
-  "runtime.dependency.declare",
-  "tenant.isolation.verify",
-  "mesh.place",
-  "mesh.elevate",
-  "mesh.remove",
-  "mesh.reload",
-  "crp.partition.state",
-  "decision.superseded",
-  "chain.reconciliation",
-  "chain.anchor",
-  "key.rotate",
-  "evidence.export",
-  "node.start",
-  "node.equivocation",
-] as const;
-
-/** What accompanies an admission under some evidence profiles; their artifact is the admission's. */
-export const COMPANION_TYPES = [
-  "authority.check",
-  "runtime.dependency.declare",
-  "tenant.isolation.verify",
-] as const satisfies readonly EventType[];
-
-export type CompanionType = (typeof COMPANION_TYPES)[number];
 
 export const EvidenceEventSchema = closed({
   id: Type.String({
@@ -74,5 +38,4 @@ export const EvidenceEventSchema = closed({
 /** A compact JWS over an event's canonical bytes. */
 export const ReceiptSchema = Type.String({ description: "the record: a compact JWS whose payload is the event" });
 
-export type EventType = (typeof EVENT_TYPES)[number];
 export type EvidenceEvent = Static<typeof EvidenceEventSchema>;

@@ -2,7 +2,7 @@
 import Type, { type Static } from "typebox";
 import { closed, Count, Identifier, oneOf, optional, Time } from "./base.ts";
 import { EVIDENCE_PROFILES } from "./config.ts";
-import { EVENT_TYPES } from "./event.ts";
+import { EVENT_TYPES } from "../event-types.ts";
 
 const PAGE_MAX = 1000;
 const Cursor = optional(Type.String({ description: "continues a listing: the `next` of the page before" }));

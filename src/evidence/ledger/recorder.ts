@@ -3,7 +3,7 @@ import { EMPTY_SNAPSHOT, pointerTo } from "../../core/digest.ts";
 import { digestOf, type EventDraft } from "../../core/event.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { settingsDetail } from "../../core/snapshots.ts";
-import type { EventType } from "../../core/schema/event.ts";
+import type { EventType } from "../../core/event-types.ts";
 import type { Policy } from "../../policy/policy.ts";
 import type { Blob, StateWrite } from "../../store/store.ts";
 import type { Entry } from "./entry.ts";

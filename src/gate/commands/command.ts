@@ -4,7 +4,7 @@ import type { EventDraft } from "../../core/event.ts";
 import { NO_TRUST, type TrustFacts } from "../../core/facts.ts";
 import type { Catalogue, HostRefusalCode, Recognised } from "../../core/outcome.ts";
 import type { RefusalClass } from "../../core/schema/decision.ts";
-import type { EventType } from "../../core/schema/event.ts";
+import type { EventType } from "../../core/event-types.ts";
 import type { Context } from "../../core/schema/input.ts";
 import type { Change, Need, Reads } from "../../core/state.ts";
 import type { Blob } from "../../store/store.ts";

@@ -3,7 +3,7 @@ import { UndecidedError } from "../../core/errors.ts";
 import { reportFact } from "../../core/facts.ts";
 import { placedAt, type Placed } from "../../core/mesh-state.ts";
 import { hostRefusalOf } from "../../core/outcome.ts";
-import type { EventType } from "../../core/schema/event.ts";
+import type { EventType } from "../../core/event-types.ts";
 import type { AttestationFact, Context } from "../../core/schema/input.ts";
 import type { Reads } from "../../core/state.ts";
 import {

@@ -1,6 +1,6 @@
 // The Merkle log in SQLite: tiles grow in the transaction of the events that they are over, so neither is ever ahead of the other.
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { COMPANION_TYPES } from "../../core/schema/event.ts";
+import { COMPANION_TYPES } from "../../core/event-types.ts";
 import { HASH_BYTES } from "../../core/merkle.ts";
 import { recordLeaf, TREE_HASHER } from "../../core/sha256.ts";
 import { TILE_WIDTH, TreeTail } from "../../core/tiles.ts";
