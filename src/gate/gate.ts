@@ -11,6 +11,7 @@ import type { Entry } from "../evidence/ledger/entry.ts";
 import type { Ledger, Receipt } from "../evidence/ledger/ledger.ts";
 import { Draft, type StateSource, type StateView } from "../evidence/ledger/state.ts";
 import type { ActivePolicy } from "../policies/activate.ts";
+import { policyAgeS } from "../policies/age.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { StoreReader } from "../store/store.ts";
 import type { Trust } from "../trust/trust.ts";
@@ -240,10 +241,10 @@ export class Gate {
     caller: Caller,
     tokens: Tokens,
   ) {
-    const { policy, confirmedAtMs } = this.parts.active();
+    const active = this.parts.active();
+    const { policy } = active;
     const nowMs = this.parts.now();
-    const policyAgeS = confirmedAtMs === null ? null : Math.floor((nowMs - confirmedAtMs) / 1000);
-    const surroundings = { nowMs, partition: this.parts.partition(), policyAgeS };
+    const surroundings = { nowMs, partition: this.parts.partition(), policyAgeS: policyAgeS(active, nowMs) };
     return judge(command, draft, situationOf(caller, tokens, surroundings, policy), policy && this.#timed(policy));
   }
 

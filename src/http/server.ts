@@ -123,6 +123,7 @@ function observer(log: Logger, metrics: Metrics): NodeObserver {
         "the clock was set back; events bear its time, and are earlier than ones before them",
       ),
     policyRejected: (problem) => log.error({ problem }, "the bundle was not taken"),
+    bundleFailed: (problem) => log.warn({ problem }, "a bundle could not be fetched; it is tried again"),
     checkpointFailed: (message) => log.error({ problem: message }, "checkpoints could not be made; it is tried again"),
   };
 }

@@ -13,12 +13,15 @@ import { StateView } from "../evidence/ledger/state.ts";
 import { TransparencyLog } from "../evidence/log/log.ts";
 import type { Witness } from "../evidence/log/witness.ts";
 import { Gate } from "../gate/gate.ts";
+import type { RemoteService } from "../outbound/service.ts";
 import { Policies } from "../policies/activate.ts";
+import { Confirmations } from "../policies/confirmations.ts";
 import type { Policy } from "../policy/policy.ts";
 import { DataDirLock, type LockHolder } from "../store/lock.ts";
 import { openReader, placeOf } from "../store/open.ts";
 import type { StoreReader } from "../store/store.ts";
 import { makeTrust, type Trust } from "../trust/trust.ts";
+import { bundleServices, remoteServices } from "./bundle-services.ts";
 import { ClockWatch } from "./clock.ts";
 import { deadlines } from "./deadlines.ts";
 import { eraseArtifact } from "./erasure.ts";
@@ -56,6 +59,8 @@ export class RailgateNode implements AsyncDisposable {
   readonly #ledger: Ledger;
   readonly #options: NodeOptions;
   readonly #subscribers = new Subscribers();
+  /** Servers of others that bundles come from and reports go to. */
+  readonly remotes: ReadonlyMap<string, RemoteService>;
   readonly #policies: Policies;
   readonly #clock: ClockWatch;
   readonly #services: readonly Service[];
@@ -91,6 +96,7 @@ export class RailgateNode implements AsyncDisposable {
     );
     this.#watchLedger(states);
     const newId = makeIds();
+    this.remotes = remoteServices(options);
     this.#policies = this.#makePolicies();
     this.#recorder = new Recorder({
       ledger: this.#ledger,
@@ -139,6 +145,7 @@ export class RailgateNode implements AsyncDisposable {
     this.#services = [
       every(CLOCK_LOOKED_AT_MS, () => this.#lookAtClock()),
       this.partition.service(),
+      ...bundleServices(options, this.remotes, { policies: this.#policies, partition: this.partition, now: this.#now }),
       deadlines({
         gate: this.gate,
         store,
@@ -271,6 +278,8 @@ export class RailgateNode implements AsyncDisposable {
   async #close(): Promise<void> {
     await Promise.all(this.#beforeClose.map((work) => work()));
     await Promise.all(this.#services.map((service) => service.stop()));
+    for (const remote of this.remotes.values()) remote.close();
+    await this.#policies.close();
     await this.#ledger.close();
     this.store.close();
     this.#lock.release();
@@ -325,6 +334,7 @@ export class RailgateNode implements AsyncDisposable {
       recorder: () => this.#recorder,
       now: this.#now,
       evaluationMsMax,
+      confirmations: new Confirmations(this.#options.dataDir),
       rejected: (problem) => observe?.policyRejected?.(problem),
     });
   }

@@ -21,6 +21,8 @@ export interface NodeObserver {
   policyFailed?(problem: string, eventId: string): void;
   /** A bundle was offered and not taken: nothing is active, or what was active before stays. */
   policyRejected?(problem: string): void;
+  /** A bundle could not be fetched; it is tried again. Told once, until it could. */
+  bundleFailed?(problem: string): void;
   committed?(figures: BatchFigures): void;
   /** Decisions were lost to a store that could not be written; their callers were told EVI-01. */
   evidenceFailed?(message: string): void;

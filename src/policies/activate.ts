@@ -14,8 +14,9 @@ import {
   type Activated,
   type BundleTerms,
 } from "./choose.ts";
+import type { Confirmations } from "./confirmations.ts";
 import { PolicyRecords } from "./records.ts";
-import { Slot, type ActiveBundle } from "./slot.ts";
+import { Slot, type ActiveBundle, type SourceFigures } from "./slot.ts";
 import { isPolled, type BundleSource, type ConfiguredSource } from "./source.ts";
 
 /** What the law is asked for; where it is answered, admissions are. */
@@ -40,6 +41,8 @@ export interface PoliciesParts {
   readonly now: () => number;
   /** Longest evaluation, in milliseconds (POL-03). */
   readonly evaluationMsMax: number | undefined;
+  /** Of sources that are asked again and again. */
+  readonly confirmations: Confirmations;
   /** Told of a bundle that was offered and not taken. */
   readonly rejected: (problem: string) => void;
 }
@@ -107,37 +110,71 @@ export class Policies {
    * Takes new bytes of a bundle for its policy, unless they cannot be trusted or are older. Decisions go on meanwhile; all
    * that are linked before the activation are by the policy before, all behind it by this one.
    * @param name as under `bundles`; null: the one that comes with Railgate, or a host's own.
+   * @param etag what a remote source calls it.
    * @throws EvidenceUnavailableError the change could not be put on record, and did not happen.
    */
-  offer(name: string | null, bytes: () => Uint8Array): Promise<Offered> {
+  offer(name: string | null, bytes: () => Uint8Array, etag?: string): Promise<Offered> {
     return this.#alone(async () => {
-      const slot = this.#slots.find((each) => each.name === name);
-      if (!slot) throw new Error(`there is no bundle ${name}`);
+      const slot = this.#slot(name);
       let loaded: Policy | undefined;
       try {
         loaded = await this.#offered(slot, bytes());
-        if (loaded === undefined) return { outcome: "unchanged" };
+        if (loaded === undefined) return { outcome: this.#confirm(slot, etag) };
       } catch (error) {
         return { outcome: "rejected", error: await this.#reject(slot, asBundleError(error)) };
       }
       slot.rejected = undefined;
       await this.#activate(slot, loaded);
+      this.#confirm(slot, etag);
       return { outcome: "activated" };
     });
   }
 
   /** Its source says that what decides is still what it offers. */
-  confirmed(name: string, nowMs: number): void {
-    const slot = this.#slots.find((each) => each.name === name);
-    if (!slot?.policy || slot.over !== undefined) return;
-    slot.confirmedAtMs = nowMs;
-    slot.rejected = undefined;
-    this.#settle();
+  confirmed(name: string, etag: string): void {
+    this.#confirm(this.#slot(name), etag);
+  }
+
+  /** What a remote source calls what decides; undefined where it is not what that offered, or has no name there. */
+  etag(name: string): string | undefined {
+    const { policy } = this.#slot(name);
+    return this.#parts.confirmations.get(name, policy?.digest)?.etag ?? undefined;
+  }
+
+  /** Notes how asking a remote source goes. */
+  polled(name: string, figures: SourceFigures): void {
+    const slot = this.#slot(name);
+    slot.figures = { ...slot.figures, ...figures };
   }
 
   /** What was linked will never be durable: a change that was, did not happen. */
   reset(): void {
     this.#undo?.();
+  }
+
+  #slot(name: string | null): Slot {
+    const slot = this.#slots.find((each) => each.name === name);
+    if (!slot) throw new Error(`there is no bundle ${name}`);
+    return slot;
+  }
+
+  /** What an operator chose over what the source offers, that does not confirm. */
+  #confirm(slot: Slot, etag: string | undefined): "unchanged" {
+    const { polled, policy } = slot;
+    if (!polled || !policy || slot.over !== undefined) return "unchanged";
+    const at_ms = this.#parts.now();
+    this.#parts.confirmations.set(polled.name, { digest: policy.digest, etag: etag ?? null, at_ms });
+    slot.confirmedAtMs = at_ms;
+    slot.rejected = undefined;
+    slot.recorded = undefined;
+    this.#settle();
+    return "unchanged";
+  }
+
+  /** Waits for what is under way. */
+  async close(): Promise<void> {
+    await this.#changing;
+    await this.#parts.confirmations.written();
   }
 
   async #open(slot: Slot, all: readonly Slot[]): Promise<void> {
@@ -188,9 +225,16 @@ export class Policies {
       const kept = await loadUnder(bytes, slot.terms, this.#limits);
       this.#checkRoots(slot, kept, all);
       slot.policy = kept;
+      if (slot.polled) slot.confirmedAtMs = this.#confirmedMs(slot.polled.name, digest);
     } catch (error) {
       slot.rejected = asBundleError(error);
     }
+  }
+
+  /** Where that is not known any more, as old as its activation. */
+  #confirmedMs(name: string, digest: string): number {
+    const since = this.#records.row(digest)?.since;
+    return this.#parts.confirmations.get(name, digest)?.at_ms ?? (since === undefined ? 0 : Date.parse(since));
   }
 
   /** @returns undefined: it is what decides already, or what an operator chose another over. @throws BundleError */

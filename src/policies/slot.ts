@@ -21,7 +21,9 @@ export interface SourceFigures {
   /** Of the last bundle that came. */
   readonly bytes?: number;
   /** Why the last attempt failed; undefined where it did not. */
-  readonly problem?: { readonly code: string; readonly message: string; readonly httpStatus?: number | undefined };
+  readonly problem?:
+    | { readonly code: string; readonly message: string; readonly httpStatus?: number | undefined }
+    | undefined;
 }
 
 export class Slot {
