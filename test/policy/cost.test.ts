@@ -38,35 +38,42 @@ function decide(bytes: Uint8Array, exceptions: ExceptionFact[] = []): number {
   }
 }
 
-/** Processor milliseconds of the quickest of some runs: what others on the machine take is not counted. */
-function costMs(work: () => void, runs: number): number {
-  let least = Infinity;
-  for (let run = 0; run < runs; run++) {
-    const before = process.cpuUsage();
-    work();
-    const { user, system } = process.cpuUsage(before);
-    least = Math.min(least, (user + system) / 1000);
-  }
-  return least;
+/** Milliseconds of this thread's processor: what others on the machine take is not counted. */
+function costMs(work: () => void): number {
+  const before = process.threadCpuUsage();
+  work();
+  const { user, system } = process.threadCpuUsage(before);
+  return (user + system) / 1000;
 }
 
 /** A hundred decisions of the plainest request. */
 const plain = Buffer.from(JSON.stringify(containerRequest()));
 const PLAIN_DECISIONS = 100;
+const hundredPlain = () => times(PLAIN_DECISIONS, () => decide(plain));
 /** On the machine of docs/performance.md a hundred plain decisions take about 10 ms of the thread, and no body over 40. */
 const RATIO_MAX = 8;
+/** A shared machine slows down for moments, so the quickest run of each counts; what is too dear is so in every run. */
+const RUNS_MIN = 3;
+const RUNS_MAX = 40;
+
+/** How many hundreds of plain decisions it costs. */
+function inHundreds(work: () => void): { ratio: number; ms: number } {
+  let [unit, ms] = [Infinity, Infinity];
+  for (let run = 0; run < RUNS_MIN || (run < RUNS_MAX && ms > RATIO_MAX * unit); run++) {
+    unit = Math.min(unit, costMs(hundredPlain));
+    ms = Math.min(ms, costMs(work));
+  }
+  return { ratio: ms / unit, ms };
+}
 
 test("no body costs more than some hundreds of plain decisions", (t) => {
-  const hundredPlain = () => times(PLAIN_DECISIONS, () => decide(plain));
-  costMs(hundredPlain, 10);
+  times(10, hundredPlain);
   for (const [what, value] of COSTLY_BODIES) {
     const bytes = Buffer.from(JSON.stringify(value)).subarray(0, 1024 * 1024);
-    const unit = costMs(hundredPlain, 5);
-    const cost = costMs(() => decide(bytes), 5);
-    t.log(
-      `${(cost / unit).toFixed(1)} × ${PLAIN_DECISIONS} plain ones (${cost.toFixed(1)} ms): ${what}, ${decide(bytes)}`,
-    );
-    t.true(cost <= RATIO_MAX * unit, `${what}: ${cost} ms against ${unit} ms`);
+    const { ratio, ms } = inHundreds(() => decide(bytes));
+    const said = `${ratio.toFixed(1)} × ${PLAIN_DECISIONS} plain ones (${ms.toFixed(1)} ms): ${what}, ${decide(bytes)}`;
+    t.log(said);
+    t.true(ratio <= RATIO_MAX, said);
   }
 });
 
@@ -90,8 +97,8 @@ test("exceptions without end cost no more", (t) => {
     until_ms: nowMs + 1,
   })) as ExceptionFact[];
   const bytes = Buffer.from(JSON.stringify(allWrong("vm")));
-  const unit = costMs(() => times(PLAIN_DECISIONS, () => decide(plain)), 5);
-  const cost = costMs(() => decide(bytes, exceptions), 5);
-  t.log(`${(cost / unit).toFixed(1)} × ${PLAIN_DECISIONS} plain ones (${cost.toFixed(1)} ms)`);
-  t.true(cost <= RATIO_MAX * unit, `${cost} ms against ${unit} ms`);
+  const { ratio, ms } = inHundreds(() => decide(bytes, exceptions));
+  const said = `${ratio.toFixed(1)} × ${PLAIN_DECISIONS} plain ones (${ms.toFixed(1)} ms)`;
+  t.log(said);
+  t.true(ratio <= RATIO_MAX, said);
 });
