@@ -1,5 +1,6 @@
 // `Railgate` over HTTP: each call a request to the node that listens there.
 import { RequestError } from "../core/errors.ts";
+import type { ReviewAnswer } from "../core/kubernetes/answer.ts";
 import type { Decision } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { ElevationPolicy, Mesh, MeshAnswer, PlacementAnswer, Rail } from "../core/schema/mesh.ts";
@@ -90,6 +91,10 @@ export class RemoteRailgate implements Railgate {
       retry: "always",
     };
     return (await this.#wire.json<{ decision: Decision }>(call)).decision;
+  }
+
+  async review(body: unknown): Promise<ReviewAnswer> {
+    return this.#wire.json({ method: "POST", path: "/v1/kubernetes/admission", json: body, member: "response" });
   }
 
   mesh(meshId: string, tenantId?: string): MeshHandle {

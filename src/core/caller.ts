@@ -5,12 +5,14 @@ import { OperatorNeededError, TenantForbiddenError } from "./errors.ts";
  * - `tenant`: proved to act for one tenant, and sees nothing else.
  * - `operator`: proved to run this node; sees all tenants, and does what operators do.
  * - `host`: the process that holds the data, or whoever may open a connection to its loopback; acts for any tenant.
+ * - `webhook`: proved to be a cluster's API server; may have any tenant's pods reviewed, and nothing else.
  * - `nobody`: has proved nothing yet, and may name nothing.
  */
 export type Caller =
   | { readonly kind: "tenant"; readonly tenantId: string; readonly actor: string }
   | { readonly kind: "operator"; readonly actor: string }
   | { readonly kind: "host"; readonly actor: string }
+  | { readonly kind: "webhook"; readonly actor: string }
   | { readonly kind: "nobody" };
 
 export const NOBODY: Caller = Object.freeze({ kind: "nobody" });
@@ -20,9 +22,10 @@ const DEFAULT_TENANT = "default";
 
 export const hostCaller = (actor: string): Caller => ({ kind: "host", actor });
 export const operatorCaller = (actor: string): Caller => ({ kind: "operator", actor });
+export const webhookCaller = (actor: string): Caller => ({ kind: "webhook", actor });
 export const tenantCaller = (tenantId: string, actor: string): Caller => ({ kind: "tenant", tenantId, actor });
 
-/** The tenant that a caller proved to act for; null where it may act for any. @throws TenantForbiddenError nobody */
+/** The tenant that a caller proved to act for; null where it may act for any. @throws TenantForbiddenError nobody, webhook */
 export function provenTenant(caller: Caller): string | null {
   switch (caller.kind) {
     case "tenant":
@@ -30,10 +33,16 @@ export function provenTenant(caller: Caller): string | null {
     case "operator":
     case "host":
       return null;
+    case "webhook":
+      throw new TenantForbiddenError("A cluster's API server may ask for reviews, and nothing else.");
     case "nobody":
       throw new TenantForbiddenError("Who is calling is not proven.");
   }
 }
+
+/** Whom a cluster's review is decided for: there, and there alone, a webhook may name any tenant (spec api §2). */
+export const clusterActing = (caller: Caller): Caller =>
+  caller.kind === "webhook" ? hostCaller(caller.actor) : caller;
 
 /** As evidence names it. @throws TenantForbiddenError nobody */
 export function actorOf(caller: Caller): string {

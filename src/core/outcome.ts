@@ -4,7 +4,7 @@ import type { TSchema } from "typebox";
 import { Compile } from "typebox/compile";
 import { brief } from "./brief.ts";
 import { HOST_REFUSALS, HTTP_STATUSES } from "./catalogue.ts";
-import type { RefusalClass } from "./schema/decision.ts";
+import type { Refusal, RefusalClass } from "./schema/decision.ts";
 import { PolicyDecisionSchema, type Decision, type PolicyDecision } from "./schema/decision.ts";
 import { ENVELOPE_KINDS } from "./schema/base.ts";
 
@@ -103,7 +103,10 @@ export interface Explanation {
 }
 
 /** The decision with each refusal's title, message and solution from the catalogue. */
-export function explain(decision: PolicyDecision, catalogue: Catalogue): Decision {
+export function explain(
+  decision: Omit<Decision, "refusals"> & { readonly refusals: readonly Refusal[] },
+  catalogue: Catalogue,
+): Decision {
   const refusals = decision.refusals.map((refusal) => ({
     ...refusal,
     ...explainRefusal(refusal.code, refusal.params, catalogue),

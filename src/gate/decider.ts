@@ -5,6 +5,7 @@ import { EMPTY_SNAPSHOT, pointerTo } from "../core/digest.ts";
 import { digestOf, type EventDraft } from "../core/event.ts";
 import { InvariantError } from "../core/invariant.ts";
 import { canonicalJson } from "../core/json.ts";
+import { NO_SETTINGS } from "../core/kubernetes/settings.ts";
 import { refusalReason, type HostRefusalCode } from "../core/outcome.ts";
 import type { Context } from "../core/schema/input.ts";
 import { settingsDetail } from "../core/snapshots.ts";
@@ -14,7 +15,8 @@ import type { Policy } from "../policy/policy.ts";
 import type { Ruling, Command, Decided, Effect, Situation, Tokens, Trace } from "./commands/command.ts";
 
 /** As much of a policy as decides. */
-export type Law = Pick<Policy, "digest" | "settings" | "catalogue" | "evaluateText">;
+export type Law = Pick<Policy, "digest" | "settings" | "catalogue" | "evaluateText"> &
+  Partial<Pick<Policy, "kubernetes">>;
 
 /** What surrounds a decision. */
 export interface Surroundings {
@@ -62,6 +64,7 @@ export function situationOf(
     nowMs,
     caller,
     tokens,
+    kubernetes: law?.kubernetes ?? NO_SETTINGS,
     context: {
       partition,
       policy: { age_s: policyAgeS, snapshot_id: law?.digest ?? EMPTY_SNAPSHOT },

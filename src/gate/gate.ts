@@ -20,11 +20,15 @@ import {
   NO_TOKENS,
   type AnyCommand,
   type Command,
+  type Decided,
+  type Ruling,
   type SingleRefusal,
   type Tokens,
   type Trace,
 } from "./commands/command.ts";
+import { KUBERNETES } from "./commands/kubernetes.ts";
 import { companions } from "./companions.ts";
+import { loadAll, entryOf } from "./entries.ts";
 import { enact, judge, situationOf, type Enacted, type Law } from "./decider.ts";
 import { Pauses } from "./pauses.ts";
 import { Retries, type Remember, type Retry, type Told } from "./retries.ts";
@@ -91,6 +95,9 @@ export interface GateObserver {
   policyFailed?(problem: string, eventId: string): void;
 }
 
+/** What admits a workload, whichever door it comes by. */
+const ADMISSIONS: ReadonlySet<string> = new Set([ADMISSION, KUBERNETES]);
+
 /** How often a run is decided anew where what it was decided on has moved. */
 const ATTEMPTS_MAX = 8;
 
@@ -135,12 +142,16 @@ export class Gate {
 
   /** What would be decided now. Nothing is recorded, so nothing is admitted. */
   async dryRun(request: AdmissionRequest, caller: Caller): Promise<Decision> {
-    const command = admission(request, caller);
+    const { decision, catalogue } = await this.try(admission(request, caller), caller);
+    return explain(decision, catalogue);
+  }
+
+  /** As `dryRun`, of any command. */
+  async try<I, D extends Decided>(command: Command<I, D>, caller: Caller): Promise<Ruling<I, D>> {
     const tokens = await this.#prove(command);
     const draft = new Draft(this.#source);
-    await draft.load(command.needs(draft));
-    const { decision, catalogue } = this.#judge(command, draft, caller, tokens);
-    return explain(decision, catalogue);
+    await loadAll(command, draft);
+    return this.#judge(command, draft, caller, tokens);
   }
 
   async #carryOut<O>(
@@ -216,7 +227,7 @@ export class Gate {
 
   /** What accompanies an admission under the node's evidence profile. */
   #beside({ entrypoint }: AnyCommand, made: Enacted): Enacted[] {
-    if (entrypoint !== ADMISSION) return [];
+    if (!ADMISSIONS.has(entrypoint)) return [];
     const { active, evidenceProfileId, newId } = this.parts;
     const judged = { ...made.judged, problem: undefined };
     return companions(made, active().policy, evidenceProfileId, newId).map((event) => ({
@@ -250,7 +261,7 @@ export class Gate {
 
   /** The law, its evaluations measured. */
   #timed(policy: Policy): Law {
-    const { digest, settings, catalogue } = policy;
+    const { digest, settings, catalogue, kubernetes } = policy;
     const evaluateText: Law["evaluateText"] = (entrypoint, input) => {
       const started = performance.now();
       try {
@@ -259,38 +270,11 @@ export class Gate {
         this.parts.observe.evaluated?.(performance.now() - started);
       }
     };
-    return { digest, settings, catalogue, evaluateText };
+    return { digest, settings, catalogue, evaluateText, kubernetes };
   }
 
   #count({ entrypoint }: AnyCommand, { judged: { decision } }: Enacted): void {
-    if (entrypoint === ADMISSION) this.parts.observe.decided?.(decision as PolicyDecision);
+    if (ADMISSIONS.has(entrypoint)) this.parts.observe.decided?.(decision as PolicyDecision);
     else this.parts.observe.commanded?.(entrypoint, (decision as SingleRefusal).error_code);
   }
-}
-
-/** Reads what a command needs, and what it then turns out to need. @returns undefined where it is all there at once. */
-function loadAll(command: AnyCommand, draft: Draft): Promise<void> | undefined {
-  for (;;) {
-    const missing = command.needs(draft).filter((need) => !draft.has(need));
-    if (missing.length === 0) return undefined;
-    const waiting = draft.load(missing);
-    if (waiting !== undefined) return waiting.then(() => loadAll(command, draft));
-  }
-}
-
-function entryOf(
-  { workloadId }: AnyCommand,
-  { event, artifact, artifactDigest, judged }: Enacted,
-  states: Entry["states"],
-): Entry {
-  const { tokens, situation } = judged;
-  return {
-    draft: event,
-    artifact,
-    artifactDigest,
-    workloadId,
-    occurredAtMs: situation.nowMs,
-    blobs: tokens === NO_TOKENS ? [] : [tokens.snapshot],
-    states,
-  };
 }

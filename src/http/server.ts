@@ -9,6 +9,7 @@ import { eventRoutes } from "./routes/events.ts";
 import { exportRoutes, EXPORT_TURNS } from "./routes/exports.ts";
 import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./routes/follow.ts";
 import { CLOSE_MS_MAX, Listener, type Shared, type Site } from "./listener.ts";
+import { kubernetesRoutes } from "./routes/kubernetes.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { makeLogging, type Logging } from "./logging.ts";
 import { meshRoutes } from "./routes/meshes.ts";
@@ -223,6 +224,7 @@ function routesOf({ limits }: ServedParts["config"], railgate: LocalRailgate, fo
   const { bodyBytesMax } = limits;
   return [
     ...admissionRoutes(railgate, limits),
+    ...kubernetesRoutes(railgate, bodyBytesMax),
     ...workloadRoutes(railgate),
     ...lifecycleRoutes(railgate, bodyBytesMax),
     ...meshRoutes(railgate, bodyBytesMax),

@@ -2,6 +2,7 @@
 import { actorOf, hostCaller, operatorActing, tenantOf, type Caller } from "../core/caller.ts";
 import { NotFoundError, RequestError } from "../core/errors.ts";
 import { throughJson } from "../core/json.ts";
+import type { ReviewAnswer } from "../core/kubernetes/answer.ts";
 import { parseAdmissionRequest, parser } from "../core/request.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
 import type { Decision } from "../core/schema/decision.ts";
@@ -34,6 +35,7 @@ import {
 } from "./handles.ts";
 import { LocalReader } from "./reader.ts";
 import type { Export, Railgate, RotatedKey, Status } from "./railgate.ts";
+import { review, type NamespaceSource, type ReviewOptions } from "./reviews.ts";
 import { workloadView } from "./workload-view.ts";
 
 export interface LocalSettings {
@@ -43,6 +45,8 @@ export interface LocalSettings {
   readonly evidenceProfileId?: string | undefined;
   /** Files that exports bring along, by kind. */
   readonly artifacts?: { readonly [kind: string]: readonly string[] } | undefined;
+  /** What a cluster's namespaces are known from, beside their reviews. */
+  readonly namespaces?: NamespaceSource | undefined;
 }
 
 export interface NodeFigures {
@@ -128,6 +132,12 @@ export class LocalRailgate extends LocalReader implements Railgate {
   /** As `dryRun`, for what was read as strictly already. */
   dryRunParsed(request: AdmissionRequest): Promise<Decision> {
     return this.#node.gate.dryRun(request, this.caller);
+  }
+
+  review(body: unknown, options: ReviewOptions = {}): Promise<ReviewAnswer> {
+    const { gate, store } = this.#node;
+    const { now = Date.now, namespaces } = this.#settings;
+    return review({ gate, store, caller: this.caller, namespaces, now }, body, options);
   }
 
   override mesh(meshId: string, tenantId?: string): LocalMesh {

@@ -42,6 +42,7 @@ const CODE = {
   partition: isFunction,
   now: isFunction,
   observe: isObserver,
+  namespaces: isNamespaceSource,
 } as const;
 
 type Option = keyof NodeOptions | keyof LocalSettings;
@@ -93,6 +94,12 @@ function isFunction(value: unknown): Problem {
 function isObserver(value: unknown): Problem {
   const told = typeof value === "object" && value !== null ? Object.values(value) : [undefined];
   return told.every((each) => each === undefined || typeof each === "function") ? undefined : "an object of functions";
+}
+
+function isNamespaceSource(value: unknown): Problem {
+  return typeof (value as { namespace?: unknown } | null)?.namespace === "function"
+    ? undefined
+    : "an object with a method `namespace`";
 }
 
 function isBundle(value: unknown): Problem {

@@ -5,6 +5,7 @@
 // - RefusedError: the law refuses a command; `code`, `title`, `solution`, `pointer`, and the proof: `event`, `receipt`.
 // - EvidenceUnavailableError: EVI-01; nothing was admitted or changed.
 // - NotFoundError, TenantForbiddenError, RevisionError, KeyReusedError: as their names say.
+import type { ReviewAnswer } from "../core/kubernetes/answer.ts";
 import type { Decision } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { ElevationPolicy, Mesh, MeshAnswer, PlacementAnswer, Rail } from "../core/schema/mesh.ts";
@@ -194,6 +195,11 @@ export interface Railgate extends RailgateReader, AsyncDisposable {
   admitAll(requests: readonly unknown[], options?: TraceOptions): Promise<(AdmissionAnswer | RequestError)[]>;
   /** What would be decided now; nothing is recorded, so nothing is admitted. */
   dryRun(request: unknown): Promise<Decision>;
+  /**
+   * Answers a Kubernetes AdmissionReview v1, of a pod, a pod template or a namespace. Never refuses by an error, in this process:
+   * what cannot be read or decided is answered with `allowed: false`.
+   */
+  review(body: unknown): Promise<ReviewAnswer>;
   /** A mesh, defined or not. @throws RequestError for what is no identifier. */
   mesh(meshId: string, tenantId?: string): MeshHandle;
   /** A workload, admitted or not. @throws RequestError for what is no identifier. */

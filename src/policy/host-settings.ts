@@ -1,6 +1,8 @@
 // What the host itself reads of a policy's settings, `data.railgate.settings`; all else there is the law's.
 import Type, { type Static } from "typebox";
 import { Compile } from "typebox/compile";
+import { NO_SETTINGS, type KubernetesSettings } from "../core/kubernetes/settings.ts";
+import { ENVELOPE_KINDS, oneOf } from "../core/schema/base.ts";
 
 const HostSettings = Type.Object({
   evidence: Type.Optional(
@@ -8,6 +10,27 @@ const HostSettings = Type.Object({
       { companions: Type.Optional(Type.Record(Type.String(), Type.Boolean())) },
       { additionalProperties: true },
     ),
+  ),
+  kubernetes: Type.Optional(
+    Type.Object({
+      namespaces: Type.Optional(
+        Type.Record(
+          Type.String(),
+          Type.Object({ workload: Type.Optional(Type.Record(Type.String(), Type.Unknown())) }),
+        ),
+      ),
+      runtime_classes: Type.Optional(
+        Type.Record(
+          Type.String(),
+          Type.Object({
+            kind: oneOf(ENVELOPE_KINDS),
+            runtime: Type.Optional(Type.String()),
+            vm: Type.Optional(Type.Object({})),
+            tee: Type.Optional(Type.Object({})),
+          }),
+        ),
+      ),
+    }),
   ),
 });
 
@@ -33,4 +56,9 @@ export function criticalOf(settings: HostSettings = {}): { readonly [kind: strin
   const { dependencies } = settings as { readonly dependencies?: { readonly critical?: unknown } };
   const named = Object.entries(dependencies?.critical ?? {}).filter(([, kinds]) => Array.isArray(kinds));
   return Object.fromEntries(named as [string, string[]][]);
+}
+
+/** What the law's settings say of clusters, which the host needs to map a pod to a workload. */
+export function kubernetesOf(settings: HostSettings = {}): KubernetesSettings {
+  return { ...NO_SETTINGS, ...(settings.kubernetes as Partial<KubernetesSettings> | undefined) };
 }

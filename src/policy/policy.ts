@@ -1,8 +1,9 @@
 // A policy that may be used: a bundle whose signature and file set were verified before anything in it was looked at (spec law POL-01).
-import { companionsOf, criticalOf, type HostSettings, hostSettingsFault } from "./host-settings.ts";
+import { companionsOf, criticalOf, type HostSettings, hostSettingsFault, kubernetesOf } from "./host-settings.ts";
 import { compactVerify, decodeJwt, decodeProtectedHeader, importJWK, importSPKI, type CryptoKey, type JWK } from "jose";
 import { digestOfHex } from "../core/digest.ts";
 import { BundleError } from "../core/errors.ts";
+import type { KubernetesSettings } from "../core/kubernetes/settings.ts";
 import type { Catalogue } from "../core/outcome.ts";
 import { timeMs } from "../core/time.ts";
 import { hashBundleFile, readDocument, sha256Hex } from "./bundle-documents.ts";
@@ -52,6 +53,8 @@ export interface Policy {
   readonly companions: ReadonlySet<string>;
   /** `settings.dependencies.critical`: by kind of envelope, the kinds of dependencies that are critical for it. */
   readonly critical: { readonly [kind: string]: readonly string[] | undefined };
+  /** `settings.kubernetes`, as far as the host reads it: what pods cannot say of their workloads. */
+  readonly kubernetes: KubernetesSettings;
   /** The bundle as received. */
   readonly bytes: Uint8Array;
   /**
@@ -103,6 +106,7 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
     catalogue: data.railgate?.catalogue ?? {},
     companions: companionsOf(data.railgate?.settings),
     critical: criticalOf(data.railgate?.settings),
+    kubernetes: kubernetesOf(data.railgate?.settings),
     bytes,
     evaluate: (entrypoint, input) => evaluator.evaluate(entrypoint, encoder.encode(JSON.stringify(input))),
     evaluateText: (entrypoint, input) => evaluator.evaluate(entrypoint, input),

@@ -36,10 +36,11 @@ export interface EventRow {
 }
 
 /**
- * Workloads, the parts of meshes, and where each workload is placed are folds of the evidence; an `answer` is what came of a
- * command, kept for whoever asks again; `policy` has the digest of the one activated last, `partition` whether the node is cut off.
+ * Workloads, the parts of meshes, where each workload is placed, and a cluster's namespaces are folds of the evidence; an `answer`
+ * is what came of a command, kept for whoever asks again; `policy` has the digest of the one activated last, `partition` whether the
+ * node is cut off.
  */
-export type StateKind = "workload" | "mesh" | "placed" | "answer" | "policy" | "partition";
+export type StateKind = "workload" | "mesh" | "placed" | "namespace" | "answer" | "policy" | "partition";
 
 export interface StatePlace {
   readonly tenant_id: string;

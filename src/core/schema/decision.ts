@@ -18,7 +18,7 @@ import {
 const Outcome = oneOf(OUTCOMES);
 export const RefusalClass = oneOf(REFUSAL_CLASSES);
 
-const REFUSAL_MEMBERS = {
+export const REFUSAL_MEMBERS = {
   code: Type.String(),
   class: RefusalClass,
   rule: Type.String(),
@@ -35,6 +35,8 @@ export const ExplainedRefusal = closed({
   title: Type.String(),
   message: Type.String(),
   solution: Type.String(),
+  /** Of a pod: in which modes of its namespace it holds. */
+  modes: optional(Type.Array(oneOf(["deny", "audit", "warn"]))),
 });
 
 const Trigger = closed({
@@ -57,7 +59,7 @@ const LiftingException = closed({
   not_after_ms: EpochMs,
 });
 
-const DECISION_MEMBERS = {
+export const DECISION_MEMBERS = {
   outcome: Outcome,
   envelope: closed({
     declared: nullable(Type.String()),
@@ -77,6 +79,8 @@ export const DecisionSchema = closed({
   ...DECISION_MEMBERS,
   refusals: Type.Array(ExplainedRefusal),
   dry_run: optional(Type.Boolean()),
+  /** Of a pod: whether it may run all the same, and which modes held. */
+  kubernetes: optional(Type.Object({ allowed: Type.Boolean() }, { additionalProperties: true })),
 });
 
 export type RefusalClass = Static<typeof RefusalClass>;

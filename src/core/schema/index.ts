@@ -4,6 +4,7 @@ import type { TSchema } from "typebox";
 import { AdmissionInputSchema } from "./input.ts";
 import { DecisionSchema, PolicyDecisionSchema } from "./decision.ts";
 import { EvidenceEventSchema } from "./event.ts";
+import { KubernetesInputSchema, NamespaceInputSchema } from "./kubernetes.ts";
 import { LifecycleInputSchema, MeshInputSchema } from "./law-input.ts";
 import {
   ElevationBodySchema,
@@ -66,5 +67,7 @@ export const policySchemas: Record<string, object> = {
   "input.json": opaSchema(AdmissionInputSchema),
   "lifecycle.json": opaSchema(LifecycleInputSchema),
   "mesh.json": opaSchema(MeshInputSchema),
+  "kubernetes.json": opaSchema(KubernetesInputSchema),
+  "namespace.json": opaSchema(NamespaceInputSchema),
   "decision.json": opaSchema(PolicyDecisionSchema),
 };

@@ -1,6 +1,7 @@
 // State rebuilt from events alone, to be compared with what the store keeps. It lies in a temporary database, so that a million workloads take no more memory than one.
 import { placedWith, type Placed } from "../../core/mesh-state.ts";
 import { canonicalJson } from "../../core/json.ts";
+import { namespaceAt, stepNamespace } from "../../core/kubernetes/namespace.ts";
 import {
   MESH_EVENT_TYPES,
   meshChanges,
@@ -17,7 +18,7 @@ import type { StoreReader } from "../../store/store.ts";
 
 const PAGE = 500;
 
-const KINDS = ["workload", "mesh", "placed"] as const;
+const KINDS = ["workload", "mesh", "placed", "namespace"] as const;
 type Kind = (typeof KINDS)[number];
 type Row = { tenant_id: string; key: string; value: string };
 type Place = { tenant_id: string; key: string };
@@ -27,16 +28,20 @@ export class FoldedStates implements Disposable {
   /** What events do not explain: an event that would not continue the state that the ones before it led to. */
   readonly #unfolded = new Set<string>();
 
-  /** Folds one event, if it is about a workload or a mesh. */
+  /** Folds one event, if it is about a workload, a mesh or a namespace. */
   fold(event: EvidenceEvent): void {
     const details = (event.details ?? {}) as { workload_id?: unknown; mesh_id?: unknown };
     if (event.event_type.startsWith("workload.") && typeof details.workload_id === "string")
       this.#foldOne("workload", event, details.workload_id);
     else if (event.event_type.startsWith("mesh.") && typeof details.mesh_id === "string")
       this.#foldOne("mesh", event, details.mesh_id);
+    const namespace = stepNamespace(event);
+    if (namespace === undefined) return;
+    const { kind, tenant_id, key } = namespaceAt(namespace.name);
+    this.#write(kind as Kind, tenant_id, key, namespace);
   }
 
-  /** Workloads and meshes whose stored state is not what their events say, e.g. `workload a of acme`. */
+  /** Workloads, meshes and namespaces whose stored state is not what their events say, e.g. `workload a of acme`. */
   differing(store: StoreReader): string[] {
     const differing = new Set(this.#unfolded);
     for (const kind of store.format === 1 ? (["workload", "mesh"] as const) : KINDS) {

@@ -53,7 +53,8 @@ export function admission(
   };
 }
 
-async function verifyTokens(request: AdmissionRequest, trust: Trust, nowMs: number): Promise<Tokens> {
+/** What its tokens prove. */
+export async function verifyTokens(request: AdmissionRequest, trust: Trust, nowMs: number): Promise<Tokens> {
   const verified = await trust.verify(request, { nowMs, nonce: request.correlation_id });
   return verified ? { facts: verified.facts, snapshot: authoritySnapshot(verified.used) } : NO_TOKENS;
 }
@@ -88,9 +89,9 @@ function statementOf(request: AdmissionRequest, answer: Ruling<AdmissionInput, P
 }
 
 /** All that an outsider needs to fold the workload's state, and nothing personal. */
-function admitDetails(
+export function admitDetails(
   { workload }: AdmissionRequest,
-  { input, decision, tokens }: Ruling<AdmissionInput, PolicyDecision>,
+  { input, decision, tokens }: Ruling<AdmissionInput, Omit<PolicyDecision, "refusals">>,
 ): AdmitDetails {
   const { attestation, reattestation } = input.facts;
   return {
@@ -109,7 +110,10 @@ function admitDetails(
 }
 
 /** An admission lasts no longer than the first of what it rests on: the binding, each exception that lifted something, and the links of both. */
-function validUntil({ exceptions = [] }: PolicyDecision, { authority, exceptions: given }: TrustFacts): string | null {
+function validUntil(
+  { exceptions = [] }: Pick<PolicyDecision, "exceptions">,
+  { authority, exceptions: given }: TrustFacts,
+): string | null {
   const lifted = exceptions.map((exception) => given.find(({ digest }) => digest === exception.digest)?.until_ms);
   const ends = [...lifted, authority?.until_ms].filter((ms) => ms != null);
   return ends.length === 0 ? null : new Date(Math.min(...ends)).toISOString();

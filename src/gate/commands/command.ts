@@ -6,6 +6,7 @@ import type { Catalogue, HostRefusalCode, Recognised } from "../../core/outcome.
 import type { RefusalClass } from "../../core/schema/decision.ts";
 import type { EventType } from "../../core/event-types.ts";
 import type { Context } from "../../core/schema/input.ts";
+import type { KubernetesSettings } from "../../core/kubernetes/settings.ts";
 import type { Change, Need, Reads } from "../../core/state.ts";
 import type { Blob } from "../../store/store.ts";
 import { authoritySnapshot, type Trust } from "../../trust/trust.ts";
@@ -35,6 +36,8 @@ export interface Situation {
   readonly context: Context;
   /** Digest of the settings that are laid over the law's own; null where there are none. */
   readonly settings: string | null;
+  /** What the law's settings say of clusters. */
+  readonly kubernetes: KubernetesSettings;
 }
 
 /** The law's answer. */
@@ -59,7 +62,7 @@ export function refusalOf({ outcome, error_code, class: refusalClass, pointer }:
 export interface Statement {
   readonly event_type: EventType;
   /** Default: the decision's. `failed`: nobody was refused, but something that had to happen did not. */
-  readonly outcome?: "failed" | undefined;
+  readonly outcome?: "accepted" | "refused" | "failed" | undefined;
   readonly subject: string;
   readonly refusal?: { readonly class: RefusalClass; readonly code: string; readonly pointer: string } | undefined;
   readonly details: object;

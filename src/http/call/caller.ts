@@ -4,7 +4,7 @@ import type { TLSSocket } from "node:tls";
 import { createLocalJWKSet, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from "jose";
 import type { Config } from "../../node/config/config.ts";
 import { SIGNATURE_ALGORITHMS } from "../../core/algorithms.ts";
-import { hostCaller, operatorCaller, tenantCaller, type Caller } from "../../core/caller.ts";
+import { hostCaller, operatorCaller, tenantCaller, webhookCaller, type Caller } from "../../core/caller.ts";
 import { HttpError } from "./problem.ts";
 import { isIdentifier } from "./query.ts";
 
@@ -80,8 +80,11 @@ function isOurs(host: string | undefined, port: number, tls: boolean): boolean {
 
 const CLOCK_TOLERANCE_S = 30;
 const TOKENS_KEPT_MAX = 1000;
-/** The role, as a token's claim or a certificate's OU has it. Source: api.md §2. */
-const OPERATOR = "operator";
+/** The roles, as a token's claim or a certificate's OU has them. Source: api.md §2. */
+const ROLES: ReadonlyMap<unknown, (actor: string) => Caller> = new Map([
+  ["operator", operatorCaller],
+  ["webhook", webhookCaller],
+]);
 const SUBJECT_LENGTH_MAX = 255;
 
 function makeAuthenticator({ jwt, mtls }: Authentication): Doorkeeper["authenticate"] {
@@ -149,7 +152,8 @@ const reasonOf = (error: unknown): string =>
 function tokenCaller(payload: JWTPayload, { issuer, tenantClaim, operatorClaim }: Jwt): Caller {
   if (!isName(payload.sub)) throw invalidToken('its claim "sub" is no name');
   const actor = `jwt:${issuer}#${payload.sub}`;
-  if (payload[operatorClaim] === OPERATOR) return operatorCaller(actor);
+  const role = ROLES.get(payload[operatorClaim]);
+  if (role !== undefined) return role(actor);
   const tenantId = payload[tenantClaim];
   if (typeof tenantId !== "string" || !isIdentifier(tenantId))
     throw invalidToken(`its claim "${tenantClaim}" is no tenant`);
@@ -185,9 +189,9 @@ function certificateCaller(socket: TLSSocket, tenantFrom: "O" | "OU" | "CN"): Pr
   const name: unknown = subject?.CN;
   const actor = `mtls:${isName(name) ? name : fingerprint256}`;
   const tenantId: unknown = subject?.[tenantFrom];
-  const operates = subject?.OU === OPERATOR;
-  if (!operates && (typeof tenantId !== "string" || !isIdentifier(tenantId))) return undefined;
-  const caller = operates ? operatorCaller(actor) : tenantCaller(tenantId as string, actor);
+  const role = ROLES.get(subject?.OU);
+  if (role === undefined && (typeof tenantId !== "string" || !isIdentifier(tenantId))) return undefined;
+  const caller = role?.(actor) ?? tenantCaller(tenantId as string, actor);
   const proven = { caller, untilMs: Date.parse(valid_to) };
   certificateCallers.set(socket, proven);
   return proven;

@@ -1,0 +1,209 @@
+// What a cluster asks: may this pod run, or what this template breeds; may this namespace be so labelled (spec law §7).
+import { countOf } from "../../core/brief.ts";
+import { provenTenant, type Caller } from "../../core/caller.ts";
+import type { EventDraft } from "../../core/event.ts";
+import { buildInput } from "../../core/facts.ts";
+import {
+  isTooLarge,
+  namespaceAt,
+  namespaceFact,
+  namespaceFields,
+  stepNamespace,
+  tenantIn,
+  type Namespace,
+} from "../../core/kubernetes/namespace.ts";
+import type { NamespaceReview, PodReview } from "../../core/kubernetes/review.ts";
+import { podFact } from "../../core/kubernetes/pod.ts";
+import { NO_SETTINGS, type KubernetesSettings } from "../../core/kubernetes/settings.ts";
+import { mapWorkload, type Mapped } from "../../core/kubernetes/workload.ts";
+import { placedAt, type Placed } from "../../core/mesh-state.ts";
+import { explain, hostRefusal, hostRefusalOf } from "../../core/outcome.ts";
+import { recogniseNamespace, recognisePod, type PodDecision } from "../../core/kubernetes/outcome.ts";
+import type { Decision } from "../../core/schema/decision.ts";
+import type {
+  KubernetesInput,
+  ManifestFault,
+  NamespaceDecision,
+  NamespaceInput,
+} from "../../core/schema/kubernetes.ts";
+import type { Reads } from "../../core/state.ts";
+import { admissionFact, placementFacts, workloadAt, workloadWrites } from "../../core/workload.ts";
+import { refusalIn, type CommandRefusal } from "../refused.ts";
+import { admitDetails, verifyTokens } from "./admission.ts";
+import { refusalOf, type Command, type Ruling, type Situation, type Statement } from "./command.ts";
+
+export const KUBERNETES = "railgate/kubernetes/decision";
+const NAMESPACES = "railgate/kubernetes/namespace/decision";
+/** Namespaces are the cluster's, whosever workloads are in them; so is their record. */
+const CLUSTER_TENANT = "default";
+
+/** What came of a pod's review, with the catalogue's words. */
+export interface PodOutcome {
+  readonly decision: Decision;
+}
+
+export interface NamespaceOutcome {
+  /** undefined where its labels were accepted. */
+  readonly refusal?: CommandRefusal | undefined;
+}
+
+/** Whose workload a pod is: by the namespace's label, else the namespace itself. */
+export const tenantOfPod = ({ namespace }: PodReview, known: Namespace | null): string => tenantIn(namespace, known);
+
+/** @param known what is known of its namespace. */
+export function podAdmission(
+  review: PodReview,
+  known: Namespace | null,
+  caller: Caller,
+): Command<KubernetesInput, PodDecision, PodOutcome> {
+  const tenantId = tenantOfPod(review, known);
+  const { workloadId } = review;
+  const needs = [workloadAt(tenantId, workloadId), placedAt(tenantId, workloadId)] as const;
+  const mapped = (settings: KubernetesSettings) => mappedFrom(review, known, tenantId, settings);
+  const own = mapped(NO_SETTINGS).request;
+  return {
+    entrypoint: KUBERNETES,
+    tenantId,
+    workloadId,
+    correlationId: own.correlation_id ?? review.uid,
+    prove: (trust, nowMs) => verifyTokens(own, trust, nowMs),
+    needs: () => needs,
+    input: (state, situation) => podInput(review, known, mapped(situation.kubernetes), state, needs, caller, situation),
+    recognise: recognisePod,
+    failClosed: (code) => hostRefusal(code, envelopeKind(own)),
+    says: (_state, answer) => podStatement(review, answer),
+    effect: (state, event, { decision, catalogue }) => ({
+      changes: workloadWrites(state, event, workloadId),
+      outcome: { decision: explain(decision, catalogue) },
+    }),
+  };
+}
+
+function mappedFrom(
+  review: PodReview,
+  namespace: Namespace | null,
+  tenantId: string,
+  settings: KubernetesSettings,
+): Mapped {
+  const { pod, metadata, workloadId } = review;
+  const { pattern } = namespaceFact(review.namespace, namespace, Object.keys(settings.namespaces));
+  return mapWorkload({ pod, metadata, workloadId, tenantId, namespace, pattern, settings });
+}
+
+function podInput(
+  { review, namespace, pod }: PodReview,
+  known: Namespace | null,
+  { request, origins, faults }: Mapped,
+  state: Reads,
+  [workload, placed]: readonly [ReturnType<typeof workloadAt>, ReturnType<typeof placedAt>],
+  caller: Caller,
+  { nowMs, tokens, context, kubernetes }: Situation,
+): KubernetesInput {
+  const tenant_id = provenTenant(caller);
+  const admission = buildInput({
+    request,
+    nowMs,
+    caller: tenant_id === null ? null : { tenant_id },
+    trust: tokens.facts,
+    workload: admissionFact(state.get(workload)),
+    placements: placementFacts(state.get<Placed>(placed)),
+    context,
+  });
+  return {
+    ...admission,
+    kubernetes: {
+      review,
+      namespace: namespaceFact(namespace, known, Object.keys(kubernetes.namespaces)),
+      pod: podFact(pod),
+      origins: { ...origins },
+      faults: [...faults],
+    },
+  };
+}
+
+const envelopeKind = ({ workload: { envelope } }: Mapped["request"]): unknown => (envelope as { kind?: unknown }).kind;
+
+/** Allowed is what nothing speaks against that is enforced: what was only warned of, or noted, folds as an acceptance. */
+function podStatement({ review, namespace }: PodReview, answer: Ruling<KubernetesInput, PodDecision>): Statement {
+  const { decision, input } = answer;
+  const { refusals, kubernetes } = decision;
+  const allowed = kubernetes?.allowed === true;
+  const only = (mode: "deny" | "warn" | "audit") => refusals.filter(({ modes }) => modes?.includes(mode));
+  const [first] = allowed ? [] : kubernetes === undefined ? refusals : only("deny");
+  const told = (name: string, mode: "warn" | "audit") => {
+    const counts = countOf(only(mode).map(({ code }) => code));
+    return allowed && Object.keys(counts).length > 0 ? { [name]: counts } : {};
+  };
+  return {
+    event_type: allowed ? "workload.admit" : "workload.refuse",
+    outcome: allowed ? "accepted" : "refused",
+    subject: input.request.workload.workload_id,
+    refusal: first,
+    details: {
+      ...admitDetails(input.request, answer),
+      codes: countOf(refusals.map(({ code }) => code)),
+      modes: kubernetes?.modes ?? null,
+      ...told("warned", "warn"),
+      ...told("audited", "audit"),
+      ...(kubernetes?.exempt && { exempt: kubernetes.exempt }),
+      kubernetes: { operation: review.operation, kind: review.kind, namespace },
+    },
+  };
+}
+
+/** What was remembered of it is changed by what is accepted. */
+export function namespaceReview(review: NamespaceReview): Command<NamespaceInput, NamespaceDecision, NamespaceOutcome> {
+  const { namespace, before, uid } = review;
+  const at = namespaceAt(namespace.name);
+  return {
+    entrypoint: NAMESPACES,
+    tenantId: CLUSTER_TENANT,
+    workloadId: null,
+    correlationId: uid,
+    needs: () => [at],
+    input: (_state, { nowMs, context, kubernetes }) => ({
+      facts: { now_ms: nowMs },
+      context,
+      kubernetes: {
+        review: review.review,
+        namespace: namespaceFact(namespace.name, namespace, Object.keys(kubernetes.namespaces)),
+        before: before?.labels ?? {},
+        faults: newFaults(namespace, before),
+      },
+    }),
+    recognise: recogniseNamespace,
+    failClosed: (code) => ({ ...hostRefusalOf(code), modes: null }),
+    says: (_state, { decision }) => ({
+      event_type: "policy.evaluate",
+      subject: namespace.name,
+      refusal: refusalOf(decision),
+      details: {
+        namespace: isTooLarge(namespace) ? { name: namespace.name } : named(namespace),
+        operation: review.review.operation,
+        modes: decision.modes,
+        error_code: decision.error_code,
+      },
+    }),
+    effect: (_state, event, { decision, catalogue }) => ({
+      changes: remembered(event).map((value) => ({ at, value })),
+      outcome: { refusal: refusalIn(decision, catalogue) },
+    }),
+  };
+}
+
+const named = ({ name, labels, annotations }: Namespace): object => ({ name, labels, annotations });
+
+function remembered(event: EventDraft): Namespace[] {
+  const namespace = stepNamespace(event);
+  return namespace === undefined ? [] : [namespace];
+}
+
+/** What was let pass before does not keep it from being changed. */
+function newFaults(namespace: Namespace, before: Namespace | null): ManifestFault[] {
+  const faultsOf = (each: Namespace) => namespaceFields(each).flatMap(({ faults }) => [...faults]);
+  const known = new Set((before === null ? [] : faultsOf(before)).map(({ at, message }) => `${at} ${message}`));
+  const faults = faultsOf(namespace).filter(({ at, message }) => !known.has(`${at} ${message}`));
+  if (isTooLarge(namespace) && (before === null || !isTooLarge(before)))
+    faults.push({ at: "metadata", message: "labels and annotations of pod security and Railgate are too large" });
+  return faults;
+}
