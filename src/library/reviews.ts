@@ -50,7 +50,9 @@ const ANSWERED_MS = 100;
 export async function review(parts: ReviewParts, body: unknown, options: ReviewOptions = {}): Promise<ReviewAnswer> {
   const uid = uidIn(body);
   try {
-    return await inTime(answered(parts, parseReview(body), options), parts.now, options.deadlineMs);
+    const leftMs = (options.deadlineMs ?? Number.POSITIVE_INFINITY) - parts.now() - ANSWERED_MS;
+    if (leftMs <= 0) throw new DeadlineError(TOO_LATE);
+    return await inTime(answered(parts, parseReview(body), options), leftMs);
   } catch (error) {
     return failure(uid, error);
   }
@@ -161,18 +163,13 @@ function knownNamespace(
   return remembered.seen_ms > seen.seen_ms || nowMs - remembered.seen_ms < REVIEW_AHEAD_MS ? remembered : seen;
 }
 
+const TOO_LATE = "it takes longer than whoever asks waits";
+
 /** The deadline is the asker's: whatever comes later, it has refused by then. */
-async function inTime(
-  made: Promise<ReviewAnswer>,
-  now: () => number,
-  deadlineMs: number | undefined,
-): Promise<ReviewAnswer> {
-  if (deadlineMs === undefined) return made;
+async function inTime(made: Promise<ReviewAnswer>, leftMs: number): Promise<ReviewAnswer> {
+  if (leftMs === Number.POSITIVE_INFINITY) return made;
   const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => reject(new DeadlineError("it took longer than whoever asks waits")),
-    Math.max(0, deadlineMs - now() - ANSWERED_MS),
-  );
+  const timer = setTimeout(() => reject(new DeadlineError(TOO_LATE)), leftMs);
   try {
     return await Promise.race([made, promise]);
   } finally {
