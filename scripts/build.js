@@ -21,8 +21,16 @@ const BIN = "bin";
 /** Each is loaded by its own URL: the command line's two steps, and the threads. */
 const ENTRIES = /[\\/]src[\\/](?:cli[\\/](?:main|program)|.*(?:worker|committer))\.ts$/;
 const STAMP = join(ROOT, BIN, ".built-from");
+const DIST_STAMP = join(ROOT, "dist/.built-from");
 /** What `bin/` is made of, besides the sources. */
-const ALSO = ["package-lock.json", "scripts/build.js"];
+const ALSO = ["package-lock.json", "scripts/build.js", "tsconfig.build.json"];
+
+/** Builds what is not what the sources are now. @returns whether there is a package that can be used. */
+export async function ensureBuilt() {
+  const from = fingerprint();
+  const current = existsSync(DIST_STAMP) && readFileSync(DIST_STAMP, "utf8") === from;
+  return (current || buildDist(from)) && (await ensureBin());
+}
 
 /** Builds `bin/` where it is not what the sources are now. @returns whether there is one that can be run. */
 export async function ensureBin() {
@@ -130,8 +138,11 @@ function licences(inputs) {
   return `Parts of other packages are in these files, under their own licences.\n\n${notices.join(`\n${"-".repeat(80)}\n\n`)}`;
 }
 
-/** Modules and types, by the TypeScript compiler. */
-function buildDist() {
+/**
+ * Modules and types, by the TypeScript compiler.
+ * @param {string} from what it is built from, see {@link fingerprint}
+ */
+function buildDist(from) {
   const compiler = join(ROOT, "node_modules/typescript/bin/tsc");
   if (!existsSync(compiler)) return false;
   const { status } = spawnSync(process.execPath, [compiler, "-p", "tsconfig.build.json"], {
@@ -140,6 +151,7 @@ function buildDist() {
   });
   if (status !== 0) throw new Error("dist/ could not be built");
   removeLeftOver();
+  write(DIST_STAMP, from);
   return true;
 }
 
@@ -149,12 +161,13 @@ function removeLeftOver() {
   for (const entry of readdirSync(join(ROOT, "dist"), { recursive: true, withFileTypes: true })) {
     const file = join(entry.parentPath, entry.name);
     const module = relative(join(ROOT, "dist"), file).replace(/(?:\.d\.ts|\.js)(?:\.map)?$/, "");
-    if (entry.isFile() && !made.has(module)) rmSync(file);
+    if (entry.isFile() && !made.has(module) && file !== DIST_STAMP) rmSync(file);
   }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   // Without the packages for developers nothing can be built, and `npm ci --omit=dev` must not fail for it.
-  const built = buildDist() && (await buildBin(fingerprint()));
+  const from = fingerprint();
+  const built = buildDist(from) && (await buildBin(from));
   if (!built) console.error("not built: the packages that build it are not installed");
 }

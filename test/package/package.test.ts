@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
 import test from "ava";
 import { publint } from "publint";
+import { ensureBuilt } from "../../scripts/build.js";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const run = promisify(execFile);
@@ -26,7 +27,7 @@ const older = (process.env["PATH"] ?? "")
 
 /** Packed, and laid beside its dependencies as npm would. */
 test.before(async () => {
-  await run("npm", ["run", "-s", "build"], { cwd: ROOT });
+  if (!(await ensureBuilt())) throw new Error("the package is not built, and what builds it is not installed");
   await run("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", host], { cwd: ROOT });
   const file = join(host, `railgate-${manifest.version}.tgz`);
   tarball = new Uint8Array(readFileSync(file));
