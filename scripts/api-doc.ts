@@ -71,7 +71,8 @@ function exportsOf(file: string): Map<string, Declared> {
   }
   for (const [, onlyTypes, from] of text.matchAll(/^export (type )?\* from "([^"]+)";/gm))
     for (const [name, declared] of exportsOf(beside(file, from!)))
-      if (onlyTypes === undefined || !declared.code.startsWith("const ")) found.set(name, declared);
+      if (!found.has(name) && (onlyTypes === undefined || !declared.code.startsWith("const ")))
+        found.set(name, declared);
   return found;
 }
 

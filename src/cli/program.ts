@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { EXIT } from "./io/command.ts";
 import { bundleCommand } from "./commands/bundle.ts";
+import { backupCommand, restoreCommand } from "./commands/backup.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { decideCommand } from "./commands/decide.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -46,6 +47,8 @@ function program(): Command {
     bundleCommand,
     keysCommand,
     eraseCommand,
+    backupCommand,
+    restoreCommand,
     doctorCommand,
   ])
     railgate.addCommand(make());

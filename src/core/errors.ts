@@ -170,6 +170,16 @@ export class ExportIncompleteError extends RailgateError {
   }
 }
 
+/** A backup could not be made, or could not be written where it was to go. Nothing is left of it. */
+export class BackupError extends RailgateError {
+  static override code: string = "backup_failed";
+}
+
+/** The evidence in it does not verify. */
+export class BackupUnsoundError extends RailgateError {
+  static override code: string = "backup_unsound";
+}
+
 /** A setting that is unknown, mistyped or contradicts another. */
 export class ConfigError extends RailgateError {
   static override code: string = "config_invalid";

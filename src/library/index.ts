@@ -8,6 +8,8 @@ import type { LocalRailgate, LocalSettings } from "./local.ts";
 
 export {
   ArtifactAlteredError,
+  BackupError,
+  BackupUnsoundError,
   BundleError,
   CheckpointsMissingError,
   ConfigError,
@@ -50,6 +52,7 @@ export type {
 export type { PublicKeys } from "../evidence/keys/jwks.ts";
 export type { VerifyReport } from "../evidence/verify/report.ts";
 export type { NodeObserver, NodeOptions } from "../node/open.ts";
+export type { Backup } from "../node/backup/make.ts";
 export type { LocalRailgate, LocalSettings } from "./local.ts";
 export type * from "./railgate.ts";
 

@@ -23,6 +23,8 @@ import { verifyApart } from "../evidence/verify/apart.ts";
 import type { VerifyReport } from "../evidence/verify/report.ts";
 import { admission, type AdmissionOutcome } from "../gate/commands/admission.ts";
 import type { Evidenced } from "../gate/gate.ts";
+import { backUpApart } from "../node/backup/apart.ts";
+import type { Backup } from "../node/backup/make.ts";
 import type { RailgateNode } from "../node/open.ts";
 import {
   LocalMesh,
@@ -191,6 +193,17 @@ export class LocalRailgate extends LocalReader implements Railgate {
     const { event } = await this.event(eventId, scope);
     const { eventText, record } = await this.#node.eraseArtifact(eventId, event.tenant_id, basis, actor);
     return proven({}, { eventText, receipt: record });
+  }
+
+  /**
+   * Writes database and keys into one file, consistent and verified, while it goes on deciding. Operators only.
+   * @param out a file that is not there yet. It will hold private keys.
+   * @throws BackupError, BackupUnsoundError nothing is left of it.
+   */
+  async backup(out: string): Promise<Backup> {
+    operatorActing(this.caller);
+    const { dataDir, nodeId } = this.#node;
+    return backUpApart({ dataDir, nodeId, out, nowMs: (this.#settings.now ?? Date.now)() });
   }
 
   async status(): Promise<Status> {

@@ -1,7 +1,7 @@
 // Opens a store where it lies. What kind of database it is, nobody outside this folder knows.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { checkDatabase } from "./sqlite/check.ts";
+import { checkDatabase, copyDatabase } from "./sqlite/check.ts";
 import { fileAt } from "./sqlite/files.ts";
 import { SqliteReader } from "./sqlite/reader.ts";
 import { SqliteWriter } from "./sqlite/writer.ts";
@@ -30,6 +30,15 @@ export function placeOf(at: string): string | undefined {
 /** Opens a store for reading; the writer may be another thread or process. */
 export function openReader(at: string): StoreReader {
   return new SqliteReader(storeFile(at));
+}
+
+/**
+ * Copies a store into a folder that has none, as of one moment, beside whoever writes it; nothing that was erased is in the copy.
+ * It holds up its thread, and the writer no longer than any reader does.
+ * @throws Error there is no room, or it cannot be read.
+ */
+export function copyStore(at: string, toFolder: string): void {
+  copyDatabase(storeFile(at), storeFile(toFolder));
 }
 
 /** What the database itself finds wrong with its files; undefined if nothing, null if there is none. */

@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Config, Flags } from "../../node/config/config.ts";
 import {
+  BackupUnsoundError,
   ExportIncompleteError,
   NotFoundError,
   RailgateError,
@@ -111,7 +112,7 @@ async function report(error: unknown, out: Output): Promise<ExitCode> {
 }
 
 const USED_WRONGLY = new Set([UsageError.code, "config_invalid", "no_export"]);
-const REFUSED = [RefusedError, RevisionError, ExportIncompleteError];
+const REFUSED = [RefusedError, RevisionError, ExportIncompleteError, BackupUnsoundError];
 
 /** What names nothing is a bad name (2); what was there once, and was erased, is not. */
 function exitCodeOf(code: string, error: unknown): ExitCode {

@@ -1,4 +1,4 @@
-// What SQLite finds wrong with a database's file.
+// A database's file as a whole: what SQLite finds wrong with it, and a copy of it.
 import { DatabaseSync } from "node:sqlite";
 import { BUSY_TIMEOUT_MS } from "./schema.ts";
 
@@ -14,4 +14,10 @@ export function checkDatabase(path: string): string | undefined {
   } catch (error) {
     return (error as Error).message;
   }
+}
+
+/** All that is committed, as of one moment, written anew: what was deleted leaves nothing behind. */
+export function copyDatabase(from: string, to: string): void {
+  using db = new DatabaseSync(from, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
+  db.prepare("VACUUM INTO ?").run(to);
 }

@@ -1,0 +1,28 @@
+// Whether a copy of a data directory is worth having: a database that is whole, evidence that verifies, and the key that it is signed with.
+import { existsSync } from "node:fs";
+import { BackupUnsoundError } from "../../core/errors.ts";
+import { eventKeyFile, loadEventKey } from "../../evidence/keys/keys.ts";
+import { verifyStore } from "../../evidence/fsck/streams.ts";
+import { checkStore, openReader } from "../../store/open.ts";
+import { NoBackupError } from "./files.ts";
+
+/** @param progress is told now and then how many events were verified. @throws BackupUnsoundError, NoBackupError */
+export function checkCopy(dir: string, progress: (events: number) => void): { readonly events: number } {
+  const problem = checkStore(dir);
+  if (problem === null) throw new NoBackupError("it holds no database");
+  if (problem !== undefined) throw new BackupUnsoundError(`the database is damaged: ${problem}`);
+  using store = openReader(dir);
+  const { streams, states, events } = verifyStore(store, progress);
+  for (const { chain_id, fault } of streams)
+    if (fault) throw new BackupUnsoundError(`${chain_id}, event ${fault.sequence}: ${fault.message}`);
+  if (states && states.length > 0) throw new BackupUnsoundError(`the state of ${states[0]} is not what its events say`);
+  return { events };
+}
+
+/** Whether the private event key in it is the one that the database names; one that is given from elsewhere is not in it. */
+export async function keyFits(dir: string): Promise<boolean> {
+  if (!existsSync(eventKeyFile(dir))) return true;
+  using store = openReader(dir);
+  const used = store.keys().find(({ role, retired_at_ms }) => role === "event" && retired_at_ms === null);
+  return used === undefined || used.kid === (await loadEventKey(dir, false)).kid;
+}
