@@ -7,6 +7,7 @@ import { type CatalogueText, catalogueOf, HOST_PACKAGE, isExtension } from "../s
 import { checkExtensions } from "../src/workshop/extensions.ts";
 import { reportingFaults } from "./opa.ts";
 import { apiDoc } from "./api-doc.ts";
+import { capabilitiesText } from "./capabilities.ts";
 import { decisionsDoc } from "./decisions-doc.ts";
 import { ensureOpa } from "../src/workshop/opa.ts";
 import { rulesDoc } from "./rules-doc.ts";
@@ -29,6 +30,7 @@ const SPECIFICATIONS = {
 /** Every generated file with the content it should have. Schemas come first: the policies that the rest is read from use them. */
 export async function generated(): Promise<Map<string, string>> {
   const files = new Map<string, string>();
+  files.set("policy/capabilities.json", await capabilitiesText());
   for (const [name, schema] of Object.entries(await policySchemas())) files.set(`policy/schemas/${name}`, json(schema));
   const annotations = await readAnnotations();
   const uses = await checkExtensions(annotations);

@@ -96,7 +96,7 @@ export class Evaluator {
   static async load(wasm: Uint8Array, data: object, limits = DEFAULT_LIMITS): Promise<Evaluator> {
     try {
       const module = await WebAssembly.compile(wasm as Uint8Array<ArrayBuffer>);
-      const pagesInitial = PAGES_INITIAL + Math.ceil(wasm.length / PAGE_BYTES);
+      const pagesInitial = pagesFor(wasm);
       const names = builtinsOf(module, pagesInitial);
       const missing = names.flatMap((name) => {
         const why = whyRefused(name);
@@ -203,6 +203,13 @@ export class Evaluator {
 
 const hostFor = (pagesInitial: number, pagesMax: number): Host =>
   new Host(new WebAssembly.Memory({ initial: pagesInitial, maximum: Math.max(pagesMax, pagesInitial) }));
+
+const pagesFor = (wasm: Uint8Array): number => PAGES_INITIAL + Math.ceil(wasm.length / PAGE_BYTES);
+
+/** The builtins that a policy's WASM asks its host for, sorted. @throws Error for what is no module of an ABI we know. */
+export async function importedBuiltins(wasm: Uint8Array): Promise<string[]> {
+  return builtinsOf(await WebAssembly.compile(wasm as Uint8Array<ArrayBuffer>), pagesFor(wasm));
+}
 
 /** The builtins that a module asks its host for, sorted. @throws Error for a module of another ABI. */
 function builtinsOf(module: WebAssembly.Module, pagesInitial: number): string[] {

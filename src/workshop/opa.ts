@@ -16,7 +16,7 @@ export class OpaMissingError extends RailgateError {
 }
 
 /** The one version that builds our bundles byte for byte. */
-const OPA_VERSION = "1.22.2";
+export const OPA_VERSION = "1.22.2";
 
 const DOWNLOAD_TIMEOUT_MS = 60_000;
 

@@ -64,9 +64,10 @@ export class Host {
     if (performance.now() > this.deadlineMs) throw new HaltError("it is over its time");
     const builtin = this.#table[id];
     if (builtin === undefined) throw new HaltError(`not implemented: built-in function ${id}`);
+    const operands = addresses.map((address) => this.#read(address));
     let result: Value | undefined;
     try {
-      result = builtin(...addresses.map((address) => this.#read(address)));
+      result = builtin(...operands);
     } catch (thrown) {
       if (thrown instanceof BuiltinError) return 0;
       throw thrown;

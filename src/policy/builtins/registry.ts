@@ -6,7 +6,89 @@ interface Family {
   readonly names: readonly string[];
 }
 
-const FAMILIES: readonly Family[] = [];
+const FAMILIES: readonly Family[] = [
+  {
+    load: () => import("./collections.ts"),
+    names: [
+      "cast_array",
+      "cast_boolean",
+      "cast_null",
+      "cast_object",
+      "cast_set",
+      "cast_string",
+      "graph.reachable_paths",
+      "numbers.range_step",
+      "object.subset",
+    ],
+  },
+  {
+    load: () => import("./encoding.ts"),
+    names: [
+      "base64url.encode_no_pad",
+      "hex.decode",
+      "hex.encode",
+      "uri.is_valid",
+      "uri.parse",
+      "urlquery.decode",
+      "urlquery.decode_object",
+      "urlquery.encode",
+      "urlquery.encode_object",
+    ],
+  },
+  {
+    load: () => import("./hashes.ts"),
+    names: [
+      "crypto.hmac.equal",
+      "crypto.hmac.md5",
+      "crypto.hmac.sha1",
+      "crypto.hmac.sha256",
+      "crypto.hmac.sha512",
+      "crypto.md5",
+      "crypto.sha1",
+      "crypto.sha256",
+    ],
+  },
+  {
+    load: () => import("./jwt.ts"),
+    names: [
+      "io.jwt.decode",
+      "io.jwt.decode_verify",
+      ...[
+        "rs256",
+        "rs384",
+        "rs512",
+        "ps256",
+        "ps384",
+        "ps512",
+        "es256",
+        "es384",
+        "es512",
+        "hs256",
+        "hs384",
+        "hs512",
+      ].map((algorithm) => `io.jwt.verify_${algorithm}`),
+      "io.jwt.verify_eddsa",
+    ],
+  },
+  { load: () => import("./globs.ts"), names: ["glob.quote_meta"] },
+  { load: () => import("./json.ts"), names: ["json.marshal_with_options", "json.patch"] },
+  {
+    load: () => import("./net.ts"),
+    names: ["net.cidr_contains_matches", "net.cidr_expand", "net.cidr_is_valid", "net.cidr_merge"],
+  },
+  {
+    load: () => import("./regex.ts"),
+    names: ["regex.find_n", "regex.globs_match", "regex.replace", "regex.split", "regex.template_match"],
+  },
+  { load: () => import("./semver.ts"), names: ["semver.compare", "semver.is_valid"] },
+  { load: () => import("./sprintf.ts"), names: ["sprintf"] },
+  {
+    load: () => import("./strings.ts"),
+    names: ["indexof_n", "strings.any_prefix_match", "strings.any_suffix_match", "strings.count", "strings.split_n"],
+  },
+  { load: () => import("./units.ts"), names: ["units.parse", "units.parse_bytes"] },
+  { load: () => import("./uuid.ts"), names: ["uuid.parse"] },
+];
 
 /** Builtins whose answer is not a function of their operands, so that no decision could be checked by running it again. */
 const NOT_DETERMINISTIC: { readonly [name: string]: string } = {

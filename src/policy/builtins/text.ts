@@ -17,7 +17,8 @@ export function parseJson(text: string): Value {
   return new Reader(text).document();
 }
 
-const NUMBER = /-?\d[\d.eE+-]*/y;
+/** Rego, unlike JSON, takes `.5`. */
+const NUMBER = /-?[\d.][\d.eE+-]*/y;
 const SPACE = /[ \t\r\n]*/y;
 
 /** For text that is known to be well-formed: it comes from WASM, or JSON.parse has taken it. */

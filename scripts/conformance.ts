@@ -1,0 +1,253 @@
+// OPA's own conformance cases against our evaluator: `npm run conformance`; `-- <family>…` for some, with what went wrong.
+// The cases lie in OPA's Go module, whose checksum Go verifies. Each is compiled in a namespace of its own, so that hundreds are one build.
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parse } from "yaml";
+import { jsonOf } from "../src/policy/builtins/text.ts";
+import { keyOf, RegoNumber, RegoObject, type Value } from "../src/policy/builtins/value.ts";
+import { readBundleFiles } from "../src/policy/bundle-files.ts";
+import { Evaluator } from "../src/policy/evaluator.ts";
+import { ensureOpa, OPA_VERSION } from "../src/workshop/opa.ts";
+
+/** One of OPA's cases, as its file has it. */
+export interface Case {
+  readonly family: string;
+  readonly note: string;
+  readonly query: string;
+  readonly modules: readonly string[];
+  readonly data: unknown;
+  /** As text of Rego; undefined where there is no input. */
+  readonly input: string | undefined;
+  readonly want: Want;
+}
+
+export interface Want {
+  readonly defined?: boolean | undefined;
+  readonly result?: readonly unknown[] | undefined;
+  readonly errorCode?: string | undefined;
+  readonly strict?: boolean | undefined;
+  readonly sorted?: boolean | undefined;
+}
+
+/** `agreed`; `refused`: it does not build, for want of a builtin; `compiler`: OPA's own compiler to WASM can't have it. */
+export type Outcome =
+  | { readonly is: "agreed" }
+  | { readonly is: "refused" | "compiler" | "wrong"; readonly why: string };
+
+const LIMITS = { evaluationMsMax: 10_000, memoryMiBMax: 256 };
+
+/** The directory of the cases, by way of Go. @throws Error where there is no Go, or no way to the module. */
+export function casesDirectory(): string {
+  const module = `github.com/open-policy-agent/opa@v${OPA_VERSION}`;
+  const run = spawnSync("go", ["mod", "download", "-json", module], { encoding: "utf8" });
+  if (run.status !== 0) throw new Error(`Go could not fetch ${module}: ${run.error?.message ?? run.stderr}`);
+  return join((JSON.parse(run.stdout) as { Dir: string }).Dir, "v1/test/cases/testdata/v1");
+}
+
+type Raw = { readonly [name: string]: unknown };
+
+export function readCases(directory: string): Case[] {
+  return readdirSync(directory).flatMap((family) =>
+    readdirSync(join(directory, family)).flatMap((file) => {
+      const text = readFileSync(join(directory, family, file), "utf8");
+      const { cases } = parse(text, { intAsBigInt: true, logLevel: "silent" }) as { cases: Raw[] };
+      return cases.map((raw) => caseOf(family, raw));
+    }),
+  );
+}
+
+function caseOf(family: string, raw: Raw): Case {
+  const term = raw["input_term"] as string | undefined;
+  return {
+    family,
+    note: String(raw["note"]),
+    query: String(raw["query"]),
+    modules: (raw["modules"] ?? []) as string[],
+    data: raw["data"] ?? {},
+    // Rego takes a comma behind the last item, WASM does not.
+    input: term?.replaceAll(/,(\s*[}\]])/g, "$1") ?? (raw["input"] === undefined ? undefined : jsonText(raw["input"])),
+    want: {
+      defined: raw["want_defined"] as boolean | undefined,
+      result: raw["want_result"] as unknown[] | undefined,
+      errorCode: (raw["want_error_code"] ?? (raw["want_error"] === undefined ? undefined : "")) as string | undefined,
+      strict: raw["strict_error"] as boolean | undefined,
+      sorted: raw["sort_bindings"] as boolean | undefined,
+    },
+  };
+}
+
+const jsonText = (value: unknown): string =>
+  JSON.stringify(value, (_, item: unknown) => (typeof item === "bigint" ? rawJson(String(item)) : item));
+
+/** Newer than the types that TypeScript has of JSON. */
+const rawJson = (JSON as unknown as { rawJSON(text: string): object }).rawJSON;
+
+/** Text and comments, which stay; `data` at the head of a reference; the package. */
+const TOKENS = /\$?"(?:[^"\\\n]|\\.)*"|\$?`[^`]*`|#[^\n]*|(?<![\w.])data(?!\w)|^(\s*package\s+)([\w.[\]"]+)/gm;
+
+/** The same text in a namespace of its own. */
+function namespaced(text: string, name: string): string {
+  return text.replace(TOKENS, (token, head: string | undefined, path: string | undefined) => {
+    if (head !== undefined) return `${head}${name}.${path}`;
+    if (token.startsWith("$")) return token.replaceAll(/(?<![\w."])data(?=\.)/g, `data.${name}`);
+    return token === "data" ? `data.${name}` : token;
+  });
+}
+
+/** The files of one case: its modules, and one whose rule gathers all bindings of its query. */
+function filesOf({ query, modules, want }: Case, name: string): string[] {
+  const variables = Object.keys((want.result?.[0] ?? {}) as object);
+  const bindings = variables.map((variable) => `"${variable}": ${variable}`).join(", ");
+  const asked = `package ${name}_query\n\nresult := [{${bindings}} |\n${namespaced(query, name)}\n]\n`;
+  return [...modules.map((module) => namespaced(module, name)), asked];
+}
+
+/** Runs all cases. @returns outcomes in the order of the cases. */
+export async function runCases(cases: readonly Case[], capabilities: string): Promise<Outcome[]> {
+  const directory = mkdtempSync(join(tmpdir(), "railgate-conformance-"));
+  try {
+    for (const [i, each] of cases.entries())
+      for (const [m, text] of filesOf(each, `c${i}`).entries()) writeFileSync(join(directory, `c${i}_${m}.rego`), text);
+    const faults = await compilerFaults(directory, capabilities);
+    const outcomes = new Map<number, Outcome>();
+    for (const [i, fault] of faults) outcomes.set(i, judgedFault(cases[i]!, fault));
+    const rest = [...cases.keys()].filter((i) => !outcomes.has(i));
+    const evaluator = await buildAll(directory, cases, rest, capabilities);
+    for (const i of rest) outcomes.set(i, judged(cases[i]!, `c${i}`, evaluator));
+    return [...cases.keys()].map((i) => outcomes.get(i)!);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+interface Fault {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** What `opa check` says of each case that does not compile; it is asked again without those, since it stops at the first stage that fails. */
+async function compilerFaults(directory: string, capabilities: string): Promise<Map<number, Fault>> {
+  const opa = await ensureOpa();
+  const faults = new Map<number, Fault>();
+  for (;;) {
+    const args = ["check", "--max-errors", "0", "--format", "json", "--capabilities", capabilities, directory];
+    const run = spawnSync(opa, args, { encoding: "utf8", maxBuffer: 1 << 28 });
+    if (run.status === 0) return faults;
+    const { errors } = JSON.parse(run.stderr || run.stdout) as {
+      errors: { code: string; message: string; location?: { file?: string } }[];
+    };
+    const found = new Set<number>();
+    for (const { code, message, location } of errors) {
+      const number = Number(/c(\d+)_\d+\.rego$/.exec(location?.file ?? "")?.[1]);
+      if (Number.isNaN(number)) throw new Error(`opa check: ${message}`);
+      if (!faults.has(number)) faults.set(number, { code, message });
+      found.add(number);
+    }
+    if (found.size === 0) throw new Error(run.stderr);
+    for (const file of readdirSync(directory))
+      if (found.has(Number(/^c(\d+)_/.exec(file)?.[1]))) rmSync(join(directory, file));
+  }
+}
+
+function judgedFault({ want }: Case, { code, message }: Fault): Outcome {
+  if (want.errorCode !== undefined && (want.errorCode === code || want.errorCode === "")) return { is: "agreed" };
+  return {
+    is: /undefined function|must reference existing .* function/.test(message) ? "refused" : "compiler",
+    why: `${code}: ${message}`,
+  };
+}
+
+async function buildAll(
+  directory: string,
+  cases: readonly Case[],
+  of: readonly number[],
+  capabilities: string,
+): Promise<Evaluator> {
+  const bundle = join(directory, "b.tar.gz");
+  const entrypoints = of.flatMap((i) => ["-e", `c${i}_query/result`]);
+  const args = ["build", "-t", "wasm", "--capabilities", capabilities, "-o", bundle, ...entrypoints, directory];
+  const run = spawnSync(await ensureOpa(), args, { encoding: "utf8", maxBuffer: 1 << 28 });
+  if (run.status !== 0) throw new Error(`opa build: ${run.stderr}`);
+  const wasm = (await readBundleFiles(readFileSync(bundle))).get("policy.wasm")!;
+  const data = JSON.parse(
+    jsonText(Object.fromEntries(of.map((i) => [`c${i}`, cases[i]!.data]))),
+    keepIntegers,
+  ) as object;
+  return Evaluator.load(wasm, data, LIMITS);
+}
+
+/** Numbers that would be rounded stay as they are written. */
+const keepIntegers = (_: string, value: unknown, { source }: { source?: string } = {}): unknown =>
+  typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source ?? "") ? rawJson(source!) : value;
+
+function judged({ want, input }: Case, name: string, evaluator: Evaluator): Outcome {
+  let got: readonly RegoObject[];
+  try {
+    const result = evaluator.evaluateExactly(`${name}_query/result`, new TextEncoder().encode(input ?? ""));
+    got = withoutNamespace(result ?? [], name) as RegoObject[];
+  } catch (error) {
+    const { message } = error as Error;
+    if (want.errorCode !== undefined && want.strict !== true) return { is: "agreed" };
+    return { is: /there is no clock/.test(message) ? "refused" : "wrong", why: message };
+  }
+  return agreed(want, got) ? { is: "agreed" } : { is: "wrong", why: `got ${shown(got)}, wanted ${jsonText(want)}` };
+}
+
+/** What a policy says of where it stands (`rego.metadata.chain`) begins with the namespace. */
+function withoutNamespace(value: Value, name: string): Value {
+  if (Array.isArray(value))
+    return (value as Value[]).filter((item) => item !== name).map((item) => withoutNamespace(item, name));
+  if (!(value instanceof RegoObject)) return value;
+  return new RegoObject(value.entries().map(([key, item]) => [key, withoutNamespace(item, name)]));
+}
+
+const shown = (value: Value): string => keyOf(value).slice(0, 1000);
+
+function agreed(want: Want, got: readonly RegoObject[]): boolean {
+  if (want.defined !== undefined) return got.length > 0 === want.defined;
+  if (want.result === undefined) return want.strict === true && got.length === 0;
+  const sorted = (binding: Value): Value =>
+    want.sorted === true && binding instanceof RegoObject
+      ? new RegoObject(
+          binding.entries().map(([name, value]) => [name, Array.isArray(value) ? bySort(value as Value[]) : value]),
+        )
+      : binding;
+  const [wanted, found] = [want.result.map(fromYaml), got.map(jsonOf)].map((bindings) =>
+    [...new Set(bindings.map((each) => keyOf(sorted(each))))].sort().join("\n"),
+  );
+  return wanted === found;
+}
+
+const bySort = (items: readonly Value[]): Value[] => items.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
+
+function fromYaml(value: unknown): Value {
+  if (typeof value === "number" || typeof value === "bigint") return new RegoNumber(String(value));
+  if (Array.isArray(value)) return value.map(fromYaml);
+  if (typeof value !== "object" || value === null) return value as Value;
+  return new RegoObject(Object.entries(value).map(([name, item]) => [name, fromYaml(item)]));
+}
+
+if (import.meta.main) {
+  const wanted = process.argv.slice(2);
+  const cases = readCases(casesDirectory()).filter(({ family }) => wanted.length === 0 || wanted.includes(family));
+  const outcomes = await runCases(cases, "policy/capabilities.json");
+  const families = Map.groupBy(cases.keys(), (i) => cases[i]!.family);
+  const total: { [is: string]: number } = {};
+  for (const [family, of] of families) {
+    const counts: { [is: string]: number } = {};
+    for (const i of of) {
+      const { is } = outcomes[i]!;
+      counts[is] = (counts[is] ?? 0) + 1;
+      total[is] = (total[is] ?? 0) + 1;
+    }
+    console.log(family, JSON.stringify(counts));
+    for (const i of of) {
+      const outcome = outcomes[i]!;
+      if (outcome.is !== "agreed" && (wanted.length > 0 || outcome.is === "wrong"))
+        console.log(`  ${outcome.is} ${cases[i]!.note}: ${outcome.why}`);
+    }
+  }
+  console.log(JSON.stringify(total));
+}
