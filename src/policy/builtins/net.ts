@@ -153,6 +153,8 @@ interface Range {
   readonly network: Network | undefined;
 }
 
+const order = (a: bigint, b: bigint): number => Number(a > b) - Number(a < b);
+
 /** Neighbours and overlaps become one range, and a range as few networks as hold it. */
 function merge(operand: Value): RegoSet {
   if (!Array.isArray(operand) && !(operand instanceof RegoSet)) throw new BuiltinError("operand must be an array");
@@ -167,16 +169,11 @@ function merge(operand: Value): RegoSet {
         network,
       }),
     )
-    .sort(
-      (a, b) =>
-        a.version - b.version ||
-        Number(a.last - b.last > 0n) - Number(a.last - b.last < 0n) ||
-        Number(a.first > b.first) - Number(a.first < b.first),
-    );
+    .sort((a, b) => a.version - b.version || order(a.last, b.last) || order(a.first, b.first));
   for (let i = ranges.length - 1; i > 0; i--) {
     const [before, range] = [ranges[i - 1]!, ranges[i]!];
     if (before.version !== range.version || range.first - 1n > before.last) continue;
-    const first = before.first < range.first ? before.first : range.first;
+    const [{ first }] = [before, range].sort((a, b) => order(a.first, b.first)) as [Range, Range];
     ranges.splice(i - 1, 2, { version: range.version, first, last: range.last, network: undefined });
   }
   return new RegoSet(ranges.flatMap(({ network, ...range }) => (network ? [cidrText(network)] : networksOf(range))));
