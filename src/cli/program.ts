@@ -16,6 +16,7 @@ import { replayCommand } from "./commands/replay.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { showCommand } from "./commands/show.ts";
 import { verifyCommand } from "./commands/verify.ts";
+import { tryCommand } from "./commands/try.ts";
 import { lifecycleCommand, workloadsCommand } from "./commands/workloads.ts";
 
 const EXIT_CODES = `
@@ -44,6 +45,7 @@ function program(): Command {
     exportCommand,
     verifyCommand,
     replayCommand,
+    tryCommand,
     bundleCommand,
     keysCommand,
     eraseCommand,

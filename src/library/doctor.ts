@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { DIRECTORY_CHECKS, fail, ok, warn, type Finding } from "../evidence/fsck/data-directory.ts";
 import type { Config } from "../node/config/config.ts";
+import { checkSettingsSource, settingsSource } from "../node/settings.ts";
 import { nodeIdIn } from "../node/restore.ts";
 import { loadUnder } from "../policies/choose.ts";
 import { bundlesAtHand, type BundleAtHand } from "./bundles-at-hand.ts";
@@ -32,7 +33,7 @@ export const CHECKS: readonly DoctorCheck[] = [
   ofDirectory("directory"),
   ofDirectory("lock"),
   ofDirectory("private keys"),
-  ["policy", (config) => Promise.all(bundlesAtHand(config).map(policy))],
+  ["policy", async (config) => [...(await overlay(config)), ...(await Promise.all(bundlesAtHand(config).map(policy)))]],
   ofDirectory("database"),
   ofDirectory("evidence"),
   ofDirectory("checkpoints"),
@@ -54,6 +55,18 @@ function nodeVersion(): Finding {
 function settings({ file, warnings }: Config): Finding[] {
   const read = ok(file === null ? "defaults; there is no opa.yaml" : file);
   return [read, ...warnings.map((line) => warn(line, "remove it, if only Railgate reads the file"))];
+}
+
+/** What the operator lays over the policy's settings. */
+async function overlay({ settings: file, keys }: Config): Promise<Finding[]> {
+  const source = settingsSource(file, keys);
+  if (!source) return [];
+  try {
+    await checkSettingsSource(source, "railgate.settings", file);
+    return [ok(`${file} is laid over the policy's settings`)];
+  } catch (error) {
+    return [fail((error as Error).message, "mend it: a node does not start with it")];
+  }
 }
 
 async function policy({ name, terms, bytes }: BundleAtHand): Promise<Finding> {

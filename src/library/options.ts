@@ -37,6 +37,8 @@ const DATA = {
 const CODE = {
   bundle: isBundle,
   bundles: areBundles,
+  settings: areSettings,
+  settingsKeys: areKeys,
   services: areServices,
   eventKey: isKeySource,
   partition: isFunction,
@@ -121,6 +123,16 @@ function areBundles(value: unknown): Problem {
   )
     ? undefined
     : "a list of bundles, each with `name`, `keys`, and `bytes` or `service`";
+}
+
+function areSettings(value: unknown): Problem {
+  return typeof value === "string" || (typeof value === "object" && value !== null && !Array.isArray(value))
+    ? undefined
+    : "the path of a file, its bytes, or an object";
+}
+
+function areKeys(value: unknown): Problem {
+  return typeof value === "object" && value !== null ? undefined : "a JWKS, or OPA's map of keys";
 }
 
 function areServices(value: unknown): Problem {

@@ -16,6 +16,7 @@ import { Gate } from "../gate/gate.ts";
 import type { RemoteService } from "../outbound/service.ts";
 import { Policies } from "../policies/activate.ts";
 import { Confirmations } from "../policies/confirmations.ts";
+import type { SettingsSource } from "../policies/choose.ts";
 import type { Policy } from "../policy/policy.ts";
 import { DataDirLock, type LockHolder } from "../store/lock.ts";
 import { openReader, placeOf } from "../store/open.ts";
@@ -31,6 +32,7 @@ import { partitionBefore, recordPartition } from "./partition-record.ts";
 import { prepare, type Prepared } from "./prepare.ts";
 import { logsIn } from "./restore.ts";
 import { every, type Service } from "./services.ts";
+import { checkSettingsSource, settingsSource } from "./settings.ts";
 import { Subscribers, type Subscriber } from "./subscribers.ts";
 import { makeWitness } from "./witnessing.ts";
 
@@ -160,6 +162,7 @@ export class RailgateNode implements AsyncDisposable {
    * Opens a data directory, making it where there is none; loads the policy; records that the node started. A policy
    * that cannot be used does not stop it: everything is then refused with POL-01, and evidenced.
    * @throws StoreLockedError another process holds the directory.
+   * @throws ConfigError the settings to be laid over the policy's are none.
    * @throws KeyError a private key is not the one that the node signs with.
    * @throws LogRolledBackError the database is behind the checkpoints that were signed, or another one.
    * @throws CheckpointsMissingError nobody can tell whether it is, see `afterRestore`.
@@ -296,7 +299,8 @@ export class RailgateNode implements AsyncDisposable {
   }
 
   async #start({ key, restored }: Prepared): Promise<void> {
-    const { bundle = DEFAULT_BUNDLE, bundles = [] } = this.#options;
+    const { bundle = DEFAULT_BUNDLE, bundles = [], settings } = this.#options;
+    if (this.#settings) await checkSettingsSource(this.#settings, "railgate.settings", settings);
     await this.#policies.open(bundles.length > 0 ? bundles : [bundle]);
     this.#lookAtClock();
     const { behindMs, latest } = this.#clock;
@@ -334,9 +338,15 @@ export class RailgateNode implements AsyncDisposable {
       recorder: () => this.#recorder,
       now: this.#now,
       evaluationMsMax,
+      settings: this.#settings,
       confirmations: new Confirmations(this.#options.dataDir),
       rejected: (problem) => observe?.policyRejected?.(problem),
     });
+  }
+
+  get #settings(): SettingsSource | undefined {
+    const { settings, settingsKeys, bundle = DEFAULT_BUNDLE } = this.#options;
+    return settingsSource(settings, settingsKeys ?? bundle.keys);
   }
 
   #lookAtClock(): void {

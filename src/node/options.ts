@@ -8,6 +8,7 @@ import type { WitnessedLog } from "../evidence/log/witness.ts";
 import type { BundleSource, ConfiguredSource } from "../policies/source.ts";
 import type { ServiceAccess } from "../outbound/access.ts";
 import type { BundleKeys } from "../policy/policy.ts";
+import type { GivenSettings } from "./settings.ts";
 import type { TrustConfig } from "../trust/trust.ts";
 import type { PartitionTimes } from "./partition.ts";
 
@@ -38,6 +39,13 @@ export interface NodeOptions {
   readonly bundle?: BundleSource | undefined;
   /** In place of `bundle`: several, each by its name, about disjoint parts of `data`. */
   readonly bundles?: readonly ConfiguredSource[] | undefined;
+  /**
+   * Laid over the settings of the policy, as a JSON Merge Patch (RFC 7396): the path of a JSON or YAML file or of a signed
+   * bundle of data, its bytes, or the settings themselves. Part of what pins each decision.
+   */
+  readonly settings?: GivenSettings | undefined;
+  /** Who may have signed those, where they come as a bundle. Default: the keys of `bundle`. */
+  readonly settingsKeys?: BundleKeys | undefined;
   /** Servers that bundles come from and that reports go to, by name. */
   readonly services?: { readonly [name: string]: ServiceAccess } | undefined;
   /** Default: made at first start and kept. */

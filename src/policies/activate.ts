@@ -13,6 +13,7 @@ import {
   rollback,
   type Activated,
   type BundleTerms,
+  type SettingsSource,
 } from "./choose.ts";
 import type { Confirmations } from "./confirmations.ts";
 import { PolicyRecords } from "./records.ts";
@@ -41,6 +42,8 @@ export interface PoliciesParts {
   readonly now: () => number;
   /** Longest evaluation, in milliseconds (POL-03). */
   readonly evaluationMsMax: number | undefined;
+  /** Laid over the policies' own. */
+  readonly settings?: SettingsSource | undefined;
   /** Of sources that are asked again and again. */
   readonly confirmations: Confirmations;
   /** Told of a bundle that was offered and not taken. */
@@ -101,8 +104,9 @@ export class Policies {
     for (const slot of this.#slots) {
       if (slot.rejected) await this.#recordRejection(slot, slot.rejected);
       const { policy, name } = slot;
-      if (policy && this.#records.lastActivated(name)?.digest !== policy.digest)
-        await this.#records.activated(policy, name, {});
+      const last = this.#records.lastActivated(name);
+      if (policy && (last?.digest !== policy.digest || last.settings !== policy.settings?.digest))
+        await this.#records.activated(policy, name, last?.digest === policy.digest ? { over: slot.over } : {});
     }
   }
 
@@ -186,7 +190,7 @@ export class Policies {
       return;
     }
     try {
-      const offered = await loadUnder(source.bytes(), slot.terms, this.#limits);
+      const offered = await loadUnder(source.bytes(), slot.terms, this.#limits, this.#parts.settings);
       if (!last || !isOlder(offered, last)) {
         this.#checkRoots(slot, offered, all);
         slot.policy = offered;
@@ -211,7 +215,7 @@ export class Policies {
   }
 
   async #isSoundUnder(bytes: Uint8Array, terms: BundleTerms): Promise<boolean> {
-    return loadUnder(bytes, terms, this.#limits).then(
+    return loadUnder(bytes, terms, this.#limits, this.#parts.settings).then(
       () => true,
       () => false,
     );
@@ -222,7 +226,7 @@ export class Policies {
     try {
       const bytes = this.#records.bytes(digest);
       if (!bytes) throw new BundleError("archive", `the bundle ${digest} that was active is not in the store`);
-      const kept = await loadUnder(bytes, slot.terms, this.#limits);
+      const kept = await loadUnder(bytes, slot.terms, this.#limits, this.#parts.settings);
       this.#checkRoots(slot, kept, all);
       slot.policy = kept;
       if (slot.polled) slot.confirmedAtMs = this.#confirmedMs(slot.polled.name, digest);
@@ -241,7 +245,7 @@ export class Policies {
   async #offered(slot: Slot, bytes: Uint8Array): Promise<Policy | undefined> {
     const digest = bundleDigest(bytes);
     if (digest === slot.policy?.digest || digest === slot.over) return undefined;
-    const policy = await loadUnder(bytes, slot.terms, this.#limits);
+    const policy = await loadUnder(bytes, slot.terms, this.#limits, this.#parts.settings);
     const last = slot.policy ?? this.#records.lastActivated(slot.name);
     if (last && isOlder(policy, last)) throw rollback(policy, last, slot.policy ? "which stays" : "and is not taken");
     this.#checkRoots(slot, policy, this.#slots);

@@ -13,6 +13,14 @@ export interface BundleTerms {
   readonly sizeLimitBytes?: number | undefined;
 }
 
+/** Settings of an operator's own, laid over those of each policy that has some. */
+export interface SettingsSource {
+  /** Of a JSON or YAML file, or of a bundle of data. */
+  readonly bytes: () => Uint8Array;
+  /** Who may have signed the bundle. */
+  readonly keys: BundleKeys;
+}
+
 /** What is remembered of the policy that was activated last. */
 export interface Activated {
   readonly digest: string;
@@ -20,6 +28,8 @@ export interface Activated {
   readonly sequence: number | null;
   /** An operator chose it over the one that the source offered then, by the digest of that; null where there was none. */
   readonly over?: string | null;
+  /** Digest of the settings that were laid over its own. */
+  readonly settings?: string;
 }
 
 /** How much larger than packed a bundle may be (spec api §2, Bundles). */
@@ -30,6 +40,7 @@ export async function loadUnder(
   bytes: Uint8Array,
   { keys, keyId, scope, sizeLimitBytes }: BundleTerms,
   limits: EvaluationLimits = DEFAULT_LIMITS,
+  settings?: SettingsSource,
 ): Promise<Policy> {
   if (sizeLimitBytes !== undefined && bytes.length > sizeLimitBytes)
     throw new BundleError("archive", `the bundle has ${bytes.length} bytes, more than the ${sizeLimitBytes} allowed`);
@@ -38,6 +49,7 @@ export async function loadUnder(
     limits,
     ...(keyId !== undefined && { keyId }),
     ...(scope !== undefined && { scope }),
+    ...(settings && { settings: settings.bytes(), settingsKeys: settings.keys }),
     ...(sizeLimitBytes !== undefined && { unpackedBytesMax: sizeLimitBytes * UNPACKED_FACTOR }),
   });
 }

@@ -95,7 +95,7 @@ export class PolicyRecords {
    * @returns when it is durable. @throws EvidenceUnavailableError also when it is called: nothing was linked then.
    */
   activated(
-    { digest, revision, sequence, entrypoints, bytes }: Policy,
+    { digest, revision, sequence, entrypoints, bytes, settings }: Policy,
     name: string | null,
     { over, before, by = THE_NODE, details = {} }: ActivationRecord,
   ): Promise<Receipt> {
@@ -105,12 +105,16 @@ export class PolicyRecords {
     const entry = recorder.entry("policy.activate", stated, by, { digest, bytes });
     const since = entry.draft.occurred_at;
     const states: StateWrite[] = [
-      this.#write(activeKey(name), { ...activated, ...(over !== undefined && { over }) }),
+      this.#write(activeKey(name), {
+        ...activated,
+        ...(over !== undefined && { over }),
+        ...(settings && { settings: settings.digest }),
+      }),
       this.#write(ROW + digest, { digest, revision, sequence, entrypoints, state: "active", since, name }),
     ];
     const replaced = before !== undefined && before !== digest ? this.row(before) : undefined;
     if (replaced) states.push(this.#write(ROW + before, { ...replaced, state: "submitted", since }));
-    return recorder.append({ ...entry, states });
+    return recorder.append({ ...entry, blobs: [...entry.blobs, ...(settings ? [settings] : [])], states });
   }
 
   /** Another act of an operator's on a policy: what it is from now on. */

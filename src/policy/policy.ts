@@ -28,8 +28,10 @@ export interface LoadOptions {
   /** The `scope` that the signature must carry (OPA: `bundles.<name>.signing.scope`). */
   readonly scope?: string;
   readonly limits?: EvaluationLimits;
-  /** Settings of one's own, laid over the bundle's: the bytes of a JSON or YAML file, or of a bundle of data that the same keys have signed. */
+  /** Settings of one's own, laid over the bundle's: the bytes of a JSON or YAML file, or of a signed bundle of data. */
   readonly settings?: Uint8Array;
+  /** Who may have signed those, where they come as a bundle; default: `keys`. */
+  readonly settingsKeys?: BundleKeys;
   /** Largest bundle, unpacked; default 64 MiB. */
   readonly unpackedBytesMax?: number;
 }
@@ -118,11 +120,11 @@ type LawData = { readonly railgate?: { readonly catalogue?: Catalogue; readonly 
 /** What policies see as `data`. Settings are laid over those of a law that has some, and over nothing else. */
 async function readData(
   files: ReadonlyMap<string, Uint8Array>,
-  { settings: given, keys }: LoadOptions,
+  { settings: given, keys, settingsKeys = keys }: LoadOptions,
 ): Promise<{ data: LawData; settings: SettingsOverlay | null }> {
   const data = (await readBundleData(files)) as LawData;
   if (given === undefined || data.railgate?.settings === undefined) return { data, settings: null };
-  const settings = await readSignedOverlay(given, keys);
+  const settings = await readSignedOverlay(given, settingsKeys);
   const { withOverlay } = await import("./overlay.ts");
   return { data: withOverlay(data, settings), settings };
 }

@@ -27,6 +27,7 @@ export class FolderError extends RailgateError {
 /** What of a folder is policy; requests, settings and pages beside it are not. */
 const POLICY_FILE = /(?:\.rego|(?:^|\/)data\.(?:json|ya?ml)|(?:^|\/)\.manifest)$/;
 const REGO = /\.rego$/;
+const DATA = /(?:^|\/)data\.(?:json|ya?ml)$/;
 const TEST = /_test\.rego$/;
 /** What tests of one's own build on. */
 const FIXTURE = /^railgate\/fixture\//;
@@ -59,6 +60,12 @@ export function policyFolder(given: string): string {
   if (!existsSync(folder) || !statSync(folder).isDirectory()) throw new FolderError(`there is no folder ${given}`);
   const below = join(folder, "policy");
   return existsSync(below) && statSync(below).isDirectory() ? below : folder;
+}
+
+/** The author's folder where nobody names one: this one, where it has policies below `policy/`. */
+export function folderHere(cwd = process.cwd()): string | undefined {
+  const below = join(cwd, "policy");
+  return existsSync(below) && statSync(below).isDirectory() && policyFiles(below).length > 0 ? cwd : undefined;
 }
 
 /** Policies as OPA is to see them. Gone from the disk when it is disposed of. */
@@ -138,6 +145,11 @@ export class JoinedPolicies implements Disposable {
       return existsSync(join(this.directory, name)) && !name.startsWith("..") ? this.shown(name) : path;
     });
     return new PolicyError(text);
+  }
+
+  /** Data as it lies here, the author's and the law's. */
+  dataFiles(): string[] {
+    return policyFiles(this.directory).filter((name) => DATA.test(name));
   }
 
   [Symbol.dispose](): void {

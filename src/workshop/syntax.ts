@@ -23,6 +23,15 @@ export interface RuleAnnotation {
   readonly location: Location;
 }
 
+/** `terms` is an array for a call or operator (operator first), an object for a term, `some` or `every`. */
+export interface Expression {
+  readonly terms: unknown;
+  readonly negated?: boolean;
+  /** Not written: that of a rule without a body. */
+  readonly generated?: boolean;
+  readonly location: Location;
+}
+
 export interface RegoRule {
   readonly head: {
     readonly name: string;
@@ -31,7 +40,7 @@ export interface RegoRule {
     readonly args?: readonly Term[];
     readonly location: Location;
   };
-  readonly body: readonly { readonly terms: unknown }[];
+  readonly body: readonly Expression[];
   readonly annotations?: readonly RuleAnnotation[];
 }
 

@@ -164,6 +164,7 @@ test("the reference names every command and option", async (t) => {
     "mesh place",
     "mesh elevate",
     "mesh remove",
+    "try",
     "bundle build",
     "bundle sign",
     "bundle verify",

@@ -9,6 +9,7 @@ export function serveCommand(): Command {
     "listen",
     "logLevel",
     "nodeId",
+    "settings",
     "upstreamUrl",
     "tlsCert",
     "tlsKey",

@@ -36,6 +36,10 @@ const SETTING_OPTIONS = {
   listen: new Option("--listen <host:port>", "where to listen (RAILGATE_LISTEN)"),
   logLevel: new Option("--log-level <level>", "how much to log (RAILGATE_LOG_LEVEL)"),
   nodeId: new Option("--node-id <id>", "this node's name in evidence (RAILGATE_NODE_ID)"),
+  settings: new Option(
+    "--settings <file>",
+    "laid over the policy's settings: JSON, YAML, or a signed bundle (RAILGATE_SETTINGS)",
+  ),
   upstreamUrl: new Option("--upstream-url <url>", "the node that evidence is forwarded to (RAILGATE_UPSTREAM_URL)"),
   tlsCert: new Option("--tls-cert <file>", "server certificate, PEM (RAILGATE_TLS_CERT)"),
   tlsKey: new Option("--tls-key <file>", "its private key, PEM (RAILGATE_TLS_KEY)"),

@@ -302,6 +302,12 @@ const RAILGATE = section({
       title: "This node's name in evidence (default: made at first start and kept)",
     }),
   ),
+  settings: optional(
+    text(
+      "Laid over the settings of the policy: a JSON or YAML file, or a bundle of data that one of `keys` has signed",
+      "the path of a file",
+    ),
+  ),
   upstream: optional(section({ url: text("The node that evidence is forwarded to", "an http or https URL") })),
   tls: optional(
     section({

@@ -95,6 +95,7 @@ function assemble(file: ConfigFile, source: Source): NodeConfig {
     ...given("diagnostics", readDiagnostics(file, source)),
     logLevel: own.log_level ?? DEFAULTS.logLevel,
     ...given("nodeId", own.node_id ?? undefined),
+    ...given("settings", absolute(own.settings, source)),
     ...given(
       "upstream",
       own.upstream ? { url: readUrl(own.upstream.url, ["railgate", "upstream", "url"], source) } : undefined,

@@ -17,6 +17,7 @@ export function nodeOptions(config: Config): NodeOptions {
     dataDir: config.dataDir,
     nodeId: config.nodeId,
     ...(isShipped(sources) ? { bundle: sources[0] } : { bundles: sources }),
+    ...(config.settings !== undefined && { settings: config.settings, settingsKeys: config.keys }),
     ...(Object.keys(config.services).length > 0 && { services: config.services }),
     trust: {
       authorities: authorities.map(({ issuer, jwks, root }) => ({ issuer, jwks: keysOf(jwks), root })),

@@ -23,6 +23,7 @@ const OVERRIDES: readonly Overridable[] = [
   { flag: "listen", env: "RAILGATE_LISTEN", path: ["railgate", "listen"] },
   { flag: "logLevel", env: "RAILGATE_LOG_LEVEL", path: ["railgate", "log_level"] },
   { flag: "nodeId", env: "RAILGATE_NODE_ID", path: ["railgate", "node_id"] },
+  { flag: "settings", env: "RAILGATE_SETTINGS", path: ["railgate", "settings"] },
   { flag: "upstreamUrl", env: "RAILGATE_UPSTREAM_URL", path: ["railgate", "upstream", "url"] },
   { flag: "tlsCert", env: "RAILGATE_TLS_CERT", path: ["railgate", "tls", "cert"] },
   { flag: "tlsKey", env: "RAILGATE_TLS_KEY", path: ["railgate", "tls", "key"] },

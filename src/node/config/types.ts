@@ -5,7 +5,15 @@ import type { EVIDENCE_PROFILES, KEY_ALGORITHMS, LOG_LEVELS, SUBJECT_FIELDS } fr
 export type Environment = Readonly<Record<string, string | undefined>>;
 /** Flags by their name in camelCase, as the command line hands them over: `listen`, `dataDir`, … */
 /** Flags that stand before a variable and a setting of the file. */
-export type SettingFlag = "dataDir" | "listen" | "logLevel" | "nodeId" | "upstreamUrl" | "tlsCert" | "tlsKey";
+export type SettingFlag =
+  | "dataDir"
+  | "listen"
+  | "logLevel"
+  | "nodeId"
+  | "settings"
+  | "upstreamUrl"
+  | "tlsCert"
+  | "tlsKey";
 /** Flags that stand before a variable. */
 export type ServerFlag = "url" | "tokenFile" | "ca" | "cert" | "key";
 export type Flags = { readonly [name in SettingFlag | ServerFlag | "configFile"]?: string | undefined };
@@ -52,6 +60,8 @@ export type Config = {
   readonly keys: Readonly<Record<string, BundleKey>>;
   readonly decisionLogs?: Reporting;
   readonly status?: Omit<Reporting, "minDelayS" | "maxDelayS" | "uploadSizeLimitBytes">;
+  /** A file, laid over the settings of the policy. */
+  readonly settings?: string;
   readonly defaultDecision: string;
   readonly dataDir: string;
   readonly listen: Address;
