@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
 import { admissible, emptyDir, send, verifiedEvents } from "../http/support.ts";
+import { MAIN } from "../cli/railgate.ts";
 import { spawnServer, type Server } from "./process.ts";
 
 process.setMaxListeners(100);
@@ -134,10 +135,9 @@ test.serial("with the lock files removed, a second node is still refused, and th
   const node = await running(t);
   rmSync(join(node.data, "lock.db"));
   const env = { PATH: process.env["PATH"], RAILGATE_DATA_DIR: node.data, RAILGATE_LISTEN: "127.0.0.1:0" };
-  const script = new URL("../../src/cli/main.ts", import.meta.url).pathname;
   for (const more of [() => {}, () => rmSync(join(node.data, "lock.json"))]) {
     more();
-    const second = spawnSync(process.execPath, [script, "serve"], { env, encoding: "utf8", timeout: 60_000 });
+    const second = spawnSync(process.execPath, [MAIN, "serve"], { env, encoding: "utf8", timeout: 60_000 });
     t.is(second.status, 3, second.stderr);
     t.regex(second.stderr, /in use by/);
   }

@@ -2,9 +2,9 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-
-const SCRIPT = new URL("./child.ts", import.meta.url).pathname;
+import { setTimeout as sleep } from "node:timers/promises";
+import { readHolder } from "../../src/store/lock.ts";
+import { MAIN } from "../cli/railgate.ts";
 
 export interface Server {
   readonly url: string;
@@ -27,20 +27,21 @@ export async function spawnServer(dir: string, more: NodeJS.ProcessEnv = {}): Pr
     RAILGATE_LOG_LEVEL: "error",
     ...more,
   };
-  const child = spawn(process.execPath, [SCRIPT], { cwd: dir, env, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [MAIN, "serve"], { cwd: dir, env, stdio: ["ignore", "pipe", "pipe"] });
   running.add(child);
   const ended = once(child, "exit").then(() => running.delete(child));
   const end = async (signal: NodeJS.Signals) => {
     child.kill(signal);
     await ended;
   };
-  let errors = "";
-  child.stderr.on("data", (data) => (errors += data));
-  for await (const line of createInterface({ input: child.stdout })) {
-    const { url } = JSON.parse(line) as { url?: string };
-    if (url === undefined) continue;
-    child.stdout.resume();
-    return { url, kill: () => end("SIGKILL"), stop: () => end("SIGTERM") };
+  let said = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (data: Buffer) => (said += data.toString()));
+  while (child.exitCode === null && child.signalCode === null) {
+    const holder = readHolder(env.RAILGATE_DATA_DIR);
+    if (holder?.url !== undefined && holder.pid === child.pid) {
+      return { url: holder.url, kill: () => end("SIGKILL"), stop: () => end("SIGTERM") };
+    }
+    await sleep(20);
   }
-  throw new Error(`the server ended: ${errors}`);
+  throw new Error(`the server ended: ${said}`);
 }

@@ -46,6 +46,7 @@ async function spawnServer(dir: string, { fileBlocksMax = "unlimited", logLevel 
   const env = {
     PATH: process.env["PATH"],
     HOME: process.env["HOME"],
+    NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"],
     RAILGATE_DATA_DIR: join(dir, "data"),
     RAILGATE_LISTEN: "127.0.0.1:0",
     RAILGATE_LOG_LEVEL: logLevel,
