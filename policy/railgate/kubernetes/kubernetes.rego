@@ -114,18 +114,27 @@ warned := set() if {
 } else := pod_security.found(warn_level, minor(warn_version))
 
 # Where a place of the workload lies in the manifest: the host names those that it was mapped from, and what lies within them
-# lies there too.
+# lies there too. What a pod cannot state is stated by an annotation.
 place(pointer) := input.kubernetes.origins[pointer] if {
 	is_string(input.kubernetes.origins[pointer])
-} else := within(pointer)
+} else := within(pointer, split(pointer, "/"))
 
-within(pointer) := input.kubernetes.origins[nearest] if {
+within(pointer, parts) := input.kubernetes.origins[nearest] if {
 	around := [[count(origin), origin] |
 		some origin, _ in input.kubernetes.origins
 		startswith(pointer, concat("", [origin, "/"]))
 	]
 	[_, nearest] := max(around)
+} else := "metadata.namespace" if {
+	pointer == "/workload/tenant_id"
+} else := annotation(parts[2]) if {
+	parts[1] == "workload"
+	parts[2] != "envelope"
+} else := annotation(parts[1]) if {
+	parts[1] != "workload"
 } else := input.kubernetes.pod.at
+
+annotation(field) := concat("", [input.kubernetes.pod.metadata_at, ".annotations[railgate.dev/", field, "]"])
 
 # METADATA
 # title: An annotation of Railgate's can't be read

@@ -13,7 +13,6 @@ sound := object.union(fixture.container, {"kubernetes": {
 	"origins": {
 		"/workload/envelope/container/privileged": "spec.containers[0].securityContext.privileged",
 		"/workload/envelope": "spec.runtimeClassName",
-		"/workload/network": "metadata.annotations[railgate.dev/network]",
 	},
 	"faults": [],
 }})
@@ -196,8 +195,16 @@ test_refusals_point_into_the_manifest if {
 	decision := decide({"/request/workload/network/default_deny": false, "/request/workload/risk": "none"})
 	{[r.rule, r.pointer] | some r in decision.refusals} == {
 		["CTR-05", "metadata.annotations[railgate.dev/network]"],
-		["ENV-04", "spec"],
+		["ENV-04", "metadata.annotations[railgate.dev/risk]"],
 	}
+	nowhere := decide({"/kubernetes/origins": {}, "/request/workload/envelope": {"kind": "container", "container": {}}})
+	some r in nowhere.refusals
+	r.pointer == "spec"
+	other := decide({"/facts/caller": {"tenant_id": "other"}})
+	{[o.rule, o.pointer] | some o in other.refusals} == {["TEN-01", "metadata.namespace"]}
+	placed := decide({"/request/placement/jurisdiction": "US"})
+	some p in placed.refusals
+	p.pointer == "metadata.annotations[railgate.dev/placement]"
 	vague := decide({"/request/workload/envelope/container/runtime": "crun"})
 	[r.pointer | some r in vague.refusals] == ["spec.runtimeClassName"]
 }

@@ -22,7 +22,19 @@ defaults := object.union(settings.kubernetes.pod_security, namespace_settings.po
 	is_object(settings.kubernetes.pod_security)
 } else := {}
 
-label(name) := labels[concat("/", ["pod-security.kubernetes.io", name])]
+# Those of pod security, by what stands behind the prefix.
+pod_security_labels := {name: labels[key] |
+	some name, key in {
+		"enforce": "pod-security.kubernetes.io/enforce",
+		"enforce-version": "pod-security.kubernetes.io/enforce-version",
+		"audit": "pod-security.kubernetes.io/audit",
+		"audit-version": "pod-security.kubernetes.io/audit-version",
+		"warn": "pod-security.kubernetes.io/warn",
+		"warn-version": "pod-security.kubernetes.io/warn-version",
+	}
+}
+
+label(name) := pod_security_labels[name]
 
 strictness := {"privileged": 0, "baseline": 1, "restricted": 2}
 

@@ -1,6 +1,6 @@
 // What a Pod cannot state of a workload, and who says it in its place: annotations and labels that begin with `railgate.dev/`, then the policy's settings.
 import type { TSchema } from "typebox";
-import { Check } from "typebox/schema";
+import { Compile, type Validator } from "typebox/compile";
 import { nearest } from "../nearest.ts";
 import { AdmissionRequestSchema } from "../schema/request.ts";
 import type { ManifestFault } from "../schema/kubernetes.ts";
@@ -146,7 +146,14 @@ function readField(name: string, text: string): { values: [string, unknown][] } 
   return value !== undefined && fits(name, value) ? { values: expanded(name, value) } : { fault: `must be ${must}` };
 }
 
-const fits = (name: string, value: unknown): boolean => Check(FIELDS[name]!.schema, value);
+const validators = new Map<string, Validator>();
+
+/** Compiled when it is first asked for. */
+function fits(name: string, value: unknown): boolean {
+  let validator = validators.get(name);
+  if (validator === undefined) validators.set(name, (validator = Compile(FIELDS[name]!.schema) as Validator));
+  return validator.Check(value);
+}
 
 function expanded(name: string, value: unknown): [string, unknown][] {
   if (!GROUPS.includes(name)) return [[name, value]];

@@ -1,6 +1,6 @@
 // A pod as the law is told of it: what the Pod Security Standards look at, and nothing else of it; neither environment nor secrets get into evidence.
 import type { ContainerFact, PodFact } from "../schema/kubernetes.ts";
-import type { ManifestPart } from "./manifest.ts";
+import { wrong, type ManifestPart } from "./manifest.ts";
 import type { PodPlace } from "./objects.ts";
 
 export const HOST_NAMESPACES = ["hostNetwork", "hostPID", "hostIPC"] as const;
@@ -16,9 +16,23 @@ const ANNOTATIONS = [
   "seccomp.security.alpha.kubernetes.io/pod",
 ];
 
-/** Every container of a pod: init, main, ephemeral, in that order. */
-export const containersOf = (spec: ManifestPart): ManifestPart[] =>
-  CONTAINER_LISTS.flatMap((list) => spec.objects(list));
+// What one pod can make the law judge: several times what pods are seen to have (docs/decisions/0030).
+const CONTAINERS_MAX = 256;
+const LISTED_MAX = 1024;
+
+/** Every container of a pod: init, main, ephemeral, in that order. @throws RequestError 422 there are too many. */
+export function containersOf(spec: ManifestPart): ManifestPart[] {
+  const containers = CONTAINER_LISTS.flatMap((list) => spec.objects(list));
+  if (containers.length > CONTAINERS_MAX)
+    throw wrong(spec.within("containers"), `at most ${CONTAINERS_MAX} containers`);
+  return containers;
+}
+
+/** @throws RequestError 422 there are too many. */
+function bounded(parts: ManifestPart[]): ManifestPart[] {
+  if (parts.length > LISTED_MAX) throw wrong(parts[0]!.at, `one of at most ${LISTED_MAX}`);
+  return parts;
+}
 
 /** @throws RequestError 422 a member is not of the type that it must have. */
 export function podFact({ metadata, spec }: PodPlace): PodFact {
@@ -36,9 +50,9 @@ export function podFact({ metadata, spec }: PodPlace): PodFact {
     runtime_class: spec.text("runtimeClassName") || null,
     security: {
       ...securityOf(context),
-      sysctls: (context?.objects("sysctls") ?? []).map((sysctl) => sysctl.text("name") ?? ""),
+      sysctls: bounded(context?.objects("sysctls") ?? []).map((sysctl) => sysctl.text("name") ?? ""),
     },
-    volumes: spec.objects("volumes").map((volume) => ({
+    volumes: bounded(spec.objects("volumes")).map((volume) => ({
       name: volume.text("name") ?? "",
       at: volume.at,
       sources: volume.names().filter((name) => name !== "name"),
@@ -96,7 +110,7 @@ function containerFact(container: ManifestPart): ContainerFact {
 }
 
 function hostPorts(container: ManifestPart): { at: string; port: number }[] {
-  return container.objects("ports").flatMap((port) => {
+  return bounded(container.objects("ports")).flatMap((port) => {
     const number = port.integer("hostPort") ?? 0;
     return number === 0 ? [] : [{ at: port.at, port: number }];
   });

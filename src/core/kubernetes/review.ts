@@ -1,6 +1,6 @@
 // What a cluster asks about: a pod or a template that is made or changed, a namespace, or nothing that is judged.
 import { hash } from "node:crypto";
-import type { AdmissionReview, ReviewFact } from "../schema/kubernetes.ts";
+import type { AdmissionReview, PodFact, ReviewFact } from "../schema/kubernetes.ts";
 import { ManifestPart, wrong } from "./manifest.ts";
 import { namespaceIn, type Namespace } from "./namespace.ts";
 import { isIgnored, isNamespace, isWorkload, metadataOf, podIn, type PodPlace } from "./objects.ts";
@@ -17,6 +17,7 @@ export interface PodReview {
   /** As it stands in evidence. */
   readonly workloadId: string;
   readonly pod: PodPlace;
+  readonly fact: PodFact;
   /** Of the object that brings it. */
   readonly metadata: ManifestPart;
 }
@@ -80,14 +81,12 @@ export interface Named {
 export function podReview(object: ManifestPart, review: ReviewFact, named: Named = {}): PodReview | undefined {
   const pod = podIn(review.kind, object);
   if (pod === undefined) return undefined;
-  // Read once, so that what is malformed is told before anything is decided.
-  podFact(pod);
   const metadata = metadataOf(object);
   const namespace = named.namespace || metadata.text("namespace") || "default";
   const given = metadata.text("name") || named.name;
   const name = given || `${metadata.text("generateName") ?? ""}${named.uid ?? metadata.text("uid") ?? ""}`;
   const workloadId = bounded(`${namespace}/${review.kind.toLowerCase()}/${name}`);
-  return { review, uid: named.uid, namespace, workloadId, pod, metadata };
+  return { review, uid: named.uid, namespace, workloadId, pod, fact: podFact(pod), metadata };
 }
 
 const ID_LENGTH_MAX = 253;

@@ -2,7 +2,7 @@
 import { ENVELOPE_KINDS } from "../schema/base.ts";
 import type { AdmissionRequest } from "../schema/request.ts";
 import type { ManifestFault } from "../schema/kubernetes.ts";
-import { firstOf, PREFIX, readFields, settingFields, type FieldValues } from "./fields.ts";
+import { firstOf, readFields, settingFields, type FieldValues } from "./fields.ts";
 import type { ManifestPart } from "./manifest.ts";
 import { namespaceFields, type Namespace } from "./namespace.ts";
 import { containersOf } from "./pod.ts";
@@ -42,7 +42,7 @@ export function mapWorkload(mapping: Mapping): Mapped {
       ...(placement && { placement }),
       ...tokens,
     } as AdmissionRequest,
-    origins: { ...annotatedOrigins(pod.metadata), ...origins },
+    origins,
     // What is wrong with the namespace was told when it was reviewed.
     faults: [...own.faults, ...given.faults.map((fault) => ({ ...fault, at: pod.spec.at }))],
   };
@@ -144,27 +144,5 @@ function imageOf(container: ManifestPart, values: FieldValues): object {
     ...(name && { name }),
     ...(reference !== undefined && { reference }),
     ...(provenance && { provenance }),
-  };
-}
-
-/** Where what a Pod cannot state would be stated. */
-function annotatedOrigins(metadata: ManifestPart): Origins {
-  const at = (field: string) => `${metadata.within("annotations")}[${PREFIX}${field}]`;
-  const own = [
-    "tenant_tier",
-    "classification",
-    "risk",
-    "governance_profile",
-    "crp",
-    "jurisdictions",
-    "residency",
-    "network",
-    "dependencies",
-    "attributes",
-  ];
-  return {
-    "/workload/tenant_id": "metadata.namespace",
-    ...Object.fromEntries(own.map((field) => [`/workload/${field}`, at(field)])),
-    ...Object.fromEntries(["placement", ...TOKENS].map((field) => [`/${field}`, at(field)])),
   };
 }

@@ -13,7 +13,6 @@ import {
   type Namespace,
 } from "../../core/kubernetes/namespace.ts";
 import type { NamespaceReview, PodReview } from "../../core/kubernetes/review.ts";
-import { podFact } from "../../core/kubernetes/pod.ts";
 import { NO_SETTINGS, type KubernetesSettings } from "../../core/kubernetes/settings.ts";
 import { mapWorkload, type Mapped } from "../../core/kubernetes/workload.ts";
 import { placedAt, type Placed } from "../../core/mesh-state.ts";
@@ -91,7 +90,7 @@ function mappedFrom(
 }
 
 function podInput(
-  { review, namespace, pod }: PodReview,
+  { review, namespace, fact }: PodReview,
   known: Namespace | null,
   { request, origins, faults }: Mapped,
   state: Reads,
@@ -114,7 +113,7 @@ function podInput(
     kubernetes: {
       review,
       namespace: namespaceFact(namespace, known, Object.keys(kubernetes.namespaces)),
-      pod: podFact(pod),
+      pod: fact,
       origins: { ...origins },
       faults: [...faults],
     },

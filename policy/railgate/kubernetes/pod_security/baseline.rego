@@ -148,10 +148,10 @@ proc_mount_baseline(minor) := set() if {
 
 proc_mount contains proc_mount_refused(context(c, "procMount"), proc_mount_params(c)) if some c in unmasked
 
-unmasked contains c if {
+unmasked := [c |
 	some c in pod.containers
 	c.proc_mount != "Default"
-}
+]
 
 proc_mount_params(c) := {"who": container(c), "proc_mount": lib.text(c.proc_mount)}
 
@@ -212,11 +212,11 @@ seccomp_baseline(minor) := seccomp_annotations if {
 
 seccomp_params(setter) := {"who": setter.who, "profile": lib.text(setter.set.seccomp)}
 
-seccomp_off contains setter if {
+seccomp_off := [setter |
 	some setter in setters
 	not filtered[setter.set.seccomp]
 	is_string(setter.set.seccomp)
-}
+]
 
 filtered := {"RuntimeDefault": true, "Localhost": true}
 

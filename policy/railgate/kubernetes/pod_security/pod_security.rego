@@ -54,7 +54,8 @@ field(parent, member) := concat(".", [parent.at, member])
 
 context(parent, member) := concat(".", [parent.at, "securityContext", member])
 
-# The pod and its containers: whoever may set what both can.
-setters contains {"who": the_pod, "at": pod.at, "set": pod.security} if is_object(pod.security)
-
-setters contains {"who": container(c), "at": c.at, "set": c} if some c in pod.containers
+# The pod and its containers: whoever may set what both can. A list, since in a set each would be hashed whole.
+setters := array.concat(
+	[{"who": the_pod, "at": pod.at, "set": pod.security}],
+	[{"who": container(c), "at": c.at, "set": c} | some c in pod.containers],
+)
