@@ -2,14 +2,14 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from "node:http";
-import { createServer as createHttpsServer } from "node:https";
+import { createServer as createHttpsServer, type Server as HttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { createSecureContext } from "node:tls";
 import type { Logger } from "pino";
-import type { Config } from "../node/config/config.ts";
+import type { Config, Jwks } from "../node/config/config.ts";
 import { ConfigError, RailgateError } from "../core/errors.ts";
 import { makeApp } from "./app.ts";
-import { makeDoorkeeper, type Whereabouts } from "./call/caller.ts";
+import { makeDoorkeeper, type Doorkeeper, type Whereabouts } from "./call/caller.ts";
 import { Door } from "./call/door.ts";
 import { securityHeaders } from "./call/headers.ts";
 import type { Peers } from "./call/peer.ts";
@@ -36,6 +36,12 @@ export const CLOSE_MS_MAX = 10_000;
 /** Where to listen, and who is let in there. */
 export type Site = Pick<Config, "listen" | "tls" | "behindProxy" | "authentication">;
 
+/** What a listener was made from. */
+interface Made {
+  readonly site: Site;
+  readonly doorkeeper: Doorkeeper;
+}
+
 /** What the listeners of a node have in common. */
 export interface Shared {
   readonly peers: Peers;
@@ -49,8 +55,10 @@ export class Listener {
   readonly url: string;
   readonly #server: Server;
   readonly #replies: ReplyWriter;
+  readonly #made: Made;
 
-  private constructor(url: string, server: Server, replies: ReplyWriter) {
+  private constructor(url: string, server: Server, replies: ReplyWriter, made: Made) {
+    this.#made = made;
     this.url = url;
     this.#server = server;
     this.#replies = replies;
@@ -76,7 +84,18 @@ export class Listener {
     await bind(server, listen);
     server.on("error", (error) => shared.log.error({ err: error }, "a connection could not be accepted"));
     here.port = (server.address() as AddressInfo).port;
-    return new Listener(urlOf(here, listen), server, replies);
+    return new Listener(urlOf(here, listen), server, replies, { site, doorkeeper });
+  }
+
+  /** New connections are made by the certificate and key that the files hold now; those that are open stay. @throws ConfigError nothing changed. */
+  renewCertificates(): void {
+    const { tls, authentication } = this.#made.site;
+    if (tls) (this.#server as HttpsServer).setSecureContext(certificates(tls, authentication?.mtls !== undefined));
+  }
+
+  /** Tokens are verified by these keys from now on. */
+  renewCallers(jwks: Jwks): void {
+    this.#made.doorkeeper.renew?.(jwks);
   }
 
   /** From now on answers tell clients to find another connection. */

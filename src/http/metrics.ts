@@ -62,6 +62,17 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly #reloads = this.#counter("railgate_reloads_total", "Files taken anew, or not, by what they hold.", [
+    "what",
+    "outcome",
+  ]);
+  readonly #stale = new Gauge({
+    name: "railgate_reload_failed",
+    help: "1 while the newest files could not be taken, and what was in use before still is.",
+    labelNames: ["what"],
+    registers: [this.#registry],
+  });
+
   #connections = 0;
 
   /** Gauges are asked for at each scrape; process figures (`process_…`, `nodejs_…`) come along. */
@@ -118,6 +129,11 @@ export class Metrics {
 
   answered(method: string, route: string, status: number, ms: number): void {
     this.#http.observe({ method, route, status }, ms / MS_PER_S);
+  }
+
+  reloaded(what: string, taken: boolean): void {
+    this.#reloads.inc({ what, outcome: taken ? "taken" : "kept" });
+    this.#stale.set({ what }, taken ? 0 : 1);
   }
 
   connected(connection: NodeJS.EventEmitter): void {

@@ -18,6 +18,8 @@ import { diagnosticRoutes, documentRoutes } from "./routes/documents.ts";
 import type { Route } from "./call/route.ts";
 import { Peers, type PeerLimits } from "./call/peer.ts";
 import { Turns } from "./call/turns.ts";
+import { Reloader } from "./reload.ts";
+import { reloadables } from "./reloadables.ts";
 import { operatorRoutes } from "./routes/operators.ts";
 import { LocalSocket } from "./socket-file.ts";
 import { socketServer } from "./socket.ts";
@@ -34,6 +36,8 @@ export interface ServeOptions {
   readonly signals?: boolean;
   readonly follow?: Partial<FollowLimits>;
   readonly peers?: Partial<PeerLimits>;
+  /** How often files that are taken anew are looked at, in milliseconds. */
+  readonly reloadEveryMs?: number;
   /** See NodeOptions. */
   readonly afterRestore?: string | undefined;
   /** Milliseconds since the epoch. */
@@ -60,6 +64,7 @@ export interface Served {
  * @throws StoreLockedError, KeyError, EvidenceUnavailableError: see openRailgate.
  */
 export async function serve(config: Config, options: ServeOptions = {}): Promise<Served> {
+  // Until there is something to be taken anew. A terminal that is closed is no reason to end either.
   if (options.signals ?? true) process.on("SIGHUP", stay);
   const settings = nodeOptions(config);
   const logging = makeLogging(config.logLevel, options.logTo);
@@ -100,7 +105,6 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
   }
 }
 
-/** A terminal that is closed, or a service manager that asks for a reload, is no reason to end. */
 const stay = (): void => {};
 
 /** Tells metrics and log what the node tells. */
@@ -158,11 +162,21 @@ async function listen(
     throw error;
   }
   const [{ url }, diagnostics] = listeners as [Listener, Listener?];
+  const reloader = new Reloader(reloadables(config, railgate, listeners), {
+    log,
+    metrics,
+    everyMs: options.reloadEveryMs,
+  });
+  const reload = () => void reloader.all();
+  reloader.start();
+  if (options.signals ?? true) process.on("SIGHUP", reload);
   const served = closable(
     { url, diagnosticsUrl: diagnostics?.url, railgate },
     options.signals ?? true,
     log,
     async () => {
+      process.off("SIGHUP", reload);
+      await reloader.stop();
       await end();
       await railgate.close().finally(closeLog);
     },

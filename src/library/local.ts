@@ -26,6 +26,7 @@ import type { Evidenced } from "../gate/gate.ts";
 import { backUpApart } from "../node/backup/apart.ts";
 import type { Backup } from "../node/backup/make.ts";
 import type { RailgateNode } from "../node/open.ts";
+import type { TrustConfig } from "../trust/trust.ts";
 import {
   LocalMesh,
   LocalWorkload,
@@ -225,6 +226,16 @@ export class LocalRailgate extends LocalReader implements Railgate {
   /** Of the logs that the options name. */
   get witness(): Witness | undefined {
     return this.#node.witness;
+  }
+
+  /** See RailgateNode. */
+  renewTrust(config: TrustConfig): Promise<void> {
+    return this.#node.renewTrust(config);
+  }
+
+  /** See RailgateNode. */
+  offerBundle(name: string): Promise<void> {
+    return this.#node.offerBundle(name);
   }
 
   /** Where its evidence, keys and state are. */

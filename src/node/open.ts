@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { eventTextOf } from "../core/event.ts";
 import type { EventType } from "../core/event-types.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
+import { BundleError } from "../core/errors.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
 import { EventKey, type Rotated, type RotateOptions } from "../evidence/keys/event-key.ts";
 import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
@@ -17,11 +18,12 @@ import type { RemoteService } from "../outbound/service.ts";
 import { Policies } from "../policies/activate.ts";
 import { Confirmations } from "../policies/confirmations.ts";
 import type { SettingsSource } from "../policies/choose.ts";
+import { isPolled } from "../policies/source.ts";
 import type { Policy } from "../policy/policy.ts";
 import { DataDirLock, type LockHolder } from "../store/lock.ts";
 import { openReader, placeOf } from "../store/open.ts";
 import type { StoreReader } from "../store/store.ts";
-import { makeTrust, type Trust } from "../trust/trust.ts";
+import { makeTrust, type Trust, type TrustConfig } from "../trust/trust.ts";
 import { bundleServices, remoteServices } from "./bundle-services.ts";
 import { ClockWatch } from "./clock.ts";
 import { deadlines } from "./deadlines.ts";
@@ -60,6 +62,7 @@ export class RailgateNode implements AsyncDisposable {
   readonly #lock: DataDirLock;
   readonly #ledger: Ledger;
   readonly #options: NodeOptions;
+  #trust: Trust;
   readonly #subscribers = new Subscribers();
   /** Servers of others that bundles come from and reports go to. */
   readonly remotes: ReadonlyMap<string, RemoteService>;
@@ -77,6 +80,7 @@ export class RailgateNode implements AsyncDisposable {
     { nodeId, key, log, witnessKey }: Prepared,
   ) {
     this.#options = options;
+    this.#trust = trust;
     this.#lock = lock;
     this.store = store;
     this.nodeId = nodeId;
@@ -136,7 +140,10 @@ export class RailgateNode implements AsyncDisposable {
       ledger: this.#ledger,
       states,
       store,
-      trust,
+      trust: {
+        verify: (request, against) => this.#trust.verify(request, against),
+        verifyAttestation: (token, against) => this.#trust.verifyAttestation(token, against),
+      },
       active: () => this.#policies.active,
       partition: options.partition ?? (() => this.partition.context()),
       evidenceProfileId: this.#evidenceProfileId,
@@ -257,6 +264,22 @@ export class RailgateNode implements AsyncDisposable {
   /** Calls back in commit order with what became durable. @returns a function that ends it. */
   subscribe(subscriber: Subscriber): () => void {
     return this.#subscribers.add(subscriber);
+  }
+
+  /** From now on these keys are pinned, and no others. @throws ConfigError nothing changed. */
+  async renewTrust(config: TrustConfig): Promise<void> {
+    this.#trust = await makeTrust(config);
+  }
+
+  /**
+   * Offers what a bundle's source has now: it decides from now on, on record, or what decides stays, and the refusal is on record.
+   * @throws BundleError it was not taken. @throws EvidenceUnavailableError nothing changed.
+   */
+  async offerBundle(name: string): Promise<void> {
+    const source = this.#options.bundles?.find((each) => each.name === name);
+    if (!source || isPolled(source)) throw new BundleError("source", `no bundle ${name} comes from a file`);
+    const offered = await this.#policies.offer(name, source.bytes);
+    if (offered.outcome === "rejected") throw offered.error;
   }
 
   /** Tells whoever finds the data directory locked where this node can be asked. */

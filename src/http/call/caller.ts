@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
 import { createLocalJWKSet, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from "jose";
-import type { Config } from "../../node/config/config.ts";
+import type { Config, Jwks } from "../../node/config/config.ts";
 import { SIGNATURE_ALGORITHMS } from "../../core/algorithms.ts";
 import { hostCaller, operatorCaller, tenantCaller, webhookCaller, type Caller } from "../../core/caller.ts";
 import { HttpError } from "./problem.ts";
@@ -24,6 +24,8 @@ export interface Doorkeeper {
   authenticate(req: IncomingMessage): Proven | Promise<Proven>;
   /** Whether callers have to prove who they are. */
   readonly authenticates: boolean;
+  /** From now on callers' tokens are verified by these keys, and no others. */
+  readonly renew?: ((jwks: Jwks) => void) | undefined;
 }
 
 /** Who is calling, and until when that is proven, in milliseconds since the epoch. */
@@ -44,10 +46,12 @@ export function makeDoorkeeper(
   const { listen, behindProxy, authentication } = config;
   // Behind a proxy the Host is the proxy's; but then only those who prove who they are may do without this check.
   const checksSource = listen.loopback && !(behindProxy && authentication);
+  const byToken = authentication?.jwt && makeJwtAuthenticator(authentication.jwt);
   return {
     checkSource: checksSource ? (req) => checkSource(req, whereabouts) : () => {},
-    authenticate: authentication ? makeAuthenticator(authentication) : () => LOOPBACK,
+    authenticate: authentication ? makeAuthenticator(authentication, byToken?.authenticate) : () => LOOPBACK,
     authenticates: authentication !== undefined,
+    renew: byToken?.renew,
   };
 }
 
@@ -87,8 +91,10 @@ const ROLES: ReadonlyMap<unknown, (actor: string) => Caller> = new Map([
 ]);
 const SUBJECT_LENGTH_MAX = 255;
 
-function makeAuthenticator({ jwt, mtls }: Authentication): Doorkeeper["authenticate"] {
-  const byToken = jwt && makeJwtAuthenticator(jwt);
+function makeAuthenticator(
+  { jwt, mtls }: Authentication,
+  byToken: ByToken["authenticate"] | undefined,
+): Doorkeeper["authenticate"] {
   const scheme = jwt ? 'Bearer realm="railgate"' : 'TLS-Client-Certificate realm="railgate"';
   return (req) => {
     const authorization = req.headers.authorization;
@@ -102,11 +108,21 @@ function makeAuthenticator({ jwt, mtls }: Authentication): Doorkeeper["authentic
 
 type Jwt = NonNullable<Authentication["jwt"]>;
 
-/** A verified token is good until it expires: keys are configured, so nothing can revoke it in between. */
-function makeJwtAuthenticator(jwt: Jwt): (authorization: string) => Proven | Promise<Proven> {
-  const keys = createLocalJWKSet({ keys: jwt.jwks.keys.map((key) => ({ ...key })) as never });
-  const kept = new Map<string, Proven>();
-  return (authorization) => {
+interface ByToken {
+  authenticate(authorization: string): Proven | Promise<Proven>;
+  renew(jwks: Jwks): void;
+}
+
+/** A verified token is good until it expires, or until other keys are given. */
+function makeJwtAuthenticator(jwt: Jwt): ByToken {
+  const pinned = (jwks: Jwks) => ({
+    keys: createLocalJWKSet({ keys: jwks.keys.map((key) => ({ ...key })) as never }),
+    kept: new Map<string, Proven>(),
+  });
+  let using = pinned(jwt.jwks);
+  const authenticate = (authorization: string): Proven | Promise<Proven> => {
+    // What these keys vouched for is forgotten with them.
+    const { keys, kept } = using;
     const token = /^Bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i.exec(authorization)?.[1];
     if (token === undefined) throw invalidToken("it is no bearer token in JWT form");
     const known = kept.get(token);
@@ -119,6 +135,7 @@ function makeJwtAuthenticator(jwt: Jwt): (authorization: string) => Proven | Pro
       return proven;
     });
   };
+  return { authenticate, renew: (jwks) => void (using = pinned(jwks)) };
 }
 
 async function verifyToken(token: string, keys: JWTVerifyGetKey, { issuer, audience }: Jwt): Promise<JWTPayload> {

@@ -6,12 +6,11 @@ import { parseVkey } from "../../core/note.ts";
 import { sha256 } from "../../core/sha256.ts";
 import type { BundleSource, ConfiguredSource } from "../../policies/source.ts";
 import { DEFAULT_BUNDLE, type NodeOptions } from "../options.ts";
+import type { TrustConfig } from "../../trust/trust.ts";
 import type { ConfiguredBundle } from "./types.ts";
 
 /** @throws ConfigError for a setting that asks for what can't be done. */
 export function nodeOptions(config: Config): NodeOptions {
-  const keysOf = ({ keys }: Jwks) => keys.map((key) => ({ ...key }));
-  const { authorities, attesters } = config.trust;
   const sources = bundleSources(config);
   return {
     dataDir: config.dataDir,
@@ -19,10 +18,7 @@ export function nodeOptions(config: Config): NodeOptions {
     ...(isShipped(sources) ? { bundle: sources[0] } : { bundles: sources }),
     ...(config.settings !== undefined && { settings: config.settings, settingsKeys: config.keys }),
     ...(Object.keys(config.services).length > 0 && { services: config.services }),
-    trust: {
-      authorities: authorities.map(({ issuer, jwks, root }) => ({ issuer, jwks: keysOf(jwks), root })),
-      attesters: attesters.map(({ jwks, ...attester }) => ({ ...attester, jwks: keysOf(jwks) })),
-    },
+    trust: trustOptions(config.trust),
     evidenceProfileId: config.evidence.profile,
     logOrigin: config.evidence.logOrigin,
     checkpointDir: config.evidence.checkpointDir,
@@ -35,6 +31,14 @@ export function nodeOptions(config: Config): NodeOptions {
     }),
     evaluationMsMax: config.limits.evaluationMsMax,
     queueMax: config.limits.queueMax,
+  };
+}
+
+export function trustOptions({ authorities, attesters }: Config["trust"]): TrustConfig {
+  const keysOf = ({ keys }: Jwks) => keys.map((key) => ({ ...key }));
+  return {
+    authorities: authorities.map(({ issuer, jwks, root }) => ({ issuer, jwks: keysOf(jwks), root })),
+    attesters: attesters.map(({ jwks, jwksFile: _, ...attester }) => ({ ...attester, jwks: keysOf(jwks) })),
   };
 }
 

@@ -6,7 +6,7 @@ import { DEFAULTS } from "../../core/schema/defaults.ts";
 import { sha256 } from "../../core/sha256.ts";
 import type { SettingPath } from "../../core/settings.ts";
 import { readJwks } from "./keys.ts";
-import { absolute, fault, given, readFileOf, type Source } from "./source.ts";
+import { absolute, fault, fileNamed, given, readFileOf, type Source } from "./source.ts";
 import type { Address, Config, EventKeySource } from "./types.ts";
 
 export function readListen(text: string | undefined, source: Source): Address {
@@ -93,6 +93,7 @@ export function readAuthentication(file: ConfigFile, source: Source): Config["au
       jwt
         ? {
             jwks: readJwks(jwt.jwks, [...path, "jwt", "jwks"], source),
+            ...given("jwksFile", fileNamed(jwt.jwks, source)),
             issuer: jwt.issuer,
             audience: jwt.audience,
             tenantClaim: jwt.tenant_claim ?? DEFAULTS.tenantClaim,
@@ -110,18 +111,22 @@ export function readTrust(file: ConfigFile, source: Source): Config["trust"] {
       const path: SettingPath = ["railgate", "trust", name, index];
       if (list!.findIndex(({ issuer }) => issuer === entry.issuer) < index)
         throw fault(source, [...path, "issuer"], "appears twice; put its keys in one JWKS");
-      return { entry, jwks: readJwks(entry.jwks, [...path, "jwks"], source) };
+      return {
+        entry,
+        jwks: readJwks(entry.jwks, [...path, "jwks"], source),
+        ...given("jwksFile", fileNamed(entry.jwks, source)),
+      };
     });
   const { authorities, attesters } = file.railgate?.trust ?? {};
   return {
-    authorities: pinned(authorities, "authorities").map(({ entry, jwks }) => ({
+    authorities: pinned(authorities, "authorities").map(({ entry, ...keys }) => ({
       issuer: entry.issuer,
-      jwks,
+      ...keys,
       root: entry.root ?? false,
     })),
-    attesters: pinned(attesters, "attesters").map(({ entry, jwks }) => ({
+    attesters: pinned(attesters, "attesters").map(({ entry, ...keys }) => ({
       issuer: entry.issuer,
-      jwks,
+      ...keys,
       ...given("audience", entry.audience),
     })),
   };

@@ -200,8 +200,14 @@ export function readUrl(text: string, path: SettingPath, source: Source): string
   return text;
 }
 
+/** The file that a setting names, where it names one. */
+export function fileNamed(given: unknown, { cwd }: Pick<Source, "cwd">): string | undefined {
+  if (typeof given !== "string") return undefined;
+  return given.startsWith("file:") ? fileURLToPath(given) : resolve(cwd, given);
+}
+
 export function readFileOf(name: string, path: SettingPath, source: Source): string {
-  const file = name.startsWith("file:") ? fileURLToPath(name) : resolve(source.cwd, name);
+  const file = fileNamed(name, source)!;
   return readText(file, (message, cause) => fault(source, path, message, cause));
 }
 

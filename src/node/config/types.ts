@@ -22,6 +22,9 @@ export type EvidenceProfileId = (typeof EVIDENCE_PROFILES)[number];
 /** Public keys, checked: no private and no symmetric ones, each usable. */
 export type Jwks = { readonly keys: readonly Readonly<Record<string, unknown>>[] };
 
+/** Keys of an issuer; `jwksFile`: where they come from, if from a file. */
+type Pinned = { readonly issuer: string; readonly jwks: Jwks; readonly jwksFile?: string };
+
 export type ConfiguredBundle = {
   readonly name: string;
   readonly from:
@@ -76,6 +79,8 @@ export type Config = {
   readonly authentication?: {
     readonly jwt?: {
       readonly jwks: Jwks;
+      /** Where they come from, if from a file. */
+      readonly jwksFile?: string;
       readonly issuer: string;
       readonly audience: string;
       readonly tenantClaim: string;
@@ -84,8 +89,8 @@ export type Config = {
     readonly mtls?: { readonly tenantFrom: (typeof SUBJECT_FIELDS)[number] };
   };
   readonly trust: {
-    readonly authorities: readonly { readonly issuer: string; readonly jwks: Jwks; readonly root: boolean }[];
-    readonly attesters: readonly { readonly issuer: string; readonly jwks: Jwks; readonly audience?: string }[];
+    readonly authorities: readonly (Pinned & { readonly root: boolean })[];
+    readonly attesters: readonly (Pinned & { readonly audience?: string })[];
   };
   readonly evidence: {
     readonly profile: EvidenceProfileId;
