@@ -9,8 +9,10 @@ import test from "ava";
 import { tarGz } from "../../src/evidence/export/files.ts";
 import type { VerifyReport } from "../../src/evidence/verify/index.ts";
 import { verifyExport as verifyInBrowser } from "../../src/evidence/verify/index.ts";
-import { verifyExport } from "../../src/evidence/verify/node.ts";
 import { admit, exportFiles, TRUSTING, withNode, type Files } from "./exports.ts";
+import { theyAgree, verifyExport } from "./second-verifier.ts";
+
+test.after("audit/verify.py, which shares nothing with ours, says the same of each", theyAgree);
 
 let files: Files;
 let tar: Buffer;
