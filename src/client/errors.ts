@@ -1,5 +1,7 @@
 // What a server's problem is to the caller: the same error that the library throws for it.
 import {
+  EvaluationFailedError,
+  type EvaluationFault,
   EvidenceUnavailableError,
   ExportIncompleteError,
   KeyReusedError,
@@ -42,8 +44,32 @@ export class AnswerError extends RailgateError {
 /** A problem as it may come: from another version, or from a proxy between. */
 export type ProblemRead = Partial<Problem> & { readonly recorded?: unknown; readonly event_id?: unknown };
 
+/** OPA's error, of an evaluation that came to no result. */
+export type EvaluationRead = {
+  readonly code?: string;
+  readonly message?: string;
+  readonly decision_id?: string;
+  readonly errors?: unknown;
+};
+
+export function evaluationFailed({ decision_id = "", message = "", errors }: EvaluationRead): EvaluationFailedError {
+  const faults = Array.isArray(errors) ? (errors as EvaluationFault[]) : [{ code: "eval_internal_error", message }];
+  return new EvaluationFailedError(decision_id, faults);
+}
+
+/** What OPA's data API answers where it fails: `{code, message, errors}` with codes of its own; undefined for any other problem. */
+function opaErrorOf(status: number, error: EvaluationRead): RailgateError | undefined {
+  const { code, message } = error;
+  if (message === undefined) return undefined;
+  if (code === "internal_error" && error.decision_id !== undefined) return evaluationFailed(error);
+  if (code === "invalid_operation" && status === 501) return new NotFoundError("entrypoint_unknown", message);
+  if (code === "invalid_parameter") return new RequestError(400, [{ pointer: "", message }]);
+  return code === "unauthorized" && status === 403 ? new TenantForbiddenError(message) : undefined;
+}
+
 const NOT_FOUND: ReadonlySet<string> = new Set<NotFoundCode>([
   "artifact_unknown",
+  "entrypoint_unknown",
   "event_unknown",
   "mesh_unknown",
   "stream_unknown",
@@ -54,8 +80,11 @@ const REQUEST_STATUSES: ReadonlySet<number> = new Set<RequestStatus>([400, 413, 
 
 /** @param revision of the mesh now, as the answer's entity tag has it. */
 export function errorOf(status: number, problem: ProblemRead, revision = 0): RailgateError {
+  const opa = opaErrorOf(status, problem as EvaluationRead);
+  if (opa !== undefined) return opa;
   const { code = AnswerError.code, title = "", detail, solution = "", pointer = "", event, receipt, errors } = problem;
-  const message = detail ?? (title === "" ? `the server answered ${status}` : title);
+  const said = detail ?? (problem as EvaluationRead).message;
+  const message = said ?? (title === "" ? `the server answered ${status}` : title);
   if (event && receipt !== undefined)
     return new RefusedError(message, { code, status, title, solution, pointer, errors, event, receipt });
   if (code === EvidenceUnavailableError.code) {

@@ -1,5 +1,5 @@
 // `Railgate` over HTTP: each call a request to the node that listens there.
-import { RequestError } from "../core/errors.ts";
+import { type EvaluationFailedError, RequestError } from "../core/errors.ts";
 import type { ReviewAnswer } from "../core/kubernetes/answer.ts";
 import type { Decision } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
@@ -27,7 +27,11 @@ import type { VerifyReport } from "../evidence/verify/report.ts";
 import { checkNames } from "../library/names.ts";
 import type {
   Artifact,
+  BatchEvaluation,
+  BatchOptions,
   CommandOptions,
+  EvaluateOptions,
+  Evaluation,
   EventLookup,
   Export,
   KeySummary,
@@ -42,7 +46,7 @@ import type {
   TraceOptions,
   WorkloadHandle,
 } from "../library/railgate.ts";
-import { AnswerError, errorOf } from "./errors.ts";
+import { AnswerError, errorOf, evaluationFailed, type EvaluationRead } from "./errors.ts";
 import { followed } from "./live.ts";
 import { partsOf } from "./transport.ts";
 import { Wire, type WireCall, type ClientOptions } from "./wire.ts";
@@ -95,6 +99,36 @@ export class RemoteRailgate implements Railgate {
 
   async review(body: unknown): Promise<ReviewAnswer> {
     return this.#wire.json({ method: "POST", path: "/v1/kubernetes/admission", json: body, member: "response" });
+  }
+
+  async evaluate(
+    path: string | readonly string[],
+    input?: unknown,
+    { traceId, tenantId }: EvaluateOptions = {},
+  ): Promise<Evaluation> {
+    const query = { trace_id: traceId, tenant_id: tenantId };
+    const call: WireCall = { method: "POST", path: `/v1/data/${dataPath(path)}`, query, member: "decision_id" };
+    // OPA takes `{"input": null}` for no input; in the query null is one.
+    if (input === null) return this.#wire.exact({ ...call, method: "GET", query: { ...query, input: "null" } });
+    return this.#wire.exact({ ...call, json: input === undefined ? {} : { input }, retry: "always" });
+  }
+
+  async evaluateAll(
+    path: string | readonly string[],
+    inputs: { readonly [key: string]: unknown },
+    { traceId, tenantId, commonInput }: BatchOptions = {},
+  ): Promise<BatchEvaluation> {
+    const { batch_decision_id, responses } = await this.#wire.exact<BatchRead>({
+      method: "POST",
+      path: `/v1/batch/data/${dataPath(path)}`,
+      query: { trace_id: traceId, tenant_id: tenantId },
+      json: { inputs, ...(commonInput !== undefined && { common_input: commonInput }) },
+      member: "batch_decision_id",
+      answeredBy: 500,
+      retry: "always",
+    });
+    const read = Object.entries(responses).map(([key, response]) => [key, evaluationIn(response)] as const);
+    return { batch_decision_id, responses: Object.fromEntries(read) };
   }
 
   mesh(meshId: string, tenantId?: string): MeshHandle {
@@ -208,6 +242,17 @@ export class RemoteRailgate implements Railgate {
   #get<T>(path: string, query: WireCall["query"] = {}): Promise<T> {
     return this.#wire.json({ method: "GET", path, query });
   }
+}
+
+/** One part of a batch's answer: an evaluation, or OPA's error in its place. */
+type ResponseRead = Evaluation & EvaluationRead & { readonly http_status_code?: string };
+type BatchRead = { readonly batch_decision_id: string; readonly responses: { readonly [key: string]: ResponseRead } };
+
+const dataPath = (path: string | readonly string[]): string =>
+  typeof path === "string" ? path.replace(/^\/+|\/+$/g, "") : path.map(segment).join("/");
+
+function evaluationIn({ http_status_code: _, ...response }: ResponseRead): Evaluation | EvaluationFailedError {
+  return response.code === undefined ? response : evaluationFailed(response);
 }
 
 const stream = (chainId: string): string => `/v1/streams/${segment(chainId)}`;

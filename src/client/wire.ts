@@ -1,5 +1,6 @@
 // Calls as they go over the wire: authenticated, bounded in time, tried again where that is safe, problems as errors.
 import { ConfigError, RailgateError, RequestError } from "../core/errors.ts";
+import { parseExact } from "../core/json-exact.ts";
 import { AnswerError, ConnectionError, errorOf, type ProblemRead } from "./errors.ts";
 import {
   fetchTransport,
@@ -39,6 +40,8 @@ export interface WireCall {
   readonly retry?: "always" | "if_undone" | "never";
   /** What an answer has, if it is one. */
   readonly member?: string;
+  /** A status, beside those of success, whose body is an answer as well. */
+  readonly answeredBy?: number;
   /** Its answer may take as long as it takes. */
   readonly patient?: boolean;
 }
@@ -77,6 +80,11 @@ export class Wire {
   /** The answer's JSON. */
   json<T>(call: WireCall): Promise<T> {
     return this.#ask(call, async (response) => answerIn<T>(await response.text(), response.status, call));
+  }
+
+  /** As `json`, no whole number rounded. */
+  exact<T>(call: WireCall): Promise<T> {
+    return this.#ask(call, async (response) => answerIn<T>(await response.text(), response.status, call, parseExact));
   }
 
   bytes(call: WireCall): Promise<{ bytes: Uint8Array; headers: Headers }> {
@@ -126,7 +134,8 @@ export class Wire {
         body: json ?? call.archive,
         signal: signal ? AbortSignal.any([timeout.signal, signal]) : timeout.signal,
       });
-      return response.ok ? await read(response) : await failureOf(response);
+      const answered = response.ok || response.status === call.answeredBy;
+      return answered ? await read(response) : await failureOf(response);
     } catch (cause) {
       if (cause instanceof RailgateError) throw cause;
       return this.#notAnswered(timeout.signal.aborted ? timeout.signal.reason : cause);
@@ -158,9 +167,14 @@ class Failure {
 }
 
 /** @throws AnswerError it is none of a node's. */
-function answerIn<T>(text: string, status: number, { member }: WireCall): T {
+function answerIn<T>(
+  text: string,
+  status: number,
+  { member }: WireCall,
+  parse: (text: string) => unknown = JSON.parse,
+): T {
   try {
-    const answer = JSON.parse(text) as T;
+    const answer = parse(text) as T;
     if (typeof answer === "object" && answer !== null && (member === undefined || member in answer)) return answer;
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;

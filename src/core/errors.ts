@@ -108,6 +108,27 @@ export class TenantForbiddenError extends RailgateError {
   static override code: string = "tenant_forbidden";
 }
 
+/** What of a policy could not be evaluated, as OPA tells it. */
+export interface EvaluationFault {
+  /** `eval_conflict_error`, `eval_cancel_error`, `eval_internal_error`. */
+  readonly code: string;
+  readonly message: string;
+  readonly location?: { readonly file: string; readonly row: number; readonly col: number };
+}
+
+/** An evaluation that came to no result. That it did not is evidence: the event `decisionId`. */
+export class EvaluationFailedError extends RailgateError {
+  static override code: string = "evaluation_failed";
+  readonly decisionId: string;
+  readonly faults: readonly EvaluationFault[];
+
+  constructor(decisionId: string, faults: readonly EvaluationFault[]) {
+    super(faults[0]?.message ?? "error(s) occurred while evaluating query");
+    this.decisionId = decisionId;
+    this.faults = faults;
+  }
+}
+
 /** An operator's act, asked for by one who is none. */
 export class OperatorNeededError extends RailgateError {
   static override code: string = "operator_needed";
@@ -135,6 +156,7 @@ export class NotFoundError extends RailgateError {
 
 export type NotFoundCode =
   | "artifact_unknown"
+  | "entrypoint_unknown"
   | "event_unknown"
   | "mesh_unknown"
   | "stream_unknown"

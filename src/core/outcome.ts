@@ -8,8 +8,8 @@ import type { Refusal, RefusalClass } from "./schema/decision.ts";
 import { PolicyDecisionSchema, type Decision, type PolicyDecision } from "./schema/decision.ts";
 import { ENVELOPE_KINDS } from "./schema/base.ts";
 
-/** A policy's output as a decision, or why it is none. */
-export type Recognised<D> = { readonly decision: D } | { readonly problem: string };
+/** A policy's output as a decision, or why it is none. @property text how it is recorded; default: the decision's canonical JSON. */
+export type Recognised<D> = { readonly decision: D; readonly text?: string } | { readonly problem: string };
 
 type Shape<S extends TSchema> = ReturnType<typeof Compile<S>>;
 

@@ -11,12 +11,7 @@ import type { Context } from "../core/schema/input.ts";
 import { settingsDetail } from "../core/snapshots.ts";
 import type { Reads } from "../core/state.ts";
 import { EvaluationError } from "../policy/evaluator.ts";
-import type { Policy } from "../policy/policy.ts";
-import type { Ruling, Command, Decided, Effect, Situation, Tokens, Trace } from "./commands/command.ts";
-
-/** As much of a policy as decides. */
-export type Law = Pick<Policy, "digest" | "settings" | "catalogue" | "evaluateText"> &
-  Partial<Pick<Policy, "kubernetes">>;
+import type { Ruling, Command, Decided, Effect, Kept, Law, Situation, Tokens, Trace } from "./commands/command.ts";
 
 /** What surrounds a decision. */
 export interface Surroundings {
@@ -27,13 +22,8 @@ export interface Surroundings {
 }
 
 /** A decision, with what its evidence must name. */
-export interface Judged<I = unknown, D extends Decided = Decided> extends Ruling<I, D> {
+export interface Judged<I = unknown, D extends Decided = Decided> extends Ruling<I, D>, Kept<D> {
   readonly situation: Situation;
-  readonly inputText: string;
-  /** The decision in canonical form, as it is stored. */
-  readonly decisionText: string;
-  /** Why the host refused in the law's place. */
-  readonly problem: string | undefined;
 }
 
 /** Names that are new with an event. */
@@ -82,26 +72,32 @@ export function judge<I, D extends Decided>(
   law: Law | null,
 ): Judged<I, D> {
   const input = command.input(state, situation);
-  const inputText = JSON.stringify(input);
+  const inputText = JSON.stringify(input) as string | undefined;
   const { tokens } = situation;
   const made = { situation, input, inputText, tokens, catalogue: law?.catalogue ?? {} };
   if (!law) return { ...made, ...refusedByHost(command, "policy_unavailable", "no policy is active") };
-  const failed = (problem: string) => ({ ...made, ...refusedByHost(command, "policy_error", problem) });
+  const failed = (problem: string, error?: EvaluationError) => ({
+    ...made,
+    ...refusedByHost(command, "policy_error", problem, error),
+  });
   let output: unknown;
   try {
-    output = law.evaluateText(command.entrypoint, encoder.encode(inputText));
+    const bytes = inputText === undefined ? undefined : encoder.encode(inputText);
+    output = (command.ask ?? askForJson)(law, command.entrypoint, bytes);
   } catch (error) {
     if (!(error instanceof EvaluationError)) throw error;
-    return failed(error.message);
+    return failed(error.message, error);
   }
   const recognised = command.recognise(output, law.catalogue);
   if ("problem" in recognised) return failed(`the policy's output is no decision: ${recognised.problem}`);
-  const { decision } = recognised;
-  const decisionText = canonicalOf(decision);
-  if (decisionText === undefined)
-    return failed("the policy's output has a number or text that JSON cannot carry safely");
-  return { ...made, decision, decisionText, problem: undefined };
+  const { decision, text = canonicalOf(decision) } = recognised;
+  if (text === undefined) return failed("the policy's output has a number or text that JSON cannot carry safely");
+  return { ...made, decision, decisionText: text, problem: undefined };
 }
+
+/** Every law of our own has an input. */
+const askForJson: NonNullable<Command<never, Decided>["ask"]> = (law, entrypoint, input) =>
+  law.evaluateText(entrypoint, input!);
 
 /** What follows. A decision that would break an invariant is refused in the law's place (POL-03), and evidenced. */
 export function enact<I, D extends Decided, O>(
@@ -127,7 +123,7 @@ function enacted<I, D extends Decided, O>(
   stamp: Stamp,
   trace: Trace,
 ): Enacted<O> {
-  const artifact = artifactText(command.entrypoint, judged);
+  const artifact = command.artifact?.(judged) ?? artifactText(command.entrypoint, judged);
   const artifactDigest = digestOf(artifact);
   const event = eventOf(command, state, judged, artifactDigest, stamp, trace);
   return { ...command.effect(state, event, judged), judged, event, artifact, artifactDigest };
@@ -177,8 +173,9 @@ function refusedByHost<D extends Decided>(
   command: Pick<Command<never, D>, "failClosed">,
   code: HostRefusalCode,
   problem: string,
+  error?: EvaluationError,
 ): { decision: D; decisionText: string; problem: string } {
-  const decision = command.failClosed(code);
+  const decision = command.failClosed(code, error);
   return { decision, decisionText: canonicalJson(decision), problem };
 }
 
@@ -192,7 +189,7 @@ function canonicalOf(decision: unknown): string | undefined {
 }
 
 /** The artifact: exactly what was evaluated and what came out (spec evidence §1, docs/decisions/0001). */
-function artifactText(entrypoint: string, { decisionText, inputText, problem }: Judged): string {
+function artifactText(entrypoint: string, { decisionText, inputText, problem }: Kept<unknown>): string {
   const members = [`"decision":${decisionText}`, `"entrypoint":"${entrypoint}"`, `"input":${inputText}`];
   if (problem !== undefined) members.push(`"problem":${JSON.stringify(problem)}`);
   return `{${members.join(",")}}`;

@@ -1,35 +1,33 @@
 // The gate, as the protocol reads: needs → decide → commit if nothing moved → answer. Every governed command goes through `run`.
 import type { Caller } from "../core/caller.ts";
+import { EMPTY_SNAPSHOT } from "../core/digest.ts";
 import { EvidenceUnavailableError } from "../core/errors.ts";
 import { eventIdIn } from "../core/event.ts";
 import { explain } from "../core/outcome.ts";
 import type { Decision, PolicyDecision } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
-import type { Context } from "../core/schema/input.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
 import type { Entry } from "../evidence/ledger/entry.ts";
-import type { Ledger, Receipt } from "../evidence/ledger/ledger.ts";
-import { Draft, type StateSource, type StateView } from "../evidence/ledger/state.ts";
-import type { ActivePolicy } from "../policies/activate.ts";
+import type { Receipt } from "../evidence/ledger/ledger.ts";
+import { Draft, type StateSource } from "../evidence/ledger/state.ts";
 import { policyAgeS } from "../policies/age.ts";
 import type { Policy } from "../policy/policy.ts";
-import type { StoreReader } from "../store/store.ts";
-import type { Trust } from "../trust/trust.ts";
-import { ADMISSION, admission } from "./commands/admission.ts";
+import { admission } from "./commands/admission.ts";
 import {
   NO_TOKENS,
   type AnyCommand,
   type Command,
   type Decided,
   type Ruling,
+  type Law,
   type SingleRefusal,
   type Tokens,
   type Trace,
 } from "./commands/command.ts";
-import { KUBERNETES } from "./commands/kubernetes.ts";
 import { companions } from "./companions.ts";
 import { loadAll, entryOf } from "./entries.ts";
-import { enact, judge, situationOf, type Enacted, type Law } from "./decider.ts";
+import { enact, judge, situationOf, type Enacted } from "./decider.ts";
+import type { GateParts } from "./parts.ts";
 import { Pauses } from "./pauses.ts";
 import { Retries, type Remember, type Retry, type Told } from "./retries.ts";
 
@@ -41,6 +39,8 @@ export interface Call {
   readonly trace?: Trace | undefined;
   /** Of a call of one command: it may come again. */
   readonly retry?: Retry | undefined;
+  /** Told what came of each command in turn: whether the rest shall not be decided any more. */
+  readonly enough?: ((outcome: unknown) => boolean) | undefined;
 }
 
 /** What came of a command, and the proof that it was decided: its event, signed and durable. */
@@ -68,36 +68,6 @@ export class Evidenced<O = unknown> {
   }
 }
 
-export interface GateParts {
-  readonly ledger: Ledger;
-  readonly states: StateView;
-  /** Where runs read what they need; default: `states`. */
-  readonly source?: StateSource;
-  readonly store: StoreReader;
-  readonly trust: Trust;
-  readonly active: () => ActivePolicy;
-  readonly partition: () => Context["partition"];
-  readonly evidenceProfileId: string;
-  /** Milliseconds since the epoch. */
-  readonly now: () => number;
-  /** A UUID, version 7. */
-  readonly newId: () => string;
-  readonly observe: GateObserver;
-}
-
-/** What operators measure and are told; every member is optional. */
-export interface GateObserver {
-  evaluated?(ms: number): void;
-  decided?(decision: PolicyDecision): void;
-  /** A lifecycle or mesh command; `code` null where it was accepted. */
-  commanded?(law: string, code: string | null): void;
-  /** The cause of a POL-01 or POL-03, which the caller is not told. */
-  policyFailed?(problem: string, eventId: string): void;
-}
-
-/** What admits a workload, whichever door it comes by. */
-const ADMISSIONS: ReadonlySet<string> = new Set([ADMISSION, KUBERNETES]);
-
 /** How often a run is decided anew where what it was decided on has moved. */
 const ATTEMPTS_MAX = 8;
 
@@ -122,20 +92,20 @@ export class Gate {
 
   /**
    * Decides commands in order, each seeing what the ones before it changed, in one commit.
-   * @returns when all of it is signed and durable; of each command what came of it, accepted or refused.
+   * @returns when all of it is signed and durable; of each command that was decided what came of it, accepted or refused.
    * @throws RevisionError a mesh has moved on; nothing was decided.
    * @throws KeyReusedError the retry's key was another request's; nothing was decided.
    * @throws EvidenceUnavailableError EVI-01: it could not be made durable, and nothing changed.
    */
-  async run<O>(commands: readonly AnyCommand<O>[], { caller, trace, retry }: Call): Promise<Evidenced<O>[]> {
+  async run<O>(commands: readonly AnyCommand<O>[], call: Call): Promise<Evidenced<O>[]> {
     const [first] = commands;
     if (!first) return [];
-    if (!retry) return (await this.#carryOut(commands, caller, trace)).map((told) => new Evidenced(told));
+    if (!call.retry) return (await this.#carryOut(commands, call)).map((told) => new Evidenced(told));
     if (commands.length > 1) throw new TypeError("a retry is of one command");
     const told = await this.#retries.once<O>(
       first.tenantId,
-      retry,
-      async (remember) => (await this.#carryOut(commands, caller, trace, remember))[0]!,
+      call.retry,
+      async (remember) => (await this.#carryOut(commands, call, remember))[0]!,
     );
     return [new Evidenced(told)];
   }
@@ -154,17 +124,12 @@ export class Gate {
     return this.#judge(command, draft, caller, tokens);
   }
 
-  async #carryOut<O>(
-    commands: readonly AnyCommand<O>[],
-    caller: Caller,
-    trace: Trace | undefined,
-    remember?: Remember,
-  ): Promise<Told<O>[]> {
+  async #carryOut<O>(commands: readonly AnyCommand<O>[], call: Call, remember?: Remember): Promise<Told<O>[]> {
     const tokens = await Promise.all(commands.map((command) => this.#prove(command)));
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       // The last attempt lets nobody in between, so it cannot be overtaken.
       const pauses = attempt < ATTEMPTS_MAX - 1 ? new Pauses() : undefined;
-      const linked = await this.#attempt(commands, tokens, caller, trace, pauses, remember);
+      const linked = await this.#attempt(commands, tokens, call, pauses, remember);
       if (!linked) continue;
       const receipts = await Promise.all(linked.receipts);
       return linked.places.map((place, i) => {
@@ -188,8 +153,7 @@ export class Gate {
   async #attempt(
     commands: readonly AnyCommand[],
     tokens: readonly Tokens[],
-    caller: Caller,
-    trace: Trace | undefined,
+    { caller, trace, enough }: Call,
     pauses?: Pauses,
     remember?: Remember,
   ): Promise<Linked | undefined> {
@@ -210,12 +174,13 @@ export class Gate {
         const kept = next.remember?.(made.outcome, made.event.id) ?? [];
         enacted.push(made);
         entries.push(entryOf(next.command, made, [...draft.set(made.changes), ...kept]));
-        for (const beside of this.#beside(next.command, made)) {
+        for (const beside of this.#beside(made)) {
           enacted.push(beside);
           entries.push(entryOf(next.command, beside, []));
         }
         for (const each of made.follow ?? []) following.push({ command: each, tokens: NO_TOKENS });
       }
+      if (enough?.(enacted[places.at(-1)!]!.outcome)) break;
     }
     if (draft.moved) return undefined;
     const receipts = ledger.append(entries);
@@ -226,8 +191,8 @@ export class Gate {
   }
 
   /** What accompanies an admission under the node's evidence profile. */
-  #beside({ entrypoint }: AnyCommand, made: Enacted): Enacted[] {
-    if (!ADMISSIONS.has(entrypoint)) return [];
+  #beside(made: Enacted): Enacted[] {
+    if (!isAdmission(made)) return [];
     const { active, evidenceProfileId, newId } = this.parts;
     const judged = { ...made.judged, problem: undefined };
     return companions(made, active().policy, evidenceProfileId, newId).map((event) => ({
@@ -252,7 +217,8 @@ export class Gate {
     caller: Caller,
     tokens: Tokens,
   ) {
-    const active = this.parts.active();
+    const { active: law, answering = law } = this.parts;
+    const active = command.ask ? answering(command.entrypoint) : law();
     const { policy } = active;
     const nowMs = this.parts.now();
     const surroundings = { nowMs, partition: this.parts.partition(), policyAgeS: policyAgeS(active, nowMs) };
@@ -262,19 +228,36 @@ export class Gate {
   /** The law, its evaluations measured. */
   #timed(policy: Policy): Law {
     const { digest, settings, catalogue, kubernetes } = policy;
-    const evaluateText: Law["evaluateText"] = (entrypoint, input) => {
+    const timed = <T>(evaluate: () => T): T => {
       const started = performance.now();
       try {
-        return policy.evaluateText(entrypoint, input);
+        return evaluate();
       } finally {
         this.parts.observe.evaluated?.(performance.now() - started);
       }
     };
-    return { digest, settings, catalogue, evaluateText, kubernetes };
+    return {
+      digest,
+      settings,
+      catalogue,
+      kubernetes,
+      evaluateText: (entrypoint, input) => timed(() => policy.evaluateText(entrypoint, input)),
+      evaluateValue: (entrypoint, input) => timed(() => policy.evaluateValue(entrypoint, input)),
+    };
   }
 
-  #count({ entrypoint }: AnyCommand, { judged: { decision } }: Enacted): void {
-    if (ADMISSIONS.has(entrypoint)) this.parts.observe.decided?.(decision as PolicyDecision);
-    else this.parts.observe.commanded?.(entrypoint, (decision as SingleRefusal).error_code);
+  #count({ entrypoint }: AnyCommand, made: Enacted): void {
+    const { observe } = this.parts;
+    const { event, judged } = made;
+    if (isAdmission(made)) observe.decided?.(judged.decision as PolicyDecision);
+    else if (event.event_type === "policy.evaluate") {
+      // Without a policy a path is whatever the caller makes it.
+      const name = event.policy_snapshot_id === EMPTY_SNAPSHOT ? "none" : entrypoint;
+      observe.answered?.(name, String(event.details?.["result"]));
+    } else observe.commanded?.(entrypoint, (judged.decision as SingleRefusal).error_code);
   }
 }
+
+/** The law of admissions may be evaluated as well, and then nobody is admitted. */
+const isAdmission = ({ event: { event_type } }: Enacted): boolean =>
+  event_type === "workload.admit" || event_type === "workload.refuse";

@@ -27,7 +27,7 @@ export function makeApp(door: Door, routes: readonly Route[]): Express {
   return app;
 }
 
-const verbOf = ({ method }: Route) => method.toLowerCase() as "get" | "post" | "put" | "delete";
+const verbOf = ({ method }: Route) => method.toLowerCase() as "get" | "post" | "put" | "patch" | "delete";
 
 function otherMethod(path: string, group: readonly Route[]): Route {
   const methods = group.flatMap(({ method }) => (method === "GET" ? ["GET", "HEAD"] : [method]));

@@ -30,6 +30,11 @@ export class Metrics {
     "Lifecycle and mesh commands, by the law that judged them and the code of its refusal (none: accepted).",
     ["law", "code"],
   );
+  readonly #evaluations = this.#counter(
+    "railgate_evaluations_total",
+    "Evaluations asked for by OPA's data API or AuthZEN, by entrypoint and whether the result was defined, undefined or an error.",
+    ["entrypoint", "result"],
+  );
   readonly #policyFailures = this.#counter(
     "railgate_policy_failures_total",
     "Decisions refused because no policy could make them (POL-01, POL-03).",
@@ -111,6 +116,10 @@ export class Metrics {
 
   commanded(law: string, code: string | null): void {
     this.#commands.inc({ law: law.split("/")[1]!, code: code ?? "none" });
+  }
+
+  evaluatedFor(entrypoint: string, result: string): void {
+    this.#evaluations.inc({ entrypoint, result });
   }
 
   policyFailed(): void {

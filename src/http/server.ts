@@ -1,15 +1,20 @@
 // `serve`: a node behind an HTTP listener, from its settings to its end.
 import type { DestinationStream, Logger } from "pino";
+import { DEFAULTS } from "../core/schema/defaults.ts";
 import type { Config } from "../node/config/config.ts";
 import { nodeOptions } from "../node/config/options.ts";
-import { VERSION, type BundleSource, type NodeObserver } from "../library/doors.ts";
+import { SHIPPED, VERSION, type BundleSource, type NodeObserver } from "../library/doors.ts";
 import { openRailgate, type LocalRailgate } from "../library/index.ts";
+import { authzenRoutes } from "./routes/authzen.ts";
 import { admissionRoutes } from "./routes/admissions.ts";
+import { dataRoutes } from "./routes/data.ts";
+import { uncompiledRoutes } from "./routes/uncompiled.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { exportRoutes, EXPORT_TURNS } from "./routes/exports.ts";
 import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./routes/follow.ts";
 import { CLOSE_MS_MAX, Listener, type Shared, type Site } from "./listener.ts";
 import { kubernetesRoutes } from "./routes/kubernetes.ts";
+import { healthRoutes } from "./routes/health.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { makeLogging, type Logging } from "./logging.ts";
 import { meshRoutes } from "./routes/meshes.ts";
@@ -113,6 +118,7 @@ function observer(log: Logger, metrics: Metrics): NodeObserver {
     evaluated: (ms) => metrics.evaluated(ms),
     decided: (decision) => metrics.decided(decision),
     commanded: (law, code) => metrics.commanded(law, code),
+    answered: (entrypoint, result) => metrics.evaluatedFor(entrypoint, result),
     committed: (figures) => metrics.committed(figures),
     policyFailed: (problem, eventId) => {
       metrics.policyFailed();
@@ -143,7 +149,7 @@ async function listen(
   const followers = new Followers({ ...FOLLOW_LIMITS, ...options.follow });
   const shared = { peers: new Peers(options.peers), log, metrics };
   watch(metrics, railgate, followers);
-  const probes = (strangers: boolean) => diagnosticRoutes({ railgate, metrics, strangers });
+  const probes = (strangers: boolean) => probeRoutes({ config, railgate, followers, metrics }, strangers);
   const all = (strangers: boolean) => allRoutes({ config, railgate, followers, metrics }, strangers);
   const listeners: Listener[] = [];
   let socket: LocalSocket | undefined;
@@ -211,34 +217,60 @@ export function watch(metrics: Metrics, railgate: LocalRailgate, followers: Foll
   });
 }
 
+/** The names of all that must be active. */
+function bundlesIn({ bundles = {} }: ServedParts["config"]): string[] {
+  const named = Object.keys(bundles);
+  return named.length > 0 ? named : [SHIPPED];
+}
+
+/** What OPA calls plugins, of what runs here. */
+function pluginsIn({ decisionLogs, status }: ServedParts["config"]): string[] {
+  return [decisionLogs && "decision_logs", status && "status"].filter((name) => name !== undefined);
+}
+
 /** On loopback nobody logs in there; elsewhere it is locked as the other one is. */
 function diagnosticsSite(config: Config, { listen }: NonNullable<Config["diagnostics"]>): Site {
   return listen.loopback ? { listen, behindProxy: false } : { ...config, listen };
 }
 
 export interface ServedParts {
-  readonly config: Pick<Config, "limits">;
+  readonly config: Pick<Config, "limits"> &
+    Partial<Pick<Config, "authzen" | "behindProxy" | "bundles" | "decisionLogs" | "defaultDecision" | "status">>;
   readonly railgate: LocalRailgate;
   readonly followers: Followers;
   readonly metrics: Metrics;
 }
 
 /** All that is served. @param strangers whether they can ask. */
-export function allRoutes({ config, railgate, followers, metrics }: ServedParts, strangers: boolean): Route[] {
+export function allRoutes(parts: ServedParts, strangers: boolean): Route[] {
+  const { config, railgate, followers } = parts;
   const routes: Route[] = [
     ...routesOf(config, railgate, followers),
-    ...diagnosticRoutes({ railgate, metrics, strangers }),
+    ...probeRoutes(parts, strangers),
     ...documentRoutes(railgate, () => routes),
   ];
   return routes;
 }
 
+/** What machines ask again and again. */
+function probeRoutes({ config, railgate, metrics }: ServedParts, strangers: boolean): Route[] {
+  return [
+    ...diagnosticRoutes({ railgate, metrics, strangers }),
+    ...healthRoutes({ railgate, bundles: bundlesIn(config), plugins: pluginsIn(config), strangers }),
+  ];
+}
+
 /** All that is served, but for what the node says of itself. */
-function routesOf({ limits }: ServedParts["config"], railgate: LocalRailgate, followers: Followers): Route[] {
+function routesOf(
+  { limits, defaultDecision = DEFAULTS.defaultDecision, authzen, behindProxy = false }: ServedParts["config"],
+  railgate: LocalRailgate,
+  followers: Followers,
+): Route[] {
   const { bodyBytesMax } = limits;
   return [
     ...admissionRoutes(railgate, limits),
     ...kubernetesRoutes(railgate, bodyBytesMax),
+    ...dataRoutes(railgate, limits, defaultDecision),
     ...workloadRoutes(railgate),
     ...lifecycleRoutes(railgate, bodyBytesMax),
     ...meshRoutes(railgate, bodyBytesMax),
@@ -251,6 +283,8 @@ function routesOf({ limits }: ServedParts["config"], railgate: LocalRailgate, fo
     }),
     ...operatorRoutes(railgate, bodyBytesMax),
     ...witnessRoutes(railgate.witness),
+    ...authzenRoutes(railgate, limits, { entrypoint: authzen?.entrypoint, behindProxy }),
+    ...uncompiledRoutes(),
   ];
 }
 

@@ -7,4 +7,5 @@ export type { Evidenced, Trace } from "../gate/gate.ts";
 export type { Retry } from "../gate/retries.ts";
 export type { BundleSource } from "../policies/source.ts";
 export { VERSION, type NodeObserver } from "../node/options.ts";
+export { SHIPPED } from "./evaluations.ts";
 export { socketFile, withAddress } from "../store/socket.ts";

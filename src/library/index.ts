@@ -14,6 +14,7 @@ export {
   CheckpointsMissingError,
   ConfigError,
   DataDirError,
+  EvaluationFailedError,
   EvidenceUnavailableError,
   ExportIncompleteError,
   KeyError,

@@ -27,6 +27,7 @@ import { backUpApart } from "../node/backup/apart.ts";
 import type { Backup } from "../node/backup/make.ts";
 import type { RailgateNode } from "../node/open.ts";
 import type { TrustConfig } from "../trust/trust.ts";
+import { Evaluations, type DataPath } from "./evaluations.ts";
 import {
   LocalMesh,
   LocalWorkload,
@@ -37,7 +38,16 @@ import {
   type WithProof,
 } from "./handles.ts";
 import { LocalReader } from "./reader.ts";
-import type { Export, Railgate, RotatedKey, Status } from "./railgate.ts";
+import type {
+  BatchEvaluation,
+  BatchOptions,
+  EvaluateOptions,
+  Evaluation,
+  Export,
+  Railgate,
+  RotatedKey,
+  Status,
+} from "./railgate.ts";
 import { review, type NamespaceSource, type ReviewOptions } from "./reviews.ts";
 import { workloadView } from "./workload-view.ts";
 
@@ -73,6 +83,8 @@ export class LocalRailgate extends LocalReader implements Railgate {
   readonly #node: RailgateNode;
   readonly #settings: LocalSettings;
   readonly #handles: HandleParts;
+  /** For doors that ask as OPA is asked. */
+  readonly evaluations: Evaluations;
   /** A door has few callers, and asks for each again and again. */
   readonly #others = new WeakMap<Caller, LocalRailgate>();
 
@@ -90,6 +102,7 @@ export class LocalRailgate extends LocalReader implements Railgate {
     );
     this.#node = node;
     this.#settings = settings;
+    this.evaluations = new Evaluations(node, caller);
     this.#handles = {
       gate: node.gate,
       caller,
@@ -141,6 +154,18 @@ export class LocalRailgate extends LocalReader implements Railgate {
     const { gate, store } = this.#node;
     const { now = Date.now, namespaces } = this.#settings;
     return review({ gate, store, caller: this.caller, namespaces, now }, body, options);
+  }
+
+  evaluate(path: DataPath, input?: unknown, options?: EvaluateOptions): Promise<Evaluation> {
+    return this.evaluations.one(path, input, options);
+  }
+
+  evaluateAll(
+    path: DataPath,
+    inputs: { readonly [key: string]: unknown },
+    options?: BatchOptions,
+  ): Promise<BatchEvaluation> {
+    return this.evaluations.many(path, inputs, options);
   }
 
   override mesh(meshId: string, tenantId?: string): LocalMesh {

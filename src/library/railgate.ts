@@ -26,7 +26,7 @@ import type {
   WorkloadSummary,
   WorkloadView,
 } from "../core/schema/workload.ts";
-import type { RequestError } from "../core/errors.ts";
+import type { EvaluationFailedError, RequestError } from "../core/errors.ts";
 import type { PublicKeys } from "../evidence/keys/jwks.ts";
 import type { VerifyReport } from "../evidence/verify/report.ts";
 
@@ -44,6 +44,29 @@ export interface CommandOptions extends TraceOptions {
 export interface MeshOptions extends CommandOptions {
   /** Decide only if the mesh is at this revision (0: not defined yet), else RevisionError. */
   readonly revision?: number | undefined;
+}
+
+export interface EvaluateOptions extends TraceOptions {
+  /** Whose evidence it is; default: the caller's own, or `default`. */
+  readonly tenantId?: string | undefined;
+}
+
+export interface BatchOptions extends EvaluateOptions {
+  /** Merged into each input that is an object; the input's own comes first. */
+  readonly commonInput?: unknown;
+}
+
+/** What a policy says of an input. `result` is absent where it is undefined; whole numbers beyond 2^53−1 in it are BigInts. */
+export interface Evaluation {
+  /** The id of the event that proves it. */
+  readonly decision_id: string;
+  readonly result?: unknown;
+}
+
+export interface BatchEvaluation {
+  /** In the `details` of each event. */
+  readonly batch_decision_id: string;
+  readonly responses: { readonly [key: string]: Evaluation | EvaluationFailedError };
 }
 
 /** How an act is proved. */
@@ -200,6 +223,20 @@ export interface Railgate extends RailgateReader, AsyncDisposable {
    * what cannot be read or decided is answered with `allowed: false`.
    */
   review(body: unknown): Promise<ReviewAnswer>;
+  /**
+   * What an entrypoint of any active policy says, as OPA's data API has it. Nothing is admitted or changed; that it was asked
+   * is evidence (`policy.evaluate`).
+   * @param path of `data`, e.g. `authz/allow`; what lies below an entrypoint is looked up in its value.
+   * @param input undefined: none, which is not the same as null.
+   * @throws NotFoundError `entrypoint_unknown`; EvaluationFailedError the policy came to no result, on record.
+   */
+  evaluate(path: string | readonly string[], input?: unknown, options?: EvaluateOptions): Promise<Evaluation>;
+  /** As `evaluate`, for many inputs in one commit; what failed has its error in its place. */
+  evaluateAll(
+    path: string | readonly string[],
+    inputs: { readonly [key: string]: unknown },
+    options?: BatchOptions,
+  ): Promise<BatchEvaluation>;
   /** A mesh, defined or not. @throws RequestError for what is no identifier. */
   mesh(meshId: string, tenantId?: string): MeshHandle;
   /** A workload, admitted or not. @throws RequestError for what is no identifier. */

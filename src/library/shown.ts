@@ -4,6 +4,7 @@ import { fromBase64 } from "../core/bytes.ts";
 import { NotFoundError } from "../core/errors.ts";
 import { digestOf, eventTextOf } from "../core/event.ts";
 import { digestOfPointer } from "../core/digest.ts";
+import { parseExact } from "../core/json-exact.ts";
 import { verifyInclusion } from "../core/merkle-verify.ts";
 import { parseCheckpoint, parseNote } from "../core/note.ts";
 import { explain, explainRefusal, type Catalogue, type Explanation } from "../core/outcome.ts";
@@ -61,6 +62,8 @@ export interface ArtifactView {
   readonly decision: Decision | undefined;
   /** Of any other command that was refused. */
   readonly refusal: (Explanation & { readonly code: string; readonly pointer: string }) | undefined;
+  /** Of an evaluation, where its result is defined. */
+  readonly result?: unknown;
 }
 
 type Single = {
@@ -70,9 +73,10 @@ type Single = {
 };
 
 /** @throws SyntaxError the artifact is no JSON. */
-export async function told({ artifact, policy }: Shown): Promise<ArtifactView | undefined> {
+export async function told({ event, artifact, policy }: Shown): Promise<ArtifactView | undefined> {
   // A bundle is an artifact too.
   if (artifact === undefined || artifact[0] !== "{".charCodeAt(0)) return undefined;
+  if (event.event_type === "policy.evaluate") return evaluationIn(artifact);
   const { input, decision } = JSON.parse(Buffer.from(artifact).toString("utf8")) as {
     input?: { request?: unknown };
     decision?: PolicyDecision | Single;
@@ -85,6 +89,16 @@ export async function told({ artifact, policy }: Shown): Promise<ArtifactView | 
   const refusal =
     code === null ? undefined : { code, pointer: pointer ?? "", ...explainRefusal(code, params, catalogue) };
   return { request: input.request, decision: undefined, refusal };
+}
+
+/** Its input is all that was asked, and its result may be anything. */
+function evaluationIn(artifact: Uint8Array): ArtifactView {
+  const { input, ...rest } = parseExact(Buffer.from(artifact).toString("utf8")) as {
+    input?: unknown;
+    decision?: unknown;
+  };
+  const told = { request: input, decision: undefined, refusal: undefined };
+  return "decision" in rest ? { ...told, result: rest.decision } : told;
 }
 
 /** The words of the policy that decided, else of the one that comes with Railgate. */

@@ -47,6 +47,8 @@ const CLOCK_LOOKED_AT_MS = 1000;
 export class RailgateNode implements AsyncDisposable {
   readonly gate: Gate;
   readonly nodeId: string;
+  /** A UUID, version 7. */
+  readonly newId: () => string;
   /** Committed evidence and state. */
   readonly store: StoreReader;
   /** The streams as transparency logs. */
@@ -101,7 +103,7 @@ export class RailgateNode implements AsyncDisposable {
       { ...DEFAULT_LEDGER_LIMITS, ...(options.queueMax !== undefined && { queueMax: options.queueMax }) },
     );
     this.#watchLedger(states);
-    const newId = makeIds();
+    const newId = (this.newId = makeIds());
     this.remotes = remoteServices(options);
     this.#policies = this.#makePolicies();
     this.#recorder = new Recorder({
@@ -145,6 +147,7 @@ export class RailgateNode implements AsyncDisposable {
         verifyAttestation: (token, against) => this.#trust.verifyAttestation(token, against),
       },
       active: () => this.#policies.active,
+      answering: (path) => this.#policies.find(path) ?? this.#policies.active,
       partition: options.partition ?? (() => this.partition.context()),
       evidenceProfileId: this.#evidenceProfileId,
       now: this.#now,

@@ -18,6 +18,8 @@ export interface NodeObserver {
   decided?(decision: PolicyDecision): void;
   /** A lifecycle or mesh command, by the entrypoint that judged it; `code` null where it was accepted. */
   commanded?(law: string, code: string | null): void;
+  /** An evaluation; `result`: `defined`, `undefined` or `error`. */
+  answered?(entrypoint: string, result: string): void;
   /** The cause of a POL-01 or POL-03, which the caller is not told. */
   policyFailed?(problem: string, eventId: string): void;
   /** A bundle was offered and not taken: nothing is active, or what was active before stays. */

@@ -1,6 +1,7 @@
 // The WASM evaluator: the only place that knows OPA's ABI (1.2 and later of 1), and where what a module throws, keeps or breaks ends.
 import { RailgateError } from "../core/errors.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
+import { LateError } from "./builtins/errors.ts";
 import { Host } from "./builtins/host.ts";
 import type { Builtins } from "./builtins/operands.ts";
 import { loadBuiltins, whyRefused } from "./builtins/registry.ts";
@@ -10,6 +11,13 @@ import { exactResult, readResult } from "./results.ts";
 /** Evaluation threw, trapped, ran over its limit or returned nothing; refused as POL-03. */
 export class EvaluationError extends RailgateError {
   static override code = "policy_error";
+  /** What the policy itself threw, e.g. `authz.rego:7:1: var assignment conflict`; undefined where it took too long. */
+  readonly thrown: string | undefined;
+
+  constructor(message: string, thrown?: string) {
+    super(message);
+    this.thrown = thrown;
+  }
 }
 
 /** A policy calls builtins that this host does not have, see {@link MissingBuiltinsError.missing}. */
@@ -136,7 +144,11 @@ export class Evaluator {
       result = read(this.#run(this.#instance, this.#entrypointId(entrypoint), input, started));
     } catch (thrown) {
       this.#instance = undefined;
-      throw new EvaluationError(`evaluating ${entrypoint} failed: ${messageOf(thrown)}`);
+      const late = thrown instanceof LateError;
+      throw new EvaluationError(
+        `evaluating ${entrypoint} failed: ${messageOf(thrown)}`,
+        late ? undefined : messageOf(thrown),
+      );
     }
     if (this.#memoryMiB() > MEMORY_KEPT_MIB) this.#instance = undefined;
     const took = performance.now() - started;

@@ -11,6 +11,7 @@ import { readBundleData, readBundleFiles } from "./bundle-files.ts";
 import { callsOf } from "./calls.ts";
 import { DEFAULT_LIMITS, Evaluator, MissingBuiltinsError, type EvaluationLimits } from "./evaluator.ts";
 import type { SettingsOverlay } from "./overlay.ts";
+import type { Value } from "./builtins/value.ts";
 
 /** Keys that may sign bundles: a JWKS, or the `keys` map of OPA's configuration (`{id: {key, algorithm, scope?}}`). */
 export type BundleKeys = { readonly keys: readonly JWK[] } | { readonly [keyId: string]: OpaKey };
@@ -68,6 +69,8 @@ export interface Policy {
   evaluate(entrypoint: string, input: unknown): unknown;
   /** As `evaluate`, for an input that is JSON text in UTF-8 already. */
   evaluateText(entrypoint: string, input: Uint8Array): unknown;
+  /** As `evaluateText`, for the value as Rego has it: sets in order, no number rounded. No input is not the same as null. */
+  evaluateValue(entrypoint: string, input: Uint8Array | undefined): Value | undefined;
 }
 
 /** Algorithms that OPA can sign bundles with and that prove who did; a shared secret (HS*) proves nothing to a third party. */
@@ -112,6 +115,7 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
     bytes,
     evaluate: (entrypoint, input) => evaluator.evaluate(entrypoint, encoder.encode(JSON.stringify(input))),
     evaluateText: (entrypoint, input) => evaluator.evaluate(entrypoint, input),
+    evaluateValue: (entrypoint, input = NO_INPUT) => evaluator.evaluateExactly(entrypoint, input),
   };
 }
 
@@ -144,6 +148,8 @@ function wasmFault(error: Error, files: ReadonlyMap<string, Uint8Array>): string
   const named = error.missing.map(({ name, why }) => [`${name} (${why})`, ...callsOf(name, files)].join(" "));
   return `the policy calls builtins that it cannot have here: ${named.join(", ")}`;
 }
+
+const NO_INPUT = new Uint8Array(0);
 
 /** What makes a bundle a delta: changes to another one, which OPA takes unsigned. */
 const DELTA = "patch.json";

@@ -60,11 +60,12 @@ export class Trial implements Disposable {
       settings: this.#settings,
       catalogue: this.#catalogue,
       evaluateText: (entrypoint: string, input: Uint8Array) => evaluator.evaluate(entrypoint, input),
+      evaluateValue: (entrypoint: string, input = new Uint8Array(0)) => evaluator.evaluateExactly(entrypoint, input),
     };
     const { decision, inputText, problem } = await decideOn(law, this.#config, request, nowMs);
     const told =
       problem === undefined
-        ? explainDecision(evaluator, this.#telling!, this.policies, { decision, inputText })
+        ? explainDecision(evaluator, this.#telling!, this.policies, { decision, inputText: inputText! })
         : { fired: [], nearly: [] };
     return { decision: explain(decision, this.#catalogue), ...told, problem };
   }

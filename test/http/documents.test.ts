@@ -74,7 +74,6 @@ test("paths of callers do not become labels", async (t) => {
 
 test("unknown paths are 404 problems", async (t) => {
   for (const path of [
-    "/",
     "/v1",
     "/v1/",
     "/v1/admissions/",
@@ -94,6 +93,7 @@ test("unknown paths are 404 problems", async (t) => {
 
 test("a wrong method is 405 with what is allowed", async (t) => {
   for (const [method, path, allow] of [
+    ["GET", "/", "POST, OPTIONS"],
     ["GET", "/v1/admissions", "POST, OPTIONS"],
     ["PUT", "/v1/admissions", "POST, OPTIONS"],
     ["POST", "/v1/events", "GET, HEAD, OPTIONS"],
@@ -109,7 +109,7 @@ test("a wrong method is 405 with what is allowed", async (t) => {
 });
 
 test("HEAD answers as GET does, without the body", async (t) => {
-  for (const path of ["/healthz", "/v1/events", "/openapi.json", "/docs"]) {
+  for (const path of ["/healthz", "/v1/meshes", "/openapi.json", "/docs"]) {
     const [get, head] = [await call("GET", path), await call("HEAD", path)];
     t.is(head.status, 200, path);
     t.is(head.text, "");

@@ -101,7 +101,7 @@ export function send(
   });
 }
 
-function answered(status: number, headers: IncomingHttpHeaders, bytes: Buffer): Answered {
+export function answered(status: number, headers: IncomingHttpHeaders, bytes: Buffer): Answered {
   const text = bytes.toString("utf8");
   return {
     status,

@@ -48,8 +48,9 @@ export function writeEvent(
   labelled("Actor", safe(event.actor));
   labelled("Correlation", safe(event.correlation_id));
   labelled("Policy", event.policy_snapshot_id);
+  const isPlain = told === undefined || event.event_type === "policy.evaluate";
   for (const [name, value] of Object.entries(event.details ?? {}))
-    if (told === undefined || name === "trace_id" || name === "request_id")
+    if (isPlain || name === "trace_id" || name === "request_id")
       labelled(name, safe(typeof value === "string" ? value : JSON.stringify(value)));
   if (told?.decision) {
     out.line();
@@ -63,7 +64,8 @@ export function writeEvent(
     if (pointer !== "") out.labelled("Where", safe(pointer), 1, 5);
     out.labelled("Cure", safe(solution), 1, 5);
   }
-  if (told) writeRequest(out, told.request);
+  if (told?.request !== undefined) writeJson(out, "Request", told.request);
+  if (told && "result" in told) writeJson(out, "Result", told.result);
   out.line();
   for (const { what, holds, detail } of proofs) {
     const mark = holds === null ? colour.yellow("?") : holds ? colour.green("holds") : colour.red("FAILED");
@@ -71,8 +73,9 @@ export function writeEvent(
   }
 }
 
-function writeRequest(out: Output, request: unknown): void {
+function writeJson(out: Output, heading: string, value: unknown): void {
   out.line();
-  out.line(out.colour.dim("Request"));
-  for (const line of (JSON.stringify(request, null, 2) ?? "").split("\n")) out.line(`  ${safe(line)}`);
+  out.line(out.colour.dim(heading));
+  const text = JSON.stringify(value, (_, each: unknown) => (typeof each === "bigint" ? String(each) : each), 2);
+  for (const line of text.split("\n")) out.line(`  ${safe(line)}`);
 }

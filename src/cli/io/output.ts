@@ -50,7 +50,7 @@ export class Output {
 
   /** One value, on one line. */
   value(value: unknown): void {
-    this.line(JSON.stringify(value));
+    this.line(JSON.stringify(value, exactly));
   }
 
   /** For the person beside the output: not part of it. */
@@ -178,3 +178,7 @@ export function safe(text: string): string {
     (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
   );
 }
+
+/** `JSON.rawJSON` of ECMAScript 2026: a whole number beyond 2^53−1 is written as it is. */
+const { rawJSON } = JSON as unknown as { readonly rawJSON: (text: string) => unknown };
+const exactly = (_: string, value: unknown): unknown => (typeof value === "bigint" ? rawJSON(String(value)) : value);

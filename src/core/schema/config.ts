@@ -413,6 +413,16 @@ const RAILGATE = section({
       "Logs of others whose checkpoints this node cosigns as long as they only grow",
     ),
   ),
+  authzen: optional(
+    section({
+      entrypoint: optional(
+        text(
+          "The entrypoint that answers AuthZEN's authorization API (default: none does)",
+          "the path of a rule, e.g. authz/decision",
+        ),
+      ),
+    }),
+  ),
   limits: optional(LIMITS),
 });
 

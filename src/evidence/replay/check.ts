@@ -3,6 +3,7 @@ import { RailgateError } from "../../core/errors.ts";
 import { digestOf } from "../../core/event.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { hostRefusal } from "../../core/outcome.ts";
+import { canonicalAnswer } from "../../policy/answers.ts";
 import { readBundleData, readBundleFiles } from "../../policy/bundle-files.ts";
 import { EvaluationError, Evaluator } from "../../policy/evaluator.ts";
 import { JsonStream, JsonStreamError } from "../verify/json-stream.ts";
@@ -18,13 +19,15 @@ export class NoDecisionsError extends ReplayError {
 }
 
 /** What a candidate policy would have changed. */
-export type ChangeKind = "newly_refused" | "newly_admitted" | "other_envelope";
+export type ChangeKind = "newly_refused" | "newly_admitted" | "other_envelope" | "other_result";
 
 /** An event with the artifact that it points to. */
 export interface ReplayItem {
   readonly chain_id: string;
   readonly sequence: number;
   readonly event_id: string;
+  /** An evaluation (`policy.evaluate`), whose result may be anything, and nothing; any other event has a decision. */
+  readonly evaluation: boolean;
   /** Digest of the bundle that decided. */
   readonly policy: string;
   /** Digest of the settings that were laid over the bundle's own; null where there were none. */
@@ -62,10 +65,10 @@ export async function loadForReplay(bundle: Uint8Array, settings?: Uint8Array): 
 
 interface Artifact {
   readonly entrypoint: string;
-  /** As it was evaluated. */
+  /** As it was evaluated; empty where there was none. */
   readonly input: Uint8Array;
-  /** Canonical JSON, as stored. */
-  readonly decision: string;
+  /** Canonical JSON, as stored; undefined where the policy was undefined, or came to no result. */
+  readonly decision: string | undefined;
   readonly problem: boolean;
 }
 
@@ -82,8 +85,9 @@ type Shape = {
 export function checkDecision(item: ReplayItem, evaluator: Evaluator | undefined): ReplayFinding {
   if (digestOf(item.artifact) !== item.pointer)
     return { kind: "mismatch", problem: "the artifact is not the one that the event points to" };
-  const artifact = readArtifact(item.artifact);
+  const artifact = readArtifact(item);
   if (artifact === undefined) return { kind: "no_decision" };
+  if (item.evaluation) return checkEvaluation(item, artifact, evaluator);
   if (artifact.problem) return checkHostRefusal(artifact, evaluator);
   if (evaluator === undefined) return { kind: "mismatch", problem: `${whatDecided(item)} is not here` };
   const decided = decide(evaluator, artifact);
@@ -93,6 +97,29 @@ export function checkDecision(item: ReplayItem, evaluator: Evaluator | undefined
     : { kind: "mismatch", problem: "the policy decides otherwise on this input" };
 }
 
+/** What came of an evaluation must come of it again; what failed may have failed for want of time or memory. */
+function checkEvaluation(item: ReplayItem, artifact: Artifact, evaluator: Evaluator | undefined): ReplayFinding {
+  const evaluated = evaluator && evaluateAgain(evaluator, artifact);
+  if (artifact.problem)
+    return { kind: "host_refused", decidesNow: evaluated !== undefined && !("failure" in evaluated) };
+  if (evaluated === undefined) return { kind: "mismatch", problem: `${whatDecided(item)} is not here` };
+  if ("failure" in evaluated) return { kind: "mismatch", problem: evaluated.failure };
+  return evaluated.output === artifact.decision
+    ? { kind: "reproduced" }
+    : { kind: "mismatch", problem: "the policy answers otherwise on this input" };
+}
+
+/** The result's canonical JSON, as evaluations are recorded. */
+function evaluateAgain(evaluator: Evaluator, { entrypoint, input }: Artifact): Decided {
+  try {
+    const value = evaluator.evaluateExactly(entrypoint, input);
+    return { output: value === undefined ? undefined : canonicalAnswer(value) };
+  } catch (error) {
+    if (error instanceof EvaluationError || error instanceof RangeError) return { failure: error.message };
+    throw error;
+  }
+}
+
 const whatDecided = ({ policy, settings }: ReplayItem): string =>
   settings === null ? `the policy bundle ${policy}` : `the policy bundle ${policy}, or the settings ${settings},`;
 
@@ -100,11 +127,12 @@ const whatDecided = ({ policy, settings }: ReplayItem): string =>
 export function compareDecision(item: ReplayItem, candidate: Evaluator): ReplayFinding {
   if (digestOf(item.artifact) !== item.pointer)
     return { kind: "mismatch", problem: "the artifact is not the one that the event points to" };
-  const artifact = readArtifact(item.artifact);
+  const artifact = readArtifact(item);
   if (artifact === undefined) return { kind: "no_decision" };
+  if (item.evaluation) return compareEvaluation(artifact, candidate);
   if (!candidate.entrypoints.includes(artifact.entrypoint))
     return { kind: "mismatch", problem: `the candidate has no entrypoint ${artifact.entrypoint}` };
-  const before = JSON.parse(artifact.decision) as Shape;
+  const before = JSON.parse(artifact.decision!) as Shape;
   const decided = decide(candidate, artifact);
   const after =
     "failure" in decided ? ({ outcome: "refused", error_code: "POL-03" } as Shape) : ((decided.output ?? {}) as Shape);
@@ -120,9 +148,22 @@ export function compareDecision(item: ReplayItem, candidate: Evaluator): ReplayF
     : { kind: "changed", change: "other_envelope", rules: [`${String(from)} → ${String(to)}`] };
 }
 
+/** A candidate without the entrypoint is of another bundle than the one that answered: several may be active. */
+function compareEvaluation(artifact: Artifact, candidate: Evaluator): ReplayFinding {
+  if (!candidate.entrypoints.includes(artifact.entrypoint)) return { kind: "no_decision" };
+  const evaluated = evaluateAgain(candidate, artifact);
+  const after = "failure" in evaluated ? "failed" : shown(evaluated.output);
+  const before = artifact.problem ? "failed" : shown(artifact.decision);
+  return after === before
+    ? { kind: "reproduced" }
+    : { kind: "changed", change: "other_result", rules: [artifact.entrypoint] };
+}
+
+const shown = (decision: unknown): string => (decision === undefined ? "undefined" : `defined: ${String(decision)}`);
+
 /** The host refuses where no policy can decide, and only ever refuses (POL-01, POL-03, and where it asserts safety again). */
 function checkHostRefusal(artifact: Artifact, evaluator: Evaluator | undefined): ReplayFinding {
-  const recorded = JSON.parse(artifact.decision) as Shape;
+  const recorded = JSON.parse(artifact.decision!) as Shape;
   if (recorded.outcome !== "refused")
     return { kind: "mismatch", problem: "the host decided in the policy's place, and did not refuse" };
   const codes = (recorded.refusals ?? []).map(({ code }) => code);
@@ -161,7 +202,10 @@ function rulesOf({ refusals, error_code }: Shape): string[] {
 }
 
 /** @returns undefined where it is no decision of a policy. */
-function readArtifact(bytes: Uint8Array): Artifact | undefined {
+function readArtifact({
+  artifact: bytes,
+  evaluation,
+}: Pick<ReplayItem, "artifact" | "evaluation">): Artifact | undefined {
   const members = new Map<string, Uint8Array>();
   const stream = new JsonStream({}, ([name], json) => members.set(name!, json));
   try {
@@ -172,12 +216,12 @@ function readArtifact(bytes: Uint8Array): Artifact | undefined {
     throw error;
   }
   const [decision, entrypoint, input] = [members.get("decision"), members.get("entrypoint"), members.get("input")];
-  if (!decision || !entrypoint || !input) return undefined;
+  if (!entrypoint || (!evaluation && (!decision || !input))) return undefined;
   // The evaluator takes a buffer that holds nothing else.
   return {
     entrypoint: JSON.parse(utf8.decode(entrypoint)) as string,
-    input: input.slice(),
-    decision: utf8.decode(decision),
+    input: input?.slice() ?? new Uint8Array(0),
+    decision: decision && utf8.decode(decision),
     problem: members.has("problem"),
   };
 }

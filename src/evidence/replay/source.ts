@@ -85,6 +85,7 @@ function itemOf(text: string): Omit<ReplayItem, "artifact"> | undefined {
     chain_id,
     sequence,
     event_id: id,
+    evaluation: event_type === "policy.evaluate",
     policy: policy_snapshot_id,
     settings: settingsOfEvent(event),
     pointer: digestOfPointer(evidence_pointer) ?? evidence_pointer,

@@ -3,6 +3,8 @@ import type { Caller } from "../../core/caller.ts";
 import type { EventDraft } from "../../core/event.ts";
 import { NO_TRUST, type TrustFacts } from "../../core/facts.ts";
 import type { Catalogue, HostRefusalCode, Recognised } from "../../core/outcome.ts";
+import type { EvaluationError } from "../../policy/evaluator.ts";
+import type { Policy } from "../../policy/policy.ts";
 import type { RefusalClass } from "../../core/schema/decision.ts";
 import type { EventType } from "../../core/event-types.ts";
 import type { Context } from "../../core/schema/input.ts";
@@ -68,6 +70,21 @@ export interface Statement {
   readonly details: object;
 }
 
+/** As much of a policy as decides. */
+export type Law = Pick<Policy, "digest" | "settings" | "catalogue" | "evaluateText" | "evaluateValue"> &
+  Partial<Pick<Policy, "kubernetes">>;
+
+/** What a decision is kept as. */
+export interface Kept<D> {
+  readonly decision: D;
+  /** In canonical form. */
+  readonly decisionText: string;
+  /** The input document, as it was evaluated; undefined where there was none. */
+  readonly inputText: string | undefined;
+  /** Why the host answered in the law's place. */
+  readonly problem: string | undefined;
+}
+
 /** A decision, with what it was made on. */
 export interface Ruling<I, D> {
   readonly input: I;
@@ -93,6 +110,8 @@ export interface Effect<O> {
 export interface Command<I, D extends Decided, O = unknown> {
   /** Of the law, e.g. `railgate/admission/decision`. */
   readonly entrypoint: string;
+  /** How the law is asked; default: for JSON. */
+  readonly ask?: (law: Law, entrypoint: string, input: Uint8Array | undefined) => unknown;
   /** Whose stream records it. */
   readonly tenantId: string;
   readonly workloadId: string | null;
@@ -101,12 +120,14 @@ export interface Command<I, D extends Decided, O = unknown> {
   readonly prove?: (trust: Trust, nowMs: number) => Promise<Tokens>;
   /** As far as it can be told from what was read; asked again until everything named is there. */
   readonly needs: (state: Reads) => readonly Need[];
-  /** What the law is asked. */
+  /** What the law is asked; undefined: without an input. */
   readonly input: (state: Reads, situation: Situation) => I;
   /** The law's answer, or why it is none (POL-03). */
   readonly recognise: (output: unknown, catalogue: Catalogue) => Recognised<D>;
-  /** The host's refusal in the law's place. */
-  readonly failClosed: (code: HostRefusalCode) => D;
+  /** The host's refusal in the law's place. @param error of the evaluation, where there was one. */
+  readonly failClosed: (code: HostRefusalCode, error?: EvaluationError) => D;
+  /** The artifact's text; default: decision, entrypoint, input and, where the host answered, its problem. */
+  readonly artifact?: (kept: Kept<D>) => string;
   readonly says: (state: Reads, answer: Ruling<I, D>) => Statement;
   /** @throws InvariantError the decision would break an invariant. */
   readonly effect: (state: Reads, event: EventDraft, answer: Ruling<I, D>) => Effect<O>;

@@ -25,6 +25,7 @@ export const PROBLEMS = {
   request_invalid: { status: 422, title: "The request is not of the expected shape" },
   idempotency_key_reused: { status: 422, title: "The key was used for another request" },
   headers_too_large: { status: 431, title: "The request's headers are too large" },
+  evaluation_failed: { status: 500, title: "The policy could not be evaluated" },
   bodies_exhausted: { status: 503, title: "Too much is being sent at once" },
   evidence_unavailable: { status: 503, title: "Evidence could not be recorded" },
   not_ready: { status: 503, title: "This node would admit nothing now" },
@@ -32,6 +33,7 @@ export const PROBLEMS = {
   artifact_altered: { status: 503, title: "The artifact is not the one that was recorded" },
   exports_exhausted: { status: 503, title: "Too many exports are read or verified at once" },
   streams_exhausted: { status: 503, title: "Too many clients follow the events" },
+  entrypoint_unknown: { status: 501, title: "No compiled policy answers that path" },
   internal: { status: 503, title: "Something unexpected went wrong" },
 } as const satisfies { readonly [code: string]: { readonly status: number; readonly title: string } };
 

@@ -60,7 +60,7 @@ export interface Answer {
 export type Refusals = readonly (keyof typeof HTTP_STATUSES)[];
 
 export interface Route {
-  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** As express has it: `/v1/workloads/:id`. */
   readonly path: string;
   readonly handle: Handler;
@@ -81,6 +81,8 @@ export interface Route {
   readonly params?: Readonly<Record<string, string>>;
   /** By status. */
   readonly answers: Readonly<Record<number, Answer>>;
+  /** Its failures by status, where they are no problem details (see `present`). */
+  readonly failures?: Readonly<Record<number, Answer>>;
   /** Problems of its own, beside those that any route answers. */
   readonly problems?: readonly ProblemCode[];
   /** What the law may refuse, with evidence. */

@@ -56,6 +56,8 @@ const TAGS: Readonly<Record<string, string>> = {
   Workloads: "What was admitted, and what became of it.",
   Meshes: "Which isolation rail a workload is on. It may move to a stricter one, and never to a weaker one.",
   Events: "The evidence: one signed event for every governed action.",
+  OPA: "What OPA's clients ask, over every entrypoint of any active policy. Failures are OPA's `{code, message, errors}`. Each evaluation is evidence.",
+  AuthZEN: "Authorization API 1.0, over the entrypoint that the settings name.",
   Log: "Each stream as a transparency log, for auditors and their tools.",
   Witness: "Other logs' checkpoints, cosigned as long as they only grow.",
   Node: "What a node says of itself.",
@@ -153,7 +155,9 @@ function contentOf(body: NonNullable<Route["body"]>): NonNullable<Operation["req
 
 function responses(route: Route): Operation["responses"] {
   const answers = Object.entries(route.answers).map(([status, answer]) => [status, response(answer)] as const);
-  return Object.fromEntries([...answers, ...problemResponses(route)]);
+  if (route.failures === undefined) return Object.fromEntries([...answers, ...problemResponses(route)]);
+  const failures = Object.entries(route.failures).map(([status, answer]) => [status, response(answer)] as const);
+  return Object.fromEntries([...answers, ...failures]);
 }
 
 function response({ description, content }: Answer): Operation["responses"][string] {

@@ -105,16 +105,6 @@ export function diagnosticRoutes({ railgate, metrics, strangers }: Diagnosed): R
     },
     {
       method: "GET",
-      path: "/health",
-      tag: "Node",
-      quiet: true,
-      open: true,
-      summary: "Whether the process is alive, as OPA says it",
-      answers: { 200: { description: "It is", content: { "application/json": { type: "object" } } } },
-      handle: () => json({}),
-    },
-    {
-      method: "GET",
       path: "/metrics",
       tag: "Node",
       quiet: true,

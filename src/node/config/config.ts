@@ -103,6 +103,7 @@ function assemble(file: ConfigFile, source: Source): NodeConfig {
     ...given("tls", readTls(file, source)),
     behindProxy: own.behind_proxy ?? false,
     ...given("authentication", readAuthentication(file, source)),
+    ...given("authzen", own.authzen?.entrypoint ? { entrypoint: own.authzen.entrypoint } : undefined),
     trust: readTrust(file, source),
     evidence: {
       profile: own.evidence?.profile ?? DEFAULTS.evidenceProfile,

@@ -108,6 +108,8 @@ export type Config = {
     readonly name?: string;
     readonly logs: readonly { readonly origin: string; readonly vkey: string }[];
   };
+  /** Undefined: nothing answers AuthZEN's API. */
+  readonly authzen?: { readonly entrypoint: string };
   readonly limits: {
     readonly bodyBytesMax: number;
     readonly batchItemsMax: number;

@@ -5,3 +5,6 @@ export class BuiltinError extends Error {}
 
 /** Evaluation ends: the host's own bounds, and what it can't answer as OPA would. Never an answer that OPA would not give. */
 export class HaltError extends Error {}
+
+/** Evaluation ends, since it took longer than it may. */
+export class LateError extends HaltError {}

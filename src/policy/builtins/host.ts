@@ -1,5 +1,5 @@
 // The host's side of a WASM policy: what the module imports, and the builtins that it calls, with values handed over as text.
-import { BuiltinError, HaltError } from "./errors.ts";
+import { BuiltinError, HaltError, LateError } from "./errors.ts";
 import type { Builtin, Builtins } from "./operands.ts";
 import { parseValue, writeValue } from "./text.ts";
 import { decodeText, encodeText } from "./utf8.ts";
@@ -61,7 +61,7 @@ export class Host {
   }
 
   #call(id: number, addresses: readonly number[]): number {
-    if (performance.now() > this.deadlineMs) throw new HaltError("it is over its time");
+    if (performance.now() > this.deadlineMs) throw new LateError("it is over its time");
     const builtin = this.#table[id];
     if (builtin === undefined) throw new HaltError(`not implemented: built-in function ${id}`);
     const operands = addresses.map((address) => this.#read(address));

@@ -1,0 +1,40 @@
+// What a gate is made of, and what it tells whoever measures it.
+import type { PolicyDecision } from "../core/schema/decision.ts";
+import type { Context } from "../core/schema/input.ts";
+import type { Ledger } from "../evidence/ledger/ledger.ts";
+import type { StateSource, StateView } from "../evidence/ledger/state.ts";
+import type { ActivePolicy } from "../policies/activate.ts";
+import type { StoreReader } from "../store/store.ts";
+import type { Trust } from "../trust/trust.ts";
+
+export interface GateParts {
+  readonly ledger: Ledger;
+  readonly states: StateView;
+  /** Where runs read what they need; default: `states`. */
+  readonly source?: StateSource;
+  readonly store: StoreReader;
+  readonly trust: Trust;
+  /** The law. */
+  readonly active: () => ActivePolicy;
+  /** Whatever policy an entrypoint is of; default: the law. */
+  readonly answering?: (entrypoint: string) => ActivePolicy;
+  readonly partition: () => Context["partition"];
+  readonly evidenceProfileId: string;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** A UUID, version 7. */
+  readonly newId: () => string;
+  readonly observe: GateObserver;
+}
+
+/** What operators measure and are told; every member is optional. */
+interface GateObserver {
+  evaluated?(ms: number): void;
+  decided?(decision: PolicyDecision): void;
+  /** A lifecycle or mesh command; `code` null where it was accepted. */
+  commanded?(law: string, code: string | null): void;
+  /** An evaluation, see `commands/evaluate.ts`. */
+  answered?(entrypoint: string, result: string): void;
+  /** The cause of a POL-01 or POL-03, which the caller is not told. */
+  policyFailed?(problem: string, eventId: string): void;
+}
