@@ -1,9 +1,10 @@
 // Who asks, and the one place that says whose things they may name: its own tenant's, any tenant's, or nobody's.
-import { OperatorNeededError, TenantForbiddenError } from "./errors.ts";
+import { NodeNeededError, OperatorNeededError, TenantForbiddenError } from "./errors.ts";
 
 /**
  * - `tenant`: proved to act for one tenant, and sees nothing else.
  * - `operator`: proved to run this node; sees all tenants, and does what operators do.
+ * - `node`: proved to be another node of this id; sends its records, and sees nothing.
  * - `host`: the process that holds the data, or whoever may open a connection to its loopback; acts for any tenant.
  * - `webhook`: proved to be a cluster's API server; may have any tenant's pods reviewed, and nothing else.
  * - `nobody`: has proved nothing yet, and may name nothing.
@@ -11,6 +12,7 @@ import { OperatorNeededError, TenantForbiddenError } from "./errors.ts";
 export type Caller =
   | { readonly kind: "tenant"; readonly tenantId: string; readonly actor: string }
   | { readonly kind: "operator"; readonly actor: string }
+  | { readonly kind: "node"; readonly nodeId: string; readonly actor: string }
   | { readonly kind: "host"; readonly actor: string }
   | { readonly kind: "webhook"; readonly actor: string }
   | { readonly kind: "nobody" };
@@ -21,6 +23,7 @@ export const NOBODY: Caller = Object.freeze({ kind: "nobody" });
 const DEFAULT_TENANT = "default";
 
 export const hostCaller = (actor: string): Caller => ({ kind: "host", actor });
+export const nodeCaller = (nodeId: string, actor: string): Caller => ({ kind: "node", nodeId, actor });
 export const operatorCaller = (actor: string): Caller => ({ kind: "operator", actor });
 export const webhookCaller = (actor: string): Caller => ({ kind: "webhook", actor });
 export const tenantCaller = (tenantId: string, actor: string): Caller => ({ kind: "tenant", tenantId, actor });
@@ -35,6 +38,8 @@ export function provenTenant(caller: Caller): string | null {
       return null;
     case "webhook":
       throw new TenantForbiddenError("A cluster's API server may ask for reviews, and nothing else.");
+    case "node":
+      throw new TenantForbiddenError("A node sends its records, and does nothing for any tenant.");
     case "nobody":
       throw new TenantForbiddenError("Who is calling is not proven.");
   }
@@ -90,4 +95,14 @@ const mayOperate = ({ kind }: Caller): boolean => kind === "operator" || kind ==
 export function operatorActing(caller: Caller): string {
   if (!mayOperate(caller)) throw new OperatorNeededError("Only an operator of this node may do that.");
   return actorOf(caller);
+}
+
+/**
+ * The node whose records a caller may send; null: any node's.
+ * @throws NodeNeededError
+ */
+export function nodeSending(caller: Caller): string | null {
+  if (caller.kind === "node") return caller.nodeId;
+  if (mayOperate(caller)) return null;
+  throw new NodeNeededError("Only a node, or an operator, sends records.");
 }

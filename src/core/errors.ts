@@ -134,6 +134,36 @@ export class OperatorNeededError extends RailgateError {
   static override code: string = "operator_needed";
 }
 
+/** Records were sent by one who is no node. */
+export class NodeNeededError extends RailgateError {
+  static override code: string = "node_needed";
+}
+
+/** What another node sent is not taken. */
+export class RecordsRefusedError extends RailgateError {
+  static override code: string = "record_invalid";
+  /** The sequence that is expected next in that stream, as it is held here. */
+  readonly nextSequence: number;
+  /** Into what was sent, RFC 6901. */
+  readonly pointer: string;
+
+  constructor(code: RecordsRefusal, message: string, nextSequence: number, pointer = "") {
+    super(message);
+    this.code = code;
+    this.nextSequence = nextSequence;
+    this.pointer = pointer;
+  }
+}
+
+export type RecordsRefusal =
+  | "record_invalid"
+  | "record_gap"
+  | "node_untrusted"
+  | "node_forbidden"
+  | "node_quarantined"
+  | "node_equivocation"
+  | "records_busy";
+
 /** The host asked whether something had happened, and nobody could tell: there is nothing to record, and it asks again. */
 export class UndecidedError extends RailgateError {
   static override code: string = "undecided";

@@ -26,6 +26,7 @@ import { Turns } from "./call/turns.ts";
 import { Reloader } from "./reload.ts";
 import { reloadables } from "./reloadables.ts";
 import { operatorRoutes } from "./routes/operators.ts";
+import { replicationRoutes } from "./routes/replication.ts";
 import { LocalSocket } from "./socket-file.ts";
 import { socketServer } from "./socket.ts";
 import { streamRoutes } from "./routes/streams.ts";
@@ -276,6 +277,7 @@ function routesOf(
     ...meshRoutes(railgate, bodyBytesMax),
     ...eventRoutes(railgate, followers),
     ...streamRoutes(railgate),
+    ...replicationRoutes(railgate),
     ...exportRoutes({
       railgate,
       bodyBytesMax,

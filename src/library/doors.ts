@@ -2,6 +2,7 @@
 export type { BatchFigures } from "../evidence/ledger/ledger.ts";
 export type { Witness, WitnessAnswer } from "../evidence/log/witness.ts";
 export type { NamespaceSource } from "./reviews.ts";
+export { ENCODINGS, type Encoding } from "../evidence/upstream/messages.ts";
 export type { AdmissionOutcome } from "../gate/commands/admission.ts";
 export type { Evidenced, Trace } from "../gate/gate.ts";
 export type { Retry } from "../gate/retries.ts";

@@ -1,5 +1,5 @@
 // `Railgate` over a node in this process, for one caller: parsed, scoped to a tenant, decided by the gate.
-import { actorOf, hostCaller, operatorActing, tenantOf, type Caller } from "../core/caller.ts";
+import { actorOf, hostCaller, nodeSending, operatorActing, tenantOf, type Caller } from "../core/caller.ts";
 import { NotFoundError, RequestError } from "../core/errors.ts";
 import { throughJson } from "../core/json.ts";
 import type { ReviewAnswer } from "../core/kubernetes/answer.ts";
@@ -18,6 +18,8 @@ import type { AdmissionRequest } from "../core/schema/request.ts";
 import { timeMs } from "../core/time.ts";
 import { ExportRangeError, prepareExport, type PreparedExport } from "../evidence/export/export.ts";
 import { tarGz } from "../evidence/export/files.ts";
+import type { ReplicationAnswer } from "../core/schema/replication.ts";
+import type { Offer } from "../evidence/upstream/intake.ts";
 import type { Witness } from "../evidence/log/witness.ts";
 import { verifyApart } from "../evidence/verify/apart.ts";
 import type { VerifyReport } from "../evidence/verify/report.ts";
@@ -230,6 +232,15 @@ export class LocalRailgate extends LocalReader implements Railgate {
     operatorActing(this.caller);
     const { dataDir, nodeId } = this.#node;
     return backUpApart({ dataDir, nodeId, out, nowMs: (this.#settings.now ?? Date.now)() });
+  }
+
+  /**
+   * Takes records of another node, for a door: what it has sent is read and checked on another thread.
+   * @throws RecordsRefusedError, RequestError, NodeNeededError, EvidenceUnavailableError
+   */
+  async replicate(chainId: string, sent: Pick<Offer, "bytes" | "encoding" | "bytesMax">): Promise<ReplicationAnswer> {
+    const sender = nodeSending(this.caller);
+    return this.#node.intake.take({ ...sent, chainId, sender, firstUse: this.caller.kind === "host" });
   }
 
   async status(): Promise<Status> {

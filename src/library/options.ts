@@ -29,6 +29,7 @@ const DATA = {
     attesters: Type.Array(closed({ issuer: Text, jwks: Keys, audience: optional(Text), format: optional(Text) })),
   }),
   witness: closed({ name: optional(LogName), logs: Type.Array(closed({ origin: Text, key: Any })) }),
+  downstream: Type.Array(closed({ nodeId: Identifier, keys: optional(Keys), via: Type.Array(Identifier) })),
   partitionTimes: Type.Record(Type.String(), Type.Integer({ minimum: 0 })),
   artifacts: Type.Record(Type.String(), Type.Array(Text)),
 } as const satisfies { readonly [name: string]: TSchema };

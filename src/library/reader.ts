@@ -220,13 +220,12 @@ export class LocalReader implements RailgateReader {
   }
 
   async keys(): Promise<KeySummary[]> {
-    return this.#parts.store.keys().map(({ kid, role, created_at_ms, retired_at_ms, jwk }) => ({
-      kid,
-      role,
-      created_at: new Date(created_at_ms).toISOString(),
-      retired_at: retired_at_ms === null ? null : new Date(retired_at_ms).toISOString(),
-      jwk: publicJwk(jwk),
-    }));
+    return this.#parts.store.keys().flatMap(({ kid, role, created_at_ms, retired_at_ms, jwk }) => {
+      if (role === "peer") return [];
+      const created_at = new Date(created_at_ms).toISOString();
+      const retired_at = retired_at_ms === null ? null : new Date(retired_at_ms).toISOString();
+      return [{ kid, role, created_at, retired_at, jwk: publicJwk(jwk) }];
+    });
   }
 
   async close(): Promise<void> {

@@ -13,6 +13,8 @@ import { Recorder } from "../evidence/ledger/recorder.ts";
 import { StateView } from "../evidence/ledger/state.ts";
 import { TransparencyLog } from "../evidence/log/log.ts";
 import type { Witness } from "../evidence/log/witness.ts";
+import { Intake } from "../evidence/upstream/intake.ts";
+import { ownIds } from "../evidence/upstream/own.ts";
 import { Gate } from "../gate/gate.ts";
 import type { RemoteService } from "../outbound/service.ts";
 import { Policies } from "../policies/activate.ts";
@@ -44,6 +46,9 @@ export { DEFAULT_BUNDLE, type NodeObserver, type NodeOptions } from "./options.t
 /** How soon a clock that was set back is noticed. */
 const CLOCK_LOOKED_AT_MS = 1000;
 
+/** Its own last event is looked for among so many of all nodes. */
+const OWN_EVENT_AMONG = 100;
+
 export class RailgateNode implements AsyncDisposable {
   readonly gate: Gate;
   readonly nodeId: string;
@@ -55,6 +60,8 @@ export class RailgateNode implements AsyncDisposable {
   readonly log: TransparencyLog;
   /** Of the logs that the options name. */
   readonly witness: Witness | undefined;
+  /** Takes the records of other nodes. */
+  readonly intake: Intake;
   /** Whether it is cut off; whoever hears from others reports to it. */
   readonly partition: Partition;
   /** Names this node's logs, and so who vouches for its evidence. */
@@ -88,7 +95,7 @@ export class RailgateNode implements AsyncDisposable {
     this.nodeId = nodeId;
     this.logOrigin = log.origin;
     const observe = options.observe ?? {};
-    this.#clock = new ClockWatch(this.#now(), lastEventMs(store));
+    this.#clock = new ClockWatch(this.#now(), lastEventMs(store, nodeId));
     const states = new StateView(store);
     this.#ledger = new Ledger(
       store,
@@ -131,6 +138,7 @@ export class RailgateNode implements AsyncDisposable {
       checkpoint: () => this.#ledger.checkpoint(),
     });
     this.witness = makeWitness({ options, nodeId, key: witnessKey, recorder: this.#recorder, now: this.#now });
+    this.intake = this.#takesRecords();
     this.partition = new Partition({
       times: { ...PARTITION_TIMES, ...options.partitionTimes },
       before: partitionBefore(store),
@@ -307,6 +315,7 @@ export class RailgateNode implements AsyncDisposable {
   async #close(): Promise<void> {
     await Promise.all(this.#beforeClose.map((work) => work()));
     await Promise.all(this.#services.map((service) => service.stop()));
+    await this.intake.close();
     for (const remote of this.remotes.values()) remote.close();
     await this.#policies.close();
     await this.#ledger.close();
@@ -375,13 +384,33 @@ export class RailgateNode implements AsyncDisposable {
     return settingsSource(settings, settingsKeys ?? bundle.keys);
   }
 
+  #takesRecords(): Intake {
+    return new Intake({
+      dataDir: this.#options.dataDir,
+      nodeId: this.nodeId,
+      ownIds: ownIds(this.store),
+      nodes: this.#options.downstream ?? [],
+      store: this.store,
+      ledger: this.#ledger,
+      recorder: this.#recorder,
+      witnessName: this.#options.witness?.name ?? `railgate.local/${this.nodeId}/witness`,
+      now: this.#now,
+      taken: (events) => this.#subscribers.tell(events),
+    });
+  }
+
   #lookAtClock(): void {
     if (this.#clock.look(this.#now())) this.#options.observe?.clockSetBack?.(this.#clock.behindMs, this.#clock.latest);
   }
 }
 
-/** When the last event was recorded, by its own word. */
-function lastEventMs(store: StoreReader): number | undefined {
-  const [last] = store.events({ order: "desc", limit: 1 });
-  return last && Date.parse((JSON.parse(eventTextOf(last.record)) as EvidenceEvent).occurred_at);
+/** When this node last recorded an event, by its own word; other nodes have clocks of their own. */
+function lastEventMs(store: StoreReader, nodeId: string): number | undefined {
+  const events = store.events({ order: "desc", limit: OWN_EVENT_AMONG });
+  const own = store.events({ chain_id: `default/${nodeId}`, order: "desc", limit: 1 });
+  const times = [...events, ...own]
+    .map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent)
+    .filter(({ chain_id, tenant_id }) => chain_id === `${tenant_id}/${nodeId}`)
+    .map(({ occurred_at }) => Date.parse(occurred_at));
+  return times[0];
 }

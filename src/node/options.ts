@@ -5,6 +5,7 @@ import type { Context } from "../core/schema/input.ts";
 import type { KeySource } from "../evidence/keys/keys.ts";
 import type { BatchFigures } from "../evidence/ledger/ledger.ts";
 import type { WitnessedLog } from "../evidence/log/witness.ts";
+import type { KnownNode } from "../evidence/upstream/key-ring.ts";
 import type { BundleSource, ConfiguredSource } from "../policies/source.ts";
 import type { ServiceAccess } from "../outbound/access.ts";
 import type { BundleKeys } from "../policy/policy.ts";
@@ -68,6 +69,8 @@ export interface NodeOptions {
   readonly queueMax?: number | undefined;
   /** Whether this node is cut off; asked at each decision. Default: what it finds out, and is told. */
   readonly partition?: (() => Context["partition"]) | undefined;
+  /** Other nodes whose records may be sent here. Those not among them are believed on first use, and only by who may open a connection to loopback. */
+  readonly downstream?: readonly KnownNode[] | undefined;
   /** How soon a source that fails or answers counts as lost or back. */
   readonly partitionTimes?: Partial<PartitionTimes> | undefined;
   /** Why the data directory is a restored copy: the node goes on under another id, with new keys, and its old streams are only read. */

@@ -19,6 +19,7 @@ import {
   checkpointPath,
   compareOrRestore,
   logOriginOf,
+  logsIn,
   nodeIdIn,
   noteLog,
   restoredAs,
@@ -69,8 +70,15 @@ export async function prepare(options: PrepareOptions, nowMs: number): Promise<P
     };
     mkdirSync(dirname(log.checkpointFile), { recursive: true, mode: 0o700 });
     noteLog(reader, writer, { nodeId, origin, kid });
+    const earlierIds = logsIn(reader).flatMap((earlier) => (earlier.nodeId === nodeId ? [] : [earlier.nodeId]));
     const witness = options.witness && (await prepareKey(options.dataDir, "witness", reader, writer, nowMs));
-    return { nodeId, key, log, restored: restoredAs(reader, nodeId), witnessKey: witness?.privateKey };
+    return {
+      nodeId,
+      key,
+      log: { ...log, earlierIds },
+      restored: restoredAs(reader, nodeId),
+      witnessKey: witness?.privateKey,
+    };
   } catch (error) {
     if (error instanceof RailgateError) throw error;
     const { path = "", message } = error as NodeJS.ErrnoException;

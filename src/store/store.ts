@@ -38,9 +38,9 @@ export interface EventRow {
 /**
  * Workloads, the parts of meshes, where each workload is placed, and a cluster's namespaces are folds of the evidence; an `answer`
  * is what came of a command, kept for whoever asks again; `policy` has the digest of the one activated last, `partition` whether the
- * node is cut off.
+ * node is cut off, `peer` what is held against another node.
  */
-export type StateKind = "workload" | "mesh" | "placed" | "namespace" | "answer" | "policy" | "partition";
+export type StateKind = "workload" | "mesh" | "placed" | "namespace" | "answer" | "policy" | "partition" | "peer";
 
 export interface StatePlace {
   readonly tenant_id: string;
@@ -130,10 +130,12 @@ export interface StoredArtifact {
   readonly bytes: Uint8Array;
 }
 
-/** A public key that signs or signed for this node. */
+/** A public key that signs or signed for this node, or, of role `peer`, another node's records that are kept here. */
 export interface KeyRow {
   readonly kid: string;
-  readonly role: "event" | "log" | "witness";
+  readonly role: "event" | "log" | "witness" | "peer";
+  /** Whose it is, of a peer's. */
+  readonly node_id?: string | undefined;
   /** JWK, public members only. */
   readonly jwk: { readonly [member: string]: unknown };
   /** By which the key before named this one, a compact JWS. */
@@ -203,6 +205,15 @@ export interface StoreReader extends Disposable {
   within(kind: StateKind, tenantId: string, prefix: string): KeyedState[];
   /** All that refer to this, by rank; read one by one, as far as they are wanted. */
   referring(kind: StateKind, tenantId: string, ref: string): Generator<RankedState, void, undefined>;
+  /**
+   * Workloads that events of these types are about, behind a position, where another stream has such events, too. Looks at so
+   * many positions at most. @returns `next`: look behind it the next time; `more`: there is something behind it already.
+   */
+  contested(
+    types: readonly string[],
+    after: number,
+    positions: number,
+  ): { readonly places: StatePlace[]; readonly next: number; readonly more: boolean };
   /** State that is due at `nowMs`, the longest due first. */
   due(kind: StateKind, nowMs: number, limit: number): StatePlace[];
   keys(): KeyRow[];

@@ -309,6 +309,28 @@ const RAILGATE = section({
     ),
   ),
   upstream: optional(section({ url: text("The node that evidence is forwarded to", "an http or https URL") })),
+  downstream: optional(
+    section(
+      {
+        nodes: optional(
+          Type.Array(
+            section({
+              node_id: Type.Unsafe<string>({ ...Identifier, title: "Its id" }),
+              jwks: optional(Jwks("Its event keys, as its `/.well-known/jwks.json` gives them")),
+              via: optional(
+                Type.Array(Type.String({ minLength: 1 }), {
+                  title: "Nodes that may bring its records besides itself",
+                  description: "a list of node ids",
+                }),
+              ),
+            }),
+            { description: "a list" },
+          ),
+        ),
+      },
+      "Nodes whose records may be sent here; any other is believed on first use, on loopback without login only",
+    ),
+  ),
   tls: optional(
     section({
       cert: optional(text("Server certificate with its chain, a PEM file")),

@@ -17,6 +17,7 @@ export const ProblemSchema = closed({
   event_id: optional(Type.String({ description: "EVI-01: the event to look for where that is not certain" })),
   pointer: optional(Type.String()),
   solution: optional(Type.String()),
+  next_sequence: optional(Type.Integer({ minimum: 0, description: "records: the sequence that is expected next" })),
   mesh_event: optional(nullable(Type.String())),
   event: optional(EvidenceEventSchema),
   receipt: optional(ReceiptSchema),

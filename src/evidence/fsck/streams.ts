@@ -10,6 +10,7 @@ import type { EvidenceEvent } from "../../core/schema/event.ts";
 import { TREE_HASHER } from "../../core/sha256.ts";
 import { nodesOfTiles } from "../../core/tiles.ts";
 import type { StoredEvent, StoreReader } from "../../store/store.ts";
+import { isOwnStream, ownIds } from "../upstream/own.ts";
 import { FoldedStates } from "./folded-states.ts";
 
 const PAGE = 500;
@@ -32,6 +33,7 @@ const START: End = { ...EMPTY_STREAM, tree: EMPTY_FRONTIER };
 type Walk = {
   readonly store: StoreReader;
   readonly keys: Keys;
+  readonly ownIds: readonly string[];
   readonly ends: Map<string, End>;
   readonly reports: Map<string, StreamReport>;
   readonly folded: FoldedStates;
@@ -48,6 +50,7 @@ export function verifyStore(store: StoreReader, progress: (events: number) => vo
   const walk: Walk = {
     store,
     keys: readKeys(store),
+    ownIds: ownIds(store),
     ends: new Map(),
     reports: new Map(),
     folded,
@@ -70,7 +73,7 @@ function readKeys(store: StoreReader): Keys {
   return new Map(
     store
       .keys()
-      .filter(({ role }) => role === "event")
+      .filter(({ role }) => role === "event" || role === "peer")
       .map(({ kid, jwk }) => [kid, createPublicKey({ key: jwk as never, format: "jwk" })]),
   );
 }
@@ -98,7 +101,8 @@ function readEvent(walk: Walk, { position, record }: StoredEvent): void {
   report.events++;
   const problem = read.problem ?? placeProblem(event, end) ?? artifactProblem(walk, event, report);
   if (problem !== undefined) faulted(report, event.sequence, problem);
-  walk.folded.fold(event);
+  // What other nodes have decided is evidence here, and no state (docs/decisions/0130).
+  if (isOwnStream(walk.ownIds, event.tenant_id, event.chain_id)) walk.folded.fold(event);
 }
 
 function reportOf(walk: Walk, chain: string): StreamReport {

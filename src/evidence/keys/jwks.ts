@@ -6,11 +6,11 @@ export interface PublicKeys {
   readonly keys: { readonly [member: string]: unknown }[];
 }
 
-/** Current and retired keys that sign or signed events. */
+/** Current and retired keys that sign or signed events, those of nodes whose streams are kept here as well. */
 export function publicKeys(keys: readonly KeyRow[]): PublicKeys {
   return {
     keys: keys
-      .filter(({ role }) => role === "event")
+      .filter(({ role }) => role === "event" || role === "peer")
       .map(({ jwk, retired_at_ms: retired }) => ({
         ...jwk,
         ...(retired !== null && { retired_at: new Date(retired).toISOString() }),

@@ -4,6 +4,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { Checkpointer } from "../log/checkpointer.ts";
 import { recordSigner, type RecordSigner } from "./sign.ts";
 import { SoundStore } from "./sound.ts";
+import type { Append } from "../../store/store.ts";
 import type { CommitterData, CommitterReply, CommitterRequest, RecordKey, UnsignedAppend } from "./messages.ts";
 
 const { storePath, place, unsettled = [], privateJwk, kid, log } = workerData as CommitterData;
@@ -26,6 +27,8 @@ parentPort!.on("message", (request: CommitterRequest) => {
       return close();
     case "checkpoint":
       return answerCheckpoint(request.request);
+    case "replicate":
+      return parentPort!.postMessage(replicate(request.request, request.events));
     case "probe":
       return void probe().then((reply) => parentPort!.postMessage(reply));
     case "watch":
@@ -76,6 +79,23 @@ function commit(batch: number, events: readonly UnsignedAppend[]): CommitterRepl
     if ("position" in found) return committed(found.position);
     signRecord = signBefore;
     return { kind: "failed", batch, epoch: ++epoch, message: (error as Error).message, recorded: found.recorded };
+  }
+}
+
+/** What another node has signed; whether it is taken is settled, and it concerns no batch of our own. */
+function replicate(request: number, events: readonly Append[]): CommitterReply {
+  const taken = (firstPosition: number): CommitterReply => {
+    sound.committed(events);
+    checkpointer?.grown(events);
+    return { kind: "replicated", request, firstPosition };
+  };
+  try {
+    return taken(sound.writer().append(events));
+  } catch (error) {
+    const found = sound.failed(error, events);
+    return "position" in found
+      ? taken(found.position)
+      : { kind: "replicated", request, failure: (error as Error).message };
   }
 }
 

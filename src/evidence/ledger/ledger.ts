@@ -2,7 +2,7 @@
 import { EvidenceUnavailableError } from "../../core/errors.ts";
 import { DEFAULTS } from "../../core/schema/defaults.ts";
 import { chainId, EMPTY_STREAM, linkEvent, type Head } from "../../core/event.ts";
-import type { StoreReader, StoredEvent } from "../../store/store.ts";
+import type { Append, StoreReader, StoredEvent } from "../../store/store.ts";
 import { toAppend, type Entry } from "./entry.ts";
 import type { CommitterData, CommitterReply, UnsignedAppend } from "./messages.ts";
 import { CommitterThread } from "./thread.ts";
@@ -129,6 +129,16 @@ export class Ledger {
     if (this.#inFlight.size === 0 && this.#queue.length >= EAGER_BATCH) this.#pump();
     else this.#schedulePump();
     return receipts;
+  }
+
+  /**
+   * Takes records that another node has signed, checked already, into its stream here.
+   * @returns the position of the first, when all are durable; they lie behind one another.
+   * @throws EvidenceUnavailableError they are not, as far as is known; to send them again is safe.
+   */
+  replicate(events: readonly Append[]): Promise<number> {
+    if (this.#closed) return Promise.reject(new EvidenceUnavailableError("the node is shutting down"));
+    return this.#committer.replicate(events);
   }
 
   /** Streams that this node writes and that have an event, durable or not. @throws EvidenceUnavailableError */

@@ -22,6 +22,8 @@ export interface LogData {
   readonly origin: string;
   /** Whose streams they are of. */
   readonly nodeId: string;
+  /** Under which it wrote before; those streams are only read. */
+  readonly earlierIds?: readonly string[] | undefined;
   /** Where the latest are kept outside the database. */
   readonly checkpointFile: string;
 }
@@ -45,6 +47,8 @@ export type CommitterRequest =
       readonly batch: number;
       readonly events: readonly UnsignedAppend[];
     }
+  /** Records of another node, signed by it. */
+  | { readonly kind: "replicate"; readonly request: number; readonly events: readonly Append[] }
   /** Checkpoints of all that is committed, now. */
   | { readonly kind: "checkpoint"; readonly request: number }
   /** Can the database be written again? */
@@ -78,5 +82,12 @@ export type CommitterReply =
       readonly message: string;
       /** Whether the batch is on record: it is certain that it never will be, or it is not. */
       readonly recorded: "no" | "unknown";
+    }
+  | {
+      readonly kind: "replicated";
+      readonly request: number;
+      readonly firstPosition?: number;
+      /** Absent: they are on record. */
+      readonly failure?: string;
     }
   | { readonly kind: "probed"; readonly failure?: string };

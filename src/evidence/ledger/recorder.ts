@@ -37,6 +37,7 @@ export class Recorder {
 
   /**
    * @param states what changes in the same commit.
+   * @param blob the event's artifact, where its details are not.
    * @throws EvidenceUnavailableError EVI-01: what was to be recorded must not be done.
    */
   async record(
@@ -44,8 +45,9 @@ export class Recorder {
     details: Details,
     by: ActedBy = THE_NODE,
     states: readonly StateWrite[] = [],
+    blob?: Blob,
   ): Promise<void> {
-    await this.append({ ...this.entry(type, details, by), states });
+    await this.append({ ...this.entry(type, details, by, blob), states });
   }
 
   /** The event, not yet appended. Its artifact is the blob, or its details. */

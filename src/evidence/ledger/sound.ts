@@ -20,6 +20,9 @@ export type Failed =
   /** It is on record after all. */
   { readonly position: number } | { readonly recorded: "no" | "unknown" };
 
+/** As much of an event as is remembered. */
+type Committed = Pick<UnsignedAppend, "chain_id" | "sequence" | "event_hash" | "id" | "signNextWith">;
+
 const ROTATED = "a rotation of keys is on record that this node did not finish; restart it";
 
 export class SoundStore {
@@ -73,12 +76,12 @@ export class SoundStore {
     return this.#displaced.message;
   }
 
-  committed(events: readonly UnsignedAppend[]): void {
+  committed(events: readonly Committed[]): void {
     for (const { chain_id, sequence, event_hash } of events) this.#heads.set(chain_id, { sequence, hash: event_hash });
   }
 
   /** A batch could not be written. The connection is suspect, and is given up. */
-  failed(error: unknown, events: readonly UnsignedAppend[]): Failed {
+  failed(error: unknown, events: readonly Committed[]): Failed {
     this.#giveUp(error);
     if (!(error instanceof UnsettledError)) return { recorded: "no" };
     if (error.cause instanceof DisplacedError) {

@@ -1,6 +1,7 @@
 // The committer's thread as the ledger sees it: started when first needed, replaced when it dies, probed when it fails, asked for checkpoints, stopped.
 import { Worker } from "node:worker_threads";
 import { EvidenceUnavailableError } from "../../core/errors.ts";
+import type { Append } from "../../store/store.ts";
 import type { CommitterData, CommitterReply, CommitterRequest, UnsignedAppend } from "./messages.ts";
 
 /** How often a store that failed is tried again when nobody asks for anything. */
@@ -32,6 +33,10 @@ export class CommitterThread {
   #epoch = 0;
   /** Checkpoints that were asked for. */
   readonly #requests = new Map<number, { resolve: () => void; reject: (error: EvidenceUnavailableError) => void }>();
+  readonly #replicas = new Map<
+    number,
+    { resolve: (position: number) => void; reject: (error: EvidenceUnavailableError) => void }
+  >();
   #lastRequest = 0;
   #probe: NodeJS.Timeout | undefined;
   #watch: NodeJS.Timeout | undefined;
@@ -42,13 +47,23 @@ export class CommitterThread {
     this.#owner = owner;
   }
 
-  /** Somebody waits for a checkpoint. */
+  /** Somebody waits for a checkpoint, or for records of another node to be taken. */
   get asked(): boolean {
-    return this.#requests.size > 0;
+    return this.#requests.size > 0 || this.#replicas.size > 0;
   }
 
   commit(batch: number, events: readonly UnsignedAppend[]): void {
     this.#post({ kind: "commit", epoch: this.#epoch, batch, events });
+  }
+
+  /**
+   * Records that another node has signed.
+   * @returns the position of the first, when all are durable. @throws EvidenceUnavailableError they are not, as far as is known.
+   */
+  replicate(events: readonly Append[]): Promise<number> {
+    const request = ++this.#lastRequest;
+    this.#post({ kind: "replicate", request, events });
+    return new Promise((resolve, reject) => this.#replicas.set(request, { resolve, reject }));
   }
 
   /** What a thread after this one must know of a batch that is on record. */
@@ -131,6 +146,7 @@ export class CommitterThread {
 
   #onReply(reply: CommitterReply): void {
     if (reply.kind === "checkpointed") return this.#onCheckpointed(reply);
+    if (reply.kind === "replicated") return this.#onReplicated(reply);
     if (reply.kind === "probed") {
       this.#probe = undefined;
       return this.#owner.onProbed(reply.failure);
@@ -149,7 +165,19 @@ export class CommitterThread {
     this.#owner.onAnswered();
   }
 
+  #onReplicated({ request, firstPosition, failure }: Extract<CommitterReply, { kind: "replicated" }>): void {
+    const asked = this.#replicas.get(request);
+    this.#replicas.delete(request);
+    if (firstPosition !== undefined) asked?.resolve(firstPosition);
+    else asked?.reject(new EvidenceUnavailableError(`the records could not be taken: ${failure}`));
+    if (failure !== undefined) this.probeSoon();
+    this.#owner.onAnswered();
+  }
+
   #giveUpRequests(message: string): void {
+    for (const { reject } of this.#replicas.values())
+      reject(new EvidenceUnavailableError(`the records could not be taken: ${message}`));
+    this.#replicas.clear();
     for (const { reject } of this.#requests.values())
       reject(new EvidenceUnavailableError(`no checkpoint could be made: ${message}`));
     this.#requests.clear();

@@ -19,15 +19,15 @@ export class Checkpointer {
   readonly #sign: ReturnType<typeof checkpointSigner>;
   readonly #path: string;
   readonly #publicKey: Uint8Array;
-  /** Of the streams that are this node's to write. */
-  readonly #suffix: string;
+  /** Streams that were this node's to write under an earlier id; their checkpoints stay as they are. */
+  readonly #finished: (chainId: string) => boolean;
   #file: CheckpointFile;
   /** Streams without a checkpoint of all that is committed; undefined: to be read from the store. */
   #grown: Set<string> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
-    { privateJwk, origin, nodeId, checkpointFile }: LogData,
+    { privateJwk, origin, nodeId, earlierIds = [], checkpointFile }: LogData,
     write: <T>(work: (store: StoreWriter) => T) => T,
     report: (reply: Checkpointed) => void,
   ) {
@@ -35,7 +35,8 @@ export class Checkpointer {
     this.#sign = checkpointSigner(privateKey, origin);
     this.#publicKey = rawPublicKey(privateKey);
     this.#path = checkpointFile;
-    this.#suffix = `/${nodeId}`;
+    this.#finished = (chain) =>
+      !chain.endsWith(`/${nodeId}`) && earlierIds.some((earlier) => chain.endsWith(`/${earlier}`));
     this.#file = new CheckpointFile(checkpointFile);
     this.#write = write;
     this.#report = report;
@@ -105,7 +106,7 @@ export class Checkpointer {
   }
 
   #publishTo(store: StoreWriter): number {
-    const grown = (this.#grown ??= new Set(store.uncheckpointed().filter((chain) => chain.endsWith(this.#suffix))));
+    const grown = (this.#grown ??= new Set(store.uncheckpointed().filter((chain) => !this.#finished(chain))));
     const chains = [...grown].slice(0, STREAMS_AT_ONCE);
     if (chains.length === 0) return 0;
     const made: StreamCheckpoint[] = chains.map((chain) => {

@@ -30,7 +30,7 @@ export async function followHandOvers(
   const keys = new Map<string, Uint8Array>();
   let holder = from;
   for (const statement of statements) {
-    holder = holder && (await readHandOver(statement, holder, primitives));
+    holder = holder && (await nextHolder(statement, holder, primitives));
     if (holder === undefined) return { keys, sound: false };
     keys.set(holder.kid, holder.publicKey);
   }
@@ -38,7 +38,7 @@ export async function followHandOvers(
 }
 
 /** @returns who holds it now; undefined unless the holder before signed exactly that. */
-async function readHandOver(text: string, from: Holder, primitives: Primitives): Promise<Holder | undefined> {
+export async function nextHolder(text: string, from: Holder, primitives: Primitives): Promise<Holder | undefined> {
   const [header = "", payload = "", signature = "", ...more] = text.split(".");
   if (more.length > 0 || signerOf(header, HAND_OVER_TYPE) !== from.kid) return undefined;
   const [stated, signed] = [fromBase64url(payload), fromBase64url(signature)];

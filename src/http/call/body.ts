@@ -31,11 +31,17 @@ export async function readJson(call: Arriving, bytesMax: number): Promise<unknow
   return parseStrict(bytes, { bytesMax });
 }
 
-function checkHeaders({ headers }: IncomingMessage): void {
+/** @throws HttpError 415 `content_type_unsupported` */
+export function checkJsonType({ headers }: IncomingMessage): void {
   const type = headers["content-type"];
   if (type !== "application/json" && !JSON_TYPE.test(type ?? "")) {
     throw new HttpError("content_type_unsupported", "Send application/json in UTF-8.", { Accept: "application/json" });
   }
+}
+
+function checkHeaders(req: IncomingMessage): void {
+  checkJsonType(req);
+  const { headers } = req;
   const encoding = headers["content-encoding"];
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
     throw new HttpError("content_type_unsupported", "Send the body without Content-Encoding.", {

@@ -4,7 +4,7 @@ import type { TLSSocket } from "node:tls";
 import { createLocalJWKSet, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from "jose";
 import type { Config, Jwks } from "../../node/config/config.ts";
 import { SIGNATURE_ALGORITHMS } from "../../core/algorithms.ts";
-import { hostCaller, operatorCaller, tenantCaller, webhookCaller, type Caller } from "../../core/caller.ts";
+import { hostCaller, nodeCaller, operatorCaller, tenantCaller, webhookCaller, type Caller } from "../../core/caller.ts";
 import { HttpError } from "./problem.ts";
 import { isIdentifier } from "./query.ts";
 
@@ -84,11 +84,17 @@ function isOurs(host: string | undefined, port: number, tls: boolean): boolean {
 
 const CLOCK_TOLERANCE_S = 30;
 const TOKENS_KEPT_MAX = 1000;
-/** The roles, as a token's claim or a certificate's OU has them. Source: api.md §2. */
-const ROLES: ReadonlyMap<unknown, (actor: string) => Caller> = new Map([
+/** The roles, as a token's claim or a certificate's OU has them; of a node, also who it is. Source: api.md §2. */
+const ROLES: ReadonlyMap<unknown, (actor: string, nodeId: string | undefined) => Caller | undefined> = new Map([
   ["operator", operatorCaller],
   ["webhook", webhookCaller],
+  [
+    "node",
+    (actor: string, nodeId: string | undefined) => (nodeId === undefined ? undefined : nodeCaller(nodeId, actor)),
+  ],
 ]);
+/** The claim that names a caller whose role is `node`. */
+const NODE_CLAIM = "node_id";
 const SUBJECT_LENGTH_MAX = 255;
 
 function makeAuthenticator(
@@ -170,12 +176,17 @@ function tokenCaller(payload: JWTPayload, { issuer, tenantClaim, operatorClaim }
   if (!isName(payload.sub)) throw invalidToken('its claim "sub" is no name');
   const actor = `jwt:${issuer}#${payload.sub}`;
   const role = ROLES.get(payload[operatorClaim]);
-  if (role !== undefined) return role(actor);
+  const caller = role?.(actor, identifierIn(payload[NODE_CLAIM]));
+  if (caller !== undefined) return caller;
+  if (role !== undefined) throw invalidToken(`its claim "${NODE_CLAIM}" is no node`);
   const tenantId = payload[tenantClaim];
   if (typeof tenantId !== "string" || !isIdentifier(tenantId))
     throw invalidToken(`its claim "${tenantClaim}" is no tenant`);
   return tenantCaller(tenantId, actor);
 }
+
+const identifierIn = (value: unknown): string | undefined =>
+  typeof value === "string" && isIdentifier(value) ? value : undefined;
 
 /** What can stand in evidence, as the name of who acted. */
 function isName(text: unknown): text is string {
@@ -207,9 +218,11 @@ function certificateCaller(socket: TLSSocket, tenantFrom: "O" | "OU" | "CN"): Pr
   const actor = `mtls:${isName(name) ? name : fingerprint256}`;
   const tenantId: unknown = subject?.[tenantFrom];
   const role = ROLES.get(subject?.OU);
-  if (role === undefined && (typeof tenantId !== "string" || !isIdentifier(tenantId))) return undefined;
-  const caller = role?.(actor) ?? tenantCaller(tenantId as string, actor);
-  const proven = { caller, untilMs: Date.parse(valid_to) };
+  const tenant = identifierIn(tenantId);
+  const byTenant = tenant === undefined ? undefined : tenantCaller(tenant, actor);
+  const acting = role ? role(actor, identifierIn(name)) : byTenant;
+  if (acting === undefined) return undefined;
+  const proven = { caller: acting, untilMs: Date.parse(valid_to) };
   certificateCallers.set(socket, proven);
   return proven;
 }

@@ -3,6 +3,7 @@ import {
   EvidenceUnavailableError,
   NotFoundError,
   RailgateError,
+  RecordsRefusedError,
   RefusedError,
   RequestError,
   type RequestFault,
@@ -51,6 +52,7 @@ export function problemOf(error: unknown, requestId: string): ProblemAnswer {
   if (error instanceof RefusedError) return { problem: refusal(error, instance), headers: {} };
   if (error instanceof HttpError)
     return { problem: problem(error.code as ProblemCode, error.message, instance), headers: error.headers };
+  if (error instanceof RecordsRefusedError) return recordsRefused(error, instance);
   if (hasProblem(error)) return { problem: problem(error.code as ProblemCode, error.message, instance), headers: {} };
   if (error instanceof RequestError) {
     return { problem: problem(error.code as ProblemCode, error.message, instance, error.errors), headers: {} };
@@ -96,7 +98,7 @@ export const codeOf = (error: unknown): string =>
 
 /** Whether nobody threw this on purpose, so that the log needs all there is to know of it. */
 export function isUnexpected(error: unknown): boolean {
-  const foreseen = [HttpError, RequestError, RefusedError, EvidenceUnavailableError];
+  const foreseen = [HttpError, RequestError, RefusedError, RecordsRefusedError, EvidenceUnavailableError];
   return !hasProblem(error) && !foreseen.some((kind) => error instanceof kind);
 }
 
@@ -108,6 +110,7 @@ const TOLD: ReadonlySet<ProblemCode> = new Set([
   "artifact_altered",
   "export_incomplete",
   "key_unavailable",
+  "node_needed",
   "operator_needed",
   "tenant_forbidden",
   "verification_timeout",
@@ -124,6 +127,17 @@ function problem(code: ProblemCode, detail: string, instance: string, errors: re
     instance,
     ...(errors.length > 0 && { errors: [...errors] }),
   };
+}
+
+/** Says where to go on, so that whoever sends need not guess. */
+function recordsRefused(
+  { code, message, nextSequence, pointer }: RecordsRefusedError,
+  instance: string,
+): ProblemAnswer {
+  const faults = pointer === "" ? [] : [{ pointer, message }];
+  const told = problem(code as ProblemCode, message, instance, faults);
+  const headers = code === "records_busy" ? { "Retry-After": RETRY_S } : {};
+  return { problem: { ...told, next_sequence: nextSequence }, headers };
 }
 
 /** The law's own refusal of a command; its evidence proves it. */

@@ -19,6 +19,7 @@ export function nodeOptions(config: Config): NodeOptions {
     ...(config.settings !== undefined && { settings: config.settings, settingsKeys: config.keys }),
     ...(Object.keys(config.services).length > 0 && { services: config.services }),
     trust: trustOptions(config.trust),
+    downstream: config.downstream,
     evidenceProfileId: config.evidence.profile,
     logOrigin: config.evidence.logOrigin,
     checkpointDir: config.evidence.checkpointDir,

@@ -149,6 +149,17 @@ export function readWitness(file: ConfigFile, source: Source): Config["witness"]
   };
 }
 
+export function readDownstream(file: ConfigFile, source: Source): Config["downstream"] {
+  const { nodes = [] } = file.railgate?.downstream ?? {};
+  const path: SettingPath = ["railgate", "downstream", "nodes"];
+  return nodes.map(({ node_id: nodeId, jwks, via = [] }, index) => {
+    if (nodes.findIndex((other) => other.node_id === nodeId) < index)
+      throw fault(source, [...path, index, "node_id"], "appears twice; put its keys in one JWKS");
+    const keys = jwks === undefined ? undefined : readJwks(jwks, [...path, index, "jwks"], source).keys;
+    return { nodeId, via, ...given("keys", keys) };
+  });
+}
+
 type EventKeySettings = NonNullable<NonNullable<ConfigFile["railgate"]>["evidence"]>["event_key"];
 
 export function readEventKey(settings: EventKeySettings, source: Source): EventKeySource | undefined {

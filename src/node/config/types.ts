@@ -74,6 +74,12 @@ export type Config = {
   /** Undefined: made at first start and kept in the data directory. */
   readonly nodeId?: string;
   readonly upstream?: { readonly url: string };
+  /** Nodes whose records may be sent here. */
+  readonly downstream: readonly {
+    readonly nodeId: string;
+    readonly keys?: Jwks["keys"];
+    readonly via: readonly string[];
+  }[];
   readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string };
   readonly behindProxy: boolean;
   readonly authentication?: {

@@ -146,6 +146,25 @@ export class SqliteReader implements StoreReader {
     for (const row of rows) yield row as unknown as { key: string; rank: number } & StoredState;
   }
 
+  contested(types: readonly string[], after: number, positions: number) {
+    const last = (this.#db.prepare("SELECT max(position) AS last FROM events").get()!["last"] as number | null) ?? 0;
+    const next = Math.min(last, after + positions);
+    const among = types.map(() => "?").join(", ");
+    const places = this.#db
+      .prepare(
+        `SELECT DISTINCT e.tenant_id, e.workload_id AS key FROM events AS e
+         WHERE e.position > ? AND e.position <= ? AND e.workload_id IS NOT NULL AND e.event_type IN (${among})
+           AND EXISTS (SELECT 1 FROM events AS o WHERE o.workload_id = e.workload_id AND o.tenant_id = e.tenant_id
+             AND o.stream <> e.stream AND o.event_type IN (${among}))`,
+      )
+      .all(after, next, ...types, ...types);
+    return {
+      places: places as unknown as { tenant_id: string; key: string }[],
+      next: Math.max(after, next),
+      more: next < last,
+    };
+  }
+
   due(kind: StateKind, nowMs: number, limit: number) {
     const rows = this.#db
       .prepare("SELECT tenant_id, key FROM states WHERE kind = ? AND due_ms <= ? ORDER BY due_ms LIMIT ?")
@@ -158,8 +177,8 @@ export class SqliteReader implements StoreReader {
       .prepare("SELECT kid, role, jwk, created_at_ms, retired_at_ms FROM keys ORDER BY created_at_ms, role, kid")
       .all();
     return rows.map((row) => {
-      const { hand_over, ...jwk } = JSON.parse(row["jwk"] as string) as Record<string, unknown>;
-      return { ...row, jwk, ...(hand_over !== undefined && { hand_over }) };
+      const { hand_over, node_id, ...jwk } = JSON.parse(row["jwk"] as string) as Record<string, unknown>;
+      return { ...row, jwk, ...(hand_over !== undefined && { hand_over }), ...(node_id !== undefined && { node_id }) };
     }) as unknown as KeyRow[];
   }
 

@@ -175,7 +175,7 @@ export class SqliteWriter implements StoreWriter {
       .run(
         key.kid,
         key.role,
-        JSON.stringify({ ...key.jwk, hand_over: key.hand_over }),
+        JSON.stringify({ ...key.jwk, hand_over: key.hand_over, node_id: key.node_id }),
         key.created_at_ms,
         key.retired_at_ms,
       );

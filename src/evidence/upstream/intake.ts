@@ -1,0 +1,253 @@
+// Takes the records of other nodes: checked on a thread of their own, each node's in order, in one commit a request; equivocation is kept as proof.
+import { Worker } from "node:worker_threads";
+import { EvidenceUnavailableError, RecordsRefusedError, RequestError } from "../../core/errors.ts";
+import { digestOf, eventTextOf } from "../../core/event.ts";
+import { canonicalJson } from "../../core/json.ts";
+import { cosign, formatNote, noteKey, parseCheckpoint, parseNote, SIGNATURE_TYPES } from "../../core/note.ts";
+import { equalBytes } from "../../core/bytes.ts";
+import { rootAt } from "../../core/merkle.ts";
+import type { EvidenceEvent } from "../../core/schema/event.ts";
+import type { Replication, ReplicationAnswer } from "../../core/schema/replication.ts";
+import type { SupersededDetails } from "../../core/standing.ts";
+import { sha256, TREE_HASHER } from "../../core/sha256.ts";
+import { nodesOfTiles } from "../../core/tiles.ts";
+import type { Append, KeyRow, StoredEvent, StoreReader } from "../../store/store.ts";
+import { loadKey, type SigningKey } from "../keys/keys.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import type { Recorder } from "../ledger/recorder.ts";
+import { ed25519Sign, rawPublicKey } from "../log/note-signing.ts";
+import type { Equivocation, Refused } from "./check.ts";
+import type { KnownNode } from "./key-ring.ts";
+import { mayBring, mayBringNode } from "./senders.ts";
+import type { Conflicts, Encoding, IntakeData, IntakeReply, IntakeRequest, OfferReply } from "./messages.ts";
+
+export interface IntakeParts {
+  readonly dataDir: string;
+  readonly nodeId: string;
+  readonly ownIds: readonly string[];
+  readonly nodes: readonly KnownNode[];
+  readonly store: StoreReader;
+  readonly ledger: Ledger;
+  readonly recorder: Recorder;
+  /** Named in cosignatures. */
+  readonly witnessName: string;
+  readonly now: () => number;
+  /** Told in commit order of what became durable. */
+  readonly taken: (events: readonly StoredEvent[]) => void;
+}
+
+export interface Offer {
+  readonly chainId: string;
+  readonly bytes: Uint8Array;
+  readonly encoding: Encoding;
+  readonly bytesMax: number;
+  /** The node that sends; null: whoever may send for any. */
+  readonly sender: string | null;
+  /** Whether the records of a node that nobody has heard of are believed. */
+  readonly firstUse: boolean;
+}
+
+/** In one commit, so that decisions that wait meanwhile do not wait long. */
+const COMMIT_RECORDS_MAX = 512;
+/** Requests of one node that may wait for the one before them. */
+const WAITING_MAX = 2;
+/** Resolutions in one answer. */
+const SUPERSEDED_MAX = 100;
+
+export class Intake {
+  readonly #parts: IntakeParts;
+  readonly #thread: CheckingThread;
+  /** By the last part of a stream's id, which all streams of a node share. */
+  readonly #lanes = new Map<string, { waiting: number; last: Promise<unknown> }>();
+  #witness: SigningKey | undefined;
+
+  constructor(parts: IntakeParts) {
+    this.#parts = parts;
+    const { dataDir, ownIds, nodes } = parts;
+    this.#thread = new CheckingThread({ storePath: dataDir, ownIds, nodes });
+  }
+
+  /**
+   * @returns when all that is new is durable.
+   * @throws RequestError the body cannot be read. @throws RecordsRefusedError nothing of it was taken.
+   * @throws EvidenceUnavailableError it could not be made durable; to send it again is safe.
+   */
+  async take(offer: Offer): Promise<ReplicationAnswer> {
+    const name = offer.chainId.slice(offer.chainId.lastIndexOf("/") + 1);
+    const lane = this.#lanes.get(name) ?? { waiting: 0, last: Promise.resolve() };
+    this.#lanes.set(name, lane);
+    if (lane.waiting > WAITING_MAX)
+      throw new RecordsRefusedError("records_busy", "as much of this node is under way as may be; ask again", 0);
+    lane.waiting++;
+    const taken = lane.last.then(() => this.#take(offer));
+    lane.last = taken.catch(() => {});
+    try {
+      return await taken;
+    } finally {
+      if (--lane.waiting === 0) this.#lanes.delete(name);
+    }
+  }
+
+  /** Workloads that nodes have decided on differently, as far as that is on record behind a position. */
+  conflicts(after: number): Promise<Conflicts> {
+    return this.#thread.ask({ kind: "conflicts", after, ownId: this.#parts.nodeId }) as Promise<Conflicts>;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#lanes.values()].map(({ last }) => last));
+    await this.#thread.close();
+  }
+
+  async #take(offer: Offer): Promise<ReplicationAnswer> {
+    const { chainId, sender } = offer;
+    const { nodeId, now } = this.#parts;
+    if (sender !== null && !mayBring(sender, chainId, this.#parts.nodes))
+      throw new RecordsRefusedError("node_forbidden", `${sender} may not send the stream ${chainId}`, 0);
+    const reply = (await this.#thread.ask({ kind: "offer", ...offer, nowMs: now() })) as OfferReply;
+    if (reply.unreadable) throw new RequestError(reply.unreadable.status, reply.unreadable.faults);
+    const { verdict, size, checkpoint, superseded } = reply;
+    if (verdict.kind === "refused")
+      throw new RecordsRefusedError(verdict.code, messageOf(verdict), size, verdict.pointer);
+    if (verdict.kind === "equivocation") {
+      await this.#quarantine(verdict, chainId);
+      const told = `${verdict.nodeId} has signed two histories of ${chainId}; the proof is on record`;
+      throw new RecordsRefusedError("node_equivocation", told, size);
+    }
+    await this.#commit(verdict.appends);
+    return {
+      chain_id: chainId,
+      node_id: nodeId,
+      next_sequence: verdict.nextSequence,
+      accepted: verdict.appends.length,
+      ...(checkpoint !== undefined && { checkpoint: this.#cosigned(chainId, checkpoint) }),
+      ...(superseded && { superseded: this.#superseded(superseded, sender) }),
+    };
+  }
+
+  /** In as few commits as may be; a crash between two leaves the beginning, and the rest is asked for again. */
+  async #commit(appends: readonly Append[]): Promise<void> {
+    const witness = await this.#readyWitness();
+    for (let at = 0; at < appends.length; at += COMMIT_RECORDS_MAX) {
+      const batch = appends.slice(at, at + COMMIT_RECORDS_MAX);
+      if (at === 0) batch[0] = { ...batch[0]!, keys: [...(batch[0]!.keys ?? []), ...witness] };
+      const first = await this.#parts.ledger.replicate(batch);
+      this.#parts.taken(batch.map(({ record }, i) => ({ position: first + i, record })));
+    }
+  }
+
+  /** Both records, kept for good; nothing more of the node is taken. */
+  async #quarantine({ nodeId, sequence, first, second }: Equivocation, chainId: string): Promise<void> {
+    const bytes = Buffer.from(canonicalJson({ chain_id: chainId, first, second }));
+    const proof = { digest: digestOf(bytes), bytes };
+    const details = { node_id: nodeId, chain_id: chainId, sequence, records: [digestOf(first), digestOf(second)] };
+    await this.#parts.recorder.record(
+      "node.equivocation",
+      details,
+      undefined,
+      [{ kind: "peer", tenant_id: "default", key: nodeId, value: JSON.stringify({ quarantined: details }) }],
+      proof,
+    );
+  }
+
+  /** The checkpoint with our signature, where it is over what we hold; null where it is not. */
+  #cosigned(chainId: string, given: string): string | null {
+    const { store, now, witnessName } = this.#parts;
+    const note = parseNote(given);
+    const checkpoint = note && parseCheckpoint(note.text);
+    const size = store.log.stream(chainId)?.size ?? 0;
+    if (!checkpoint || checkpoint.size > size || checkpoint.size === 0 || !checkpoint.origin.endsWith(`/${chainId}`))
+      return null;
+    const tiles = nodesOfTiles(TREE_HASHER, (level, n) => store.log.tile(chainId, level, n));
+    if (!equalBytes(rootAt(TREE_HASHER, tiles, checkpoint.size), checkpoint.root)) return null;
+    if (!this.#witness) return null;
+    const { privateKey } = this.#witness;
+    const key = noteKey(sha256, witnessName, SIGNATURE_TYPES.cosignature, rawPublicKey(privateKey));
+    const ours = cosign(note.text, key, Math.floor(now() / 1000), ed25519Sign(privateKey));
+    return formatNote({ text: note.text, signatures: [...note.signatures, ours] });
+  }
+
+  /** Made when the first record is taken, as a node that cosigns nothing needs none. @returns its row, where it is new. */
+  async #readyWitness(): Promise<readonly KeyRow[]> {
+    if (this.#witness) return [];
+    const { dataDir, store, now } = this.#parts;
+    const known = store.keys().some(({ role, retired_at_ms }) => role === "witness" && retired_at_ms === null);
+    const key = await loadKey(dataDir, "witness", !known);
+    this.#witness = key;
+    const row: KeyRow = {
+      kid: key.kid,
+      role: "witness",
+      jwk: key.publicJwk,
+      created_at_ms: now(),
+      retired_at_ms: null,
+    };
+    return known ? [] : [row];
+  }
+
+  /** Resolutions on our record that concern these nodes. */
+  #superseded({ after, nodes }: NonNullable<Replication["superseded"]>, sender: string | null) {
+    const { store, nodeId } = this.#parts;
+    const mine = nodes.filter((node) => sender === null || mayBringNode(sender, node, this.#parts.nodes));
+    const { events, next } = store.page({
+      event_type: "decision.superseded",
+      order: "asc",
+      limit: SUPERSEDED_MAX,
+      after,
+    });
+    const records = events.flatMap(({ record }) => {
+      const event = JSON.parse(eventTextOf(record)) as EvidenceEvent;
+      const { standing, superseded } = event.details as unknown as SupersededDetails;
+      const parties = [standing, ...superseded].map(({ node_id }) => node_id);
+      const ours = event.chain_id === `${event.tenant_id}/${nodeId}` && event.outcome === "accepted";
+      return ours && parties.some((party) => mine.includes(party)) ? [record] : [];
+    });
+    return { records, next: next ?? events.at(-1)?.position ?? after };
+  }
+}
+
+const messageOf = ({ pointer, message }: Refused): string => (pointer === "" ? message : `${pointer} ${message}`);
+
+/** The one thread that checks; it is started when it is first needed, and again if it died. */
+class CheckingThread {
+  readonly #data: IntakeData;
+  readonly #asked = new Map<number, { resolve: (reply: IntakeReply) => void; reject: (error: Error) => void }>();
+  #worker: Worker | undefined;
+  #jobs = 0;
+
+  constructor(data: IntakeData) {
+    this.#data = data;
+  }
+
+  ask(request: IntakeRequest): Promise<IntakeReply> {
+    const job = ++this.#jobs;
+    const worker = (this.#worker ??= this.#start());
+    worker.ref();
+    return new Promise((resolve, reject) => {
+      this.#asked.set(job, { resolve, reject });
+      worker.postMessage({ job, request });
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #start(): Worker {
+    const file = import.meta.url.endsWith(".ts") ? "./intake-worker.ts" : "./intake-worker.js";
+    const worker = new Worker(new URL(file, import.meta.url), { workerData: this.#data });
+    worker.on("message", ({ job, answer, error }: { job: number; answer: IntakeReply; error?: string }) => {
+      const asked = this.#asked.get(job);
+      this.#asked.delete(job);
+      if (this.#asked.size === 0) worker.unref();
+      if (error === undefined) asked?.resolve(answer);
+      else asked?.reject(new EvidenceUnavailableError(`the records could not be checked: ${error}`));
+    });
+    const died = (message: string) => {
+      if (this.#worker === worker) this.#worker = undefined;
+      for (const { reject } of this.#asked.values()) reject(new EvidenceUnavailableError(message));
+      this.#asked.clear();
+    };
+    worker.on("error", (error) => died((error as Error).message));
+    worker.on("exit", () => died("the thread that checks records ended"));
+    return worker;
+  }
+}
