@@ -9,6 +9,7 @@ export interface Gauges {
   ready(): boolean;
   clockBehindS(): number;
   followers(): number;
+  storeBytes(): number;
   info(): { version: string; node_id: string; policy_digest: string };
 }
 
@@ -91,6 +92,7 @@ export class Metrics {
       gauges.clockBehindS,
     );
     this.#gauge("railgate_event_followers", "Clients that follow the events live.", gauges.followers);
+    this.#gauge("railgate_store_bytes", "Database and its log of writes, on the disk.", gauges.storeBytes);
     this.#gauge("railgate_http_connections", "Connections that are open.", () => this.#connections);
     const info = new Gauge({
       name: "railgate_info",

@@ -211,6 +211,7 @@ export function watch(metrics: Metrics, railgate: LocalRailgate, followers: Foll
     ready: () => railgate.problem === undefined,
     clockBehindS: () => railgate.figures.clockBehindS,
     followers: () => followers.count,
+    storeBytes: () => railgate.figures.storeBytes,
     info: () => {
       const { nodeId, policyDigest } = railgate.figures;
       return { version: VERSION, node_id: nodeId, policy_digest: policyDigest ?? "" };

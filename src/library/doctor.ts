@@ -38,6 +38,7 @@ export const CHECKS: readonly DoctorCheck[] = [
   ofDirectory("evidence"),
   ofDirectory("checkpoints"),
   ofDirectory("clock"),
+  ofDirectory("size"),
   ofDirectory("disk"),
 ];
 

@@ -28,6 +28,7 @@ import type { Evidenced } from "../gate/gate.ts";
 import { backUpApart } from "../node/backup/apart.ts";
 import type { Backup } from "../node/backup/make.ts";
 import type { RailgateNode } from "../node/open.ts";
+import { storeBytes } from "../store/open.ts";
 import type { TrustConfig } from "../trust/trust.ts";
 import { Evaluations, type DataPath } from "./evaluations.ts";
 import {
@@ -72,6 +73,8 @@ export interface NodeFigures {
   readonly waiting: number;
   /** By how much the clock is behind what it said before. */
   readonly clockBehindS: number;
+  /** What the database takes on the disk. */
+  readonly storeBytes: number;
 }
 
 const parseExport = parser(ExportRequestSchema);
@@ -255,8 +258,14 @@ export class LocalRailgate extends LocalReader implements Railgate {
 
   /** What operators are told of the node, as it is now. */
   get figures(): NodeFigures {
-    const { nodeId, policy, waiting, clockBehindMs } = this.#node;
-    return { nodeId, policyDigest: policy?.digest, waiting, clockBehindS: clockBehindMs / 1000 };
+    const { nodeId, policy, waiting, clockBehindMs, dataDir } = this.#node;
+    return {
+      nodeId,
+      policyDigest: policy?.digest,
+      waiting,
+      clockBehindS: clockBehindMs / 1000,
+      storeBytes: storeBytes(dataDir),
+    };
   }
 
   /** Of the logs that the options name. */

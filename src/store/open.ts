@@ -1,5 +1,5 @@
 // Opens a store where it lies. What kind of database it is, nobody outside this folder knows.
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { checkDatabase, copyDatabase } from "./sqlite/check.ts";
 import { fileAt } from "./sqlite/files.ts";
@@ -39,6 +39,12 @@ export function openReader(at: string): StoreReader {
  */
 export function copyStore(at: string, toFolder: string): void {
   copyDatabase(storeFile(at), storeFile(toFolder));
+}
+
+/** What a store takes on the disk, in bytes. */
+export function storeBytes(at: string): number {
+  const size = (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  return size(storeFile(at)) + size(`${storeFile(at)}-wal`);
 }
 
 /** What the database itself finds wrong with its files; undefined if nothing, null if there is none. */

@@ -174,6 +174,15 @@ export interface LogReader {
   uncheckpointed(): string[];
 }
 
+/** What a tenant's evidence takes, in bytes. */
+export interface TenantSize {
+  readonly tenant_id: string;
+  readonly events: number;
+  readonly record_bytes: number;
+  /** Of inputs and decisions, which may be erased. */
+  readonly artifact_bytes: number;
+}
+
 /** Reads see what is committed, and nothing else. */
 export interface StoreReader extends Disposable {
   /** Of the stored data. 1: as 0.1 wrote it, with no state of kind `placed`. */
@@ -217,6 +226,8 @@ export interface StoreReader extends Disposable {
   /** State that is due at `nowMs`, the longest due first. */
   due(kind: StateKind, nowMs: number, limit: number): StatePlace[];
   keys(): KeyRow[];
+  /** The largest first. Every event is looked at. */
+  sizes(): TenantSize[];
   meta(name: string): string | undefined;
   close(): void;
 }

@@ -20,6 +20,7 @@ const CHECKS = [
   "evidence",
   "checkpoints",
   "clock",
+  "size",
   "disk",
 ];
 

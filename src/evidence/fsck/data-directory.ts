@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { eventTextOf } from "../../core/event.ts";
 import { DEFAULTS } from "../../core/schema/defaults.ts";
 import { isLocked, readHolder } from "../../store/lock.ts";
-import { checkStore, openReader, storeExists } from "../../store/open.ts";
+import { checkStore, openReader, storeBytes, storeExists } from "../../store/open.ts";
 import type { StoreReader } from "../../store/store.ts";
 import { CheckpointFile, checkpointFile, checkStreams } from "../log/checkpoints.ts";
 import { verifyStore } from "./streams.ts";
@@ -152,6 +152,26 @@ function lastEventMs(dataDir: string): number | undefined {
   return newest && Date.parse((JSON.parse(eventTextOf(newest.record)) as { occurred_at: string }).occurred_at);
 }
 
+const TENANTS_SHOWN = 20;
+const mib = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
+
+/** What fills the disk, and whose it is: the largest tenants. */
+function size({ dataDir }: DataDirectory): Finding[] {
+  if (!storeExists(dataDir)) return [ok("none yet")];
+  using store = openReader(dataDir);
+  const tenants = store.sizes();
+  const shown = tenants
+    .slice(0, TENANTS_SHOWN)
+    .map(({ tenant_id, events, record_bytes, artifact_bytes }) =>
+      ok(
+        `${tenant_id}: ${events} events, ${mib(record_bytes)} of records, ${mib(artifact_bytes)} of inputs and decisions`,
+      ),
+    );
+  const more =
+    tenants.length > TENANTS_SHOWN ? [ok(`and ${tenants.length - TENANTS_SHOWN} tenants that take less`)] : [];
+  return [ok(`${mib(storeBytes(dataDir))} on the disk`), ...shown, ...more];
+}
+
 function disk({ dataDir }: DataDirectory): Finding {
   let dir = dataDir;
   while (!existsSync(dir)) dir = join(dir, "..");
@@ -174,5 +194,6 @@ export const DIRECTORY_CHECKS = {
   evidence,
   checkpoints: async (at: DataDirectory) => [await checkpoints(at)],
   clock: (at: DataDirectory) => [clock(at)],
+  size,
   disk: (at: DataDirectory) => [disk(at)],
 } as const;

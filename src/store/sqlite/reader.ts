@@ -14,6 +14,7 @@ import type {
   StoredEvent,
   StoredState,
   StoreReader,
+  TenantSize,
 } from "../store.ts";
 import { digestOfPointer, digestText, hexOfDigest } from "../../core/digest.ts";
 import { OWN_ARTIFACT, SqliteLogReader } from "./log.ts";
@@ -180,6 +181,16 @@ export class SqliteReader implements StoreReader {
       const { hand_over, node_id, ...jwk } = JSON.parse(row["jwk"] as string) as Record<string, unknown>;
       return { ...row, jwk, ...(hand_over !== undefined && { hand_over }), ...(node_id !== undefined && { node_id }) };
     }) as unknown as KeyRow[];
+  }
+
+  sizes(): TenantSize[] {
+    return this.#db
+      .prepare(
+        `SELECT tenant_id, count(*) AS events, sum(octet_length(record)) AS record_bytes, coalesce(sum(octet_length(bytes)), 0) AS artifact_bytes
+         FROM events LEFT JOIN artifacts USING (position) GROUP BY tenant_id
+         ORDER BY sum(octet_length(record)) + coalesce(sum(octet_length(bytes)), 0) DESC, tenant_id`,
+      )
+      .all() as unknown as TenantSize[];
   }
 
   meta(name: string): string | undefined {
