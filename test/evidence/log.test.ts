@@ -366,7 +366,7 @@ test("a node that was cloned and goes on twice is caught by a witness, which put
     t.is((await submit(one, 0, 3)).status, 200);
     t.is((await submit(other, 3, 4)).status, 422);
     let event: { event_type: string; details: { evidence: string; origin: string } } | undefined;
-    for (let tries = 0; !event && tries < 100; tries++) {
+    for (let tries = 0; !event && tries < 600; tries++) {
       await wait(20);
       const [found] = witness.store.events({ event_type: "node.equivocation", order: "desc", limit: 1 });
       event = found && (JSON.parse(eventTextOf(found.record)) as typeof event);

@@ -34,7 +34,7 @@ async function ready(server: Server): Promise<boolean> {
 }
 
 async function until(t: ExecutionContext, what: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) {
+  for (let tries = 0; tries < 600; tries++) {
     if (await what()) return;
     await sleep(100);
   }

@@ -87,7 +87,7 @@ for (const { faults, told } of CASES) {
       faulty.disarm();
       let after: Answered | undefined;
       if (!kill && told !== "nothing")
-        for (let tries = 0; after?.status !== 200 && tries < 40; tries++) {
+        for (let tries = 0; after?.status !== 200 && tries < 600; tries++) {
           await new Promise((resolve) => setTimeout(resolve, 100));
           after = await faulty.admit("after");
         }

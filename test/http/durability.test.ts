@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
 import { readHolder } from "../../src/store/lock.ts";
+import { MAIN } from "../cli/railgate.ts";
 import { admissible, emptyDir, insufficient, send, start, verifiedEvents, type Answered } from "./support.ts";
 
 const CLIENTS = 32;
@@ -40,13 +41,14 @@ test.serial("many clients at once: each decision has exactly one event, and ever
 
 type Child = { url: string; pid: number; ended: Promise<unknown> };
 
+/** Beyond its file size limit a process gets this signal, whose default is to end it; a full disk would not. */
+const OUTLIVES_THE_LIMIT = "data:text/javascript,process.on('SIGXFSZ', () => {})";
+
 /** Its log goes to a file beside its data. */
 async function spawnServer(dir: string, { fileBlocksMax = "unlimited", logLevel = "warn" } = {}): Promise<Child> {
-  const script = new URL("./child.ts", import.meta.url).pathname;
   const env = {
     PATH: process.env["PATH"],
     HOME: process.env["HOME"],
-    NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"],
     RAILGATE_DATA_DIR: join(dir, "data"),
     RAILGATE_LISTEN: "127.0.0.1:0",
     RAILGATE_LOG_LEVEL: logLevel,
@@ -54,13 +56,14 @@ async function spawnServer(dir: string, { fileBlocksMax = "unlimited", logLevel 
   rmSync(join(dir, "data", "lock.json"), { force: true });
   const log = openSync(join(dir, "log"), "a");
   // The soft limit, so that the hard one leaves room to raise it again.
-  const child = spawn("sh", ["-c", `ulimit -S -f ${fileBlocksMax}; exec "$0" "$1"`, process.execPath, script], {
+  const command = [process.execPath, "--import", OUTLIVES_THE_LIMIT, MAIN, "serve"];
+  const child = spawn("sh", ["-c", `ulimit -S -f ${fileBlocksMax}; exec "$0" "$@"`, ...command], {
     cwd: dir,
     env,
     stdio: ["ignore", log, log],
   });
   const ended = once(child, "exit");
-  for (let i = 0; i < 500 && child.exitCode === null; i++) {
+  while (child.exitCode === null && child.signalCode === null) {
     await sleep(20);
     const url = readHolder(join(dir, "data"))?.url;
     if (url !== undefined) return { url, pid: child.pid!, ended };

@@ -211,7 +211,7 @@ async function follow({ url }: Started, query = "", headers: Record<string, stri
   });
   response.on("error", () => {});
   const until = async (count: number) => {
-    for (let i = 0; i < 200 && messages.length < count; i++) await sleep(20);
+    for (let i = 0; i < 3000 && messages.length < count; i++) await sleep(20);
     return messages;
   };
   return { response, messages, until, comments: () => comments, close: () => response.destroy() };
@@ -318,7 +318,7 @@ test("a follower that does not read is cut off, and holds next to nothing until 
     await own.call("POST", "/v1/admissions/batch", { body: { items } });
     await sleep(50);
   }
-  for (let i = 0; i < 100 && (await followers()) > 0; i++) await sleep(50);
+  for (let i = 0; i < 1200 && (await followers()) > 0; i++) await sleep(50);
   t.is(await followers(), 0);
   socket.destroy();
   await own.close();
