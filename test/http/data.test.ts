@@ -1,6 +1,8 @@
 // OPA's data API, a real OPA server and Railgate side by side over the same policy: the same answers, errors included; and what differs, on purpose.
 import { gunzipSync, gzipSync } from "node:zlib";
 import test from "ava";
+import { EvidenceUnavailableError } from "../../src/core/errors.ts";
+import { presentOpa } from "../../src/http/call/opa.ts";
 import { opaBundle, startOpa, startOver } from "./opa.ts";
 import type { Answered, Call } from "./support.ts";
 
@@ -250,6 +252,22 @@ test("what is too large is OPA's 400, packed or not", async (t) => {
     t.is(json.code, "invalid_parameter");
     t.regex(json.message, /^request body too large: .*1048576 bytes/);
   }
+});
+
+test("evidence that could not be recorded is a 503, which says whether it is certain that nothing is on record", (t) => {
+  const { status, body, headers } = presentOpa(new EvidenceUnavailableError("disk full"), "r-1");
+  t.is(status, 503);
+  t.like(JSON.parse(body as string), { code: "evidence_unavailable", recorded: "no" });
+  t.is(headers!["Retry-After"], "1");
+  const unknown = presentOpa(new EvidenceUnavailableError("?", { maybeRecorded: "01a2" }), "r-2");
+  t.like(JSON.parse(unknown.body as string), { recorded: "unknown", event_id: "01a2" });
+});
+
+test("what nobody foresaw is OPA's internal error, and keeps its message to itself", (t) => {
+  const { status, body } = presentOpa(new Error("secret"), "r-1");
+  t.is(status, 500);
+  t.is(JSON.parse(body as string).code, "internal_error");
+  t.false((body as string).includes("secret"));
 });
 
 test("an answer of a kilobyte is compressed for whoever takes that", async (t) => {

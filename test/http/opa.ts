@@ -72,7 +72,7 @@ ready := input.plugin_state
 };
 const DATA = { app: { roles: { root: "admin" } } };
 
-export const ENTRYPOINTS = [
+const ENTRYPOINTS = [
   ...["allow", "conflict", "keys", "undef", "nothing", "echo", "numbers", "set", "nested", "number"].map(
     (rule) => `app/authz/${rule}`,
   ),
@@ -130,17 +130,16 @@ export interface OpaServer {
   close(): Promise<void>;
 }
 
-/** OPA's server over the same sources, at a socket in the folder; decisions logged, so that each has an id. */
-export async function startOpa({ folder }: OpaBundle): Promise<OpaServer> {
+/** OPA's server over the same sources; decisions logged, so that each has an id. */
+export function startOpa({ folder }: OpaBundle): Promise<OpaServer> {
+  return runOpa(folder, ["--set", "decision_logs.console=true", join(folder, "sources")]);
+}
+
+/** OPA's server, at a socket in a folder. */
+export async function runOpa(folder: string, args: readonly string[]): Promise<OpaServer> {
   const socket = join(folder, "opa.sock");
-  const logs = ["--log-level", "error", "--set", "decision_logs.console=true"];
-  const child = spawn(
-    await ensureOpa(),
-    ["run", "--server", "--addr", `unix://${socket}`, ...logs, join(folder, "sources")],
-    {
-      stdio: "ignore",
-    },
-  );
+  const all = ["run", "--server", "--addr", `unix://${socket}`, "--log-level", "error", ...args];
+  const child = spawn(await ensureOpa(), all, { stdio: "ignore" });
   const ended = new Promise<void>((resolve) => child.on("exit", () => resolve()));
   const call = (method: string, path: string, given: Call = {}) => ask(socket, method, path, given);
   while (!existsSync(socket) || !(await call("GET", "/health").catch(() => undefined))) {
