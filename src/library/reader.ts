@@ -1,4 +1,5 @@
 // What may be read of a node's evidence and state, for one caller: what is committed, and nothing else.
+import { counted } from "../core/counted.ts";
 import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 import { maySee, tenantAsked, tenantOf, type Caller } from "../core/caller.ts";
 import { EvidenceUnavailableError, NotFoundError, RequestError } from "../core/errors.ts";
@@ -202,7 +203,7 @@ export class LocalReader implements RailgateReader {
   async inclusionProof(chainId: string, index: number, size: number): Promise<string[]> {
     const { chain_id, size: committed } = this.#stream(chainId);
     mustBeWhole({ index, size });
-    if (size > committed) throw invalid("size", `is more than the ${committed} events of the stream`);
+    if (size > committed) throw invalid("size", `is more than the ${counted(committed, "event")} of the stream`);
     if (index >= size) throw invalid("index", "must be less than size");
     return this.#parts.log.inclusionProof(chain_id, index, size);
   }
@@ -210,7 +211,7 @@ export class LocalReader implements RailgateReader {
   async consistencyProof(chainId: string, from: number, to: number): Promise<string[]> {
     const { chain_id, size: committed } = this.#stream(chainId);
     mustBeWhole({ from, to });
-    if (to > committed) throw invalid("to", `is more than the ${committed} events of the stream`);
+    if (to > committed) throw invalid("to", `is more than the ${counted(committed, "event")} of the stream`);
     if (from > to) throw invalid("from", "must not be more than to");
     return this.#parts.log.consistencyProof(chain_id, from, to);
   }

@@ -1,4 +1,5 @@
 // One event with all that is known of it, for a person: what was asked and decided, in words, and what of its proofs holds.
+import { counted } from "../core/counted.ts";
 import { createPublicKey, verify } from "node:crypto";
 import { fromBase64 } from "../core/bytes.ts";
 import { NotFoundError } from "../core/errors.ts";
@@ -125,7 +126,11 @@ export function proofsOf({ event, record, artifact, keys, inclusion }: Shown): P
       : signature(event, record, keys),
     artifact === undefined
       ? { what: "artifact", holds: null, detail: `${digest} was erased, or is not here` }
-      : { what: "artifact", holds: digestOf(artifact) === digest, detail: `${digest}, ${artifact.length} bytes` },
+      : {
+          what: "artifact",
+          holds: digestOf(artifact) === digest,
+          detail: `${digest}, ${counted(artifact.length, "byte")}`,
+        },
   ];
   if (inclusion !== null && record !== undefined) proofs.push(included(record, inclusion));
   return proofs;

@@ -242,7 +242,7 @@ test("an erased artifact is no fault", async (t) => {
   tamper(cwd, "DELETE FROM artifacts WHERE position = 4");
   const { code, checks } = await examined(cwd);
   t.is(code, 0);
-  t.true(checks.some(({ message }) => /acme\/\S+: 3 events, .* verified, 1 artifacts erased/.test(message)));
+  t.true(checks.some(({ message }) => /acme\/\S+: 3 events, .* verified, 1 artifact erased/.test(message)));
 });
 
 test("it finds a damaged database", async (t) => {

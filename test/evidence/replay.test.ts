@@ -91,6 +91,8 @@ test("a decision that does not follow from its policy and input is named", async
           sequence: 0,
           event_id: event["id"],
           chain_id: "acme/node-1",
+          tenant_id: "acme",
+          workload_id: "w0",
           problem: "the policy decides otherwise on this input",
         },
       ]);
@@ -191,6 +193,18 @@ test("a candidate policy: newly refused, newly admitted, other envelope, and who
   });
 });
 
+test("in a spreadsheet, what a caller called a workload is text and no formula", async (t) => {
+  await withNode(async (node, dir) => {
+    await admitOne(node, parseAdmissionRequest(request("-2", "@acme")));
+    writeFileSync(
+      join(dir, "candidate.tar.gz"),
+      await candidate(({ triggers }) => (triggers.classification.internal = "vm")),
+    );
+    const { stdout } = await railgate(["replay", "data", "--bundle", "candidate.tar.gz", "--csv"], { cwd: dir });
+    t.regex(stdout, /^newly_refused,"'@acme","'-2",ENV-03,"'@acme\/node-1",0,/m);
+  });
+});
+
 test("the command says the same, as a table and as JSON, and with its exit code", async (t) => {
   await withNode(async (node, dir) => {
     await admit(node, 4);
@@ -205,7 +219,8 @@ test("the command says the same, as a table and as JSON, and with its exit code"
     t.regex(plain.stdout, /^4 decisions, 4 reached again, byte for byte, 0 not reached again\n/);
     const compared = await railgate(["replay", "export.tar.gz", "--bundle", "candidate.tar.gz"], { cwd: dir });
     t.is(compared.code, 0);
-    t.regex(compared.stdout, /^newly_refused {2}ENV-03 {2}2 {10}1, 2$/m);
+    t.regex(compared.stdout, /^newly_refused {2}ENV-03 {2}2$/m);
+    t.regex(compared.stdout, /^acme {4}w1 {8}newly_refused {2}1 {7}acme\/node-1 {2}ENV-03$/m);
     const json = await railgate(["replay", "data", "--bundle", "candidate.tar.gz", "--fail-on-change", "--json"], {
       cwd: dir,
     });
@@ -218,7 +233,14 @@ test("the command says the same, as a table and as JSON, and with its exit code"
         [2, "newly_refused"],
       ],
     );
+    t.like(changed[0], { tenant_id: "acme", workload_id: "w1", rules: ["ENV-03"] });
     t.true(changed.every((each) => typeof each["event_id"] === "string"));
+    const csv = await railgate(["replay", "data", "--bundle", "candidate.tar.gz", "--csv"], { cwd: dir });
+    t.deepEqual(csv.stdout.split("\n").slice(0, 2), [
+      "change,tenant_id,workload_id,rules,chain_id,sequence,event_id",
+      `newly_refused,acme,w1,ENV-03,acme/node-1,1,${changed[0]!["event_id"]}`,
+    ]);
+    t.is((await railgate(["replay", "data", "--csv"], { cwd: dir })).code, 2);
     t.is((await railgate(["replay", "nowhere"], { cwd: dir })).code, 3);
     t.is((await railgate(["replay", "export.tar.gz", "--fail-on-change"], { cwd: dir })).code, 2);
   });

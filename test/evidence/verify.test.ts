@@ -904,6 +904,7 @@ test("what runs in browsers imports nothing of Node's, and nothing of the code t
     "archive/gzip.ts",
     "archive/tar.ts",
     "core/bytes.ts",
+    "core/counted.ts",
     "core/digest.ts",
     "core/merkle.ts",
     "core/note.ts",

@@ -1,4 +1,5 @@
 // `railgate doctor`: whether this node can run and what it holds is sound; each finding with its cure.
+import { counted } from "../../core/counted.ts";
 import type { Command } from "commander";
 import type { DoctorCheck, Finding } from "../../library/doctor.ts";
 import type { Config } from "../../node/config/config.ts";
@@ -31,7 +32,7 @@ async function doctor({ config, out }: CommandContext): Promise<ExitCode> {
 
 async function lookFor([name, look]: DoctorCheck, config: Config, out: Output): Promise<Said[]> {
   try {
-    return (await look(config, (events) => out.progress(`verified ${events} events…`))).map((finding) => ({
+    return (await look(config, (events) => out.progress(`verified ${counted(events, "event")}…`))).map((finding) => ({
       check: name,
       ...finding,
     }));

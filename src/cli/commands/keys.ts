@@ -1,4 +1,5 @@
 // `railgate keys`: the keys that evidence is signed with, by their public halves.
+import { counted } from "../../core/counted.ts";
 import { Command } from "commander";
 import { EXIT, nodeCommand, run, UsageError, type CommandContext, type ExitCode } from "../io/command.ts";
 
@@ -41,7 +42,7 @@ async function rotateKey(context: CommandContext, { compromisedSince, to }: Rota
     railgate.rotateKey({ compromised_since: compromisedSince, to }),
   );
   const { out } = context;
-  const streams = answer.streams === 1 ? "1 stream" : `${answer.streams} streams`;
+  const streams = counted(answer.streams, "stream");
   if (out.json) out.value(answer);
   else
     out.line(

@@ -1,4 +1,5 @@
 // `railgate verify`: checks an export offline, with nothing but the export and, where wanted, pinned keys.
+import { counted } from "../../core/counted.ts";
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import type { Check, PinnedKeys, VerifyReport } from "../../library/exports.ts";
@@ -39,7 +40,7 @@ async function verify({ config, out }: CommandContext, path: string, options: Op
   const report = await verifyExport(path, {
     ...(jwks === undefined ? { ownKeys: ownKeys(config.dataDir) } : { jwks: readJwks(jwks) }),
     trustEmbeddedKeys,
-    progress: (events) => out.progress(`${events} events read`),
+    progress: (events) => out.progress(`${counted(events, "event")} read`),
   }).catch((cause: unknown) => {
     if (cause instanceof TypeError) throw new UsageError(`--jwks ${jwks}: ${cause.message}`, { cause });
     throw new CannotRunError(`the export ${path} can't be read: ${(cause as Error).message}`, { cause });
@@ -78,7 +79,7 @@ function write(out: Output, report: VerifyReport): void {
       MARKS[check.status],
     );
   out.line(
-    `${out.colour.bold(safe(of.export_id ?? "an export without a name"))}  ${of.events} events of ${safe(of.chain_id ?? "an unknown stream")}, ${range(report)}, ${safe(of.evidence_profile_id ?? "no profile")}`,
+    `${out.colour.bold(safe(of.export_id ?? "an export without a name"))}  ${counted(of.events, "event")} of ${safe(of.chain_id ?? "an unknown stream")}, ${range(report)}, ${safe(of.evidence_profile_id ?? "no profile")}`,
   );
   out.line();
   out.table(

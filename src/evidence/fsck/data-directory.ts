@@ -1,4 +1,5 @@
 // What can be wrong with a data directory and what it holds, check by check, in the order in which one rests on another; each finding with its cure.
+import { counted } from "../../core/counted.ts";
 import { accessSync, constants, existsSync, readdirSync, statfsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { eventTextOf } from "../../core/event.ts";
@@ -93,7 +94,7 @@ function evidence({ dataDir, progress }: DataDirectory): Finding[] {
     ...streams.map(({ chain_id, events, erased, fault }) =>
       fault === undefined
         ? ok(
-            `${chain_id}: ${events} events, signatures, hashes, chain and tree verified${erased === 0 ? "" : `, ${erased} artifacts erased`}`,
+            `${chain_id}: ${counted(events, "event")}, signatures, hashes, chain and tree verified${erased === 0 ? "" : `, ${counted(erased, "artifact")} erased`}`,
           )
         : fail(`${chain_id}, event ${fault.sequence}: ${fault.message}`, RESTORE),
     ),
@@ -125,7 +126,7 @@ async function checkpoints({ dataDir, checkpointDir, nodeIdIn }: DataDirectory):
     if (signed.size === 0)
       return warn(`none in ${file}`, "start the node once; if it was removed, bring back its newest copy");
     await checkStreams(store.log, signed.values(), Buffer.from(String(key.jwk["x"]), "base64url"), file);
-    return ok(`of ${signed.size} streams, and the database agrees`);
+    return ok(`of ${counted(signed.size, "stream")}, and the database agrees`);
   } catch (error) {
     return fail((error as Error).message, "find out who put another database in place; docs/log.md says how to go on");
   }

@@ -1,4 +1,5 @@
 // The latest checkpoint of every stream, kept outside the database, so that a database that went back in time is found out (spec evidence §4).
+import { counted } from "../../core/counted.ts";
 import { createHash, type KeyObject } from "node:crypto";
 import {
   closeSync,
@@ -96,7 +97,7 @@ export class CheckpointFile {
     for (const { chain_id, size } of before.#latest.values())
       if ((this.#latest.get(chain_id)?.size ?? 0) < size)
         throw new LogRolledBackError(
-          `${this.#path}, the file of signed checkpoints, lacks one of ${chain_id} over ${size} events; put it back as it was`,
+          `${this.#path}, the file of signed checkpoints, lacks one of ${chain_id} over ${counted(size, "event")}; put it back as it was`,
         );
   }
 
@@ -220,7 +221,7 @@ async function problemWith(
   const signed = await readSigned(note, publicKey);
   if (!signed) return "its checkpoint was signed by another key, or altered";
   const size = log.stream(chain_id)?.size ?? 0;
-  if (size < signed.size) return `the database has ${size} events, and ${signed.size} were signed`;
+  if (size < signed.size) return `the database has ${counted(size, "event")}, and ${signed.size} were signed`;
   const root = rootAt(
     TREE_HASHER,
     nodesOfTiles(TREE_HASHER, (level, n) => log.tile(chain_id, level, n)),
@@ -228,7 +229,7 @@ async function problemWith(
   );
   return equalBytes(root, signed.root)
     ? undefined
-    : `its first ${signed.size} events are others than those that were signed`;
+    : `its first ${counted(signed.size, "event")} are others than those that were signed`;
 }
 
 /** A checkpoint that this key has signed, whatever its origin. */

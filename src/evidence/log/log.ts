@@ -1,4 +1,5 @@
 // Streams read as transparency logs: checkpoints, tiles, entries and proofs, from what is committed (spec evidence §4).
+import { counted } from "../../core/counted.ts";
 import { toBase64 } from "../../core/bytes.ts";
 import { EvidenceUnavailableError } from "../../core/errors.ts";
 import { consistencyProof, HASH_BYTES, inclusionProof, type NodeReader } from "../../core/merkle.ts";
@@ -74,7 +75,7 @@ export class TransparencyLog {
     await checkpoint();
     const made = reader.checkpoint(chainId);
     if (!made || made.size < sizeMin)
-      throw new EvidenceUnavailableError(`there is no checkpoint of ${chainId} over ${sizeMin} events`);
+      throw new EvidenceUnavailableError(`there is no checkpoint of ${chainId} over ${counted(sizeMin, "event")}`);
     return made;
   }
 
@@ -110,7 +111,7 @@ export class TransparencyLog {
   #nodes(chainId: string, size: number): NodeReader {
     const { reader } = this.#parts;
     const committed = reader.stream(chainId)?.size ?? 0;
-    if (size > committed) throw new RangeError(`${chainId} has ${committed} events, not ${size}`);
+    if (size > committed) throw new RangeError(`${chainId} has ${counted(committed, "event")}, not ${size}`);
     // A proof reads a tile more than once.
     const tiles = new Map<string, Uint8Array>();
     return nodesOfTiles(TREE_HASHER, (level, n) => {

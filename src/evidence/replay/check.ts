@@ -28,6 +28,9 @@ export interface ReplayItem {
   readonly event_id: string;
   /** An evaluation (`policy.evaluate`), whose result may be anything, and nothing; any other event has a decision. */
   readonly evaluation: boolean;
+  readonly tenant_id: string;
+  /** Null where the event is about none. */
+  readonly workload_id: string | null;
   /** Digest of the bundle that decided. */
   readonly policy: string;
   /** Digest of the settings that were laid over the bundle's own; null where there were none. */

@@ -7,20 +7,24 @@ import { openReplaySource, type ReplaySource } from "./source.ts";
 
 export { ReplayError, type ChangeKind } from "./check.ts";
 
-export interface DecisionChange {
+/** Which decision, and about what. */
+interface DecisionPlace {
   readonly sequence: number;
   readonly event_id: string;
   readonly chain_id: string;
+  readonly tenant_id: string;
+  /** Null where the event is about none. */
+  readonly workload_id: string | null;
+}
+
+export interface DecisionChange extends DecisionPlace {
   readonly change: ChangeKind;
   /** Rules that would refuse now, or that refused then; for another envelope, which would be required in place of which. */
   readonly rules: readonly string[];
 }
 
 /** A decision that its policy and input do not lead to. */
-export interface Mismatch {
-  readonly sequence: number;
-  readonly event_id: string;
-  readonly chain_id: string;
+export interface Mismatch extends DecisionPlace {
   readonly problem: string;
 }
 
@@ -140,14 +144,14 @@ class Replay {
     this.#options.progress?.(this.#decisions);
   }
 
-  #count({ sequence, event_id, chain_id }: ReplayItem, finding: ReplayFinding): void {
+  #count({ sequence, event_id, chain_id, tenant_id, workload_id }: ReplayItem, finding: ReplayFinding): void {
     if (finding.kind === "no_decision") return;
     this.#decisions++;
-    const place = { sequence, event_id, chain_id };
+    const place = { sequence, event_id, chain_id, tenant_id, workload_id };
     if (finding.kind === "mismatch" && this.#mismatches.length < LISTED_MAX)
       this.#mismatches.push({ ...place, problem: finding.problem });
-    if (finding.kind === "changed" && this.#changed.length < LISTED_MAX)
-      this.#changed.push({ ...place, change: finding.change, rules: finding.rules });
+    // All of them: whoever asks what a policy would change has to see each workload.
+    if (finding.kind === "changed") this.#changed.push({ ...place, change: finding.change, rules: finding.rules });
     if (finding.kind === "reproduced") this.#reproduced++;
     if (finding.kind !== "host_refused") return;
     this.#hostRefused.total++;

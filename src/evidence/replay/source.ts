@@ -79,13 +79,16 @@ class DatabaseSource implements ReplaySource {
 /** undefined: the event accompanies an admission, and is no decision of its own. */
 function itemOf(text: string): Omit<ReplayItem, "artifact"> | undefined {
   const event = JSON.parse(text) as EvidenceEvent;
-  const { chain_id, sequence, id, policy_snapshot_id, evidence_pointer, event_type } = event;
+  const { chain_id, sequence, id, tenant_id, policy_snapshot_id, evidence_pointer, event_type } = event;
+  const workload = event.details?.["workload_id"] ?? event.subject;
   if (COMPANION_TYPES.includes(event_type as CompanionType)) return undefined;
   return {
     chain_id,
     sequence,
     event_id: id,
     evaluation: event_type === "policy.evaluate",
+    tenant_id,
+    workload_id: typeof workload === "string" ? workload : null,
     policy: policy_snapshot_id,
     settings: settingsOfEvent(event),
     pointer: digestOfPointer(evidence_pointer) ?? evidence_pointer,

@@ -1,4 +1,5 @@
 // Makes a backup while the node runs: the database as of one moment, the keys that fit it, verified before and after it is written.
+import { counted } from "../../core/counted.ts";
 import { createHash } from "node:crypto";
 import {
   copyFileSync,
@@ -59,7 +60,7 @@ export async function makeBackup(options: BackupOptions): Promise<Backup> {
   try {
     staging = mkdtempSync(`${path}.partial-`);
     await copyConsistently(dataDir, staging, progress);
-    const { events } = checkCopy(staging, (verified) => progress(`verified ${verified} events…`));
+    const { events } = checkCopy(staging, (verified) => progress(`verified ${counted(verified, "event")}…`));
     const list = await listOf(staging, options);
     progress("writing…");
     await write(list, staging);

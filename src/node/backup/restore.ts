@@ -1,4 +1,5 @@
 // Puts a backup into an empty data directory: all of it, verified, or nothing. The node that opens it next must be told why (spec api §2, Operators).
+import { counted } from "../../core/counted.ts";
 import { createWriteStream, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
@@ -50,7 +51,7 @@ export async function restoreBackup({
     mustBeEmpty(dir);
     progress("unpacking…");
     const { node_id, made_at, streams } = await unpack(path, staging);
-    const { events } = checkCopy(staging, (verified) => progress(`verified ${verified} events…`));
+    const { events } = checkCopy(staging, (verified) => progress(`verified ${counted(verified, "event")}…`));
     if (!(await keyFits(staging)))
       throw new NoBackupError(`${path}: its private key is not the one that its database names`);
     putInPlace(staging, dir);

@@ -1,4 +1,5 @@
 // Checks of the events as a chain: in order, without a gap, of one stream, and as the chain segment lists them.
+import { counted } from "../../../core/counted.ts";
 import { digestText } from "../../../core/digest.ts";
 import { FILE } from "../events.ts";
 import { FILE as MANIFEST } from "../manifest.ts";
@@ -25,7 +26,10 @@ export function checkEvents(judged: JudgedExport): void {
     });
   const expected = scope && scope.to - scope.from + 1;
   if (expected !== undefined && count < expected)
-    findings.fault("chain", `the range has ${expected} events, and ${count} are there`, { file: FILE, index: count });
+    findings.fault("chain", `the range has ${counted(expected, "event")}, and ${count} are there`, {
+      file: FILE,
+      index: count,
+    });
   if (expected !== undefined && count > expected)
     findings.fault("chain", "more events are there than the range has", { file: FILE, index: expected });
   checkStreams(judged);
@@ -67,7 +71,8 @@ export function checkSegment(judged: JudgedExport): void {
   const fault = (message: string, index?: number): void =>
     findings.fault("segment", message, { file: SEGMENT, ...(index !== undefined && { index }) });
   const [events, listed] = eventsAndSegment.lengths;
-  if (events !== listed) fault(`it lists ${listed} events, and there are ${events}`, Math.min(events, listed));
+  if (events !== listed)
+    fault(`it lists ${counted(listed, "event")}, and there are ${events}`, Math.min(events, listed));
   if (segment.members.get("from_sequence") !== scope?.from || segment.members.get("to_sequence") !== scope?.to)
     fault("its range is not the manifest's");
   if (segment.members.get("tenant_id") !== members.get("tenant_id")) fault("its tenant is not the manifest's");

@@ -1,4 +1,5 @@
 // Checks of the transparency log: a checkpoint of this stream that covers the range, and every record in its tree.
+import { counted } from "../../../core/counted.ts";
 import { noteKey, SIGNATURE_TYPES, verifyNote } from "../../../core/note.ts";
 import { FILE } from "../proofs.ts";
 import { firstOf, type JudgedExport } from "./judged.ts";
@@ -23,10 +24,10 @@ export async function checkCheckpoint({ findings, facts, members, primitives, is
   const end = firstOf(facts) + (events?.count ?? 0);
   if (checkpoint.size < end)
     fault(
-      `it covers ${checkpoint.size} records, and the range ends at ${end - 1}`,
+      `it covers ${counted(checkpoint.size, "record")}, and the range ends at ${end - 1}`,
       Math.max(0, checkpoint.size - firstOf(facts)),
     );
-  findings.done("checkpoint", `${checkpoint.origin} had ${checkpoint.size} records, with this root`);
+  findings.done("checkpoint", `${checkpoint.origin} had ${counted(checkpoint.size, "record")}, with this root`);
 }
 
 export function checkInclusion({ findings, facts, isOthers }: JudgedExport): void {
@@ -38,7 +39,10 @@ export function checkInclusion({ findings, facts, isOthers }: JudgedExport): voi
   const fault = (message: string, index?: number): void =>
     findings.fault("inclusion", message, { file: FILE, ...(index !== undefined && { index }) });
   if (proofs.count !== events)
-    return fault(`there are ${events} events and ${proofs.count} proofs`, Math.min(events, proofs.count));
+    return fault(
+      `there are ${counted(events, "event")} and ${counted(proofs.count, "proof")}`,
+      Math.min(events, proofs.count),
+    );
   if (proofs.treeSize !== undefined && proofs.treeSize !== checkpoint.size)
     fault("the proofs are for a tree of another size than the checkpoint's");
   const leaves = records?.leaves;

@@ -1,4 +1,5 @@
 // Checks of form: what the evidence profile demands, and what the ECS contracts publish of exports (spec evidence §6).
+import { counted } from "../../../core/counted.ts";
 import { digestText } from "../../../core/digest.ts";
 import { FILE } from "../events.ts";
 import { FILE as MANIFEST } from "../manifest.ts";
@@ -182,6 +183,8 @@ function tellings(judged: JudgedExport, erased: readonly ErasedArtifact[]): stri
     ...(firstOf(facts) > 0 ? [`the range starts at ${firstOf(facts)}, so its first event names one before it`] : []),
     ...(events!.refusals === 0 ? ["it holds no refusal"] : []),
     ...(others.length > 0 ? [`events were made under ${others.map((name) => JSON.stringify(name)).join(", ")}`] : []),
-    ...(erased.length > 0 ? [`${erased.length} artifacts were erased, on record`] : []),
+    ...(erased.length > 0
+      ? [`${counted(erased.length, "artifact")} ${erased.length === 1 ? "was" : "were"} erased, on record`]
+      : []),
   ];
 }

@@ -1,4 +1,5 @@
 // Checks of who signed: records, manifest and chain segment, by keys that were valid for their places, and whose keys they are.
+import { counted } from "../../../core/counted.ts";
 import { canonicalText } from "../canonical.ts";
 import { EXCESS_MAX } from "../context.ts";
 import { followHandOvers } from "../hand-overs.ts";
@@ -61,7 +62,7 @@ export function checkRecords(judged: JudgedExport): void {
   }
   const [events, listed] = eventsAndRecords.lengths;
   if (events !== listed && !records.stopped)
-    findings.fault("records", `there are ${events} events and ${listed} records`, {
+    findings.fault("records", `there are ${counted(events, "event")} and ${counted(listed, "record")}`, {
       file: FILE,
       index: Math.min(events, listed),
     });
