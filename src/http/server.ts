@@ -105,6 +105,8 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
     );
     return served;
   } catch (error) {
+    const { code, message } = error as Error & { code?: string };
+    log.fatal({ code, problem: message }, "the node did not start");
     await railgate?.close();
     await logging.close();
     throw error;

@@ -1,6 +1,7 @@
 // The committer's thread: signs a batch, appends it with its state in one transaction, and says so; checkpoints follow. Nothing else writes the database.
 import { createPrivateKey } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
+import { LogRolledBackError } from "../../core/errors.ts";
 import { Checkpointer } from "../log/checkpointer.ts";
 import { recordSigner, type RecordSigner } from "./sign.ts";
 import { SoundStore } from "./sound.ts";
@@ -106,7 +107,9 @@ async function probe(): Promise<CommitterReply> {
     sound.write((store) => store.putMeta("probed_at_ms", String(Date.now())));
     return { kind: "probed" };
   } catch (error) {
-    return { kind: "probed", failure: (error as Error).message };
+    const { message } = error as Error;
+    // By its code, since only an operator's act leads out of it.
+    return { kind: "probed", failure: error instanceof LogRolledBackError ? `${error.code}: ${message}` : message };
   }
 }
 
