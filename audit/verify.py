@@ -751,6 +751,12 @@ class Verification:
                   if isinstance(event.get("details"), dict) and event.get("event_type") == "chain.anchor"
                   and event["details"].get("action") == "artifact_erased"
                   and isinstance(event["details"].get("basis"), str) and event["details"]["basis"] != ""}
+        for each in [*self.events, *later]:
+            details = each.get("details") if isinstance(each.get("details"), dict) else {}
+            low, high = details.get("from_sequence"), details.get("to_sequence")
+            if (each.get("event_type") == "chain.anchor" and details.get("action") == "artifacts_expired"
+                    and isinstance(details.get("basis"), str) and details["basis"] != "" and type(low) is int and type(high) is int):
+                erased |= {pointed(event.get("evidence_pointer")) for at, event in enumerate(self.events) if low <= self.first() + at <= high}
         for at, event in enumerate(self.events):
             artifact = pointed(event.get("evidence_pointer"))
             if artifact is None:

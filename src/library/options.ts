@@ -30,6 +30,10 @@ const DATA = {
   }),
   witness: closed({ name: optional(LogName), logs: Type.Array(closed({ origin: Text, key: Any })) }),
   downstream: Type.Array(closed({ nodeId: Identifier, keys: optional(Keys), via: Type.Array(Identifier) })),
+  retention: closed({
+    artifacts: Type.Record(Type.String(), Type.Number({ minimum: 86_400 })),
+    everyMs: optional(Type.Integer({ minimum: 1 })),
+  }),
   partitionTimes: Type.Record(Type.String(), Type.Integer({ minimum: 0 })),
   artifacts: Type.Record(Type.String(), Type.Array(Text)),
 } as const satisfies { readonly [name: string]: TSchema };

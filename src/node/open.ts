@@ -35,6 +35,7 @@ import { Partition, PARTITION_TIMES } from "./partition.ts";
 import { partitionBefore, recordPartition } from "./partition-record.ts";
 import { prepare, type Prepared } from "./prepare.ts";
 import { logsIn } from "./restore.ts";
+import { retention } from "./retention.ts";
 import { every, type Service } from "./services.ts";
 import { checkSettingsSource, settingsSource } from "./settings.ts";
 import { Subscribers, type Subscriber } from "./subscribers.ts";
@@ -162,18 +163,7 @@ export class RailgateNode implements AsyncDisposable {
       newId,
       observe,
     });
-    this.#services = [
-      every(CLOCK_LOOKED_AT_MS, () => this.#lookAtClock()),
-      this.partition.service(),
-      ...bundleServices(options, this.remotes, { policies: this.#policies, partition: this.partition, now: this.#now }),
-      deadlines({
-        gate: this.gate,
-        store,
-        decides: () => this.policy !== null,
-        now: this.#now,
-        failed: (message) => observe.evidenceFailed?.(message),
-      }),
-    ];
+    this.#services = this.#inBackground();
   }
 
   /**
@@ -397,6 +387,26 @@ export class RailgateNode implements AsyncDisposable {
       now: this.#now,
       taken: (events) => this.#subscribers.tell(events),
     });
+  }
+
+  #inBackground(): Service[] {
+    const options = this.#options;
+    const [now, failed] = [this.#now, (message: string) => options.observe?.evidenceFailed?.(message)];
+    const kept = {
+      ledger: this.#ledger,
+      recorder: this.#recorder,
+      store: this.store,
+      nodeId: this.nodeId,
+      now,
+      failed,
+    };
+    return [
+      every(CLOCK_LOOKED_AT_MS, () => this.#lookAtClock()),
+      this.partition.service(),
+      ...bundleServices(options, this.remotes, { policies: this.#policies, partition: this.partition, now }),
+      ...(options.retention ? [retention(options.retention, kept)] : []),
+      deadlines({ gate: this.gate, store: this.store, decides: () => this.policy !== null, now, failed }),
+    ];
   }
 
   #lookAtClock(): void {

@@ -12,6 +12,7 @@ import type { BundleKeys } from "../policy/policy.ts";
 import type { GivenSettings } from "./settings.ts";
 import type { TrustConfig } from "../trust/trust.ts";
 import type { PartitionTimes } from "./partition.ts";
+import type { Retention } from "./retention.ts";
 
 /** What operators measure and are told; every member is optional. */
 export interface NodeObserver {
@@ -63,6 +64,8 @@ export interface NodeOptions {
   readonly checkpointDir?: string | undefined;
   /** Logs of others that this node cosigns; default: none. `name`: what it cosigns as, default `railgate.local/<node id>/witness`. */
   readonly witness?: { readonly name?: string | undefined; readonly logs: readonly WitnessedLog[] } | undefined;
+  /** How long inputs and decisions are kept; default: for ever. */
+  readonly retention?: Retention | undefined;
   /** Longest evaluation, in milliseconds (POL-03). */
   readonly evaluationMsMax?: number | undefined;
   /** Events that may wait to be recorded. */

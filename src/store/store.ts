@@ -226,6 +226,8 @@ export interface StoreReader extends Disposable {
   /** State that is due at `nowMs`, the longest due first. */
   due(kind: StateKind, nowMs: number, limit: number): StatePlace[];
   keys(): KeyRow[];
+  /** Events whose own artifact is still there and which are older, by their order of commit, behind a position. */
+  artifactsBefore(occurredBeforeMs: number, after: number, limit: number): StoredEvent[];
   /** The largest first. Every event is looked at. */
   sizes(): TenantSize[];
   meta(name: string): string | undefined;

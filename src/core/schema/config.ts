@@ -3,6 +3,7 @@
 // Source: OPA v1.22.2, v1/config/validate.rego and the plugins' configuration types.
 import Type, { type TProperties, type TSchema } from "typebox";
 import { closed, Identifier, oneOf, optional } from "./base.ts";
+import { durationS } from "../time.ts";
 import { DEFAULTS } from "./defaults.ts";
 
 /** Present in OPA, but accepting it here would silently change what the file means. `reason` completes the error. */
@@ -202,6 +203,9 @@ const Jwks = (title: string) =>
     { title, description: "the path of a JWKS file, or a JWKS (`keys:` and a list) of public keys" },
   );
 const issuer = () => text("The issuer, exactly as tokens name it");
+
+/** A retry may be told what came of a command for so long. */
+const DAY_S = 86_400;
 
 /** The evidence profiles, weakest first. Source: evidence.md §6. */
 export const EVIDENCE_PROFILES = [
@@ -403,6 +407,31 @@ const RAILGATE = section({
             ),
           },
           "The key that events are signed with, where the node shall not make one itself; one of `file`, `env`, `directory`",
+        ),
+      ),
+      retention: optional(
+        section(
+          {
+            artifacts: optional(
+              section(
+                Object.fromEntries(
+                  EVIDENCE_PROFILES.map((profile) => [
+                    profile,
+                    optional(
+                      Type.Refine(
+                        Type.String({
+                          title: `How long they are kept of events under ${profile} (default: for ever)`,
+                          description: "an ISO 8601 duration of a day or more, e.g. P400D",
+                        }),
+                        (text) => (durationS(text) ?? 0) >= DAY_S,
+                      ),
+                    ),
+                  ]),
+                ),
+              ),
+            ),
+          },
+          "When inputs and decisions are erased, on record; records and proofs stand",
         ),
       ),
       artifacts: optional(

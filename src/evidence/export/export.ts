@@ -253,7 +253,7 @@ class ExportMaker {
     const own = store.log.artifactAt(this.#range.chainId, sequence);
     if (own && digestOf(own) !== digest) this.#missing.push(`the artifact of event ${sequence} is damaged`);
     if (own) this.#rows.add(digest, sequence);
-    else if (!this.#share("decision", digest)) this.#erased.set(digest, sequence);
+    else if (!this.#share("decision", digest) && !this.#erased.has(digest)) this.#erased.set(digest, sequence);
     this.#snapshots.policy.add(event.policy_snapshot_id);
     this.#snapshots.authority.add(event.authority_snapshot_id);
     if (event.policy_snapshot_id !== EMPTY_SNAPSHOT && !this.#share("policy_bundle", event.policy_snapshot_id))
@@ -329,8 +329,9 @@ class ExportMaker {
       if (page.length === 0) break;
       for (const { record } of page) {
         const { details, sequence } = JSON.parse(eventTextOf(record)) as EvidenceEvent;
-        const digest = details?.["action"] === "artifact_erased" ? String(details["artifact_digest"]) : "";
-        if (left.delete(digest) && sequence > this.#range.to) later.push(record);
+        const gone = goneBy(details, left);
+        for (const digest of gone) left.delete(digest);
+        if (gone.length > 0 && sequence > this.#range.to) later.push(record);
       }
       after = page.at(-1)!.position;
     }
@@ -512,4 +513,13 @@ class ExportMaker {
     others.push({ name: "manifest.json", size: manifest.length, open: () => [manifest] });
     yield* others.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
+}
+
+/** Which of the artifacts that are not there an event says to be gone: one that was erased, or a range that was kept no longer. */
+function goneBy(details: EvidenceEvent["details"], left: ReadonlyMap<string, number>): string[] {
+  const { action, artifact_digest, from_sequence, to_sequence } = (details ?? {}) as Record<string, unknown>;
+  if (action === "artifact_erased") return left.has(String(artifact_digest)) ? [String(artifact_digest)] : [];
+  if (action !== "artifacts_expired") return [];
+  const isWithin = (sequence: number) => sequence >= Number(from_sequence) && sequence <= Number(to_sequence);
+  return [...left].flatMap(([digest, sequence]) => (isWithin(sequence) ? [digest] : []));
 }

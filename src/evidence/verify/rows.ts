@@ -89,7 +89,7 @@ const LINE_BYTES_MAX = 1024 * 1024;
 const SIGNATURE_BYTES = 64;
 const NOTABLE = new Set(["key.rotate", "chain.anchor"]);
 /** Members of notable events that say something here, and how long such a text may be. */
-const TOLD = ["new_kid", "action", "artifact_digest", "basis"];
+const TOLD = ["new_kid", "action", "artifact_digest", "basis", "from_sequence", "to_sequence"];
 const TOLD_LENGTH_MAX = 4096;
 /** Lines of a chunk that may be of no use at all; behind more of them there is nothing to be found. */
 const MALFORMED_MAX = 100;
@@ -273,7 +273,9 @@ class EventChunk {
 function told(details: NotableEvent["details"] | null): NotableEvent["details"] {
   const members = TOLD.map((name) => [name, details?.[name]] as const);
   return Object.fromEntries(
-    members.filter(([, value]) => typeof value === "string" && value.length <= TOLD_LENGTH_MAX),
+    members.filter(
+      ([, value]) => (typeof value === "string" && value.length <= TOLD_LENGTH_MAX) || Number.isSafeInteger(value),
+    ),
   );
 }
 

@@ -11,6 +11,7 @@ import {
   readDiagnostics,
   readDownstream,
   readListen,
+  readRetention,
   readTls,
   readTrust,
   readWitness,
@@ -112,6 +113,7 @@ function assemble(file: ConfigFile, source: Source): NodeConfig {
       ...given("logOrigin", own.evidence?.log_origin ?? undefined),
       ...given("checkpointDir", absolute(own.evidence?.checkpoint_dir, source)),
       ...given("eventKey", readEventKey(own.evidence?.event_key, source)),
+      ...given("retention", readRetention(own.evidence?.retention)),
       artifacts: Object.fromEntries(
         Object.entries(own.evidence?.artifacts ?? {}).map(([kind, files]) => [
           kind,

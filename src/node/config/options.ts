@@ -30,6 +30,7 @@ export function nodeOptions(config: Config): NodeOptions {
         logs: config.witness.logs.map(({ origin, vkey }) => ({ origin, key: parseVkey(sha256, vkey)! })),
       },
     }),
+    ...(config.evidence.retention && { retention: config.evidence.retention }),
     evaluationMsMax: config.limits.evaluationMsMax,
     queueMax: config.limits.queueMax,
   };

@@ -4,6 +4,7 @@ import { parseVkey, SIGNATURE_TYPES } from "../../core/note.ts";
 import type { ConfigFile } from "../../core/schema/config.ts";
 import { DEFAULTS } from "../../core/schema/defaults.ts";
 import { sha256 } from "../../core/sha256.ts";
+import { durationS } from "../../core/time.ts";
 import type { SettingPath } from "../../core/settings.ts";
 import { readJwks } from "./keys.ts";
 import { absolute, fault, fileNamed, given, readFileOf, type Source } from "./source.ts";
@@ -175,6 +176,15 @@ export function readEventKey(settings: EventKeySettings, source: Source): EventK
   const value = source.env[env!];
   if (!value) throw fault(source, [...path, "env"], `the environment variable ${env} is not set`);
   return { name: `the variable ${env}`, read: () => value };
+}
+
+type RetentionSettings = NonNullable<NonNullable<ConfigFile["railgate"]>["evidence"]>["retention"];
+
+export function readRetention(settings: RetentionSettings): Config["evidence"]["retention"] {
+  const kept = Object.entries((settings?.artifacts ?? {}) as Record<string, string | null>).flatMap(
+    ([profile, duration]) => (duration === null ? [] : [[profile, durationS(duration)!] as const]),
+  );
+  return kept.length === 0 ? undefined : { artifacts: Object.fromEntries(kept) };
 }
 
 export function readLimits(file: ConfigFile): Config["limits"] {

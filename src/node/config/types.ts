@@ -106,6 +106,8 @@ export type Config = {
     readonly checkpointDir?: string;
     /** Where the event key comes from; undefined: the node makes its own. `read` gives the key's text, and is no data, so that it is never written anywhere. */
     readonly eventKey?: EventKeySource;
+    /** How long inputs and decisions are kept, in seconds, by evidence profile; undefined: for ever. */
+    readonly retention?: { readonly artifacts: Readonly<Record<string, number>> };
     /** Files by kind of artifact, which exports bring along. */
     readonly artifacts: Readonly<Record<string, readonly string[]>>;
   };

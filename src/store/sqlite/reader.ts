@@ -18,7 +18,7 @@ import type {
 } from "../store.ts";
 import { digestOfPointer, digestText, hexOfDigest } from "../../core/digest.ts";
 import { OWN_ARTIFACT, SqliteLogReader } from "./log.ts";
-import { BUSY_TIMEOUT_MS, checkReadable, versionOf } from "./schema.ts";
+import { BUSY_TIMEOUT_MS, checkReadable, SPAN_POSITIONS, versionOf } from "./schema.ts";
 import { EventSearch } from "./search.ts";
 
 export class SqliteReader implements StoreReader {
@@ -181,6 +181,17 @@ export class SqliteReader implements StoreReader {
       const { hand_over, node_id, ...jwk } = JSON.parse(row["jwk"] as string) as Record<string, unknown>;
       return { ...row, jwk, ...(hand_over !== undefined && { hand_over }), ...(node_id !== undefined && { node_id }) };
     }) as unknown as KeyRow[];
+  }
+
+  artifactsBefore(occurredBeforeMs: number, after: number, limit: number): StoredEvent[] {
+    // Positions are in order of time but for clocks that were set back; beyond the last group that reaches back so far there is none.
+    return this.#db
+      .prepare(
+        `SELECT a.position, e.record FROM artifacts AS a JOIN events AS e USING (position)
+         WHERE a.position > ? AND a.position < (SELECT coalesce(max(span) + 1, 0) * ${SPAN_POSITIONS} FROM spans WHERE min_ms < ?) AND e.occurred_at_ms < ?
+         ORDER BY a.position LIMIT ?`,
+      )
+      .all(after, occurredBeforeMs, occurredBeforeMs, limit) as unknown as StoredEvent[];
   }
 
   sizes(): TenantSize[] {

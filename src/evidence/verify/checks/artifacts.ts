@@ -16,7 +16,7 @@ export async function checkArtifacts(judged: JudgedExport): Promise<ErasedArtifa
   for (const { digest, marks, number } of artifacts.entries()) {
     if ((marks & REFERENCED) === 0 || isThere(judged, marks)) continue;
     const artifact = digestText(digest);
-    const erasure = erasures.get(artifact);
+    const erasure = erasures.of(artifact, firstOf(facts) + number);
     if (erasure === undefined)
       findings.fault("artifacts", `the artifact ${artifact} is not there, and no event says that it was erased`, {
         file: FILE,
@@ -49,8 +49,15 @@ export async function checkArtifacts(judged: JudgedExport): Promise<ErasedArtifa
 const isThere = ({ isOthers }: JudgedExport, marks: number): boolean =>
   (marks & (isOthers ? PRESENT | NAMED : PRESENT)) !== 0;
 
+interface Erasures {
+  /** The event that says that an artifact is gone, by its digest, or by the place of the event that points to it. */
+  of(artifact: string, sequence: number): Erasing | undefined;
+}
+
+type Erasing = Pick<NotableEvent, "id" | "details">;
+
 /** By artifact: events in the range, and records of later ones that the manifest brings, if they verify. */
-async function readErasures(judged: JudgedExport): Promise<Map<string, NotableEvent>> {
+async function readErasures(judged: JudgedExport): Promise<Erasures> {
   const { facts, findings } = judged;
   const claimed = facts.manifest?.erasures ?? [];
   const later = await readRecords(judged, claimed, "chain.anchor");
@@ -61,18 +68,19 @@ async function readErasures(judged: JudgedExport): Promise<Map<string, NotableEv
       { file: MANIFEST },
       claimed.length - later.length,
     );
-  const found = new Map<string, NotableEvent>();
+  const found = new Map<string, Erasing>();
+  const ranges: { readonly from: number; readonly to: number; readonly event: Erasing }[] = [];
   for (const event of [...(facts.events?.notable ?? []), ...later]) {
-    const { action, artifact_digest, basis } = event.details ?? {};
-    if (
-      action === "artifact_erased" &&
-      typeof artifact_digest === "string" &&
-      typeof basis === "string" &&
-      basis !== ""
-    )
-      found.set(artifact_digest, event);
+    const { action, artifact_digest, basis, from_sequence: from, to_sequence: to } = event.details ?? {};
+    if (typeof basis !== "string" || basis === "") continue;
+    if (action === "artifact_erased" && typeof artifact_digest === "string") found.set(artifact_digest, event);
+    else if (action === "artifacts_expired" && typeof from === "number" && typeof to === "number")
+      ranges.push({ from, to, event });
   }
-  return found;
+  return {
+    of: (artifact, sequence) =>
+      found.get(artifact) ?? ranges.find(({ from, to }) => from <= sequence && sequence <= to)?.event,
+  };
 }
 
 const SNAPSHOTS = { policy: "the policy bundle", authority: "the authority material", settings: "the settings" };
