@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { ensureOpa } from "../../src/workshop/opa.ts";
 import type { MeshCommand, MeshFacts } from "../../src/core/mesh.ts";
 import type { Context } from "../../src/core/schema/input.ts";
-import { Evaluator } from "../../src/policy/evaluator.ts";
+import { EvaluationError, Evaluator } from "../../src/policy/evaluator.ts";
 
 const POLICY_DIR = new URL("../../policy/", import.meta.url).pathname;
 const PACKAGES = ["mesh", "lifecycle", "lib", "refusal/freshness", "refusal/attestation", "settings"];
@@ -57,7 +57,15 @@ export async function buildLaw(law: "mesh" | "lifecycle", mutation?: Mutation): 
     run("tar", ["-xzf", bundle, "-C", dir, "/policy.wasm", "/data.json"]);
     const data = JSON.parse(readFileSync(join(dir, "data.json"), "utf8")) as object;
     const evaluator = await Evaluator.load(readFileSync(join(dir, "policy.wasm")), data);
-    return (input) => evaluator.evaluate(`railgate/${law}/decision`, new TextEncoder().encode(JSON.stringify(input)));
+    return (input) => {
+      try {
+        return evaluator.evaluate(`railgate/${law}/decision`, new TextEncoder().encode(JSON.stringify(input)));
+      } catch (error) {
+        // The host refuses then, as it does what is no decision (POL-03).
+        if (error instanceof EvaluationError) return { failed: error.message };
+        throw error;
+      }
+    };
   } finally {
     rmSync(dir, { recursive: true });
   }
