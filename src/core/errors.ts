@@ -189,6 +189,7 @@ export type NotFoundCode =
   | "entrypoint_unknown"
   | "event_unknown"
   | "mesh_unknown"
+  | "policy_unknown"
   | "stream_unknown"
   | "tile_unknown"
   | "workload_unknown";

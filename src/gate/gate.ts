@@ -134,6 +134,7 @@ export class Gate {
       const receipts = await Promise.all(linked.receipts);
       return linked.places.map((place, i) => {
         this.#count(commands[i]!, linked.enacted[place]!);
+        this.parts.decided?.(linked.enacted[place]!, commands[i]!);
         return { outcome: linked.enacted[place]!.outcome as O, receipt: receipts[place]! };
       });
     }

@@ -1,5 +1,7 @@
 // What a gate is made of, and what it tells whoever measures it.
 import type { PolicyDecision } from "../core/schema/decision.ts";
+import type { AnyCommand } from "./commands/command.ts";
+import type { Enacted } from "./decider.ts";
 import type { Context } from "../core/schema/input.ts";
 import type { Ledger } from "../evidence/ledger/ledger.ts";
 import type { StateSource, StateView } from "../evidence/ledger/state.ts";
@@ -25,6 +27,8 @@ export interface GateParts {
   /** A UUID, version 7. */
   readonly newId: () => string;
   readonly observe: GateObserver;
+  /** Told of each decision once it is durable and on its way to whoever asked; returns at once. */
+  readonly decided?: (decision: Enacted, command: AnyCommand) => void;
 }
 
 /** What operators measure and are told; every member is optional. */

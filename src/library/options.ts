@@ -44,6 +44,7 @@ const CODE = {
   bundles: areBundles,
   settings: areSettings,
   settingsKeys: areKeys,
+  bundleKeys: areKeys,
   services: areServices,
   eventKey: isKeySource,
   partition: isFunction,

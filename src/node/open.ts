@@ -17,8 +17,9 @@ import { Intake } from "../evidence/upstream/intake.ts";
 import { ownIds } from "../evidence/upstream/own.ts";
 import { Gate } from "../gate/gate.ts";
 import type { RemoteService } from "../outbound/service.ts";
-import { Policies } from "../policies/activate.ts";
-import { Confirmations } from "../policies/confirmations.ts";
+import type { Policies } from "../policies/activate.ts";
+import type { Registry } from "../policies/registry.ts";
+import type { Shadows } from "../policies/shadow.ts";
 import type { SettingsSource } from "../policies/choose.ts";
 import { isPolled } from "../policies/source.ts";
 import type { Policy } from "../policy/policy.ts";
@@ -33,6 +34,7 @@ import { eraseArtifact } from "./erasure.ts";
 import { DEFAULT_BUNDLE, VERSION, type NodeOptions } from "./options.ts";
 import { Partition, PARTITION_TIMES } from "./partition.ts";
 import { partitionBefore, recordPartition } from "./partition-record.ts";
+import { makePolicies, shadowed } from "./policies.ts";
 import { prepare, type Prepared } from "./prepare.ts";
 import { logsIn } from "./restore.ts";
 import { retention } from "./retention.ts";
@@ -77,6 +79,9 @@ export class RailgateNode implements AsyncDisposable {
   /** Servers of others that bundles come from and reports go to. */
   readonly remotes: ReadonlyMap<string, RemoteService>;
   readonly #policies: Policies;
+  readonly #shadows: Shadows;
+  /** What operators do with policies. */
+  readonly registry: Registry;
   readonly #clock: ClockWatch;
   readonly #services: readonly Service[];
   readonly #beforeClose: (() => Promise<void>)[] = [];
@@ -113,7 +118,18 @@ export class RailgateNode implements AsyncDisposable {
     this.#watchLedger(states);
     const newId = (this.newId = makeIds());
     this.remotes = remoteServices(options);
-    this.#policies = this.#makePolicies();
+    const pinned = renewable(() => this.#trust);
+    const { policies, shadows, registry } = makePolicies({
+      options,
+      store,
+      trust: pinned,
+      settings: this.#settings,
+      recorder: () => this.#recorder,
+      now: this.#now,
+    });
+    this.#policies = policies;
+    this.#shadows = shadows;
+    this.registry = registry;
     this.#recorder = new Recorder({
       ledger: this.#ledger,
       evidenceProfileId: this.#evidenceProfileId,
@@ -151,10 +167,7 @@ export class RailgateNode implements AsyncDisposable {
       ledger: this.#ledger,
       states,
       store,
-      trust: {
-        verify: (request, against) => this.#trust.verify(request, against),
-        verifyAttestation: (token, against) => this.#trust.verifyAttestation(token, against),
-      },
+      trust: pinned,
       active: () => this.#policies.active,
       answering: (path) => this.#policies.find(path) ?? this.#policies.active,
       partition: options.partition ?? (() => this.partition.context()),
@@ -162,6 +175,7 @@ export class RailgateNode implements AsyncDisposable {
       now: this.#now,
       newId,
       observe,
+      decided: (enacted, command) => shadowed(shadows, enacted, command),
     });
     this.#services = this.#inBackground();
   }
@@ -197,7 +211,7 @@ export class RailgateNode implements AsyncDisposable {
   }
 
   /** The policies that decide, and which of them answers what. */
-  get policies(): Pick<Policies, "find" | "bundles"> {
+  get policies(): Pick<Policies, "find" | "bundles" | "onChange" | "offer"> {
     return this.#policies;
   }
 
@@ -308,6 +322,7 @@ export class RailgateNode implements AsyncDisposable {
     await this.intake.close();
     for (const remote of this.remotes.values()) remote.close();
     await this.#policies.close();
+    await this.#shadows.settled();
     await this.#ledger.close();
     this.store.close();
     this.#lock.release();
@@ -326,7 +341,8 @@ export class RailgateNode implements AsyncDisposable {
   async #start({ key, restored }: Prepared): Promise<void> {
     const { bundle = DEFAULT_BUNDLE, bundles = [], settings } = this.#options;
     if (this.#settings) await checkSettingsSource(this.#settings, "railgate.settings", settings);
-    await this.#policies.open(bundles.length > 0 ? bundles : [bundle]);
+    const shipped = bundles.length === 0 && bundle === DEFAULT_BUNDLE;
+    await this.#policies.open(bundles.length > 0 ? bundles : [bundle], shipped);
     this.#lookAtClock();
     const { behindMs, latest } = this.#clock;
     // The first event under a new id says why it has one.
@@ -339,6 +355,7 @@ export class RailgateNode implements AsyncDisposable {
       ...(restored && isNew && { act: "restore", reason: restored.reason, restored_from: restored.from }),
     });
     await this.#policies.record();
+    await this.registry.resume();
   }
 
   #watchLedger(states: StateView): void {
@@ -354,19 +371,6 @@ export class RailgateNode implements AsyncDisposable {
       observe.evidenceFailed?.(this.#ledger.failure ?? "unknown");
     };
     this.#ledger.onCheckpointFailure = (message) => observe.checkpointFailed?.(message);
-  }
-
-  #makePolicies(): Policies {
-    const { evaluationMsMax, observe } = this.#options;
-    return new Policies({
-      store: this.store,
-      recorder: () => this.#recorder,
-      now: this.#now,
-      evaluationMsMax,
-      settings: this.#settings,
-      confirmations: new Confirmations(this.#options.dataDir),
-      rejected: (problem) => observe?.policyRejected?.(problem),
-    });
   }
 
   get #settings(): SettingsSource | undefined {
@@ -413,6 +417,13 @@ export class RailgateNode implements AsyncDisposable {
     if (this.#clock.look(this.#now())) this.#options.observe?.clockSetBack?.(this.#clock.behindMs, this.#clock.latest);
   }
 }
+
+/** What is pinned may be renewed while it is in use. */
+const renewable = (trust: () => Trust): Trust => ({
+  verify: (request, against) => trust().verify(request, against),
+  verifyAttestation: (token, against) => trust().verifyAttestation(token, against),
+  override: (token, digest, nowMs) => trust().override(token, digest, nowMs),
+});
 
 /** When this node last recorded an event, by its own word; other nodes have clocks of their own. */
 function lastEventMs(store: StoreReader, nodeId: string): number | undefined {

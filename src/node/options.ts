@@ -28,6 +28,8 @@ export interface NodeObserver {
   policyRejected?(problem: string): void;
   /** A bundle could not be fetched; it is tried again. Told once, until it could. */
   bundleFailed?(problem: string): void;
+  /** A policy decided beside the active one: as it did, otherwise, or not at all because too many waited. */
+  shadowed?(outcome: string): void;
   committed?(figures: BatchFigures): void;
   /** Decisions were lost to a store that could not be written; their callers were told EVI-01. */
   evidenceFailed?(message: string): void;
@@ -50,6 +52,8 @@ export interface NodeOptions {
   readonly settings?: GivenSettings | undefined;
   /** Who may have signed those, where they come as a bundle. Default: the keys of `bundle`. */
   readonly settingsKeys?: BundleKeys | undefined;
+  /** Keys that may sign the policies that operators submit, beside those of the bundles' own. */
+  readonly bundleKeys?: BundleKeys | undefined;
   /** Servers that bundles come from and that reports go to, by name. */
   readonly services?: { readonly [name: string]: ServiceAccess } | undefined;
   /** Default: made at first start and kept. */

@@ -1,15 +1,14 @@
 // The policies that decide: those a node starts with, those that replace them, each on record and kept at hand.
 import { BundleError } from "../core/errors.ts";
+import type { Receipt } from "../evidence/ledger/ledger.ts";
 import type { ActedBy, Recorder } from "../evidence/ledger/recorder.ts";
 import { DEFAULT_LIMITS, type EvaluationLimits } from "../policy/evaluator.ts";
-import { bundleDigest, type Policy } from "../policy/policy.ts";
+import { bundleDigest, type BundleKeys, type Policy } from "../policy/policy.ts";
 import type { StoreReader } from "../store/store.ts";
 import {
   asBundleError,
-  covers,
   isOlder,
   loadUnder,
-  overlap,
   rollback,
   type Activated,
   type BundleTerms,
@@ -18,20 +17,13 @@ import {
 import type { Confirmations } from "./confirmations.ts";
 import { PolicyRecords } from "./records.ts";
 import { Slot, type ActiveBundle, type SourceFigures } from "./slot.ts";
+import { Slots, type ActivePolicy } from "./slots.ts";
 import { isPolled, type BundleSource, type ConfiguredSource } from "./source.ts";
+import { whyRefused, type PolicyTrial } from "./trial.ts";
 
-/** What the law is asked for; where it is answered, admissions are. */
-const LAW = "railgate/admission/decision";
+export type { ActivePolicy } from "./slots.ts";
 
-/** Which policy decides, and when its source last confirmed it (null: it has no remote source, so no age). */
-export interface ActivePolicy {
-  readonly policy: Policy | null;
-  readonly confirmedAtMs: number | null;
-}
-
-const NONE: ActivePolicy = { policy: null, confirmedAtMs: null };
-
-/** What came of offering a bundle. `unchanged`: it is what decides already. */
+/** What came of offering a bundle. `unchanged`: it is what decides already, or what an operator chose another over. */
 export type Offered =
   | { readonly outcome: "activated" | "unchanged" }
   | { readonly outcome: "rejected"; readonly error: BundleError };
@@ -44,38 +36,52 @@ export interface PoliciesParts {
   readonly evaluationMsMax: number | undefined;
   /** Laid over the policies' own. */
   readonly settings?: SettingsSource | undefined;
+  /** Keys that may sign what operators submit, beside those of each bundle's own terms. */
+  readonly keys?: BundleKeys | undefined;
   /** Of sources that are asked again and again. */
   readonly confirmations: Confirmations;
+  readonly trial: PolicyTrial;
   /** Told of a bundle that was offered and not taken. */
   readonly rejected: (problem: string) => void;
 }
 
+/** How a change is put on record. */
+export interface PutOptions {
+  readonly by?: ActedBy | undefined;
+  readonly details?: object | undefined;
+  /** See {@link Activated}. */
+  readonly over?: string | null | undefined;
+}
+
 export class Policies {
+  readonly slots = new Slots();
+  readonly records: PolicyRecords;
   readonly #parts: PoliciesParts;
-  readonly #records: PolicyRecords;
   readonly #limits: EvaluationLimits;
-  #slots: readonly Slot[] = [];
-  #law: ActivePolicy = NONE;
+  /** Of each policy that was loaded, on which terms: order counts among those of the same. */
+  readonly #termsOf = new WeakMap<Policy, BundleTerms>();
   /** One change at a time. */
   #changing: Promise<unknown> = Promise.resolve();
   /** Takes back a change that is linked and not durable yet. */
   #undo: (() => void) | undefined;
+  readonly #listeners = new Set<() => void>();
 
   constructor(parts: PoliciesParts) {
     this.#parts = parts;
-    this.#records = new PolicyRecords(parts.store, parts.recorder);
+    this.records = new PolicyRecords(parts.store, parts.recorder);
     const { evaluationMsMax } = parts;
     this.#limits = { ...DEFAULT_LIMITS, ...(evaluationMsMax !== undefined && { evaluationMsMax }) };
   }
 
   /** The law: what admissions, lifecycles and meshes are decided by. */
   get active(): ActivePolicy {
-    return this.#law;
+    return this.slots.law;
   }
 
   /** Why nothing would be admitted, or which bundle is missing; undefined where all is well. */
   get problem(): string | undefined {
-    return this.#slots.length === 0 ? "no policy was loaded yet" : this.#slots.find(({ problem }) => problem)?.problem;
+    const { all } = this.slots;
+    return all.length === 0 ? "no policy was loaded yet" : all.find(({ problem }) => problem)?.problem;
   }
 
   /**
@@ -83,52 +89,62 @@ export class Policies {
    * @param path with no slash around it, e.g. `authz/allow`.
    */
   find(path: string): ActiveBundle | undefined {
-    return this.#slots.find(({ policy }) => policy?.roots.some((root) => covers(root, path)))?.active;
+    return this.slots.find(path);
   }
 
   /** All that are active, in the order of their settings. */
   bundles(): ActiveBundle[] {
-    return this.#slots.flatMap(({ active }) => active ?? []);
+    return this.slots.all.flatMap(({ active }) => active ?? []);
   }
 
-  /** Loads what a node starts with: what its sources offer, or what decided last. Nothing is on record yet. */
-  async open(sources: readonly (ConfiguredSource | BundleSource)[]): Promise<void> {
-    const named = sources.map((source) => new Slot(source.name ?? null, source, source));
-    for (const slot of named) await this.#open(slot, named);
-    this.#slots = named;
-    this.#settle();
+  /**
+   * Loads what a node starts with: what its sources offer, or what decided last. Nothing is on record yet.
+   * @param shipped the source is the bundle that comes with Railgate: it decides only where no other was ever named.
+   */
+  async open(sources: readonly (ConfiguredSource | BundleSource)[], shipped: boolean): Promise<void> {
+    const unnamed = shipped ? this.records.names() : [];
+    const { keys = {} } = this.#parts;
+    this.slots.all =
+      unnamed.length > 0
+        ? unnamed.map((name) => new Slot(name, null, { keys }))
+        : sources.map((source) => new Slot(source.name ?? null, source, source));
+    for (const slot of this.slots.all) await this.#open(slot);
+    this.slots.settle();
   }
 
   /** Puts on record what `open` chose and refused. @throws EvidenceUnavailableError */
   async record(): Promise<void> {
-    for (const slot of this.#slots) {
+    for (const slot of this.slots.all) {
       if (slot.rejected) await this.#recordRejection(slot, slot.rejected);
       const { policy, name } = slot;
-      const last = this.#records.lastActivated(name);
+      const last = this.records.lastActivated(name);
       if (policy && (last?.digest !== policy.digest || last.settings !== policy.settings?.digest))
-        await this.#records.activated(policy, name, last?.digest === policy.digest ? { over: slot.over } : {});
+        await this.records.activated(policy, name, last?.digest === policy.digest ? { over: slot.over } : {});
     }
   }
 
   /**
-   * Takes new bytes of a bundle for its policy, unless they cannot be trusted or are older. Decisions go on meanwhile; all
-   * that are linked before the activation are by the policy before, all behind it by this one.
+   * Takes new bytes of a bundle for its policy, unless they cannot be trusted, are older, or fail their trial. Decisions go on
+   * meanwhile; all that are linked before the activation are by the policy before, all behind it by this one.
    * @param name as under `bundles`; null: the one that comes with Railgate, or a host's own.
    * @param etag what a remote source calls it.
    * @throws EvidenceUnavailableError the change could not be put on record, and did not happen.
    */
   offer(name: string | null, bytes: () => Uint8Array, etag?: string): Promise<Offered> {
-    return this.#alone(async () => {
-      const slot = this.#slot(name);
+    return this.alone(async () => {
+      const slot = this.slots.named(name);
       let loaded: Policy | undefined;
       try {
         loaded = await this.#offered(slot, bytes());
         if (loaded === undefined) return { outcome: this.#confirm(slot, etag) };
+        await this.#try(loaded, slot);
       } catch (error) {
-        return { outcome: "rejected", error: await this.#reject(slot, asBundleError(error)) };
+        const rejected = asBundleError(error);
+        slot.rejected = rejected;
+        await this.#recordRejection(slot, rejected);
+        return { outcome: "rejected", error: rejected };
       }
-      slot.rejected = undefined;
-      await this.#activate(slot, loaded);
+      await this.put(slot, loaded);
       this.#confirm(slot, etag);
       return { outcome: "activated" };
     });
@@ -136,43 +152,30 @@ export class Policies {
 
   /** Its source says that what decides is still what it offers. */
   confirmed(name: string, etag: string): void {
-    this.#confirm(this.#slot(name), etag);
+    this.#confirm(this.slots.named(name), etag);
   }
 
-  /** What a remote source calls what decides; undefined where it is not what that offered, or has no name there. */
+  /** What a remote source calls what it last offered; undefined where that is not known. */
   etag(name: string): string | undefined {
-    const { policy } = this.#slot(name);
+    const { policy } = this.slots.named(name);
     return this.#parts.confirmations.get(name, policy?.digest)?.etag ?? undefined;
   }
 
   /** Notes how asking a remote source goes. */
   polled(name: string, figures: SourceFigures): void {
-    const slot = this.#slot(name);
+    const slot = this.slots.named(name);
     slot.figures = { ...slot.figures, ...figures };
+  }
+
+  /** Calls back after each change of what decides. @returns a function that ends it. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** What was linked will never be durable: a change that was, did not happen. */
   reset(): void {
     this.#undo?.();
-  }
-
-  #slot(name: string | null): Slot {
-    const slot = this.#slots.find((each) => each.name === name);
-    if (!slot) throw new Error(`there is no bundle ${name}`);
-    return slot;
-  }
-
-  /** What an operator chose over what the source offers, that does not confirm. */
-  #confirm(slot: Slot, etag: string | undefined): "unchanged" {
-    const { polled, policy } = slot;
-    if (!polled || !policy || slot.over !== undefined) return "unchanged";
-    const at_ms = this.#parts.now();
-    this.#parts.confirmations.set(polled.name, { digest: policy.digest, etag: etag ?? null, at_ms });
-    slot.confirmedAtMs = at_ms;
-    slot.rejected = undefined;
-    slot.recorded = undefined;
-    this.#settle();
-    return "unchanged";
   }
 
   /** Waits for what is under way. */
@@ -181,63 +184,158 @@ export class Policies {
     await this.#parts.confirmations.written();
   }
 
-  async #open(slot: Slot, all: readonly Slot[]): Promise<void> {
-    const last = await this.#lastOf(slot);
-    slot.over = last?.over;
-    const { source } = slot;
-    if (source === null || isPolled(source) || last?.over !== undefined) {
-      if (last) await this.#openKept(slot, last, all);
-      return;
-    }
-    try {
-      const offered = await loadUnder(source.bytes(), slot.terms, this.#limits, this.#parts.settings);
-      if (!last || !isOlder(offered, last)) {
-        this.#checkRoots(slot, offered, all);
-        slot.policy = offered;
-        return;
+  /** Runs one change after the other. */
+  alone<T>(change: () => Promise<T>): Promise<T> {
+    const done = this.#changing.then(change, change);
+    this.#changing = done.catch(() => {});
+    return done;
+  }
+
+  /** @throws BundleError none of the terms of its place accepts it. */
+  async load(slot: Slot, bytes: Uint8Array): Promise<Policy> {
+    const { keys } = this.#parts;
+    const terms = slot.name === null && keys ? [slot.terms, { keys }] : [slot.terms];
+    let failure: unknown;
+    for (const each of terms)
+      try {
+        const policy = await loadUnder(bytes, each, this.#limits, this.#parts.settings);
+        this.#termsOf.set(policy, each);
+        return policy;
+      } catch (error) {
+        failure ??= error;
       }
-      await this.#openKept(slot, last, all);
-      const kept = slot.rejected as BundleError | undefined;
-      const what = kept ? `but that one can no longer be used: ${kept.message}` : "which stays";
-      slot.rejected = rollback(offered, last, what);
+    throw failure;
+  }
+
+  /** Whether it is older than what is active there; of what others have signed nobody can tell. */
+  isOlder(slot: Slot, policy: Policy): boolean {
+    const active = slot.policy;
+    return active !== null && this.#termsOf.get(active) === this.#termsOf.get(policy) && isOlder(policy, active);
+  }
+
+  /**
+   * Lets a policy decide in place of another: from the very moment of the call, and on record.
+   * @returns when that is durable. @throws EvidenceUnavailableError it did not happen.
+   */
+  async put(slot: Slot, policy: Policy, { by, details, over }: PutOptions = {}): Promise<Receipt> {
+    const { policy: replaced, confirmedAtMs, over: overBefore } = slot;
+    const undo = () => {
+      Object.assign(slot, { policy: replaced, confirmedAtMs, over: overBefore });
+      this.#changed();
+      this.#undo = undefined;
+    };
+    this.#undo = undo;
+    Object.assign(slot, { policy, confirmedAtMs: slot.polled ? this.#parts.now() : null, over });
+    this.#changed();
+    try {
+      const receipt = await this.records.activated(policy, slot.name, {
+        before: replaced?.digest,
+        by,
+        details,
+        over,
+      });
+      this.#undo = undefined;
+      slot.rejected = undefined;
+      slot.figures = { ...slot.figures, activatedMs: this.#parts.now() };
+      if (over !== undefined && slot.polled) this.#keepEtag(slot.polled.name, replaced, policy);
+      return receipt;
+    } catch (error) {
+      if (this.#undo === undo) undo();
+      throw error;
+    }
+  }
+
+  /** An operator's choice is as old as the choice; what the source calls its own is asked with as before. */
+  #keepEtag(name: string, replaced: Policy | null, { digest }: Policy): void {
+    const { confirmations, now } = this.#parts;
+    const etag = confirmations.get(name, replaced?.digest)?.etag ?? null;
+    confirmations.set(name, { digest, etag, at_ms: now() });
+  }
+
+  /** What an operator chose over what the source offers, that does not confirm. */
+  #confirm(slot: Slot, etag: string | undefined): "unchanged" {
+    const { polled, policy } = slot;
+    if (!polled || !policy) return "unchanged";
+    const { confirmations, now } = this.#parts;
+    const chosen = slot.over !== undefined;
+    const at_ms = chosen ? (slot.confirmedAtMs ?? 0) : now();
+    confirmations.set(polled.name, { digest: policy.digest, etag: etag ?? null, at_ms });
+    if (chosen) return "unchanged";
+    slot.confirmedAtMs = at_ms;
+    slot.rejected = undefined;
+    slot.recorded = undefined;
+    this.slots.settle();
+    return "unchanged";
+  }
+
+  async #open(slot: Slot): Promise<void> {
+    const last = await this.#lastOf(slot);
+    const { source } = slot;
+    slot.over = last?.over;
+    try {
+      if (source === null || isPolled(source)) return await this.#openKept(slot, last);
+      // What a host brings itself decides only until an operator has chosen another.
+      if (last?.over !== undefined && slot.name === null) return await this.#openKept(slot, last);
+      const bytes = source.bytes();
+      if (last?.over !== undefined && bundleDigest(bytes) === last.over) return await this.#openKept(slot, last);
+      await this.#openOffered(slot, await this.load(slot, bytes), last);
     } catch (error) {
       slot.rejected = asBundleError(error);
+    }
+  }
+
+  async #openOffered(slot: Slot, offered: Policy, last: Activated | undefined): Promise<void> {
+    try {
+      if (last && isOlder(offered, last)) throw rollback(offered, last, "which stays");
+      this.slots.checkRoots(slot, offered);
+      if (slot.name !== null && offered.digest !== last?.digest) await this.#try(offered, slot);
+      slot.policy = offered;
+      slot.over = undefined;
+    } catch (error) {
+      const rejected = asBundleError(error);
+      await this.#openKept(slot, last).catch((kept: Error) => {
+        const what = `but that one can no longer be used: ${kept.message}`;
+        throw rejected.reason === "rollback" ? rollback(offered, last!, what) : rejected;
+      });
+      slot.rejected = rejected;
     }
   }
 
   /** Under its own name; or as one that had none yet, where its signers are the same, so that they count alike. */
-  async #lastOf({ name, terms }: Slot): Promise<Activated | undefined> {
-    const own = this.#records.lastActivated(name);
-    if (own || name === null) return own;
-    const unnamed = this.#records.lastActivated(null);
-    const bytes = unnamed && this.#records.bytes(unnamed.digest);
-    return bytes && (await this.#isSoundUnder(bytes, terms)) ? unnamed : undefined;
+  async #lastOf(slot: Slot): Promise<Activated | undefined> {
+    const own = this.records.lastActivated(slot.name);
+    if (own || slot.name === null) return own;
+    const unnamed = this.records.lastActivated(null);
+    const bytes = unnamed && this.records.bytes(unnamed.digest);
+    return bytes &&
+      (await this.load(slot, bytes).then(
+        () => true,
+        () => false,
+      ))
+      ? unnamed
+      : undefined;
   }
 
-  async #isSoundUnder(bytes: Uint8Array, terms: BundleTerms): Promise<boolean> {
-    return loadUnder(bytes, terms, this.#limits, this.#parts.settings).then(
-      () => true,
-      () => false,
-    );
-  }
-
-  /** The last good one, as it lies in the store: no network is needed for it. */
-  async #openKept(slot: Slot, { digest }: Activated, all: readonly Slot[]): Promise<void> {
-    try {
-      const bytes = this.#records.bytes(digest);
-      if (!bytes) throw new BundleError("archive", `the bundle ${digest} that was active is not in the store`);
-      const kept = await loadUnder(bytes, slot.terms, this.#limits, this.#parts.settings);
-      this.#checkRoots(slot, kept, all);
-      slot.policy = kept;
-      if (slot.polled) slot.confirmedAtMs = this.#confirmedMs(slot.polled.name, digest);
-    } catch (error) {
-      slot.rejected = asBundleError(error);
-    }
+  /** The last good one, as it lies in the store: no network is needed for it. @throws BundleError */
+  async #openKept(slot: Slot, last: Activated | undefined): Promise<void> {
+    if (!last) return;
+    const bytes = this.records.bytes(last.digest);
+    if (!bytes) throw new BundleError("archive", `the bundle ${last.digest} that was active is not in the store`);
+    const kept = await this.load(slot, bytes).catch((error: Error) => {
+      if (slot.source !== null) throw error;
+      throw new BundleError(
+        "unnamed",
+        `the bundle ${slot.name} decided here, and settings name it no more: name it under bundles, or deprecate it to go back to the one that comes with Railgate (${error.message})`,
+      );
+    });
+    this.slots.checkRoots(slot, kept);
+    slot.policy = kept;
+    if (slot.polled) slot.confirmedAtMs = this.#confirmedMs(slot.polled.name, last.digest);
   }
 
   /** Where that is not known any more, as old as its activation. */
   #confirmedMs(name: string, digest: string): number {
-    const since = this.#records.row(digest)?.since;
+    const since = this.records.row(digest)?.since;
     return this.#parts.confirmations.get(name, digest)?.at_ms ?? (since === undefined ? 0 : Date.parse(since));
   }
 
@@ -245,53 +343,19 @@ export class Policies {
   async #offered(slot: Slot, bytes: Uint8Array): Promise<Policy | undefined> {
     const digest = bundleDigest(bytes);
     if (digest === slot.policy?.digest || digest === slot.over) return undefined;
-    const policy = await loadUnder(bytes, slot.terms, this.#limits, this.#parts.settings);
-    const last = slot.policy ?? this.#records.lastActivated(slot.name);
+    if (this.records.row(digest)?.state === "deprecated")
+      throw new BundleError("deprecated", `the policy ${digest} was deprecated by an operator`);
+    const policy = await this.load(slot, bytes);
+    const last = slot.policy ?? this.records.lastActivated(slot.name);
     if (last && isOlder(policy, last)) throw rollback(policy, last, slot.policy ? "which stays" : "and is not taken");
-    this.#checkRoots(slot, policy, this.#slots);
+    this.slots.checkRoots(slot, policy);
     return policy;
   }
 
-  /** @throws BundleError another active bundle is about the same. */
-  #checkRoots(slot: Slot, { roots }: Policy, all: readonly Slot[]): void {
-    for (const other of all) {
-      if (other === slot || !other.policy) continue;
-      const both = other.policy.roots.find((root) => roots.some((own) => overlap(own, root)));
-      if (both !== undefined)
-        throw new BundleError(
-          "roots",
-          `its roots overlap with those of the bundle ${other.name ?? ""}: ${both || "all"}`,
-        );
-    }
-  }
-
-  async #activate(slot: Slot, policy: Policy, by?: ActedBy): Promise<void> {
-    const before = { policy: slot.policy, confirmedAtMs: slot.confirmedAtMs, over: slot.over };
-    const undo = () => {
-      Object.assign(slot, before);
-      this.#settle();
-      this.#undo = undefined;
-    };
-    this.#undo = undo;
-    Object.assign(slot, {
-      policy,
-      confirmedAtMs: slot.polled ? this.#parts.now() : null,
-      over: undefined,
-    });
-    this.#settle();
-    try {
-      await this.#records.activated(policy, slot.name, { before: before.policy?.digest, by });
-      this.#undo = undefined;
-    } catch (error) {
-      if (this.#undo === undo) undo();
-      throw error;
-    }
-  }
-
-  async #reject(slot: Slot, error: BundleError): Promise<BundleError> {
-    slot.rejected = error;
-    await this.#recordRejection(slot, error);
-    return error;
+  /** @throws BundleError `gate` */
+  async #try(candidate: Policy, slot: Slot): Promise<void> {
+    const report = await this.#parts.trial(candidate, slot.policy);
+    if (!report.passes) throw new BundleError("gate", `the policy is refused before it decides: ${whyRefused(report)}`);
   }
 
   /** Once, until the reason changes. */
@@ -299,19 +363,12 @@ export class Policies {
     const what = `${error.reason}: ${error.message}`;
     if (slot.recorded === what) return;
     this.#parts.rejected(error.message);
-    await this.#records.rejected(error, slot.name);
+    await this.records.rejected(error, slot.name);
     slot.recorded = what;
   }
 
-  /** The law is the bundle about it; or the only one there is, whatever it is about. */
-  #settle(): void {
-    const law = this.find(LAW) ?? (this.#slots.length === 1 ? this.#slots[0]!.active : undefined);
-    this.#law = law ?? NONE;
-  }
-
-  #alone<T>(change: () => Promise<T>): Promise<T> {
-    const done = this.#changing.then(change, change);
-    this.#changing = done.catch(() => {});
-    return done;
+  #changed(): void {
+    this.slots.settle();
+    for (const listener of this.#listeners) listener();
   }
 }

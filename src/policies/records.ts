@@ -2,7 +2,6 @@
 import { brief } from "../core/brief.ts";
 import { HOST_REFUSALS } from "../core/catalogue.ts";
 import type { BundleError } from "../core/errors.ts";
-import type { Entry } from "../evidence/ledger/entry.ts";
 import type { Receipt } from "../evidence/ledger/ledger.ts";
 import { THE_NODE, type ActedBy, type Recorder } from "../evidence/ledger/recorder.ts";
 import type { Policy } from "../policy/policy.ts";
@@ -117,23 +116,19 @@ export class PolicyRecords {
     return recorder.append({ ...entry, blobs: [...entry.blobs, ...(settings ? [settings] : [])], states });
   }
 
-  /** Another act of an operator's on a policy: what it is from now on. */
+  /** Another act of an operator's on a policy: what it is from now on. What is submitted is kept with it. */
   acted(
     act: "submit" | "shadow" | "deprecate",
-    {
-      digest,
-      revision,
-      sequence,
-      entrypoints,
-      bytes,
-    }: Pick<Policy, "digest" | "revision" | "sequence" | "entrypoints" | "bytes">,
+    policy: Pick<Policy, "digest" | "revision" | "sequence" | "entrypoints"> & { readonly bytes?: Uint8Array },
     state: PolicyState,
     by: ActedBy,
     more: { readonly also?: readonly PolicyRow[]; readonly forget?: string | null; readonly details?: object } = {},
   ): Promise<Receipt> {
+    const { digest, revision, sequence, entrypoints, bytes } = policy;
     const recorder = this.#recorder();
     const details = { digest, revision, sequence, act, ...more.details };
-    const entry: Entry = recorder.entry("policy.activate", details, by, { digest, bytes });
+    const blob = act === "submit" && bytes ? { digest, bytes } : undefined;
+    const entry = recorder.entry("policy.activate", details, by, blob);
     const since = entry.draft.occurred_at;
     const name = this.row(digest)?.name ?? null;
     const states = [

@@ -8,6 +8,7 @@ import type { AdmissionRequest } from "../core/schema/request.ts";
 import { FORMATS, makeAttesters, type Against } from "./attestation.ts";
 import { makeAuthorities } from "./authority.ts";
 import { pin, type UsedKey } from "./keys.ts";
+import { makeOverrides, type OverrideCheck } from "./override.ts";
 
 export type { Against } from "./attestation.ts";
 export type { UsedKey } from "./keys.ts";
@@ -26,18 +27,21 @@ export type Trust = {
   verify(request: AdmissionRequest, against: Against): Promise<Verified> | null;
   /** One attestation token, for a re-attestation. Never rejects. */
   verifyAttestation(token: string, against: Against): Promise<{ fact: AttestationFact; used: UsedKey[] }>;
+  readonly override: OverrideCheck;
 };
 
 /** Imports and pins the keys. Throws ConfigError where an issuer has none that can verify anything. */
 export async function makeTrust(config: TrustConfig): Promise<Trust> {
   const roots = new Set(config.authorities.filter(({ root }) => root).map(({ issuer }) => issuer));
-  const authorities = makeAuthorities(await pin(config.authorities, "railgate.trust.authorities"), roots);
+  const issuers = await pin(config.authorities, "railgate.trust.authorities");
+  const authorities = makeAuthorities(issuers, roots);
   const readings = config.attesters.map(
     ({ issuer, audience, format = "railgate" }) => [issuer, { format: FORMATS[format], audience }] as const,
   );
   const attestation = makeAttesters(await pin(config.attesters, "railgate.trust.attesters"), new Map(readings));
 
   return {
+    override: makeOverrides(issuers, roots),
     verify(request, against) {
       const token =
         request.attestation !== undefined && "token" in request.attestation ? request.attestation.token : undefined;

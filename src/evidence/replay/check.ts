@@ -1,4 +1,5 @@
 // One decision, decided again: from the artifact's exact bytes, in canonical form, and what a difference means.
+import { changeBetween, FAILED_DECISION, type ChangeKind, type DecisionShape } from "../../core/decision-change.ts";
 import { RailgateError } from "../../core/errors.ts";
 import { digestOf } from "../../core/event.ts";
 import { canonicalJson } from "../../core/json.ts";
@@ -19,7 +20,7 @@ export class NoDecisionsError extends ReplayError {
 }
 
 /** What a candidate policy would have changed. */
-export type ChangeKind = "newly_refused" | "newly_admitted" | "other_envelope" | "other_result";
+export type ReplayChange = ChangeKind | "other_result";
 
 /** An event with the artifact that it points to. */
 export interface ReplayItem {
@@ -46,7 +47,7 @@ export type ReplayFinding =
   /** No policy decided; the host refused in its place. */
   | { readonly kind: "host_refused"; readonly decidesNow: boolean }
   | { readonly kind: "mismatch"; readonly problem: string }
-  | { readonly kind: "changed"; readonly change: ChangeKind; readonly rules: readonly string[] };
+  | { readonly kind: "changed"; readonly change: ReplayChange; readonly rules: readonly string[] };
 
 /** Longer than any evaluation that was let pass, so that a slow machine does not look like another policy. */
 const LIMITS = { evaluationMsMax: 60_000, memoryMiBMax: 256 };
@@ -76,14 +77,6 @@ interface Artifact {
 }
 
 type Decided = { readonly output: unknown } | { readonly failure: string };
-/** What decisions of all kinds have in common, as far as they have it. */
-type Shape = {
-  outcome?: unknown;
-  error_code?: unknown;
-  envelope?: { declared?: unknown; required?: unknown } | null;
-  refusals?: readonly { rule?: unknown; code?: unknown }[];
-};
-
 /** @param evaluator of the policy that decided; undefined where it is not here. */
 export function checkDecision(item: ReplayItem, evaluator: Evaluator | undefined): ReplayFinding {
   if (digestOf(item.artifact) !== item.pointer)
@@ -135,20 +128,22 @@ export function compareDecision(item: ReplayItem, candidate: Evaluator): ReplayF
   if (item.evaluation) return compareEvaluation(artifact, candidate);
   if (!candidate.entrypoints.includes(artifact.entrypoint))
     return { kind: "mismatch", problem: `the candidate has no entrypoint ${artifact.entrypoint}` };
-  const before = JSON.parse(artifact.decision!) as Shape;
+  const before = JSON.parse(artifact.decision!) as DecisionShape;
   const decided = decide(candidate, artifact);
-  const after =
-    "failure" in decided ? ({ outcome: "refused", error_code: "POL-03" } as Shape) : ((decided.output ?? {}) as Shape);
-  const isAccepted = ({ outcome }: Shape): boolean => outcome === "accepted";
-  if (isAccepted(before) !== isAccepted(after)) {
-    return isAccepted(before)
-      ? { kind: "changed", change: "newly_refused", rules: rulesOf(after) }
-      : { kind: "changed", change: "newly_admitted", rules: rulesOf(before) };
+  const after = "failure" in decided ? FAILED_DECISION : ((decided.output ?? {}) as DecisionShape);
+  const change = changeBetween(before, after);
+  switch (change) {
+    case undefined:
+      return { kind: "reproduced" };
+    case "newly_refused":
+      return { kind: "changed", change, rules: rulesOf(after) };
+    case "newly_admitted":
+      return { kind: "changed", change, rules: rulesOf(before) };
+    case "other_envelope": {
+      const [from, to] = [before.envelope?.required, after.envelope?.required];
+      return { kind: "changed", change, rules: [`${String(from)} → ${String(to)}`] };
+    }
   }
-  const [from, to] = [before.envelope?.required, after.envelope?.required];
-  return from === to || "failure" in decided
-    ? { kind: "reproduced" }
-    : { kind: "changed", change: "other_envelope", rules: [`${String(from)} → ${String(to)}`] };
 }
 
 /** A candidate without the entrypoint is of another bundle than the one that answered: several may be active. */
@@ -166,7 +161,7 @@ const shown = (decision: unknown): string => (decision === undefined ? "undefine
 
 /** The host refuses where no policy can decide, and only ever refuses (POL-01, POL-03, and where it asserts safety again). */
 function checkHostRefusal(artifact: Artifact, evaluator: Evaluator | undefined): ReplayFinding {
-  const recorded = JSON.parse(artifact.decision!) as Shape;
+  const recorded = JSON.parse(artifact.decision!) as DecisionShape;
   if (recorded.outcome !== "refused")
     return { kind: "mismatch", problem: "the host decided in the policy's place, and did not refuse" };
   const codes = (recorded.refusals ?? []).map(({ code }) => code);
@@ -199,7 +194,7 @@ function textOf(output: unknown): string | undefined {
   }
 }
 
-function rulesOf({ refusals, error_code }: Shape): string[] {
+function rulesOf({ refusals, error_code }: DecisionShape): string[] {
   const rules = (refusals ?? []).map(({ rule }) => String(rule));
   return rules.length > 0 ? [...new Set(rules)].sort() : [String(error_code ?? "none")];
 }

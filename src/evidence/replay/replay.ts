@@ -1,11 +1,11 @@
 // Replays decisions: the policy that each event names decides its stored input again, and must come to the same bytes (spec evidence §6).
 import { readFileSync } from "node:fs";
 import { digestOf } from "../../core/event.ts";
-import { ReplayError, type ChangeKind, type ReplayFinding, type ReplayItem } from "./check.ts";
+import { ReplayError, type ReplayChange, type ReplayFinding, type ReplayItem } from "./check.ts";
 import { CANDIDATE, nameOf, ReplayPool } from "./pool.ts";
 import { openReplaySource, type ReplaySource } from "./source.ts";
 
-export { ReplayError, type ChangeKind } from "./check.ts";
+export { ReplayError } from "./check.ts";
 
 /** Which decision, and about what. */
 interface DecisionPlace {
@@ -18,7 +18,7 @@ interface DecisionPlace {
 }
 
 export interface DecisionChange extends DecisionPlace {
-  readonly change: ChangeKind;
+  readonly change: ReplayChange;
   /** Rules that would refuse now, or that refused then; for another envelope, which would be required in place of which. */
   readonly rules: readonly string[];
 }

@@ -22,7 +22,7 @@ import { meshAdmission, workloadAt, type Workload } from "../../core/workload.ts
 import { refusalIn, type CommandRefusal } from "../refused.ts";
 import { refusalOf, type Command } from "./command.ts";
 
-const MESH = "railgate/mesh/decision";
+export const MESH = "railgate/mesh/decision";
 
 /** The input document of `railgate/mesh/decision`. */
 interface MeshInput {

@@ -17,6 +17,7 @@ export function nodeOptions(config: Config): NodeOptions {
     nodeId: config.nodeId,
     ...(isShipped(sources) ? { bundle: sources[0] } : { bundles: sources }),
     ...(config.settings !== undefined && { settings: config.settings, settingsKeys: config.keys }),
+    ...(Object.keys(config.keys).length > 0 && { bundleKeys: config.keys }),
     ...(Object.keys(config.services).length > 0 && { services: config.services }),
     trust: trustOptions(config.trust),
     downstream: config.downstream,

@@ -1,0 +1,96 @@
+// The policies of a node: put together from store, gate and trust, with what decides beside them and what operators do.
+import { EMPTY_SNAPSHOT, pointerTo } from "../core/digest.ts";
+import type { Recorder } from "../evidence/ledger/recorder.ts";
+import type { AnyCommand } from "../gate/commands/command.ts";
+import type { Enacted } from "../gate/decider.ts";
+import { makeTrial } from "../gate/trial.ts";
+import { Policies } from "../policies/activate.ts";
+import type { SettingsSource } from "../policies/choose.ts";
+import { Confirmations } from "../policies/confirmations.ts";
+import { Registry } from "../policies/registry.ts";
+import { differenceArtifact, Shadows, type Difference, type ShadowedDecision } from "../policies/shadow.ts";
+import type { Policy } from "../policy/policy.ts";
+import type { StoreReader } from "../store/store.ts";
+import type { Trust } from "../trust/trust.ts";
+import type { NodeOptions } from "./options.ts";
+
+export interface PolicyParts {
+  readonly options: NodeOptions;
+  readonly store: StoreReader;
+  readonly trust: Trust;
+  /** Laid over the policies' own. */
+  readonly settings: SettingsSource | undefined;
+  readonly recorder: () => Recorder;
+  readonly now: () => number;
+}
+
+export interface NodePolicies {
+  readonly policies: Policies;
+  readonly shadows: Shadows;
+  readonly registry: Registry;
+}
+
+export function makePolicies({ options, store, trust, settings, recorder, now }: PolicyParts): NodePolicies {
+  const { evaluationMsMax, observe, bundleKeys, dataDir } = options;
+  const trial = makeTrial(store);
+  const policies = new Policies({
+    store,
+    recorder,
+    now,
+    evaluationMsMax,
+    settings,
+    keys: bundleKeys,
+    confirmations: new Confirmations(dataDir),
+    trial,
+    rejected: (problem) => observe?.policyRejected?.(problem),
+  });
+  const shadows = new Shadows({
+    record: (difference, of, policy, decision) =>
+      recordDifference(recorder(), difference, of, policy, decision).catch(() => {
+        // What could not be recorded is counted all the same, and can be found again by a replay.
+      }),
+    observe: (outcome) => observe?.shadowed?.(outcome),
+  });
+  return { policies, shadows, registry: new Registry({ policies, shadows, trial, override: trust.override, now }) };
+}
+
+/** What the candidate says, in the tenant's own stream: its artifact can be run again under the candidate. */
+async function recordDifference(
+  recorder: Recorder,
+  { event_id, change, entrypoint }: Difference,
+  of: ShadowedDecision,
+  { digest, bytes }: Policy,
+  decision: string,
+): Promise<void> {
+  const details = { shadow_of: event_id, change, entrypoint };
+  const entry = recorder.entry("policy.evaluate", details, { tenantId: of.tenantId, actor: "node" });
+  const [artifact, artifactDigest] = differenceArtifact(of, decision);
+  await recorder.append({
+    ...entry,
+    artifact,
+    artifactDigest,
+    blobs: [{ digest, bytes }],
+    draft: {
+      ...entry.draft,
+      correlation_id: of.correlationId,
+      policy_snapshot_id: digest,
+      authority_snapshot_id: EMPTY_SNAPSHOT,
+      evidence_pointer: pointerTo(artifactDigest),
+    },
+  });
+}
+
+/** Hands a decision of the gate to what decides beside it. */
+export function shadowed(shadows: Shadows, { judged, event }: Enacted, { entrypoint, tenantId }: AnyCommand): void {
+  const { inputText, decisionText } = judged;
+  if (inputText === undefined) return;
+  shadows.decided({
+    entrypoint,
+    inputText,
+    decisionText,
+    eventId: event.id,
+    tenantId,
+    correlationId: event.correlation_id ?? event.id,
+    subject: event.subject ?? null,
+  });
+}
