@@ -4,12 +4,15 @@ import type { ClientOptions } from "./wire.ts";
 
 export {
   ConfigError,
+  EvaluationFailedError,
   EvidenceUnavailableError,
   ExportIncompleteError,
   KeyReusedError,
+  NodeNeededError,
   NotFoundError,
   OperatorNeededError,
   RailgateError,
+  RecordsRefusedError,
   RefusedError,
   RequestError,
   RevisionError,

@@ -13,6 +13,8 @@ export interface Reloadable {
 }
 
 export interface ReloaderParts {
+  /** As the files were before they were read, by `noteFiles`: what has changed since is taken. */
+  readonly before: ReadonlyMap<string, string>;
   readonly log: Logger;
   readonly metrics: Metrics;
   /** How often files are looked at; default: `LOOKED_AT_MS`. */
@@ -44,7 +46,10 @@ export class Reloader {
     this.#parts = parts;
     this.#watched = reloadables
       .filter(({ files }) => files.length > 0)
-      .map((reloadable) => ({ reloadable, seen: stateOf(reloadable.files), found: undefined }));
+      .map((reloadable) => {
+        const seen = reloadable.files.map((file) => parts.before.get(file) ?? stateOf([file])).join(" ");
+        return { reloadable, seen, found: undefined };
+      });
   }
 
   start(): void {
@@ -95,6 +100,10 @@ export class Reloader {
     return this.#reloading;
   }
 }
+
+/** How files are now. */
+export const noteFiles = (files: readonly string[]): Map<string, string> =>
+  new Map(files.map((file) => [file, stateOf([file])]));
 
 /** Changes with whatever is written or put in a file's place. */
 function stateOf(files: readonly string[]): string {

@@ -5,6 +5,15 @@ import type { Config } from "../node/config/config.ts";
 import type { Listener } from "./listener.ts";
 import type { Reloadable } from "./reload.ts";
 
+/** All files that a server may take anew. */
+export function filesOf({ tls, authentication, trust, bundles }: Config): string[] {
+  const { cert, key, clientCa } = tls ?? {};
+  const ofBundles = Object.values(bundles).flatMap(({ from }) => (from.kind === "file" ? [from.path] : []));
+  return [cert, key, clientCa, authentication?.jwt?.jwksFile, ...trustFiles(trust), ...ofBundles].filter(
+    (file) => file !== undefined,
+  );
+}
+
 /** @param listeners those that have certificates and let callers in. */
 export function reloadables(config: Config, railgate: LocalRailgate, listeners: readonly Listener[]): Reloadable[] {
   const { tls, authentication, trust, bundles } = config;

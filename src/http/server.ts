@@ -23,8 +23,8 @@ import { diagnosticRoutes, documentRoutes } from "./routes/documents.ts";
 import type { Route } from "./call/route.ts";
 import { Peers, type PeerLimits } from "./call/peer.ts";
 import { Turns } from "./call/turns.ts";
-import { Reloader } from "./reload.ts";
-import { reloadables } from "./reloadables.ts";
+import { noteFiles, Reloader } from "./reload.ts";
+import { filesOf, reloadables } from "./reloadables.ts";
 import { operatorRoutes } from "./routes/operators.ts";
 import { replicationRoutes } from "./routes/replication.ts";
 import { LocalSocket } from "./socket-file.ts";
@@ -72,6 +72,7 @@ export interface Served {
 export async function serve(config: Config, options: ServeOptions = {}): Promise<Served> {
   // Until there is something to be taken anew. A terminal that is closed is no reason to end either.
   if (options.signals ?? true) process.on("SIGHUP", stay);
+  const before = noteFiles(filesOf(config));
   const settings = nodeOptions(config);
   const logging = makeLogging(config.logLevel, options.logTo);
   const { log } = logging;
@@ -89,7 +90,7 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
       },
       "serve",
     );
-    const served = await listen(config, railgate, logging, metrics, options);
+    const served = await listen(config, railgate, logging, metrics, { ...options, before });
     const { nodeId, policyDigest } = railgate.figures;
     for (const warning of config.warnings) log.warn({}, warning);
     log.info(
@@ -147,7 +148,7 @@ async function listen(
   railgate: LocalRailgate,
   { log, close: closeLog }: Logging,
   metrics: Metrics,
-  options: ServeOptions,
+  options: ServeOptions & { readonly before: ReadonlyMap<string, string> },
 ): Promise<Served> {
   const followers = new Followers({ ...FOLLOW_LIMITS, ...options.follow });
   const shared = { peers: new Peers(options.peers), log, metrics };
@@ -174,6 +175,7 @@ async function listen(
   const reloader = new Reloader(reloadables(config, railgate, listeners), {
     log,
     metrics,
+    before: options.before,
     everyMs: options.reloadEveryMs,
   });
   const reload = () => void reloader.all();

@@ -9,6 +9,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type TLSSocket } from "node:tls";
 import test from "ava";
 import { CompactSign, exportJWK, generateKeyPair, SignJWT, type CryptoKey, type JWK } from "jose";
+import { makeLogging } from "../../src/http/logging.ts";
+import { Metrics } from "../../src/http/metrics.ts";
+import { noteFiles, Reloader } from "../../src/http/reload.ts";
 import { readBundleFiles } from "../../src/policy/bundle-files.ts";
 import { signBundleFiles, writeBundleFiles } from "../../src/policy/sign.ts";
 import { MAIN } from "../cli/railgate.ts";
@@ -220,4 +223,22 @@ test("SIGHUP takes everything anew, changed or not, and ends nothing", async (t)
   );
   if (child.exitCode === null) await once(child, "exit");
   t.is(child.exitCode, 0);
+});
+
+test("what changed while the node started is taken as well", async (t) => {
+  const file = join(emptyDir(), "keys");
+  writeFileSync(file, "one");
+  const before = noteFiles([file]);
+  put(file, "two");
+  const taken: string[] = [];
+  const reload = async () => void taken.push(readFileSync(file, "utf8"));
+  const { log } = makeLogging("silent", { write: () => {} });
+  const parts = { before, log, metrics: new Metrics(), everyMs: 5 };
+  const reloader = new Reloader([{ what: "keys", files: [file], reload }], parts);
+  const keepsAlive = setInterval(() => {}, 1000);
+  reloader.start();
+  await until(() => taken.length > 0);
+  clearInterval(keepsAlive);
+  await reloader.stop();
+  t.deepEqual(taken, ["two"]);
 });

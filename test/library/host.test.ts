@@ -67,3 +67,14 @@ test("options are checked as settings are: what could never be exported is never
     t.deepEqual(readdirSync(dataDir), [], "nothing was made");
   }
 });
+
+test("every error that is documented is exported by its class", async (t) => {
+  const exported = (await import("../../src/embed/index.ts")) as Record<string, unknown>;
+  const files = ["embed/index.ts", "library/railgate.ts", "library/local.ts"];
+  const text = files.map((file) => readFileSync(new URL(`../../src/${file}`, import.meta.url), "utf8")).join("\n");
+  const documented = [...text.matchAll(/(?:@throws |^\/\/ - )((?:\w+Error(?:, )?)+)/gm)].flatMap(([, names]) =>
+    names!.split(", ").filter((name) => name !== ""),
+  );
+  t.true(documented.length > 15);
+  for (const name of documented) t.is(typeof exported[name], "function", name);
+});
