@@ -16,6 +16,7 @@ import { replayCommand } from "./commands/replay.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { showCommand } from "./commands/show.ts";
 import { verifyCommand } from "./commands/verify.ts";
+import { testCommand } from "./commands/test.ts";
 import { tryCommand } from "./commands/try.ts";
 import { lifecycleCommand, workloadsCommand } from "./commands/workloads.ts";
 
@@ -45,6 +46,7 @@ function program(): Command {
     exportCommand,
     verifyCommand,
     replayCommand,
+    testCommand,
     tryCommand,
     bundleCommand,
     keysCommand,

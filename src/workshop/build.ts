@@ -90,15 +90,21 @@ export async function checkPolicies(
   return { annotations, deprecations };
 }
 
-/** @returns the bundle as OPA wrote it. @throws PolicyError with what it said. */
-export async function compile(directory: string, entrypoints: readonly string[]): Promise<Uint8Array> {
+/**
+ * @param leftOut patterns of files. @returns the bundle as OPA wrote it. @throws PolicyError with what it said.
+ */
+export async function compile(
+  directory: string,
+  entrypoints: readonly string[],
+  leftOut: readonly string[] = LEFT_OUT,
+): Promise<Uint8Array> {
   const work = mkdtempSync(join(tmpdir(), "railgate-bundle-"));
   try {
     const output = join(work, "bundle.tar.gz");
     const capabilities = join(SHIPPED_POLICY, "capabilities.json");
     const args = ["build", "--target", "wasm", "--capabilities", capabilities, "--output", output, "--bundle", "."];
     for (const entrypoint of entrypoints) args.push("--entrypoint", entrypoint);
-    for (const pattern of LEFT_OUT) args.push("--ignore", pattern);
+    for (const pattern of leftOut) args.push("--ignore", pattern);
     const run = spawnSync(await ensureOpa(), args, { cwd: directory, encoding: "utf8" });
     if (run.status !== 0) throw new PolicyError(`opa build: ${(run.stderr + run.stdout).trim()}`);
     return readFileSync(output);

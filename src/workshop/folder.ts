@@ -140,7 +140,7 @@ export class JoinedPolicies implements Disposable {
     if (!(error instanceof PolicyError)) return error;
     if (error.faults.length > 0)
       return new PolicyError(error.faults.map((fault) => ({ ...fault, file: this.shownPath(fault.file) })));
-    const text = error.message.replaceAll(/(?:\/?[\w.@+-]+)*\/?[\w.@+-]+\.(?:rego|json|ya?ml)\b/g, (path) => {
+    const text = error.message.replaceAll(/[\w.@+/-]+\.(?:rego|json|ya?ml)\b/g, (path) => {
       const name = relative(this.directory, resolve(this.directory, path)).replaceAll(sep, "/");
       return existsSync(join(this.directory, name)) && !name.startsWith("..") ? this.shown(name) : path;
     });

@@ -30,7 +30,7 @@ type Told = { readonly code: string; readonly message: string; readonly faults?:
 function tell(out: Output, { code, message, faults = [] }: Told, exit: ExitCode = EXIT.refused): ExitCode {
   out.progress("");
   if (out.json) out.value({ code, message, ...(faults.length > 0 && { errors: faults }) });
-  const lines = message.split("\n").map(safe);
+  const lines = message.replaceAll("\t", "  ").split("\n").map(safe);
   if (lines.length === 1 && faults.length === 0) out.note(`railgate: ${lines[0]}`);
   else for (const line of lines) out.note(line);
   return exit;
