@@ -4,12 +4,14 @@ import { Command, CommanderError } from "commander";
 import { EXIT } from "./io/command.ts";
 import { bundleCommand } from "./commands/bundle.ts";
 import { backupCommand, restoreCommand } from "./commands/backup.ts";
+import { checkCommand } from "./commands/check.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { decideCommand } from "./commands/decide.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { eraseCommand } from "./commands/erase.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { exportCommand } from "./commands/export.ts";
+import { initCommand } from "./commands/init.ts";
 import { keysCommand } from "./commands/keys.ts";
 import { meshCommand } from "./commands/mesh.ts";
 import { replayCommand } from "./commands/replay.ts";
@@ -46,8 +48,10 @@ function program(): Command {
     exportCommand,
     verifyCommand,
     replayCommand,
+    initCommand,
     testCommand,
     tryCommand,
+    checkCommand,
     bundleCommand,
     keysCommand,
     eraseCommand,

@@ -177,7 +177,7 @@ export class JoinedPolicies implements Disposable {
 }
 
 /** Sorted, by their paths from the folder with `/`. Folders whose name begins with a dot, and packages, are not looked into. */
-function policyFiles(folder: string, below = ""): string[] {
+export function policyFiles(folder: string, below = ""): string[] {
   const entries = readdirSync(join(folder, below), { withFileTypes: true });
   return entries
     .flatMap((entry) => {

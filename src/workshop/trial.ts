@@ -7,11 +7,14 @@ import { explain, type Catalogue } from "../core/outcome.ts";
 import type { Decision } from "../core/schema/decision.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
 import { decideOn } from "../library/dry-run.ts";
+import type { Law } from "../gate/commands/command.ts";
 import type { Config } from "../node/config/config.ts";
+import { checkSettingsSource, settingsSource } from "../node/settings.ts";
 import { readBundleData } from "../policy/bundle-files.ts";
 import { DEFAULT_LIMITS, Evaluator } from "../policy/evaluator.ts";
 import { withOverlay, type SettingsOverlay } from "../policy/overlay.ts";
 import { readSignedOverlay } from "../policy/policy.ts";
+import { buildPolicies } from "./build.ts";
 import { explainDecision, TellingCompiler, type WhyDecided, type Telling } from "./explain.ts";
 import { JoinedPolicies } from "./folder.ts";
 import { readInput } from "./keys.ts";
@@ -106,6 +109,31 @@ export class Trial implements Disposable {
       throw new ConfigError("settings", `${this.#settingsFile}: ${cause.message}`, { cause });
     }
   }
+}
+
+export interface BuiltLaw {
+  readonly law: Law;
+  /** What it sees as `data`, settings laid on. */
+  readonly data: { readonly railgate?: object };
+}
+
+/** Policies as a node would have them, with the settings that `config` names. @throws PolicyError, ConfigError */
+export async function loadBuilt(policies: JoinedPolicies, config: Config): Promise<BuiltLaw> {
+  const { files } = await buildPolicies(policies);
+  const source = settingsSource(config.settings, config.keys);
+  if (source) await checkSettingsSource(source, "railgate.settings", config.settings);
+  const settings = source ? await readSignedOverlay(source.bytes(), source.keys) : null;
+  const read = await readBundleData(files);
+  const data = (settings ? withOverlay(read, settings) : read) as { railgate?: { catalogue?: Catalogue } };
+  const evaluator = await Evaluator.load(files.get("policy.wasm")!, data, LIMITS);
+  const law = {
+    digest: digestOf(files.get("policy.wasm")!),
+    settings,
+    catalogue: data.railgate?.catalogue ?? {},
+    evaluateText: (entrypoint: string, input: Uint8Array) => evaluator.evaluate(entrypoint, input),
+    evaluateValue: (entrypoint: string, input = new Uint8Array(0)) => evaluator.evaluateExactly(entrypoint, input),
+  };
+  return { law, data };
 }
 
 const same = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>

@@ -97,6 +97,47 @@ const limits = (title: string): TSchema =>
     title,
   );
 
+const Standard = oneOf(["privileged", "baseline", "restricted"], {
+  description: "one of privileged, baseline, restricted",
+});
+const Mode = oneOf(["deny", "warn", "audit", "off"], { description: "one of deny, warn, audit, off" });
+const anything = (title: string): TSchema =>
+  Type.Record(Type.String(), Type.Unknown(), { description: "a mapping", title });
+
+const KUBERNETES = section(
+  {
+    law: Mode,
+    pod_security: section(
+      {
+        enforce: Standard,
+        enforce_version: text("Which release's"),
+        audit: Standard,
+        audit_version: text("Which release's"),
+        warn: Standard,
+        warn_version: text("Which release's"),
+      },
+      "The level of Pod Security where a namespace's labels say none",
+    ),
+    namespaces: table(anything("One pattern"), "What holds of namespaces whose name fits a pattern"),
+    exemptions: section(
+      {
+        namespaces: listed("Namespaces"),
+        usernames: listed("Users"),
+        runtime_classes: listed("Runtime classes"),
+      },
+      "Who is exempt",
+    ),
+    runtime_classes: table(
+      closed(
+        { kind: Kind, runtime: optional(Name), vm: optional(anything("A vm's")), tee: optional(anything("A tee's")) },
+        { description: "a mapping with a `kind`", title: "One class" },
+      ),
+      "The envelope that each runtime class stands for",
+    ),
+  },
+  "Pods, and their templates",
+);
+
 /** The whole of `data.railgate.settings`. */
 export const SettingsSchema = section(
   {
@@ -167,6 +208,7 @@ export const SettingsSchema = section(
       "The least isolation rail of each envelope",
     ),
     evidence: section({ companions: listed("Profiles under which further events accompany an admission") }, "Evidence"),
+    kubernetes: KUBERNETES,
     extensions: table(Type.Unknown(), "Settings of extensions, by the extension's name: whatever those read"),
   },
   "The law's settings",
