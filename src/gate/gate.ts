@@ -243,7 +243,7 @@ export class Gate {
       catalogue,
       kubernetes,
       evaluateText: (entrypoint, input) => timed(() => policy.evaluateText(entrypoint, input)),
-      evaluateValue: (entrypoint, input) => timed(() => policy.evaluateValue(entrypoint, input)),
+      evaluateValue: (entrypoint, input, strict) => timed(() => policy.evaluateValue(entrypoint, input, strict)),
     };
   }
 

@@ -21,6 +21,8 @@ export interface Inquiry {
   readonly tenantId?: string | undefined;
   /** In order; undefined: none, which is not the same as null. */
   readonly inputs: readonly unknown[];
+  /** Whether an error of a builtin is that of the evaluation; ask `cannot` first. */
+  readonly strict?: boolean | undefined;
   readonly metadata?: object | undefined;
   readonly batchId?: string | undefined;
 }
@@ -60,13 +62,22 @@ export class Evaluations {
    * @throws RequestError, TenantForbiddenError, EvidenceUnavailableError
    */
   async evaluateAll(
-    { path, tenantId, inputs, metadata, batchId }: Inquiry,
+    { path, tenantId, inputs, strict, metadata, batchId }: Inquiry,
     call: Pick<Call, "trace"> & { readonly enough?: (evaluated: Omit<Evaluated, "decisionId">) => boolean },
   ): Promise<Evaluated[]> {
     const tenant = tenantOf(this.#caller, tenantId);
     const { entrypoint, below } = this.find(path);
     const commands = inputs.map((input) =>
-      evaluate({ tenantId: tenant, entrypoint, below, input, metadata, batchId, correlationId: call.trace?.traceId }),
+      evaluate({
+        tenantId: tenant,
+        entrypoint,
+        below,
+        input,
+        strict,
+        metadata,
+        batchId,
+        correlationId: call.trace?.traceId,
+      }),
     );
     const { enough } = call;
     const done = await this.#node.gate.run(commands, {
@@ -87,6 +98,21 @@ export class Evaluations {
     const found = policy && entrypointAt(entrypoints, parts);
     if (found === undefined) throw new NotFoundError("entrypoint_unknown", unanswered(parts, entrypoints));
     return found;
+  }
+
+  /** Why what is asked of a policy beside its result cannot be had of it, compiled as it is; undefined where it can. */
+  cannot(
+    path: DataPath,
+    { strict, labels }: { readonly strict: boolean; readonly labels: boolean },
+  ): string | undefined {
+    const policy = this.#policyAt(typeof path === "string" ? partsOf(path) : path);
+    if (!policy) return undefined;
+    if (labels && !policy.unlabelled)
+      return "rule_labels tells which rules were evaluated, and compiled policy does not say which were";
+    const { compiledBuiltins } = policy;
+    if (!strict || compiledBuiltins?.length === 0) return undefined;
+    const which = compiledBuiltins === undefined ? "whichever it has" : compiledBuiltins.join(", ");
+    return `strict-builtin-errors needs to hear of each builtin's error, and those that are compiled in tell of none: ${which}`;
   }
 
   /** Whether an active policy has an entrypoint at the path or above it. */

@@ -1,11 +1,12 @@
 // The WASM evaluator: the only place that knows OPA's ABI (1.2 and later of 1), and where what a module throws, keeps or breaks ends.
 import { RailgateError } from "../core/errors.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
-import { LateError } from "./builtins/errors.ts";
+import { LateError, StrictError } from "./builtins/errors.ts";
 import { Host } from "./builtins/host.ts";
 import type { Builtins } from "./builtins/operands.ts";
 import { loadBuiltins, whyRefused } from "./builtins/registry.ts";
 import type { Value } from "./builtins/value.ts";
+import { compiledBuiltins } from "./compiled-builtins.ts";
 import { exactResult, readResult } from "./results.ts";
 
 /** Evaluation threw, trapped, ran over its limit or returned nothing; refused as POL-03. */
@@ -13,10 +14,13 @@ export class EvaluationError extends RailgateError {
   static override code = "policy_error";
   /** What the policy itself threw, e.g. `authz.rego:7:1: var assignment conflict`; undefined where it took too long. */
   readonly thrown: string | undefined;
+  /** Where builtins' errors count: that of one. */
+  readonly builtinError: string | undefined;
 
-  constructor(message: string, thrown?: string) {
+  constructor(message: string, thrown?: string, builtinError?: string) {
     super(message);
     this.thrown = thrown;
+    this.builtinError = builtinError;
   }
 }
 
@@ -77,19 +81,22 @@ export class Evaluator {
   readonly #entrypoints: ReadonlyMap<string, number>;
   #instance: Loaded | undefined;
   readonly entrypoints: readonly string[];
+  /** See `compiledBuiltins`. */
+  readonly compiledBuiltins: readonly string[] | undefined;
 
   private constructor(
     module: WebAssembly.Module,
     pagesInitial: number,
     data: object,
     limits: EvaluationLimits,
-    builtins: Builtins,
+    builtins: { readonly host: Builtins; readonly compiled: readonly string[] | undefined },
   ) {
     this.#module = module;
     this.#pagesInitial = pagesInitial;
     this.#data = encoder.encode(JSON.stringify(data));
     this.#limits = limits;
-    this.#builtins = builtins;
+    this.#builtins = builtins.host;
+    this.compiledBuiltins = builtins.compiled;
     this.#instance = this.#instantiate();
     const { host, exports } = this.#instance;
     const text = new TextDecoder().decode(host.bytesAt(exports["opa_json_dump"]!(exports["entrypoints"]!())));
@@ -111,7 +118,8 @@ export class Evaluator {
         return why === undefined ? [] : [{ name, why }];
       });
       if (missing.length > 0) throw new MissingBuiltinsError(missing);
-      const evaluator = new Evaluator(module, pagesInitial, data, limits, await loadBuiltins(names));
+      const builtins = { host: await loadBuiltins(names), compiled: compiledBuiltins(wasm) };
+      const evaluator = new Evaluator(module, pagesInitial, data, limits, builtins);
       evaluator.#warmUp();
       return evaluator;
     } catch (thrown) {
@@ -131,16 +139,20 @@ export class Evaluator {
     return this.#evaluated(entrypoint, input, readResult);
   }
 
-  /** As `evaluate`, for whoever takes values as Rego has them: sets as sets, keys of any kind, numbers of any size. */
-  evaluateExactly(entrypoint: string, input: Uint8Array): Value | undefined {
-    return this.#evaluated(entrypoint, input, exactResult);
+  /**
+   * As `evaluate`, for whoever takes values as Rego has them: sets as sets, keys of any kind, numbers of any size.
+   * @param strict an error of a builtin of the host's ends the evaluation (`builtinError`).
+   */
+  evaluateExactly(entrypoint: string, input: Uint8Array, strict = false): Value | undefined {
+    return this.#evaluated(entrypoint, input, exactResult, strict);
   }
 
-  #evaluated<T>(entrypoint: string, input: Uint8Array, read: (text: Uint8Array) => T): T {
+  #evaluated<T>(entrypoint: string, input: Uint8Array, read: (text: Uint8Array) => T, strict = false): T {
     const started = performance.now();
     let result: T;
     try {
       this.#instance ??= this.#instantiate();
+      this.#instance.host.strict = strict;
       result = read(this.#run(this.#instance, this.#entrypointId(entrypoint), input, started));
     } catch (thrown) {
       this.#instance = undefined;
@@ -148,6 +160,7 @@ export class Evaluator {
       throw new EvaluationError(
         `evaluating ${entrypoint} failed: ${messageOf(thrown)}`,
         late ? undefined : messageOf(thrown),
+        thrown instanceof StrictError ? thrown.message : undefined,
       );
     }
     if (this.#memoryMiB() > MEMORY_KEPT_MIB) this.#instance = undefined;

@@ -70,7 +70,11 @@ export interface Policy {
   /** As `evaluate`, for an input that is JSON text in UTF-8 already. */
   evaluateText(entrypoint: string, input: Uint8Array): unknown;
   /** As `evaluateText`, for the value as Rego has it: sets in order, no number rounded. No input is not the same as null. */
-  evaluateValue(entrypoint: string, input: Uint8Array | undefined): Value | undefined;
+  evaluateValue(entrypoint: string, input: Uint8Array | undefined, strict?: boolean): Value | undefined;
+  /** The functions of builtins that can fail and are compiled in, so that their errors are never heard of; undefined: it cannot be told. */
+  readonly compiledBuiltins: readonly string[] | undefined;
+  /** Whether its sources are in the bundle and no rule bears `labels`. */
+  readonly unlabelled: boolean;
 }
 
 /** Algorithms that OPA can sign bundles with and that prove who did; a shared secret (HS*) proves nothing to a third party. */
@@ -115,7 +119,9 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
     bytes,
     evaluate: (entrypoint, input) => evaluator.evaluate(entrypoint, encoder.encode(JSON.stringify(input))),
     evaluateText: (entrypoint, input) => evaluator.evaluate(entrypoint, input),
-    evaluateValue: (entrypoint, input = NO_INPUT) => evaluator.evaluateExactly(entrypoint, input),
+    evaluateValue: (entrypoint, input = NO_INPUT, strict) => evaluator.evaluateExactly(entrypoint, input, strict),
+    compiledBuiltins: evaluator.compiledBuiltins,
+    unlabelled: isUnlabelled(files),
   };
 }
 
@@ -147,6 +153,19 @@ function wasmFault(error: Error, files: ReadonlyMap<string, Uint8Array>): string
   if (!(error instanceof MissingBuiltinsError)) return error.message;
   const named = error.missing.map(({ name, why }) => [`${name} (${why})`, ...callsOf(name, files)].join(" "));
   return `the policy calls builtins that it cannot have here: ${named.join(", ")}`;
+}
+
+/** A label stands in a comment of METADATA, or, of an entrypoint, in the manifest, where `opa build` puts it. */
+const LABELS = { source: /^\s*#\s*labels\s*:/m, manifest: /"labels"\s*:/ };
+
+function isUnlabelled(files: ReadonlyMap<string, Uint8Array>): boolean {
+  const decoder = new TextDecoder();
+  const sources = [...files].filter(([name]) => name.endsWith(".rego"));
+  return (
+    sources.length > 0 &&
+    sources.every(([, text]) => !LABELS.source.test(decoder.decode(text))) &&
+    !LABELS.manifest.test(decoder.decode(files.get(".manifest")))
+  );
 }
 
 const NO_INPUT = new Uint8Array(0);

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
-import test from "ava";
+import test, { type ExecutionContext } from "ava";
 import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from "jose";
 import {
   EvaluationFailedError,
@@ -16,7 +16,7 @@ import { readBundleFiles } from "../../src/policy/bundle-files.ts";
 import { signBundleFiles, writeBundleFiles } from "../../src/policy/sign.ts";
 import { replay } from "../../src/evidence/replay/replay.ts";
 import { bundleBytes, opaBundle, opaRun, runOpa, startOver } from "../http/opa.ts";
-import { emptyDir, start } from "../http/support.ts";
+import { emptyDir, start, type Started } from "../http/support.ts";
 
 const bundle = await opaBundle();
 
@@ -151,7 +151,7 @@ test("several bundles answer beside each other, each event naming the one that d
   const made = async (name: string, value: number) => {
     const sources = join(dir, name);
     mkdirSync(sources);
-    writeFileSync(join(sources, "p.rego"), `package ${name}\n\nvalue := ${value}\n`);
+    writeFileSync(join(sources, "p.rego"), `package ${name}\n\nvalue := ${value}\n\ndecoded := hex.decode(input)\n`);
     writeFileSync(join(sources, ".manifest"), JSON.stringify({ roots: [name], revision: `${name}-1` }));
     const file = join(dir, `${name}.tar.gz`);
     await opaRun(
@@ -162,6 +162,8 @@ test("several bundles answer beside each other, each event naming the one that d
       sources,
       "-e",
       `${name}/value`,
+      "-e",
+      `${name}/decoded`,
       "--signing-key",
       join(dir, "key.pem"),
       "-o",
@@ -183,9 +185,23 @@ test("several bundles answer beside each other, each event naming the one that d
   }
   t.is(new Set(digests).size, 2);
   t.is((await served.call("POST", "/v1/data/three/value", { body: {} })).status, 501);
+  await strictly(t, served);
   await served.close();
-  t.like(await replay(join(served.dir, "data")), { ok: true, decisions: 2, reproduced: 2 });
+  t.like(await replay(join(served.dir, "data")), { ok: true, decisions: 6, reproduced: 5, host_refused: { total: 1 } });
 });
+
+/** Where all builtins that can fail are the host's, their errors can be heard of, as OPA tells them. */
+async function strictly(t: ExecutionContext, served: Started): Promise<void> {
+  const decoded = (input: unknown, query: string) =>
+    served.call("POST", `/v1/data/one/decoded${query}`, { body: { input } });
+  t.is((await decoded("616263", "?strict-builtin-errors")).json.result, "abc");
+  t.is((await decoded("616263", "?rule_labels")).json.result, "abc");
+  t.deepEqual(Object.keys((await decoded("xyz", "")).json), ["decision_id"]);
+  const { status, json } = await decoded("xyz", "?strict-builtin-errors=true");
+  t.is(status, 500);
+  t.like(json, { code: "internal_error", errors: [{ code: "eval_builtin_error" }] });
+  t.regex(json.errors[0].message, /^hex\.decode: /);
+}
 
 test("whose evidence it is: the request's own on loopback, the caller's own where callers log in", async (t) => {
   const served = await startOver(bundle);

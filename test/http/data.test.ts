@@ -65,6 +65,8 @@ const SAME: readonly (readonly [title: string, method: string, path: string, cal
   ["instrument", "POST", `${data("allow")}?instrument=true`, input({})],
   ["provenance", "POST", `${data("allow")}?provenance`, input({})],
   ["explain that is no mode", "POST", `${data("allow")}?explain=x`, input({})],
+  ["strict-builtin-errors=false", "POST", `${data("number")}?strict-builtin-errors=false`, input({ s: "x" })],
+  ["a builtin's error is undefined", "POST", data("number"), input({ s: "x" })],
   ["parameters that nobody knows", "POST", `${data("allow")}?foo=bar`, input({})],
   [
     "any content type",
@@ -207,6 +209,7 @@ const UNCOMPILED: readonly (readonly [method: string, path: string, call: Call, 
   ["POST", `${data("allow")}?explain=full`, input({}), /explain=full/],
   ["GET", `${data("allow")}?explain=notes`, {}, /explain=notes/],
   ["POST", `${data("allow")}?rule_labels`, input({}), /rule_labels/],
+  ["POST", `${data("allow")}?strict-builtin-errors`, input({}), /strict-builtin-errors .*opa_to_number/],
 ];
 
 for (const [method, path, call, message] of UNCOMPILED)

@@ -39,6 +39,11 @@ set := {3, 1, 2, "b", "a", true, null, [2], [1], {"k": 1}, {2, 1}, set()}
 nested := object.union({"list": [10, {"deep": {"er": "<&> \\u2028 é 😀"}}], "keyed": {1: "one", "x": "text", true: "yes"}}, {"set": {x | some x in input.items}})
 
 number := to_number(input.s)
+
+# METADATA
+# labels:
+#   team: x
+labelled := true
 `,
   "app/authzen/authzen.rego": `package app.authzen
 
@@ -73,7 +78,7 @@ ready := input.plugin_state
 const DATA = { app: { roles: { root: "admin" } } };
 
 const ENTRYPOINTS = [
-  ...["allow", "conflict", "keys", "undef", "nothing", "echo", "numbers", "set", "nested", "number"].map(
+  ...["allow", "conflict", "keys", "undef", "nothing", "echo", "numbers", "set", "nested", "number", "labelled"].map(
     (rule) => `app/authz/${rule}`,
   ),
   "app/authzen/decision",

@@ -74,6 +74,8 @@ interface Artifact {
   /** Canonical JSON, as stored; undefined where the policy was undefined, or came to no result. */
   readonly decision: string | undefined;
   readonly problem: boolean;
+  /** An evaluation in which a builtin's error counted. */
+  readonly strict: boolean;
 }
 
 type Decided = { readonly output: unknown } | { readonly failure: string };
@@ -106,9 +108,9 @@ function checkEvaluation(item: ReplayItem, artifact: Artifact, evaluator: Evalua
 }
 
 /** The result's canonical JSON, as evaluations are recorded. */
-function evaluateAgain(evaluator: Evaluator, { entrypoint, input }: Artifact): Decided {
+function evaluateAgain(evaluator: Evaluator, { entrypoint, input, strict }: Artifact): Decided {
   try {
-    const value = evaluator.evaluateExactly(entrypoint, input);
+    const value = evaluator.evaluateExactly(entrypoint, input, strict);
     return { output: value === undefined ? undefined : canonicalAnswer(value) };
   } catch (error) {
     if (error instanceof EvaluationError || error instanceof RangeError) return { failure: error.message };
@@ -221,5 +223,6 @@ function readArtifact({
     input: input?.slice() ?? new Uint8Array(0),
     decision: decision && utf8.decode(decision),
     problem: members.has("problem"),
+    strict: members.has("strict_builtin_errors"),
   };
 }

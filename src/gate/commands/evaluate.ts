@@ -16,6 +16,8 @@ export interface Evaluate {
   readonly below: readonly string[];
   /** Undefined: there is none, which is not the same as null. */
   readonly input: unknown;
+  /** Whether an error of a builtin is that of the evaluation. */
+  readonly strict?: boolean | undefined;
   /** What else the request said, for the record. */
   readonly metadata?: object | undefined;
   /** Of the batch that it came in. */
@@ -42,7 +44,7 @@ export interface EvaluationOutcome {
 const POINTER_PART = /^[\w.~-]+$/;
 
 export function evaluate(asked: Evaluate): Command<unknown, Decision, EvaluationOutcome> {
-  const { tenantId, entrypoint, below, input, batchId, correlationId } = asked;
+  const { tenantId, entrypoint, below, input, strict, batchId, correlationId } = asked;
   let tookMs = 0;
   const answer = (decision: Decision): EvaluationOutcome => ({
     resultText: decision.fault === undefined ? textAt(decision, below) : undefined,
@@ -54,7 +56,7 @@ export function evaluate(asked: Evaluate): Command<unknown, Decision, Evaluation
     ask: (law, name, text) => {
       const started = performance.now();
       try {
-        return law.evaluateValue(name, text);
+        return law.evaluateValue(name, text, strict);
       } finally {
         tookMs = performance.now() - started;
       }
@@ -113,7 +115,7 @@ function pathText(parts: readonly string[]): string {
  * The artifact: the entrypoint's whole value as `decision`, whatever part of it was asked for, so that it can be evaluated again.
  * What is undefined is no JSON, and neither is an input that there was none of: both are left out.
  */
-function artifactText({ entrypoint, metadata }: Evaluate, kept: Kept<Decision>): string {
+function artifactText({ entrypoint, metadata, strict }: Evaluate, kept: Kept<Decision>): string {
   const { decision, decisionText, inputText, problem } = kept;
   const isUndefined = decision.outcome === "accepted" && decision.value === undefined;
   const members = [
@@ -122,6 +124,7 @@ function artifactText({ entrypoint, metadata }: Evaluate, kept: Kept<Decision>):
     inputText !== undefined && `"input":${inputText}`,
     problem !== undefined && `"problem":${JSON.stringify(problem.toWellFormed())}`,
     metadata !== undefined && `"request_metadata":${JSON.stringify(metadata)}`,
+    strict === true && `"strict_builtin_errors":true`,
     isUndefined && `"undefined":true`,
   ];
   return `{${members.filter((member) => member !== false).join(",")}}`;
@@ -140,6 +143,7 @@ const UNTOLD = "the policy could not be evaluated; the node's log has the cause 
 function faultOf(code: HostRefusalCode, error: EvaluationError | undefined): EvaluationFault {
   if (code === "policy_unavailable") return { code: "eval_internal_error", message: "no policy is active" };
   if (error === undefined) return { code: "eval_internal_error", message: UNTOLD };
+  if (error.builtinError !== undefined) return { code: "eval_builtin_error", message: error.builtinError };
   if (error.thrown === undefined) return { code: "eval_cancel_error", message: error.message };
   const [, file, row, col, what] = CONFLICT.exec(error.thrown) ?? [];
   if (what === undefined) return { code: "eval_internal_error", message: UNTOLD };

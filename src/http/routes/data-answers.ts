@@ -16,6 +16,8 @@ export interface Question {
   readonly query: OpaQuery;
   readonly tenantId: string | undefined;
   readonly trace: Trace;
+  /** `strict-builtin-errors`. */
+  readonly strict: boolean;
   readonly started: number;
 }
 
@@ -30,19 +32,20 @@ export function questionOf(
     throw notCompiled(
       `explain=${explained} tells of an evaluation's steps, and compiled policy leaves no trace of them`,
     );
-  if (query.flag("rule_labels"))
-    throw notCompiled("rule_labels tells which rules were evaluated, and compiled policy does not say which were");
-  if (query.flag("strict-builtin-errors"))
-    throw notCompiled(
-      "strict-builtin-errors needs to hear of each builtin's error, and builtins that are compiled in tell of none",
-    );
   const traceId = named("trace_id", body) ?? query.identifier("trace_id") ?? exchange.trace.traceId;
   return {
     query,
     tenantId: named("tenant_id", body) ?? query.identifier("tenant_id"),
     trace: { ...exchange.trace, traceId },
+    strict: query.flag("strict-builtin-errors"),
     started: performance.now(),
   };
+}
+
+/** @throws OpaError 501 for what the policy that answers the path cannot tell. */
+export function checkTold({ evaluations }: LocalRailgate, path: readonly string[], { query, strict }: Question): void {
+  const reason = evaluations.cannot(path, { strict, labels: query.flag("rule_labels") });
+  if (reason !== undefined) throw notCompiled(reason);
 }
 
 const EXPLAINS: ReadonlySet<string> = new Set(["notes", "fails", "full", "debug"]);

@@ -5,6 +5,7 @@ import type { LocalRailgate } from "../../library/local.ts";
 import { answer, dataPath, failureBody, OpaError, readDocumentBody } from "../call/opa.ts";
 import type { Exchange, Reply, Route } from "../call/route.ts";
 import {
+  checkTold,
   membersOf,
   metricsText,
   objectIn,
@@ -53,9 +54,12 @@ async function evaluateBatch(railgate: LocalRailgate, exchange: Exchange, limits
   const keys = Object.keys(each);
   if (keys.length > limits.batchItemsMax)
     throw new OpaError(400, "invalid_parameter", `inputs: more than ${limits.batchItemsMax}`);
+  const path = dataPath(exchange);
+  checkTold(railgate, path, question);
   const asked = {
-    path: dataPath(exchange),
+    path,
     tenantId: question.tenantId,
+    strict: question.strict,
     inputs: keys.map((key) => mergedInput(common_input, each[key])),
     batchId,
   };

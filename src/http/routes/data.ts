@@ -5,6 +5,7 @@ import type { LocalRailgate } from "../../library/local.ts";
 import { answer, dataPath, nameOf, OpaError, readDocument, readDocumentBody } from "../call/opa.ts";
 import type { Exchange, Reply, Route } from "../call/route.ts";
 import {
+  checkTold,
   membersOf,
   metricsText,
   objectText,
@@ -130,13 +131,15 @@ const INPUT_MISSING = { code: "api_usage_warning", message: "'input' key missing
 async function evaluateOne(
   railgate: LocalRailgate,
   exchange: Exchange,
-  { tenantId, trace }: Question,
+  question: Question,
   input: unknown,
   path: readonly string[],
   metadata?: object,
 ): Promise<Evaluated> {
+  const { tenantId, trace, strict } = question;
+  checkTold(railgate, path, question);
   const { evaluations } = railgate.as(exchange.caller);
-  const [evaluated] = await evaluations.evaluateAll({ path, tenantId, inputs: [input], metadata }, { trace });
+  const [evaluated] = await evaluations.evaluateAll({ path, tenantId, inputs: [input], strict, metadata }, { trace });
   exchange.notes = { decision_id: evaluated!.decisionId, path: path.join("/").slice(0, PATH_NOTED_MAX) };
   return evaluated!;
 }

@@ -8,3 +8,6 @@ export class HaltError extends Error {}
 
 /** Evaluation ends, since it took longer than it may. */
 export class LateError extends HaltError {}
+
+/** Evaluation ends at a builtin's error, since the caller wants to hear of it. */
+export class StrictError extends HaltError {}

@@ -1,5 +1,5 @@
 // The host's side of a WASM policy: what the module imports, and the builtins that it calls, with values handed over as text.
-import { BuiltinError, HaltError, LateError } from "./errors.ts";
+import { BuiltinError, HaltError, LateError, StrictError } from "./errors.ts";
 import type { Builtin, Builtins } from "./operands.ts";
 import { parseValue, writeValue } from "./text.ts";
 import { decodeText, encodeText } from "./utf8.ts";
@@ -16,7 +16,10 @@ export class Host {
   readonly imports: WebAssembly.Imports;
   /** When an evaluation must be over, by `performance.now()`; a builtin called later ends it. */
   deadlineMs = Infinity;
+  /** Whether a builtin's error ends the evaluation, in place of making its expression undefined. */
+  strict = false;
   #exports: Exported = {};
+  readonly #names: string[] = [];
   readonly #table: (Builtin | undefined)[] = [];
   readonly #decoder = new TextDecoder();
 
@@ -42,7 +45,10 @@ export class Host {
   /** @param builtins the implementations, by name; the module says which number stands for which. */
   bind(instance: WebAssembly.Instance, builtins: Builtins): void {
     this.#exports = instance.exports as unknown as Exported;
-    for (const [name, id] of Object.entries(this.builtinIds())) this.#table[id] = builtins[name];
+    for (const [name, id] of Object.entries(this.builtinIds())) {
+      this.#table[id] = builtins[name];
+      this.#names[id] = name;
+    }
   }
 
   /** The builtins that the module asks its host for. */
@@ -69,8 +75,9 @@ export class Host {
     try {
       result = builtin(...operands);
     } catch (thrown) {
-      if (thrown instanceof BuiltinError) return 0;
-      throw thrown;
+      if (!(thrown instanceof BuiltinError)) throw thrown;
+      if (this.strict) throw new StrictError(`${this.#names[id]}: ${thrown.message}`);
+      return 0;
     }
     return result === undefined ? 0 : this.#write(result);
   }
