@@ -11,6 +11,7 @@ import { loadConfig } from "../../src/node/config/config.ts";
 import { verifyExport } from "../../src/evidence/verify/node.ts";
 import { openReader } from "../../src/store/open.ts";
 import { admissible, emptyDir } from "../http/support.ts";
+import { railgate } from "../cli/railgate.ts";
 import { writeFileSync } from "node:fs";
 
 process.setMaxListeners(100);
@@ -84,6 +85,8 @@ test("inputs and decisions go when they are too old, on record as a range, and e
   const report = await replayAll(dataDir, { progress: () => {} });
   t.is(report.erased, 4);
   t.is(report.reproduced, 1);
+  const said = await railgate(["replay", dataDir]);
+  t.regex(said.stdout, /1 reached again, .*4 artifacts erased.*\nEvery decision whose artifact was retained follows/);
 });
 
 test("how long they are kept is a setting, by profile, of a day or more", (t) => {

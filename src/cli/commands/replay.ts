@@ -69,10 +69,14 @@ function write(out: Output, report: ReplayReport): void {
   out.line(parts.join(", "));
   out.line(
     report.ok
-      ? out.colour.green(candidate === null ? "Every decision follows from its policy and input." : "Compared.")
+      ? out.colour.green(candidate === null ? followed(erased) : "Compared.")
       : out.colour.red("Not all of it could be reached again."),
   );
 }
+
+/** Nothing is said of decisions whose artifact is not there any more. */
+const followed = (erased: number): string =>
+  `Every decision${erased > 0 ? " whose artifact was retained" : ""} follows from its policy and input.`;
 
 /** How many by rule, then which workloads; a person reads the first ones, and a program all of them (`--json`, `--csv`). */
 function writeChanges(out: Output, changed: readonly DecisionChange[]): void {

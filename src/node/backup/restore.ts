@@ -11,7 +11,7 @@ import { DATABASE, FOLDERS, NoBackupError, readBackup, type BackupList } from ".
 import { checkCopy, keyFits } from "./sound.ts";
 
 /** Something is in the data directory already. */
-export class NotEmptyError extends RailgateError {
+class NotEmptyError extends RailgateError {
   static override code: string = "data_dir_not_empty";
 }
 
