@@ -10,6 +10,7 @@ import { apiDoc } from "./api-doc.ts";
 import { capabilitiesText } from "./capabilities.ts";
 import { decisionsDoc } from "./decisions-doc.ts";
 import { ensureOpa } from "../src/workshop/opa.ts";
+import { requestDoc } from "./request-doc.ts";
 import { rulesDoc } from "./rules-doc.ts";
 import { settingsDoc } from "./settings-doc.ts";
 import { type Specification, traceabilityDoc } from "./traceability.ts";
@@ -41,6 +42,7 @@ export async function generated(): Promise<Map<string, string>> {
   files.set("policy/railgate/catalogue/data.json", json(catalogueOf(rules)));
   files.set(HOST_CATALOGUE, hostCatalogue(catalogueOf(shipped), shipped));
   files.set("docs/rules.md", rulesDoc(shipped, readJson(SETTINGS)));
+  files.set("docs/request.md", requestDoc());
   files.set("docs/reference.md", apiDoc());
   files.set(CONFIGURATION, settingsDoc(readFileSync(CONFIGURATION, "utf8")));
   files.set("docs/decisions/README.md", decisionsDoc());

@@ -17,6 +17,7 @@ import {
 import { opaSchema, plainSchema } from "./plain.ts";
 import { ProblemSchema } from "./problem.ts";
 import { AdmissionRequestSchema } from "./request.ts";
+import { describedRequest } from "./request-words.ts";
 import {
   AdmissionAnswer,
   AttestationBodySchema,
@@ -59,7 +60,10 @@ const schemas: Record<string, TSchema> = {
 
 /** `components.schemas` of the OpenAPI document. */
 export const openapiComponents: Record<string, object> = Object.fromEntries(
-  Object.entries(schemas).map(([name, schema]) => [name, plainSchema(schema)]),
+  Object.entries(schemas).map(([name, schema]) => [
+    name,
+    schema === AdmissionRequestSchema ? describedRequest(plainSchema(schema)) : plainSchema(schema),
+  ]),
 );
 
 /** File name in `policy/schemas` → the JSON Schema to write there. A package names the one it reads: `schema.input`, `schema.lifecycle`, `schema.mesh`. */

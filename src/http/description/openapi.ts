@@ -1,7 +1,7 @@
 // The OpenAPI 3.1 description, made from the routes themselves and the schemas that they validate with.
 import type { TSchema } from "typebox";
 import { HTTP_STATUSES } from "../../core/catalogue.ts";
-import { openapiComponents, plainSchema } from "../../core/schema/index.ts";
+import { Identifier, openapiComponents, plainSchema } from "../../core/schema/index.ts";
 import { PROBLEM_TYPE } from "../call/problem.ts";
 import { PROBLEMS, type ProblemCode } from "../call/problems.ts";
 import type { Answer, Route } from "../call/route.ts";
@@ -16,6 +16,7 @@ export interface OpenApi {
     readonly description: string;
     readonly license: Json;
   };
+  readonly servers: readonly { readonly url: string; readonly description: string }[];
   readonly tags: readonly { readonly name: string; readonly description: string }[];
   readonly paths: { readonly [path: string]: { readonly [method: string]: Operation } };
   readonly components: { readonly schemas: { readonly [name: string]: Json } } & Json;
@@ -83,7 +84,7 @@ export function openApi(routes: readonly Route[], version: string): OpenApi {
   for (const route of routes) {
     (paths[templateOf(route.path)] ??= {})[route.method.toLowerCase()] = operation(route);
     for (const [name, schema] of Object.entries(route.shapes ?? {}))
-      schemas[name] = plainSchema(schema as TSchema) as Json;
+      add(schemas, name, plainSchema(schema as TSchema) as Json);
   }
   const used = new Set(routes.map(({ tag }) => tag));
   return {
@@ -94,10 +95,11 @@ export function openApi(routes: readonly Route[], version: string): OpenApi {
       description: INTRODUCTION,
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },
+    servers: [{ url: "/", description: "This node." }],
     tags: [...used].map((name) => ({ name, description: TAGS[name] ?? "" })),
     paths,
     components: {
-      schemas,
+      schemas: worded(schemas) as Record<string, Json>,
       securitySchemes: {
         bearer: { type: "http", scheme: "bearer", bearerFormat: "JWT" },
         certificate: { type: "mutualTLS" },
@@ -105,6 +107,31 @@ export function openApi(routes: readonly Route[], version: string): OpenApi {
     },
     security: [{ bearer: [] }, { certificate: [] }, {}],
   };
+}
+
+/** Two shapes under one name would describe one route by the other's. */
+function add(schemas: Record<string, Json>, name: string, schema: Json): void {
+  const known = schemas[name];
+  if (known !== undefined && JSON.stringify(known) !== JSON.stringify(schema))
+    throw new Error(`two shapes are called ${name}`);
+  schemas[name] = schema;
+}
+
+/** Entity tags, or `*` (RFC 9110 §13.1). */
+const ENTITY_TAGS = '^(?:\\*|(?:W/)?"[!#-~]*"(?: *, *(?:W/)?"[!#-~]*")*)$';
+
+/** Parameters of paths that are identifiers. */
+const IDENTIFIED: ReadonlySet<string> = new Set(["mesh_id", "workload_id"]);
+
+/** Enumerations say in words what they are of, for people who read a description and no schema. */
+function worded(node: unknown): unknown {
+  if (Array.isArray(node)) return node.map(worded);
+  if (typeof node !== "object" || node === null) return node;
+  const members = Object.fromEntries(Object.entries(node).map(([name, member]) => [name, worded(member)]));
+  const { enum: values, description } = node as { enum?: unknown; description?: unknown };
+  if (!Array.isArray(values)) return members;
+  const listed = `One of ${values.map((value) => `\`${String(value)}\``).join(", ")}.`;
+  return { ...members, description: typeof description === "string" ? `${description} ${listed}` : listed };
 }
 
 /** express' `:name` and `*name` are OpenAPI's `{name}`. */
@@ -117,21 +144,21 @@ function operation(route: Route): Operation {
       in: "path",
       required: true,
       description,
-      schema: { type: "string" },
+      schema: IDENTIFIED.has(name) ? (plainSchema(Identifier) as Json) : { type: "string", minLength: 1 },
     })),
     ...Object.entries(route.headers ?? {}).map(([name, description]) => ({
       name,
       in: "header",
       required: false,
       description,
-      schema: { type: "string" },
+      schema: name.startsWith("If-") ? { type: "string", pattern: ENTITY_TAGS } : { type: "string" },
     })),
     ...Object.entries(route.query ?? {}).map(([name, { description, schema }]) => ({
       name,
       in: "query",
       required: false,
       description,
-      schema: schema as Json,
+      schema: worded(schema) as Json,
     })),
   ];
   return {

@@ -28,7 +28,7 @@ export function batchRoute(railgate: LocalRailgate, limits: DataLimits): Route {
     summary: "Evaluate a policy on many inputs, in one commit",
     description:
       "Each input has its result or OPA's error under its key. Where some failed and some did not, it is a 207, and each says by `http_status_code` how it went.",
-    body: jsonOrYaml(ref("BatchBody")),
+    body: jsonOrYaml(ref("BatchDataBody")),
     answers: {
       200: {
         description: "All have a result, or are undefined",

@@ -82,7 +82,7 @@ export const OPA_ROUTE = {
   present: presentOpa,
   failures: FAILURES,
   params: PATH,
-  shapes: { OpaFailure, DataAnswer, DataBody, BatchBody: BatchBody, BatchDataAnswer: BatchAnswer },
+  shapes: { OpaFailure, DataAnswer, DataBody, BatchDataBody: BatchBody, BatchDataAnswer: BatchAnswer },
 } as const;
 export const DATA_ANSWERS = {
   200: { description: "The result, if it is defined", content: { "application/json": ref("DataAnswer") } },
