@@ -1,35 +1,6 @@
 // How each node stands to a workload, by its own evidence: the decision in force there, and which decisions it was made knowing of (docs/decisions/0131).
 import type { EvidenceEvent } from "./schema/event.ts";
-import type { AdmitDetails } from "./workload.ts";
-
-/** The decision of one node on one workload, as others must know it to tell which is stricter. */
-export interface Standing {
-  readonly node_id: string;
-  readonly event_id: string;
-  /** RFC 3339. */
-  readonly at: string;
-  readonly outcome: "accepted" | "refused";
-  /** The declared envelope; null where none that is known was. */
-  readonly envelope: string | null;
-  /** null where refused. */
-  readonly least_level: string | null;
-  readonly refusal_reason_code: string | null;
-  readonly policy_snapshot_id: string;
-  /** What an acceptance binds to; null where refused. */
-  readonly admission: AdmitDetails | null;
-}
-
-/** `details` of `decision.superseded`. */
-export interface SupersededDetails {
-  readonly workload_id: string;
-  /** The decision that stands, on all nodes. */
-  readonly standing: Standing;
-  /** Those that no longer do, and by which rule. */
-  readonly superseded: readonly Standing[];
-  readonly rule: string;
-  /** The record by which a node was told of it; absent where it found out itself. */
-  readonly handed_down?: { readonly event_id: string; readonly chain_id: string };
-}
+import type { AdmitDetails, Standing, SupersededDetails } from "./workload.ts";
 
 /** What one node's stream says of a workload. */
 interface Stand {
@@ -77,9 +48,9 @@ export class Standings {
 
   #resolve(nodeId: string, stand: Stand, event: EvidenceEvent): void {
     if (event.outcome !== "accepted") return;
-    const { standing, superseded } = event.details as unknown as SupersededDetails;
+    const { standing, superseded, alike } = event.details as unknown as SupersededDetails;
     const ids = superseded.map(({ event_id }) => event_id);
-    for (const id of [standing.event_id, ...ids]) stand.known.add(id);
+    for (const { event_id } of [standing, ...superseded, ...alike]) stand.known.add(event_id);
     if (stand.standing && ids.includes(stand.standing.event_id)) {
       stand.standing = standing;
       stand.basis = new Set(stand.known);

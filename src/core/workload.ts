@@ -132,6 +132,36 @@ export interface ReattestDetails {
   readonly trace_id?: string;
 }
 
+/** The decision of one node on one workload, as others must know it to tell which is stricter. */
+export interface Standing {
+  readonly node_id: string;
+  readonly event_id: string;
+  /** RFC 3339. */
+  readonly at: string;
+  readonly outcome: "accepted" | "refused";
+  /** The declared envelope; null where none that is known was. */
+  readonly envelope: string | null;
+  /** null where refused. */
+  readonly least_level: string | null;
+  readonly refusal_reason_code: string | null;
+  readonly policy_snapshot_id: string;
+  /** What an acceptance binds to; null where refused. */
+  readonly admission: AdmitDetails | null;
+}
+
+/** `details` of `decision.superseded`. */
+export interface SupersededDetails {
+  readonly workload_id: string;
+  /** The decision that stands, on all nodes. */
+  readonly standing: Standing;
+  /** Those that no longer do. */
+  readonly superseded: readonly Standing[];
+  /** Those that are as strict as the one that stands, and say the same. */
+  readonly alike: readonly Standing[];
+  /** The record by which a node was told of it; absent where it found out itself. */
+  readonly handed_down?: { readonly event_id: string; readonly chain_id: string };
+}
+
 /** As much of an event as the fold reads; attacker-controlled until its record is verified. */
 export interface WorkloadEvent {
   readonly id: string;
@@ -140,7 +170,7 @@ export interface WorkloadEvent {
   readonly tenant_id: string;
   readonly outcome: string;
   readonly policy_snapshot_id: string | null;
-  readonly details?: { readonly [name: string]: unknown } | AdmitDetails | TransitionDetails | ReattestDetails;
+  readonly details?: { readonly [name: string]: unknown } | AdmitDetails | TransitionDetails | ReattestDetails | SupersededDetails;
 }
 
 /** What the law is asked, `input.request` (entrypoint `railgate/lifecycle/decision`). */
@@ -350,7 +380,7 @@ export function attestationDetails({
  */
 export function stepWorkload(current: Workload | null, event: WorkloadEvent): Workload | null {
   const after = step(current, event);
-  const token = (event.details as ReattestDetails | AdmitDetails | undefined)?.attestation?.token_digest;
+  const token = (event.details as Partial<ReattestDetails> | undefined)?.attestation?.token_digest;
   const final = after === null || (after === current && after.state === "destroyed");
   return final || token === undefined ? after : withUsed(after, token);
 }
@@ -359,6 +389,7 @@ function step(current: Workload | null, event: WorkloadEvent): Workload | null {
   if (event.event_type === "workload.attestation") return reattest(current, event.details as ReattestDetails);
   if (event.outcome !== "accepted") return current;
   if (event.event_type === "workload.admit") return admit(current, event, event.details as AdmitDetails);
+  if (event.event_type === "decision.superseded") return supersede(current, event, event.details as SupersededDetails);
   if (event.event_type.startsWith("workload.envelope.")) return move(current, event.details as TransitionDetails);
   return current;
 }
@@ -441,6 +472,39 @@ function firstDeadline(
   return reattestation_interval_s === null || by === undefined
     ? null
     : { interval_s: reattestation_interval_s, by, missed: running?.by === by && running.missed };
+}
+
+/**
+ * Another node's decision stands in place of the admission in force. A refusal ends it; a stricter acceptance takes its place,
+ * with nothing attested here yet. The state stays, and the least level never falls.
+ */
+function supersede(
+  current: Workload | null,
+  { occurred_at }: WorkloadEvent,
+  { standing, superseded }: SupersededDetails,
+): Workload | null {
+  const concerned = superseded.some(({ event_id }) => event_id === current?.admission.event_id);
+  if (current === null || current.state === "destroyed" || !concerned) return current;
+  const { admission: details, event_id, at, policy_snapshot_id } = standing;
+  if (standing.outcome === "refused" || details === null) {
+    const { valid_until } = current.admission;
+    const ended = valid_until !== null && knownMs(valid_until) < knownMs(occurred_at);
+    return { ...current, admission: { ...current.admission, valid_until: ended ? valid_until : occurred_at } };
+  }
+  must("INV-LIFECYCLE-FAIL-CLOSED", isOneOf(ENVELOPE_KINDS, details.envelope.declared), "no known envelope stands");
+  must("INV-LIFECYCLE-FAIL-CLOSED", isOneOf(LEVELS, details.least_level), "no known rail level stands");
+  const { obligations, valid_until, crp, governance_profile } = details;
+  return {
+    ...current,
+    envelope_kind: details.envelope.declared,
+    platform: details.platform ?? null,
+    least_level: stricter(current.least_level, details.least_level),
+    admission: { event_id, at, policy_snapshot_id, valid_until: valid_until ?? null, crp, governance_profile },
+    obligations,
+    attestation: null,
+    ...passedBefore(current),
+    reattestation: firstDeadline(details, null),
+  };
 }
 
 function deadlineIn(obligations: readonly Obligation[]): string | undefined {

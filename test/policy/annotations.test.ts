@@ -97,7 +97,7 @@ test("what a rule is, is written in its METADATA alone", (t) => {
 });
 
 const rulesOfTheLaw = () =>
-  globSync("policy/railgate/{admission,envelope,exception,lib,refusal,lifecycle,mesh}/**/*.rego").filter(
+  globSync("policy/railgate/{admission,envelope,exception,lib,refusal,lifecycle,mesh,reconciliation}/**/*.rego").filter(
     (file) => !file.endsWith("_test.rego") && !file.endsWith("lib/deprecated.rego"),
   );
 

@@ -5,7 +5,7 @@ import { AdmissionInputSchema } from "./input.ts";
 import { DecisionSchema, PolicyDecisionSchema } from "./decision.ts";
 import { EvidenceEventSchema } from "./event.ts";
 import { KubernetesInputSchema, NamespaceInputSchema } from "./kubernetes.ts";
-import { LifecycleInputSchema, MeshInputSchema } from "./law-input.ts";
+import { LifecycleInputSchema, MeshInputSchema, ReconciliationInputSchema } from "./law-input.ts";
 import {
   ElevationBodySchema,
   MeshAnswer,
@@ -73,5 +73,6 @@ export const policySchemas: Record<string, object> = {
   "mesh.json": opaSchema(MeshInputSchema),
   "kubernetes.json": opaSchema(KubernetesInputSchema),
   "namespace.json": opaSchema(NamespaceInputSchema),
+  "reconciliation.json": opaSchema(ReconciliationInputSchema),
   "decision.json": opaSchema(PolicyDecisionSchema),
 };

@@ -1,4 +1,4 @@
-// The input documents of the lifecycle and the mesh law, as `opa check` is told of them; admission's is in input.ts.
+// The input documents of the lifecycle, the mesh and the reconciliation law, as `opa check` is told of them; admission's is in input.ts.
 import Type from "typebox";
 import {
   closed,
@@ -10,6 +10,7 @@ import {
   nullable,
   oneOf,
   optional,
+  OUTCOMES,
   Time,
   TRANSITIONS,
   WORKLOAD_STATES,
@@ -89,3 +90,28 @@ const MeshFacts = Type.Union([
 
 /** The input of `railgate/mesh/decision`. */
 export const MeshInputSchema = closed({ request: MeshRequest, facts: MeshFacts, context: Context });
+
+const ReconciliationRequest = Type.Union([
+  closed({ command: oneOf(["reconcile"]), chain_id: Type.String(), from_sequence: Count, to_sequence: Count }),
+  closed({
+    command: oneOf(["supersede"]),
+    workload_id: Identifier,
+    decisions: Type.Array(
+      Type.Object({
+        node_id: Identifier,
+        event_id: Type.String(),
+        at: Time,
+        outcome: oneOf(OUTCOMES),
+        envelope: nullable(Type.String()),
+        least_level: nullable(Type.String()),
+      }),
+    ),
+  }),
+]);
+
+/** The input of `railgate/reconciliation/decision`. */
+export const ReconciliationInputSchema = closed({
+  request: ReconciliationRequest,
+  facts: closed({}),
+  context: Context,
+});

@@ -1,4 +1,4 @@
-// What the lifecycle and the mesh law answer. What more they may say is not read.
+// What the lifecycle, the mesh and the reconciliation law answer. What more they may say is not read.
 import Type, { type TProperties, type TSchema } from "typebox";
 import { nullable, oneOf, REFUSAL_CLASSES, WORKLOAD_STATES, type WorkloadState } from "./base.ts";
 import { Obligation, type RefusalClass } from "./decision.ts";
@@ -30,6 +30,12 @@ export const LifecycleDecisionSchema = answerOf({
 /** Entrypoint `railgate/mesh/decision`. */
 export const MeshDecisionSchema = answerOf({ mesh_event: nullable(Type.String()) });
 
+/** Entrypoint `railgate/reconciliation/decision`. */
+export const ReconciliationDecisionSchema = answerOf({
+  standing: nullable(Type.String()),
+  superseded: Type.Array(Type.String()),
+});
+
 interface LawAnswer {
   readonly outcome: "accepted" | "refused";
   readonly error_code: string | null;
@@ -48,4 +54,10 @@ export interface LifecycleDecision extends LawAnswer {
 
 export interface MeshDecision extends LawAnswer {
   readonly mesh_event: string | null;
+}
+
+export interface ReconciliationDecision extends LawAnswer {
+  /** The id of the decision that stands; null where none was asked about, or refused. */
+  readonly standing: string | null;
+  readonly superseded: readonly string[];
 }

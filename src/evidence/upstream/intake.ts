@@ -8,7 +8,7 @@ import { equalBytes } from "../../core/bytes.ts";
 import { rootAt } from "../../core/merkle.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import type { Replication, ReplicationAnswer } from "../../core/schema/replication.ts";
-import type { SupersededDetails } from "../../core/standing.ts";
+import type { SupersededDetails } from "../../core/workload.ts";
 import { sha256, TREE_HASHER } from "../../core/sha256.ts";
 import { nodesOfTiles } from "../../core/tiles.ts";
 import type { Append, KeyRow, StoredEvent, StoreReader } from "../../store/store.ts";
@@ -195,9 +195,10 @@ export class Intake {
     });
     const records = events.flatMap(({ record }) => {
       const event = JSON.parse(eventTextOf(record)) as EvidenceEvent;
-      const { standing, superseded } = event.details as unknown as SupersededDetails;
-      const parties = [standing, ...superseded].map(({ node_id }) => node_id);
-      const ours = event.chain_id === `${event.tenant_id}/${nodeId}` && event.outcome === "accepted";
+      if (event.outcome !== "accepted") return [];
+      const { standing, superseded, alike } = event.details as unknown as SupersededDetails;
+      const parties = [standing, ...superseded, ...alike].map(({ node_id }) => node_id);
+      const ours = event.chain_id === `${event.tenant_id}/${nodeId}`;
       return ours && parties.some((party) => mine.includes(party)) ? [record] : [];
     });
     return { records, next: next ?? events.at(-1)?.position ?? after };

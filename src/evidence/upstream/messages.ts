@@ -1,7 +1,7 @@
 // What the thread that checks other nodes' records is told, and what it answers.
 import type { RequestFault } from "../../core/errors.ts";
 import type { Replication } from "../../core/schema/replication.ts";
-import type { Standing } from "../../core/standing.ts";
+import type { Standing } from "../../core/workload.ts";
 import type { Equivocation, Refused, Taken } from "./check.ts";
 import type { KnownNode } from "./key-ring.ts";
 
