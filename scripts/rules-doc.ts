@@ -15,7 +15,11 @@ const SUBJECTS: [prefix: string, heading: string, intro: string][] = [
   ["railgate.refusal.host", "Said by the host", "No policy can say these of itself."],
   ["railgate.lifecycle", "Lifecycle", "Asked of each step in a workload's life."],
   ["railgate.mesh", "Isolation mesh", "Asked of each mesh command."],
-  ["railgate.reconciliation", "Reconciliation", "Asked when a partition ends, and where nodes have decided differently."],
+  [
+    "railgate.reconciliation",
+    "Reconciliation",
+    "Asked when a partition ends, and where nodes have decided differently.",
+  ],
   ["railgate.kubernetes", "Kubernetes", "Asked of each Pod or pod template."],
   ["railgate.extensions", "Extensions", "Added by policy authors."],
 ];

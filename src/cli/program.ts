@@ -14,6 +14,7 @@ import { exportCommand } from "./commands/export.ts";
 import { initCommand } from "./commands/init.ts";
 import { keysCommand } from "./commands/keys.ts";
 import { meshCommand } from "./commands/mesh.ts";
+import { nodeCommands } from "./commands/node.ts";
 import { replayCommand } from "./commands/replay.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { showCommand } from "./commands/show.ts";
@@ -54,6 +55,7 @@ function program(): Command {
     checkCommand,
     bundleCommand,
     keysCommand,
+    nodeCommands,
     eraseCommand,
     backupCommand,
     restoreCommand,

@@ -4,6 +4,7 @@ import type { ReviewAnswer } from "../core/kubernetes/answer.ts";
 import type { Decision } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { ElevationPolicy, Mesh, MeshAnswer, PlacementAnswer, Rail } from "../core/schema/mesh.ts";
+import type { Isolation, NodeStatus } from "../core/schema/node.ts";
 import type { Problem } from "../core/schema/problem.ts";
 import type {
   Erasure,
@@ -213,6 +214,18 @@ export class RemoteRailgate implements Railgate {
       retry: "always",
       patient: true,
     });
+  }
+
+  nodeStatus(): Promise<NodeStatus> {
+    return this.#get("/v1/node");
+  }
+
+  isolate(isolation: Isolation = {}): Promise<NodeStatus> {
+    return this.#wire.json({ method: "POST", path: "/v1/node/partition", json: isolation, member: "partition" });
+  }
+
+  rejoin(): Promise<NodeStatus> {
+    return this.#wire.json({ method: "POST", path: "/v1/node/rejoin", json: {}, member: "partition" });
   }
 
   rotateKey(rotation: Rotation = {}): Promise<RotatedKey> {

@@ -170,7 +170,12 @@ export interface WorkloadEvent {
   readonly tenant_id: string;
   readonly outcome: string;
   readonly policy_snapshot_id: string | null;
-  readonly details?: { readonly [name: string]: unknown } | AdmitDetails | TransitionDetails | ReattestDetails | SupersededDetails;
+  readonly details?:
+    | { readonly [name: string]: unknown }
+    | AdmitDetails
+    | TransitionDetails
+    | ReattestDetails
+    | SupersededDetails;
 }
 
 /** What the law is asked, `input.request` (entrypoint `railgate/lifecycle/decision`). */

@@ -8,6 +8,10 @@ export interface Gauges {
   waiting(): number;
   ready(): boolean;
   clockBehindS(): number;
+  /** Of the node: whether it is cut off, and why. */
+  partition(): { readonly state: string; readonly reasons: readonly string[] };
+  /** Records that have not arrived upstream yet; undefined where there is none. */
+  backlog(): number | undefined;
   followers(): number;
   storeBytes(): number;
   info(): { version: string; node_id: string; policy_digest: string };
@@ -91,6 +95,20 @@ export class Metrics {
       "By how much the clock is behind what it said before; 0 when it is not.",
       gauges.clockBehindS,
     );
+    this.#gauge(
+      "railgate_upstream_backlog_records",
+      "Records that have not arrived upstream yet.",
+      () => gauges.backlog() ?? 0,
+    );
+    this.#labelled("railgate_partition_state", "1 for the state that the node is in.", "state", () => [
+      gauges.partition().state,
+    ]);
+    this.#labelled(
+      "railgate_partition_reason",
+      "1 for each reason why the node is cut off, or may soon be.",
+      "reason",
+      () => [...gauges.partition().reasons],
+    );
     this.#gauge("railgate_event_followers", "Clients that follow the events live.", gauges.followers);
     this.#gauge("railgate_store_bytes", "Database and its log of writes, on the disk.", gauges.storeBytes);
     this.#gauge("railgate_http_connections", "Connections that are open.", () => this.#connections);
@@ -163,6 +181,21 @@ export class Metrics {
 
   #histogram(name: string, help: string, buckets: number[]): Histogram {
     return new Histogram({ name, help, buckets, registers: [this.#registry] });
+  }
+
+  /** 1 for each label value that holds now. */
+  #labelled(name: string, help: string, label: string, values: () => readonly string[]): void {
+    const registers = [this.#registry];
+    new Gauge({
+      name,
+      help,
+      labelNames: [label],
+      registers,
+      collect() {
+        this.reset();
+        for (const value of values()) this.set({ [label]: value }, 1);
+      },
+    });
   }
 
   #gauge(name: string, help: string, read: () => number): void {

@@ -25,6 +25,7 @@ import { Peers, type PeerLimits } from "./call/peer.ts";
 import { Turns } from "./call/turns.ts";
 import { noteFiles, Reloader } from "./reload.ts";
 import { filesOf, reloadables } from "./reloadables.ts";
+import { nodeRoutes } from "./routes/node.ts";
 import { operatorRoutes } from "./routes/operators.ts";
 import { replicationRoutes } from "./routes/replication.ts";
 import { LocalSocket } from "./socket-file.ts";
@@ -214,6 +215,8 @@ export function watch(metrics: Metrics, railgate: LocalRailgate, followers: Foll
     waiting: () => railgate.figures.waiting,
     ready: () => railgate.problem === undefined,
     clockBehindS: () => railgate.figures.clockBehindS,
+    partition: () => railgate.figures.partition,
+    backlog: () => railgate.figures.backlog,
     followers: () => followers.count,
     storeBytes: () => railgate.figures.storeBytes,
     info: () => {
@@ -289,6 +292,7 @@ function routesOf(
       turns: new Turns(EXPORT_TURNS, { code: "exports_exhausted", retryS: 5 }),
     }),
     ...operatorRoutes(railgate, bodyBytesMax),
+    ...nodeRoutes(railgate, bodyBytesMax),
     ...witnessRoutes(railgate.witness),
     ...authzenRoutes(railgate, limits, { entrypoint: authzen?.entrypoint, behindProxy }),
     ...uncompiledRoutes(),

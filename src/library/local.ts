@@ -18,6 +18,7 @@ import type { AdmissionRequest } from "../core/schema/request.ts";
 import { timeMs } from "../core/time.ts";
 import { ExportRangeError, prepareExport, type PreparedExport } from "../evidence/export/export.ts";
 import { tarGz } from "../evidence/export/files.ts";
+import { IsolationSchema, type Isolation, type NodeStatus } from "../core/schema/node.ts";
 import type { ReplicationAnswer } from "../core/schema/replication.ts";
 import type { Offer } from "../evidence/upstream/intake.ts";
 import type { Witness } from "../evidence/log/witness.ts";
@@ -75,10 +76,14 @@ export interface NodeFigures {
   readonly clockBehindS: number;
   /** What the database takes on the disk. */
   readonly storeBytes: number;
+  readonly partition: { readonly state: string; readonly reasons: readonly string[] };
+  /** Records that have not arrived upstream yet; undefined where there is none. */
+  readonly backlog: number | undefined;
 }
 
 const parseExport = parser(ExportRequestSchema);
 const parseRotation = parser(RotationSchema);
+const parseIsolation = parser(IsolationSchema);
 const parseErasure = parser(ErasureSchema);
 
 /** The `.tar.gz` of an export's files. */
@@ -246,6 +251,25 @@ export class LocalRailgate extends LocalReader implements Railgate {
     return this.#node.intake.take({ ...sent, chainId, sender, firstUse: this.caller.kind === "host" });
   }
 
+  override async nodeStatus(): Promise<NodeStatus> {
+    operatorActing(this.caller);
+    const { nodeId: node_id, partition, forwarding } = this.#node;
+    const { state, since, reasons } = partition.status;
+    const upstream = forwarding ? { ...forwarding, refused: [...forwarding.refused] } : null;
+    return { node_id, partition: { state, since, reasons: [...reasons] }, upstream };
+  }
+
+  async isolate(isolation: Isolation = {}): Promise<NodeStatus> {
+    const { reason = "none given" } = parseIsolation(throughJson(isolation));
+    await this.#node.isolate(reason, operatorActing(this.caller));
+    return this.nodeStatus();
+  }
+
+  async rejoin(): Promise<NodeStatus> {
+    await this.#node.rejoin(operatorActing(this.caller));
+    return this.nodeStatus();
+  }
+
   async status(): Promise<Status> {
     const { problem } = this;
     return { ready: problem === undefined, problem: problem ?? null };
@@ -258,13 +282,16 @@ export class LocalRailgate extends LocalReader implements Railgate {
 
   /** What operators are told of the node, as it is now. */
   get figures(): NodeFigures {
-    const { nodeId, policy, waiting, clockBehindMs, dataDir } = this.#node;
+    const { nodeId, policy, waiting, clockBehindMs, dataDir, partition, forwarding } = this.#node;
+    const { state, reasons } = partition.status;
     return {
       nodeId,
       policyDigest: policy?.digest,
       waiting,
       clockBehindS: clockBehindMs / 1000,
       storeBytes: storeBytes(dataDir),
+      partition: { state, reasons: reasons.map(({ reason }) => reason) },
+      backlog: forwarding?.backlog,
     };
   }
 

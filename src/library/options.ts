@@ -29,6 +29,11 @@ const DATA = {
     attesters: Type.Array(closed({ issuer: Text, jwks: Keys, audience: optional(Text), format: optional(Text) })),
   }),
   witness: closed({ name: optional(LogName), logs: Type.Array(closed({ origin: Text, key: Any })) }),
+  upstream: closed({
+    access: Any,
+    heartbeatMs: optional(Type.Integer({ minimum: 1 })),
+    backoffMsMax: optional(Type.Integer({ minimum: 1 })),
+  }),
   downstream: Type.Array(closed({ nodeId: Identifier, keys: optional(Keys), via: Type.Array(Identifier) })),
   retention: closed({
     artifacts: Type.Record(Type.String(), Type.Number({ minimum: 86_400 })),

@@ -18,6 +18,7 @@ import type {
   ListQuery,
   Rotation,
 } from "../core/schema/queries.ts";
+import type { Isolation, NodeStatus } from "../core/schema/node.ts";
 import type { AttestationRequest } from "../core/schema/request.ts";
 import type {
   AdmissionAnswer,
@@ -202,6 +203,8 @@ export interface RailgateReader {
   consistencyProof(chainId: string, from: number, to: number): Promise<string[]>;
   /** Public keys with which receipts verify. */
   jwks(): Promise<PublicKeys>;
+  /** Whether the node is cut off, why, and how its records go upstream; where it does not run, as it was left. Operators only. */
+  nodeStatus(): Promise<NodeStatus>;
   /** The same with roles and times; over HTTP, keys that sign events only. */
   keys(): Promise<KeySummary[]>;
   close(): Promise<void>;
@@ -249,5 +252,9 @@ export interface Railgate extends RailgateReader, AsyncDisposable {
   rotateKey(rotation?: Rotation): Promise<RotatedKey>;
   /** Erases the artifact of an event for good, on record. Operators only. @throws NotFoundError `event_unknown`, `artifact_unknown` */
   erase(eventId: string, erasure: Erasure): Promise<Proof>;
+  /** Says that the node is cut off, for a drill or a planned isolation: nothing is sent upstream. On record. Operators only. */
+  isolate(isolation?: Isolation): Promise<NodeStatus>;
+  /** Takes that back; the partition ends once all has arrived upstream. Operators only. */
+  rejoin(): Promise<NodeStatus>;
   status(): Promise<Status>;
 }

@@ -1,7 +1,7 @@
 // What may be read of a node's evidence and state, for one caller: what is committed, and nothing else.
 import { counted } from "../core/counted.ts";
 import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
-import { maySee, tenantAsked, tenantOf, type Caller } from "../core/caller.ts";
+import { maySee, operatorActing, tenantAsked, tenantOf, type Caller } from "../core/caller.ts";
 import { EvidenceUnavailableError, NotFoundError, RequestError } from "../core/errors.ts";
 import { eventTextOf } from "../core/event.ts";
 import { throughJson } from "../core/json.ts";
@@ -12,6 +12,7 @@ import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { Mesh } from "../core/schema/mesh.ts";
 import { EventScope, EventsQuery, FollowQuery, ListQuery } from "../core/schema/queries.ts";
 import type { WorkloadSummary, WorkloadView } from "../core/schema/workload.ts";
+import type { NodeStatus } from "../core/schema/node.ts";
 import { parseTilePath } from "../core/tiles.ts";
 import { timeMs } from "../core/time.ts";
 import type { Workload } from "../core/workload.ts";
@@ -56,6 +57,8 @@ const MESHES_MAX = 100;
 const FOLLOW_PAGE = 200;
 const LOOKED_FOR_MS = 250;
 const GATHERED_MS = 20;
+
+const NEVER_CUT_OFF: NodeStatus["partition"] = { state: "connected", since: null, reasons: [] };
 
 const parseList = parser(ListQuery);
 const parseEvents = parser(EventsQuery);
@@ -218,6 +221,16 @@ export class LocalReader implements RailgateReader {
 
   async jwks(): Promise<PublicKeys> {
     return publicKeys(this.#parts.store.keys());
+  }
+
+  async nodeStatus(): Promise<NodeStatus> {
+    operatorActing(this.caller);
+    const { store } = this.#parts;
+    const left = store.state("partition", "default", "state");
+    const { state, since, reasons } = (
+      left === undefined ? NEVER_CUT_OFF : JSON.parse(left)
+    ) as NodeStatus["partition"];
+    return { node_id: store.meta("node_id") ?? null, partition: { state, since, reasons }, upstream: null };
   }
 
   async keys(): Promise<KeySummary[]> {

@@ -13,8 +13,9 @@ import { Recorder } from "../evidence/ledger/recorder.ts";
 import { StateView } from "../evidence/ledger/state.ts";
 import { TransparencyLog } from "../evidence/log/log.ts";
 import type { Witness } from "../evidence/log/witness.ts";
+import type { Forwarding } from "../evidence/upstream/forwarder.ts";
 import { Intake } from "../evidence/upstream/intake.ts";
-import { ownIds } from "../evidence/upstream/own.ts";
+import { hasOthers, ownIds } from "../evidence/upstream/own.ts";
 import { Gate } from "../gate/gate.ts";
 import type { RemoteService } from "../outbound/service.ts";
 import type { Policies } from "../policies/activate.ts";
@@ -40,6 +41,8 @@ import { logsIn } from "./restore.ts";
 import { retention } from "./retention.ts";
 import { every, type Service } from "./services.ts";
 import { checkSettingsSource, settingsSource } from "./settings.ts";
+import { superseding } from "./superseding.ts";
+import { Upstreaming } from "./upstreaming.ts";
 import { Subscribers, type Subscriber } from "./subscribers.ts";
 import { makeWitness } from "./witnessing.ts";
 
@@ -82,6 +85,7 @@ export class RailgateNode implements AsyncDisposable {
   readonly #shadows: Shadows;
   /** What operators do with policies. */
   readonly registry: Registry;
+  readonly #upstreaming: Upstreaming;
   readonly #clock: ClockWatch;
   readonly #services: readonly Service[];
   readonly #beforeClose: (() => Promise<void>)[] = [];
@@ -156,13 +160,8 @@ export class RailgateNode implements AsyncDisposable {
     });
     this.witness = makeWitness({ options, nodeId, key: witnessKey, recorder: this.#recorder, now: this.#now });
     this.intake = this.#takesRecords();
-    this.partition = new Partition({
-      times: { ...PARTITION_TIMES, ...options.partitionTimes },
-      before: partitionBefore(store),
-      record: (change) => recordPartition(this.#recorder, change),
-      reconciled: async () => true,
-      now: this.#now,
-    });
+    this.#upstreaming = this.#sendsRecords();
+    this.partition = this.#watchesPartition();
     this.gate = new Gate({
       ledger: this.#ledger,
       states,
@@ -276,6 +275,33 @@ export class RailgateNode implements AsyncDisposable {
     await this.#recorder.record(type, details, { tenantId, actor });
   }
 
+  /**
+   * An operator says that this node is cut off from now on: nothing is sent upstream, and the law is told.
+   * @throws EvidenceUnavailableError EVI-01: nothing changed.
+   */
+  async isolate(reason: string, actor: string): Promise<void> {
+    await this.#recordAct({ act: "partition", reason }, actor);
+    this.#upstreaming.isolate(true);
+    await this.partition.isolate(reason);
+  }
+
+  /** Takes that back; the partition ends once all has arrived upstream. @throws EvidenceUnavailableError EVI-01: nothing changed. */
+  async rejoin(actor: string): Promise<void> {
+    await this.#recordAct({ act: "rejoin" }, actor);
+    this.#upstreaming.isolate(false);
+    await this.partition.rejoin();
+  }
+
+  /** How records go upstream; undefined where there is none. */
+  get forwarding(): Forwarding | undefined {
+    return this.#upstreaming.status;
+  }
+
+  #recordAct(act: { readonly act: string; readonly reason?: string }, actor: string): Promise<void> {
+    const details = { node_id: this.nodeId, version: VERSION, ...act };
+    return this.#recorder.record("node.start", details, { tenantId: "default", actor });
+  }
+
   /** Calls back in commit order with what became durable. @returns a function that ends it. */
   subscribe(subscriber: Subscriber): () => void {
     return this.#subscribers.add(subscriber);
@@ -363,6 +389,7 @@ export class RailgateNode implements AsyncDisposable {
     this.#ledger.onCommit = (events, figures) => {
       states.trim(this.#ledger.committed);
       observe.committed?.(figures);
+      this.#upstreaming.grown();
       this.#subscribers.tell(events);
     };
     this.#ledger.onReset = () => {
@@ -378,6 +405,42 @@ export class RailgateNode implements AsyncDisposable {
     return settingsSource(settings, settingsKeys ?? bundle.keys);
   }
 
+  #watchesPartition(): Partition {
+    return new Partition({
+      times: { ...PARTITION_TIMES, ...this.#options.partitionTimes },
+      before: partitionBefore(this.store),
+      record: async (change) => {
+        this.#upstreaming.changed(change);
+        await recordPartition(this.#recorder, change);
+      },
+      reconciled: () => this.#upstreaming.reconciled(),
+      now: this.#now,
+    });
+  }
+
+  #supersedes(): Service {
+    return superseding({
+      intake: this.intake,
+      gate: this.gate,
+      others: () => hasOthers(this.store),
+      decides: () => this.policy !== null,
+      failed: (message) => this.#options.observe?.evidenceFailed?.(message),
+    });
+  }
+
+  #sendsRecords(): Upstreaming {
+    return new Upstreaming({
+      upstream: this.#options.upstream,
+      dataDir: this.#options.dataDir,
+      nodeId: this.nodeId,
+      ownIds: ownIds(this.store),
+      store: this.store,
+      gate: () => this.gate,
+      partition: () => this.partition,
+      checkpoint: () => this.#ledger.checkpoint(),
+    });
+  }
+
   #takesRecords(): Intake {
     return new Intake({
       dataDir: this.#options.dataDir,
@@ -389,7 +452,10 @@ export class RailgateNode implements AsyncDisposable {
       recorder: this.#recorder,
       witnessName: this.#options.witness?.name ?? `railgate.local/${this.nodeId}/witness`,
       now: this.#now,
-      taken: (events) => this.#subscribers.tell(events),
+      taken: (events) => {
+        this.#subscribers.tell(events);
+        this.#upstreaming.grown();
+      },
     });
   }
 
@@ -407,6 +473,8 @@ export class RailgateNode implements AsyncDisposable {
     return [
       every(CLOCK_LOOKED_AT_MS, () => this.#lookAtClock()),
       this.partition.service(),
+      this.#upstreaming.service(),
+      this.#supersedes(),
       ...bundleServices(options, this.remotes, { policies: this.#policies, partition: this.partition, now }),
       ...(options.retention ? [retention(options.retention, kept)] : []),
       deadlines({ gate: this.gate, store: this.store, decides: () => this.policy !== null, now, failed }),

@@ -13,6 +13,7 @@ import type { GivenSettings } from "./settings.ts";
 import type { TrustConfig } from "../trust/trust.ts";
 import type { PartitionTimes } from "./partition.ts";
 import type { Retention } from "./retention.ts";
+import type { UpstreamOptions } from "./upstreaming.ts";
 
 /** What operators measure and are told; every member is optional. */
 export interface NodeObserver {
@@ -76,6 +77,8 @@ export interface NodeOptions {
   readonly queueMax?: number | undefined;
   /** Whether this node is cut off; asked at each decision. Default: what it finds out, and is told. */
   readonly partition?: (() => Context["partition"]) | undefined;
+  /** Where this node's records are sent; default: nowhere. */
+  readonly upstream?: UpstreamOptions | undefined;
   /** Other nodes whose records may be sent here. Those not among them are believed on first use, and only by who may open a connection to loopback. */
   readonly downstream?: readonly KnownNode[] | undefined;
   /** How soon a source that fails or answers counts as lost or back. */

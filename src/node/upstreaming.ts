@@ -163,7 +163,9 @@ export class Upstreaming {
   /** @returns whether the law allows all of it. */
   async #record(ranges: readonly { readonly range: Reconciled; readonly tenantId: string }[]): Promise<boolean> {
     for (let at = 0; at < ranges.length; at += COMMANDS_AT_ONCE) {
-      const commands = ranges.slice(at, at + COMMANDS_AT_ONCE).map(({ range, tenantId }) => reconcileCommand(range, tenantId));
+      const commands = ranges
+        .slice(at, at + COMMANDS_AT_ONCE)
+        .map(({ range, tenantId }) => reconcileCommand(range, tenantId));
       const done = await this.#parts.gate().run(commands, { caller: tenantCaller("default", "node") });
       if (done.some(({ outcome }) => outcome.refusal)) return false;
     }

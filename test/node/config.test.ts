@@ -85,7 +85,7 @@ test("every override sets its setting", (t) => {
     RAILGATE_LOG_LEVEL: "debug",
   };
   const config = load(undefined, env);
-  t.is(config.upstream?.url, "https://up.example");
+  t.is(config.upstream?.access.url, "https://up.example");
   t.regex(config.tls?.cert ?? "", /^\/.*\/c\.pem$/);
   t.is(config.tls?.key, "/k.pem");
   t.is(config.logLevel, "debug");
@@ -97,7 +97,7 @@ test("every override sets its setting", (t) => {
     dataDir: "/d",
   });
   t.deepEqual(
-    [flags.upstream?.url, flags.tls, flags.logLevel, flags.dataDir],
+    [flags.upstream?.access.url, flags.tls, flags.logLevel, flags.dataDir],
     ["http://other.example", { cert: "/d.pem", key: "/l.pem" }, "silent", "/d"],
   );
 });

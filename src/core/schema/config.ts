@@ -312,7 +312,23 @@ const RAILGATE = section({
       "the path of a file",
     ),
   ),
-  upstream: optional(section({ url: text("The node that evidence is forwarded to", "an http or https URL") })),
+  upstream: optional(
+    section({
+      url: optional(text("The node that evidence is forwarded to", "an http or https URL")),
+      service: optional(text("The same, by its name under `services`, with its credentials")),
+      heartbeat_ms: optional(whole("How often it is asked for a sign of life, in milliseconds (default 2000)", 10)),
+    }),
+  ),
+  partition: optional(
+    section(
+      {
+        lost_after_ms: optional(whole("A source that fails for so long is lost (default 10000)", 0)),
+        settled_after_ms: optional(whole("A lost one that answers for so long is back (default 5000)", 0)),
+        reconciled_for_ms: optional(whole("How long `reconciled` is shown before `connected` (default 60000)", 0)),
+      },
+      "When this node counts as cut off",
+    ),
+  ),
   downstream: optional(
     section(
       {

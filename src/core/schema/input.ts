@@ -112,7 +112,7 @@ export const Facts = closed({
 
 const Snapshot = closed({ age_s: nullable(Type.Number()), snapshot_id: Digest });
 
-const PARTITION_STATES = ["connected", "partitioned", "degraded", "reconciled"] as const;
+export const PARTITION_STATES = ["connected", "partitioned", "degraded", "reconciled"] as const;
 
 export const Context = closed({
   partition: closed({ state: oneOf(PARTITION_STATES), since: nullable(Time) }),

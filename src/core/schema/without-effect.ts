@@ -14,7 +14,6 @@ export const WITHOUT_EFFECT_YET: Readonly<Record<string, string>> = {
   "bundles.<name>.polling": "a bundle from a file is not polled for",
   decision_logs: NOTHING_IS_SENT,
   status: NOTHING_IS_SENT,
-  "railgate.upstream": NOTHING_IS_SENT,
 };
 
 export interface SettingWithoutEffect {

@@ -32,8 +32,7 @@ export class FoldedStates implements Disposable {
   fold(event: EvidenceEvent): void {
     const details = (event.details ?? {}) as { workload_id?: unknown; mesh_id?: unknown };
     const onWorkload = event.event_type.startsWith("workload.") || event.event_type === "decision.superseded";
-    if (onWorkload && typeof details.workload_id === "string")
-      this.#foldOne("workload", event, details.workload_id);
+    if (onWorkload && typeof details.workload_id === "string") this.#foldOne("workload", event, details.workload_id);
     else if (event.event_type.startsWith("mesh.") && typeof details.mesh_id === "string")
       this.#foldOne("mesh", event, details.mesh_id);
     const namespace = stepNamespace(event);

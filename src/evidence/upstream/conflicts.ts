@@ -18,12 +18,7 @@ export function findConflicts(store: StoreReader, after: number, ownId: string):
 }
 
 /** What nodes have decided differently on one workload; undefined where they have not. */
-export function conflictOver(
-  store: StoreReader,
-  tenantId: string,
-  workloadId: string,
-  ownId: string,
-): Conflict | undefined {
+function conflictOver(store: StoreReader, tenantId: string, workloadId: string, ownId: string): Conflict | undefined {
   const events = store.events({ tenant_id: tenantId, workload_id: workloadId, order: "desc", limit: EVENTS_MAX });
   const standings = new Standings(ownId);
   const types: readonly string[] = STANDING_TYPES;

@@ -13,3 +13,7 @@ export function ownIds(store: Pick<StoreReader, "meta">): string[] {
 export function isOwnStream(ids: readonly string[], tenantId: string, chainId: string): boolean {
   return ids.length === 0 || ids.some((id) => chainId === `${tenantId}/${id}`);
 }
+
+/** Whether records of other nodes are kept here: of any that was believed, a key is. */
+export const hasOthers = (store: Pick<StoreReader, "keys">): boolean =>
+  store.keys().some(({ role }) => role === "peer");

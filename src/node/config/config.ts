@@ -13,20 +13,12 @@ import {
   readListen,
   readRetention,
   readTls,
+  readPartition,
   readTrust,
+  readUpstream,
   readWitness,
 } from "./railgate.ts";
-import {
-  absolute,
-  checkAll,
-  checkVariables,
-  findFile,
-  given,
-  override,
-  readSettings,
-  readUrl,
-  type Source,
-} from "./source.ts";
+import { absolute, checkAll, checkVariables, findFile, given, override, readSettings, type Source } from "./source.ts";
 import { readServer } from "./server.ts";
 import type { Config, Environment, Flags } from "./types.ts";
 
@@ -98,10 +90,8 @@ function assemble(file: ConfigFile, source: Source): NodeConfig {
     logLevel: own.log_level ?? DEFAULTS.logLevel,
     ...given("nodeId", own.node_id ?? undefined),
     ...given("settings", absolute(own.settings, source)),
-    ...given(
-      "upstream",
-      own.upstream ? { url: readUrl(own.upstream.url, ["railgate", "upstream", "url"], source) } : undefined,
-    ),
+    ...given("upstream", readUpstream(file, services, source)),
+    partition: readPartition(file),
     downstream: readDownstream(file, source),
     ...given("tls", readTls(file, source)),
     behindProxy: own.behind_proxy ?? false,

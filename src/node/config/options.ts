@@ -21,6 +21,8 @@ export function nodeOptions(config: Config): NodeOptions {
     ...(Object.keys(config.services).length > 0 && { services: config.services }),
     trust: trustOptions(config.trust),
     downstream: config.downstream,
+    ...(config.upstream && { upstream: config.upstream }),
+    partitionTimes: config.partition,
     evidenceProfileId: config.evidence.profile,
     logOrigin: config.evidence.logOrigin,
     checkpointDir: config.evidence.checkpointDir,

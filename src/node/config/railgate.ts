@@ -1,5 +1,6 @@
 // The settings under `railgate`: where to listen and to whom, whose word counts, what evidence must hold, how much is taken.
 import { resolve } from "node:path";
+import type { ServiceAccess } from "../../outbound/access.ts";
 import { parseVkey, SIGNATURE_TYPES } from "../../core/note.ts";
 import type { ConfigFile } from "../../core/schema/config.ts";
 import { DEFAULTS } from "../../core/schema/defaults.ts";
@@ -7,7 +8,7 @@ import { sha256 } from "../../core/sha256.ts";
 import { durationS } from "../../core/time.ts";
 import type { SettingPath } from "../../core/settings.ts";
 import { readJwks } from "./keys.ts";
-import { absolute, fault, fileNamed, given, readFileOf, type Source } from "./source.ts";
+import { absolute, fault, fileNamed, given, readFileOf, readUrl, type Source } from "./source.ts";
 import type { Address, Config, EventKeySource } from "./types.ts";
 
 export function readListen(text: string | undefined, source: Source): Address {
@@ -147,6 +148,44 @@ export function readWitness(file: ConfigFile, source: Source): Config["witness"]
         throw fault(source, [...path, index], "appears twice");
       return { origin, vkey };
     }),
+  };
+}
+
+/** How long the header of an answer may take: what was sent is checked and made durable first. */
+const UPSTREAM_HEADER_S = 60;
+
+/** By its URL alone, or as one of `services`. */
+export function readUpstream(file: ConfigFile, services: Config["services"], source: Source): Config["upstream"] {
+  const { upstream } = file.railgate ?? {};
+  const path: SettingPath = ["railgate", "upstream"];
+  if (upstream === undefined) return undefined;
+  const { url, service, heartbeat_ms: heartbeatMs } = upstream;
+  if ((url === undefined) === (service === undefined)) {
+    if (url !== undefined) throw fault(source, [...path, "service"], "stands beside url; name the upstream once");
+    throw fault(source, path, "needs url or service");
+  }
+  if (service !== undefined && services[service] === undefined)
+    throw fault(source, [...path, "service"], `names ${service}, which is not among services`);
+  const access: ServiceAccess =
+    service !== undefined
+      ? services[service]!
+      : {
+          name: "upstream",
+          url: readUrl(url!, [...path, "url"], source).replace(/\/+$/, ""),
+          headers: {},
+          allowInsecureTls: false,
+          responseHeaderTimeoutS: UPSTREAM_HEADER_S,
+          tls: { systemCaRequired: false },
+        };
+  return { access, ...given("heartbeatMs", heartbeatMs) };
+}
+
+export function readPartition({ railgate }: ConfigFile): Config["partition"] {
+  const { lost_after_ms, settled_after_ms, reconciled_for_ms } = railgate?.partition ?? {};
+  return {
+    ...given("lostAfterMs", lost_after_ms),
+    ...given("settledAfterMs", settled_after_ms),
+    ...given("reconciledForMs", reconciled_for_ms),
   };
 }
 

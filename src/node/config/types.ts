@@ -73,7 +73,13 @@ export type Config = {
   readonly logLevel: LogLevel;
   /** Undefined: made at first start and kept in the data directory. */
   readonly nodeId?: string;
-  readonly upstream?: { readonly url: string };
+  /** Where records are sent. */
+  readonly upstream?: { readonly access: ServiceAccess; readonly heartbeatMs?: number };
+  readonly partition: {
+    readonly lostAfterMs?: number;
+    readonly settledAfterMs?: number;
+    readonly reconciledForMs?: number;
+  };
   /** Nodes whose records may be sent here. */
   readonly downstream: readonly {
     readonly nodeId: string;
