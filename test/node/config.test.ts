@@ -130,8 +130,8 @@ test("an unknown variable is an error that names it and the nearest known", (t) 
   refuses(t, { env: { RAILGATE_LISTN: "127.0.0.1:1" } }, "RAILGATE_LISTN", /did you mean "RAILGATE_LISTEN"/);
   refuses(
     t,
-    { env: { RAILGATE_SOMETHING_ELSE: "1" } },
-    "RAILGATE_SOMETHING_ELSE",
+    { env: { RAILGATE_NOTHING_OF_THE_KIND: "1" } },
+    "RAILGATE_NOTHING_OF_THE_KIND",
     /unknown environment variable; known are RAILGATE_CONFIG, /,
   );
   refuses(t, { env: { RAILGATE_PORT: "9000" } }, "RAILGATE_PORT", /unknown/);
@@ -318,7 +318,9 @@ test("a byte order mark means nothing, and what isn't UTF-8 is told as such", (t
   const keys = join(cwd, "keys.json");
   writeFileSync(keys, `\ufeff${jwks}`);
   const yaml = `railgate: { trust: { attesters: [ { issuer: a, jwks: ${keys}, audience: railgate } ] } }`;
-  t.deepEqual(load(yaml).trust.attesters, [{ issuer: "a", jwks: { keys: [jwk] as never }, audience: "railgate" }]);
+  t.deepEqual(load(yaml).trust.attesters, [
+    { issuer: "a", jwks: { keys: [jwk] as never }, jwksFile: keys, audience: "railgate" },
+  ]);
 });
 
 test("published keys for other ends are passed over, and said to be", (t) => {
@@ -475,7 +477,7 @@ test("pinned keys are public, usable, local, one entry an issuer", (t) => {
   const file = join(mkdtempSync(join(tmpdir(), "railgate-config-")), "a.json");
   writeFileSync(file, jwks);
   t.deepEqual(load(trust(`{ issuer: a, jwks: ${file}, root: true }`)).trust.authorities, [
-    { issuer: "a", jwks: { keys: [jwk] as never }, root: true },
+    { issuer: "a", jwks: { keys: [jwk] as never }, jwksFile: file, root: true },
   ]);
   writeFileSync(file, '{"keys": "s3cret');
   refuses(t, { yaml: trust(`{ issuer: a, jwks: ${file} }`) }, at, /no JWKS/);
