@@ -22,6 +22,9 @@ const DURATION_S = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 const BATCH_EVENTS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 1024];
 const MS_PER_S = 1000;
 
+/** What OPA calls a route (v1/server `PromHandler…`). */
+const OPA_HANDLER = /^\/(v0\/data|v1\/(?:batch\/)?data|v1\/query|v1\/compile|health)(?:\/|$)/;
+
 export class Metrics {
   readonly #registry = new Registry();
   readonly #decisions = this.#counter("railgate_decisions_total", "Decisions made, by outcome.", ["outcome"]);
@@ -80,6 +83,15 @@ export class Metrics {
     name: "railgate_reload_failed",
     help: "1 while the newest files could not be taken, and what was in use before still is.",
     labelNames: ["what"],
+    registers: [this.#registry],
+  });
+
+  /** By OPA's own name and labels, of what OPA's clients ask: dashboards made for OPA go on working. */
+  readonly #opaHttp = new Histogram({
+    name: "http_request_duration_seconds",
+    help: "Answering a call of OPA's API, as OPA measures it.",
+    labelNames: ["code", "handler", "method"],
+    buckets: DURATION_S,
     registers: [this.#registry],
   });
 
@@ -158,6 +170,9 @@ export class Metrics {
 
   answered(method: string, route: string, status: number, ms: number): void {
     this.#http.observe({ method, route, status }, ms / MS_PER_S);
+    const handler = route === "/" ? "index" : OPA_HANDLER.exec(route)?.[1];
+    if (handler !== undefined)
+      this.#opaHttp.observe({ code: String(status), handler, method: method.toLowerCase() }, ms / MS_PER_S);
   }
 
   reloaded(what: string, taken: boolean): void {

@@ -14,6 +14,7 @@ import {
 import { connectRailgate } from "../../src/client/index.ts";
 import { readBundleFiles } from "../../src/policy/bundle-files.ts";
 import { signBundleFiles, writeBundleFiles } from "../../src/policy/sign.ts";
+import { lookUp, told } from "../../src/library/shown.ts";
 import { replay } from "../../src/evidence/replay/replay.ts";
 import { bundleBytes, opaBundle, opaRun, runOpa, startOver } from "../http/opa.ts";
 import { emptyDir, start, type Started } from "../http/support.ts";
@@ -74,6 +75,10 @@ test("every kind of result is an event with the artifact that it came of, and re
     outcome: "failed",
     details: { error: "policy_error", error_code: "eval_conflict_error" },
   });
+  const shown = async (id: string) => told(await lookUp(gate, id, "acme"));
+  t.is((await shown(large.decision_id))!.result !== undefined, true);
+  t.deepEqual(await shown(items[1]!.id), { request: {}, decision: undefined, refusal: undefined });
+  t.like(await shown(items[3]!.id), { request: null, result: null });
   const archive = join(dir, "acme.tar.gz");
   {
     await using exported = await gate.export({ tenant_id: "acme", evidence_profile_id: "ecs-evidence-admissible" });
@@ -118,6 +123,7 @@ test("our own law is evaluated and nothing is enacted; a result that was altered
   const metrics = (await served.call("GET", "/metrics")).text;
   t.regex(metrics, /^railgate_evaluations_total\{entrypoint="railgate\/admission\/decision",result="defined"\} 1/m);
   t.notRegex(metrics, /^railgate_decisions_total\{/m);
+  t.regex(metrics, /^http_request_duration_seconds_count\{code="200",handler="v1\/data",method="post"\} 1/m);
   await served.close();
   const report = await replay(join(served.dir, "data"));
   t.like(report, { ok: true, decisions: 1, reproduced: 1 });

@@ -31,7 +31,7 @@ import { refusalIn, type CommandRefusal } from "../refused.ts";
 import { admitDetails, verifyTokens } from "./admission.ts";
 import { refusalOf, type Command, type Ruling, type Situation, type Statement } from "./command.ts";
 
-export const KUBERNETES = "railgate/kubernetes/decision";
+const KUBERNETES = "railgate/kubernetes/decision";
 const NAMESPACES = "railgate/kubernetes/namespace/decision";
 /** Namespaces are the cluster's, whosever workloads are in them; so is their record. */
 const CLUSTER_TENANT = "default";

@@ -194,7 +194,7 @@ export async function answer(exchange: Exchange, query: OpaQuery, text: string, 
 }
 
 /** JSON text, indented by two spaces, its numbers as they are. */
-export function indented(text: string): string {
+function indented(text: string): string {
   let [out, depth] = ["", 0];
   const line = (): string => `\n${"  ".repeat(depth)}`;
   for (const [token] of text.matchAll(/"(?:[^"\\]+|\\.)*"|[^\s"[\]{}:,]+|[[\]{}:,]/g)) {
