@@ -50,6 +50,11 @@ export function linkEvent(draft: EventDraft, chain_id: string, head: Head): { te
   return { text: `${before},"event_hash":"${eventHash}",${after}`, head: { size: head.size + 1, hash: eventHash } };
 }
 
+const DECIDED = /^(?:workload\.|mesh\.|policy\.evaluate$)/;
+
+/** Whether an event's artifact is the input of a decision and what came out, which retention may end. */
+export const isDecided = (eventType: string): boolean => DECIDED.test(eventType);
+
 /** The event in a record (compact JWS), read but not verified. */
 export function eventTextOf(record: string): string {
   return Buffer.from(record.slice(record.indexOf(".") + 1, record.lastIndexOf(".")), "base64url").toString("utf8");

@@ -1,5 +1,5 @@
 // Retention: inputs and decisions that are older than their evidence profile keeps them are erased, a range in one event; records and proofs stand (spec evidence §8).
-import { chainId, eventTextOf } from "../core/event.ts";
+import { chainId, eventTextOf, isDecided } from "../core/event.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { Ledger } from "../evidence/ledger/ledger.ts";
 import type { Recorder } from "../evidence/ledger/recorder.ts";
@@ -26,8 +26,6 @@ export interface RetentionParts {
 const EVERY_MS = 3_600_000;
 /** Artifacts that are looked at, and so erased by one event, at once. */
 const AT_ONCE = 500;
-/** Events whose artifact is what was asked and decided. Those of the node itself say no more than the event. */
-const DECIDED = /^(?:workload\.|mesh\.|policy\.evaluate$)/;
 
 interface Old {
   readonly position: number;
@@ -69,7 +67,7 @@ function isOld(
   nowMs: number,
 ): boolean {
   const keptS = kept[evidence_profile_id];
-  return keptS !== undefined && DECIDED.test(event_type) && Date.parse(occurred_at) < nowMs - keptS * 1000;
+  return keptS !== undefined && isDecided(event_type) && Date.parse(occurred_at) < nowMs - keptS * 1000;
 }
 
 const isOwn = ({ tenant_id, chain_id }: EvidenceEvent, nodeId: string): boolean =>

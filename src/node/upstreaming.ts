@@ -38,7 +38,7 @@ export interface UpstreamingParts {
 const HEARTBEAT_MS = 2000;
 const BACKOFF_MS_MAX = 10_000;
 /** A reconciliation that the law refused is asked about again so soon: each try is on record. */
-const REFUSED_MS = 30_000;
+const REFUSED_MS = 5000;
 const COMMANDS_AT_ONCE = 64;
 
 export class Upstreaming {

@@ -1,7 +1,7 @@
 // What another node sends is hostile until it is checked: form, place, hashes, chain and signature of each record, before any of it is taken.
 import { verify, type KeyObject } from "node:crypto";
 import { digestOfPointer } from "../../core/digest.ts";
-import { digestOf } from "../../core/event.ts";
+import { digestOf, eventTextOf, isDecided } from "../../core/event.ts";
 import type { RecordsRefusal } from "../../core/errors.ts";
 import { lazily } from "../../core/outcome.ts";
 import { EvidenceEventSchema, type EvidenceEvent } from "../../core/schema/event.ts";
@@ -148,7 +148,9 @@ async function continued(
   chained(fresh, last?.event.event_hash ?? null, offset);
   known(store, fresh, offset);
   const blobs = blobsOf(batch.body);
-  const appends = fresh.map((read, i) => appendOf(read, batch.body.artifacts?.[offset + i] ?? null, offset + i));
+  const appends = fresh.map((read, i) =>
+    appendOf(read, batch.body.artifacts?.[offset + i] ?? null, erasedBy(read.event, store, fresh), offset + i),
+  );
   appends[0] = { ...appends[0]!, blobs, keys: ring.found };
   return { kind: "taken", appends, keys: ring.found, nextSequence: size + fresh.length };
 }
@@ -235,7 +237,12 @@ function blobsOf({ blobs = {} }: Replication): Blob[] {
   });
 }
 
-function appendOf({ record, event }: Read, artifact: string | null, at: number): Append {
+function appendOf(
+  { record, event }: Read,
+  artifact: string | null,
+  erased: Pick<Append, "erases">,
+  at: number,
+): Append {
   const { chain_id, sequence, id, event_type, outcome, tenant_id, correlation_id, event_hash, details } = event;
   const artifact_digest = digestOfPointer(event.evidence_pointer)!;
   if (artifact !== null && digestOf(artifact) !== artifact_digest)
@@ -257,15 +264,37 @@ function appendOf({ record, event }: Read, artifact: string | null, at: number):
     artifact,
     blobs: [],
     states: [],
-    ...erasedBy(event),
+    ...erased,
   };
 }
 
-/** What the node has erased, on record, is erased here as well. */
-function erasedBy({ event_type, details, sequence }: EvidenceEvent): Pick<Append, "erases"> {
-  const erased = details?.["sequence"];
-  const erases = event_type === "chain.anchor" && details?.["action"] === "artifact_erased";
-  return erases && Number.isSafeInteger(erased) && (erased as number) < sequence ? { erases: [erased as number] } : {};
+/** What the node has erased, on record, is erased here as well: one artifact, or those whose time has ended. */
+function erasedBy(event: EvidenceEvent, store: StoreReader, fresh: readonly Read[]): Pick<Append, "erases"> {
+  const { event_type, details = {}, sequence } = event;
+  if (event_type !== "chain.anchor") return {};
+  const { action, sequence: one, from_sequence: from, to_sequence: to } = details as Readonly<Record<string, unknown>>;
+  if (action === "artifact_erased") return isBefore(one, sequence) ? { erases: [one] } : {};
+  if (action !== "artifacts_expired" || !isBefore(from, sequence) || !isBefore(to, sequence)) return {};
+  const held = fresh[0]!.event.sequence;
+  const erases = fresh.flatMap((read) => expiredIn(read.event, event, from, to));
+  for (let at = from; at <= to && at < held; at += EXPIRED_PAGE)
+    for (const record of store.log.records(event.chain_id, at, Math.min(at + EXPIRED_PAGE, to + 1, held)))
+      erases.push(...expiredIn(JSON.parse(eventTextOf(record)) as EvidenceEvent, event, from, to));
+  return { erases };
+}
+
+const EXPIRED_PAGE = 512;
+
+const isBefore = (given: unknown, sequence: number): given is number =>
+  Number.isSafeInteger(given) && (given as number) >= 0 && (given as number) < sequence;
+
+/** By the words of the event that says so: decisions under a profile, before a time. */
+function expiredIn(each: EvidenceEvent, { details }: EvidenceEvent, from: number, to: number): number[] {
+  const { sequence, event_type, evidence_profile_id, occurred_at } = each;
+  const among = sequence >= from && sequence <= to && isDecided(event_type);
+  return among && evidence_profile_id === details?.["profile"] && occurred_at < String(details["before"])
+    ? [sequence]
+    : [];
 }
 
 /** The form of a record, whoever signed it: compact JWS, canonical event, and that the event's hash is its own. */
