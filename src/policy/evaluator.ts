@@ -53,8 +53,8 @@ export const DEFAULT_LIMITS: EvaluationLimits = {
 const PAGES_INITIAL = 5;
 const PAGES_PER_MIB = 16;
 const PAGE_BYTES = 65_536;
-/** An instance that grew past this is replaced, since WASM memory is never given back. */
-const MEMORY_KEPT_MIB = 16;
+/** An instance that grew by more than this is replaced, since WASM memory is never given back. */
+const GROWTH_KEPT_BYTES = 16 * 2 ** 20;
 const ABI = { major: 1, minorMin: 2 };
 /** Of `opa_eval`: the result as Rego's text and not as JSON, in which a set would look like an array in any order. */
 const AS_VALUE = 1;
@@ -66,6 +66,8 @@ interface Loaded {
   readonly host: Host;
   readonly exports: Exports;
   readonly dataAddress: number;
+  /** Of its memory, with the data in it. */
+  readonly bytesInitial: number;
   /** What lies above is overwritten by each evaluation. */
   readonly heapAddress: number;
 }
@@ -163,7 +165,7 @@ export class Evaluator {
         thrown instanceof StrictError ? thrown.message : undefined,
       );
     }
-    if (this.#memoryMiB() > MEMORY_KEPT_MIB) this.#instance = undefined;
+    if (this.#grownBytes() > GROWTH_KEPT_BYTES) this.#instance = undefined;
     const took = performance.now() - started;
     if (took > this.#limits.evaluationMsMax) {
       throw new EvaluationError(
@@ -218,11 +220,12 @@ export class Evaluator {
     new Uint8Array(host.memory.buffer).set(this.#data, address);
     const dataAddress = exports["opa_json_parse"]!(address, this.#data.length);
     if (dataAddress === 0) throw new Error("its data cannot be read");
-    return { host, exports, dataAddress, heapAddress: exports["opa_heap_ptr_get"]!() };
+    const bytesInitial = host.memory.buffer.byteLength;
+    return { host, exports, dataAddress, bytesInitial, heapAddress: exports["opa_heap_ptr_get"]!() };
   }
 
-  #memoryMiB(): number {
-    return (this.#instance?.host.memory.buffer.byteLength ?? 0) / 2 ** 20;
+  #grownBytes(): number {
+    return (this.#instance?.host.memory.buffer.byteLength ?? 0) - (this.#instance?.bytesInitial ?? 0);
   }
 }
 

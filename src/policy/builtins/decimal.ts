@@ -1,5 +1,5 @@
 // Decimal numbers by their text, exactly: compared, keyed and turned into fractions of integers, with bounds on what an exponent may cost.
-import { BuiltinError } from "./errors.ts";
+import { BuiltinError, HaltError } from "./errors.ts";
 
 /** `digits` × 10^`exponent`. */
 interface Decimal {
@@ -55,10 +55,10 @@ export function compareDecimals(a: string, b: string): number {
 /** Where the first digit stands. */
 const magnitude = ({ digits, exponent }: Decimal): number => String(digits < 0n ? -digits : digits).length + exponent;
 
-/** @throws BuiltinError where it is no number, or its exponent would make it too long. */
+/** @throws BuiltinError where it is no number, HaltError where its exponent would make it too long. */
 export function toFraction(text: string): Fraction {
   const { digits, exponent } = parseDecimal(text);
-  if (digits !== 0n && Math.abs(exponent) > DIGITS_MAX) throw new BuiltinError("the exponent is too large");
+  if (digits !== 0n && Math.abs(exponent) > DIGITS_MAX) throw new HaltError("a number has an exponent too large to compute with");
   if (digits === 0n) return { numerator: 0n, denominator: 1n };
   return exponent >= 0
     ? { numerator: digits * 10n ** BigInt(exponent), denominator: 1n }

@@ -9,6 +9,7 @@ type Exported = { readonly [name: string]: (...arguments_: number[]) => number }
 
 /** The longest value, as text, that a builtin may hand to the policy. */
 const RESULT_CHARACTERS_MAX = 16 * 1024 * 1024;
+const PLACEHOLDER = "x";
 
 /** One instance's host: its imports, and the way in and out of its memory. */
 export class Host {
@@ -90,6 +91,7 @@ export class Host {
   }
 
   #write(value: Value): number {
+    if (typeof value === "string" && !value.isWellFormed()) return this.#writeBytes(encodeText(value));
     const text = writeValue(value);
     if (text.length > RESULT_CHARACTERS_MAX)
       throw new HaltError(`a builtin's result is longer than ${RESULT_CHARACTERS_MAX} characters`);
@@ -99,5 +101,20 @@ export class Host {
     const parsed = this.#exports["opa_value_parse"]!(address, bytes.length);
     if (parsed === 0) throw new HaltError("the policy could not read a builtin's result");
     return parsed;
+  }
+
+  /**
+   * Text that is no UTF-8, which the module's parser would not take: it is given as much other text, and that is overwritten
+   * where the value says it lies (`opa_string_t`: length at 4, address at 8).
+   */
+  #writeBytes(bytes: Uint8Array): number {
+    const address = this.#write(PLACEHOLDER.repeat(bytes.length));
+    const view = new DataView(this.memory.buffer, address);
+    const [length, at] = [view.getUint32(4, true), view.getUint32(8, true)];
+    const text = new Uint8Array(this.memory.buffer, at, length);
+    if (length !== bytes.length || text.some((byte) => byte !== PLACEHOLDER.charCodeAt(0)))
+      throw new HaltError("a builtin's result is no text, and the policy cannot hold it");
+    text.set(bytes);
+    return address;
   }
 }

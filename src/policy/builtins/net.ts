@@ -57,12 +57,15 @@ function parseAddress(given: string): Address | undefined {
 }
 
 function parseCidr(given: string): Network | undefined {
-  const [, address, digits] = /^([^/]*)\/(\d{1,3})$/.exec(given) ?? [];
+  const [, address, digits] = /^([^/]*)\/(\d+)$/.exec(given) ?? [];
   if (address === undefined) return undefined;
   const [v4, v6] = [parseV4(address), parseV6(address)];
   const version = v4 === undefined ? 6 : 4;
   const [bits, prefix] = [v4 ?? v6, Number(digits)];
-  if (bits === undefined || prefix > BITS[version] || (digits!.length > 1 && digits!.startsWith("0"))) return undefined;
+  if (bits === undefined || prefix > BITS[version]) return undefined;
+  // ::ffff:10.0.0.0/120 is 10.0.0.0/24.
+  if (version === 6 && bits >> 32n === MAPPED && prefix >= 96)
+    return { version: 4, bits: masked(bits & 0xffffffffn, 4, prefix - 96), prefix: prefix - 96 };
   return { version, bits: masked(bits, version, prefix), prefix };
 }
 

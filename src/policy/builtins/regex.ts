@@ -63,6 +63,7 @@ function findAll(pattern: string, value: string, count: number): string[] {
 
 /** As Go's Regexp.Split with all parts. */
 function split(pattern: string, value: string): string[] {
+  compiled(pattern);
   if (pattern !== "" && value === "") return [""];
   const parts: string[] = [];
   let [from, to] = [0, 0];

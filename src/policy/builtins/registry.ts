@@ -86,6 +86,20 @@ const FAMILIES: readonly Family[] = [
     load: () => import("./strings.ts"),
     names: ["indexof_n", "strings.any_prefix_match", "strings.any_suffix_match", "strings.count", "strings.split_n"],
   },
+  {
+    load: () => import("./time.ts"),
+    names: [
+      "time.add_date",
+      "time.clock",
+      "time.date",
+      "time.diff",
+      "time.format",
+      "time.parse_duration_ns",
+      "time.parse_ns",
+      "time.parse_rfc3339_ns",
+      "time.weekday",
+    ],
+  },
   { load: () => import("./units.ts"), names: ["units.parse", "units.parse_bytes"] },
   { load: () => import("./uuid.ts"), names: ["uuid.parse"] },
 ];

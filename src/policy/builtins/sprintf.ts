@@ -130,7 +130,9 @@ class Run {
     if (verb === "%") return "%";
     if (!this.#goodIndex) return `%!${verb}(BADINDEX)`;
     const argument = this.#arguments[this.#next++];
-    return argument === undefined ? `%!${verb}(MISSING)` : formatted(argument, verb, spec);
+    if (argument === undefined) return `%!${verb}(MISSING)`;
+    // For "v" a plus asks for the names of members, which nothing here has.
+    return formatted(argument, verb, verb === "v" ? { ...spec, plus: false } : spec);
   }
 
   #flags(): string {
@@ -150,7 +152,8 @@ class Run {
     pattern.lastIndex = this.#at;
     const [digits] = pattern.exec(this.#format) ?? [];
     if (digits === undefined) return undefined;
-    const tooLarge = Number(digits) > NUMBER_MAX;
+    // Go looks before it takes the next digit.
+    const tooLarge = Number(digits.slice(0, -1)) > NUMBER_MAX;
     this.#at = tooLarge ? this.#format.length : this.#at + digits.length;
     return tooLarge ? undefined : Number(digits);
   }
@@ -197,7 +200,7 @@ const NO_FLAGS: Spec = {
 const plain = (argument: Argument): string => formatted(argument, "v", NO_FLAGS);
 
 function formatted(argument: Argument, verb: string, spec: Spec): string {
-  if (verb === "T") return padded(argument.type, spec);
+  if (verb === "T") return textAs(argument.type, "s", spec)!;
   if (verb === "v" && spec.sharp && argument.type !== "float64")
     return padded(argument.type === "string" ? quoteForGo(argument.value) : String(argument.value), spec);
   const shown =
@@ -225,11 +228,7 @@ function textAs(value: string, verb: string, spec: Spec): string | undefined {
     case "s":
       return padded(cut(value), spec, true);
     case "q":
-      return padded(
-        spec.sharp && !/[`\0-\x08\x0a-\x1f\x7f\ufeff]/.test(value) ? `\`${cut(value)}\`` : quoteForGo(cut(value)),
-        spec,
-        true,
-      );
+      return padded(quotedText(cut(value), spec), spec, true);
     case "x":
     case "X":
       return padded(hex(encodeText(value).slice(0, precision), verb, spec), spec, true);
@@ -246,7 +245,7 @@ function hex(bytes: Uint8Array, verb: "x" | "X", { space, sharp }: Spec): string
 }
 
 const BASES: { readonly [verb: string]: number } = { v: 10, d: 10, b: 2, o: 8, O: 8, x: 16, X: 16 };
-const PREFIXES: { readonly [verb: string]: string } = { b: "0b", o: "0", x: "0x", X: "0X" };
+const PREFIXES: { readonly [verb: string]: string } = { b: "0b", x: "0x", X: "0X" };
 
 function integerAs(value: bigint, verb: string, spec: Spec, big: boolean): string | undefined {
   if (!big && (verb === "c" || verb === "q" || verb === "U")) return characterAs(value, verb, spec);
@@ -259,8 +258,8 @@ function integerAs(value: bigint, verb: string, spec: Spec, big: boolean): strin
   if (precision === 0 && value === 0n) return " ".repeat(spec.width ?? 0);
   digits = digits.padStart(precision ?? 0, "0");
   const sign = value < 0n ? "-" : spec.plus ? "+" : spec.space ? " " : "";
-  const prefix =
-    verb === "O" ? "0o" : spec.sharp ? (verb === "o" && digits.startsWith("0") ? "" : (PREFIXES[verb] ?? "")) : "";
+  if (spec.sharp && (verb === "o" || verb === "O") && !digits.startsWith("0")) digits = `0${digits}`;
+  const prefix = verb === "O" ? "0o" : spec.sharp ? (PREFIXES[verb] ?? "") : "";
   // Go's integers count zeros without the prefix, its big ones with it.
   const room = (spec.width ?? 0) - sign.length - (big ? prefix.length : 0);
   if (spec.zero && precision === undefined) digits = digits.padStart(room, "0");
@@ -272,25 +271,30 @@ function characterAs(value: bigint, verb: string, spec: Spec): string {
   const character = String.fromCodePoint(valid ? Number(value) : 0xfffd);
   if (verb === "c") return padded(character, spec, true);
   if (verb === "q") return padded(quotedCharacter(character, spec.plus), spec, true);
-  const code = `U+${value
-    .toString(16)
-    .toUpperCase()
-    .padStart(Math.max(4, spec.precision ?? 0), "0")}`;
-  return padded(spec.sharp && valid ? `${code} '${character}'` : code, spec);
+  const digits = BigInt.asUintN(64, value).toString(16).toUpperCase();
+  const code = `U+${digits.padStart(Math.max(4, spec.precision ?? 0), "0")}`;
+  return padded(spec.sharp && valid && PRINTABLE.test(character) ? `${code} '${character}'` : code, spec);
+}
+
+const PRINTABLE = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u;
+
+function quotedText(value: string, { sharp, plus }: Spec): string {
+  if (sharp && !/[`\0-\x08\x0a-\x1f\x7f\ufeff]/.test(value)) return `\`${value}\``;
+  return plus ? inAscii(quoteForGo(value)) : quoteForGo(value);
 }
 
 function quotedCharacter(character: string, ascii: boolean): string {
-  if (ascii && character > "\x7f")
-    return `'${JSON.stringify(character)
-      .slice(1, -1)
-      .replaceAll(/[^\0-\x7f]/gu, (c) =>
-        c.length > 1
-          ? `\\U${c.codePointAt(0)!.toString(16).padStart(8, "0")}`
-          : `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
-      )}'`;
   if (character === "'") return "'\\''";
-  return character === '"' ? `'"'` : `'${quoteForGo(character).slice(1, -1)}'`;
+  if (character === '"') return `'"'`;
+  const quoted = `'${quoteForGo(character).slice(1, -1)}'`;
+  return ascii ? inAscii(quoted) : quoted;
 }
+
+const inAscii = (text: string): string =>
+  text.replaceAll(/[^\0-\x7f]/gu, (character) => {
+    const code = character.codePointAt(0)!.toString(16);
+    return character.length > 1 ? `\\U${code.padStart(8, "0")}` : `\\u${code.padStart(4, "0")}`;
+  });
 
 function floatAs(value: number, verb: string, spec: Spec): string | undefined {
   const format = verb === "v" ? "g" : verb === "F" ? "f" : verb;

@@ -48,7 +48,7 @@ function ofTime(bytes: readonly number[]): [string, Value][] {
   const ticks = BigInt(`0x${hex(6, 8).join("")}${hex(4, 6).join("")}${hex(0, 4).join("")}`) & ((1n << 60n) - 1n);
   const sequence = ((bytes[8]! & 0x3f) << 8) | bytes[9]!;
   return [
-    ["time", RegoNumber.of((ticks - GREGORIAN_TO_UNIX) * 100n)],
+    ["time", RegoNumber.of(BigInt.asIntN(64, (ticks - GREGORIAN_TO_UNIX) * 100n))],
     ["nodeid", hex(10, 16).join("-")],
     ["macvariables", `${bytes[10]! & 2 ? "local" : "global"}:${bytes[10]! & 1 ? "multicast" : "unicast"}`],
     ["clocksequence", RegoNumber.of(sequence)],
