@@ -9,13 +9,13 @@ import { RegoNumber, RegoObject, type Value } from "../../../src/policy/builtins
 const builtins = await loadBuiltins(HOST_BUILTINS);
 const call = (name: string, ...operands: Value[]) => (builtins[name] as Builtin)(...operands);
 
-/** Processor milliseconds of the quickest of some runs: what others on the machine take is not counted. */
+/** Processor milliseconds of this thread, of the quickest of some runs: what others take is not counted. */
 function costMs(work: () => void): number {
   let least = Infinity;
   for (let run = 0; run < 3; run++) {
-    const before = process.cpuUsage();
+    const before = process.threadCpuUsage();
     work();
-    const { user, system } = process.cpuUsage(before);
+    const { user, system } = process.threadCpuUsage(before);
     least = Math.min(least, (user + system) / 1000);
   }
   return least;
@@ -31,8 +31,9 @@ const HOSTILE: readonly [pattern: string, subject: (length: number) => string][]
   ["(x+x+)+y", (length) => "x".repeat(length)],
 ];
 const LENGTH = 20_000;
-/** Twice the length takes twice the time; a quadratic matcher would take four times, and more where it counts. */
+/** Four times the length takes four times the time; a matcher that goes back over the text would not come to an end. */
 const GROWTH_MAX = 12;
+const SLACK_MS = 200;
 
 for (const [pattern, subject] of HOSTILE) {
   test(`${pattern} takes time in proportion to the text`, (t) => {
@@ -43,7 +44,7 @@ for (const [pattern, subject] of HOSTILE) {
     work(1000)();
     const [short, long] = [costMs(work(LENGTH)), costMs(work(4 * LENGTH))];
     t.log(`${short.toFixed(1)} ms for ${LENGTH} characters, ${long.toFixed(1)} ms for four times as many`);
-    t.true(long <= GROWTH_MAX * Math.max(short, 1));
+    t.true(long <= GROWTH_MAX * short + SLACK_MS);
   });
 }
 
