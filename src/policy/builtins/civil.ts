@@ -19,7 +19,7 @@ export interface Zone {
   readonly offsetAt: (seconds: number) => number;
 }
 
-export const DAY_S = 86_400;
+const DAY_S = 86_400;
 const NS_PER_S = 1_000_000_000n;
 
 /** Days since 1970-01-01; months and days beyond theirs count on. */

@@ -58,7 +58,8 @@ const magnitude = ({ digits, exponent }: Decimal): number => String(digits < 0n 
 /** @throws BuiltinError where it is no number, HaltError where its exponent would make it too long. */
 export function toFraction(text: string): Fraction {
   const { digits, exponent } = parseDecimal(text);
-  if (digits !== 0n && Math.abs(exponent) > DIGITS_MAX) throw new HaltError("a number has an exponent too large to compute with");
+  if (digits !== 0n && Math.abs(exponent) > DIGITS_MAX)
+    throw new HaltError("a number has an exponent too large to compute with");
   if (digits === 0n) return { numerator: 0n, denominator: 1n };
   return exponent >= 0
     ? { numerator: digits * 10n ** BigInt(exponent), denominator: 1n }

@@ -9,7 +9,7 @@ export interface Element {
   readonly whole: Uint8Array;
 }
 
-export const TAG = { INTEGER: 0x02, BIT_STRING: 0x03, OID: 0x06, SEQUENCE: 0x30 } as const;
+const TAG = { INTEGER: 0x02, BIT_STRING: 0x03, OID: 0x06, SEQUENCE: 0x30 } as const;
 
 const broken = (): BuiltinError => new BuiltinError("malformed DER");
 

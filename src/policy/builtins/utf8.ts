@@ -55,6 +55,3 @@ function sequenceLength(bytes: Uint8Array, at: number): number {
   for (let i = 2; i < length; i++) if (((bytes[at + i] ?? 0) & 0xc0) !== 0x80) return 0;
   return length;
 }
-
-/** What a reader sees: U+FFFD for each byte that is no UTF-8. */
-export const shown = (text: string): string => (text.isWellFormed() ? text : text.toWellFormed());

@@ -113,7 +113,7 @@ function framed(value: Value): string {
 export const equal = (a: Value, b: Value): boolean => keyOf(a) === keyOf(b);
 
 /** Negative, zero or positive: null < booleans < numbers < text < arrays < objects < sets, and within each as OPA has it. */
-export function compare(a: Value, b: Value): number {
+function compare(a: Value, b: Value): number {
   if (typeof a === "string" && typeof b === "string") return compareText(a, b);
   const [left, right] = [typeName(a), typeName(b)];
   if (left !== right) return TYPES.indexOf(left) - TYPES.indexOf(right);

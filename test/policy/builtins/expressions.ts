@@ -319,6 +319,42 @@ const OBJECTS = [
 ];
 const LISTS = ["[]", "[1, 2, 3]", "[2, 3]", "[1, 1, 2]", "[1, 2]", "set()", "{1, 2}", "{3}", 'hidden("x")'];
 
+const YAML = [
+  "a: 1",
+  "- 1\\n- x",
+  "",
+  "---",
+  "a: 1\\n---\\nb: [",
+  "{a: 1, b: [x, 'y', \\\"z\\\"]}",
+  "a: yes\\nb: True\\nc: NO\\nd: ~\\ne:",
+  "a: 010\\nb: 0o10\\nc: 0x1F\\nd: 0b11\\ne: 08\\nf: 1_000\\ng: +5\\nh: -0",
+  "a: 1.50\\nb: 1e3\\nc: .5\\nd: 5.\\ne: 1e400\\nf: 123456789012345678901234567890",
+  "a: .inf",
+  "a: .nan",
+  "a: 2024-01-02\\nb: 12:30:00",
+  "1: a\\ntrue: b",
+  "? [a]\\n: b",
+  "~: x",
+  "a: &x {b: 1}\\nc: *x\\nd:\\n  <<: *x\\n  e: 2",
+  "a: *nope",
+  "a: &x {b: 1, c: 1}\\nd:\\n  b: 2\\n  <<: *x",
+  "a: &x {b: 1}\\nd: &y {b: 2, z: 1}\\ne:\\n  <<: [*x, *y]",
+  "a: |\\n  x\\n  y\\nb: >\\n  x\\n  y\\n",
+  "a: 1\\na: 2",
+  "a: b: c",
+  "\\ta: 1",
+  "[1, 2",
+  "a: 'it''s'",
+  "# only",
+  "a: 18446744073709551615\\nb: 18446744073709551616\\nc: -9223372036854775808\\nd: -9223372036854775809",
+  'a: \\"\\\\u00e9\\"',
+  "- - a\\n  - b\\n-\\n  c: d",
+  "a: x # c\\nb: x#y",
+  "%YAML 1.1\\n---\\na: yes",
+  "a: 0x\\nb: 0\\nc: 00\\nd: -1\\ne: -0x1",
+  "a: <<",
+].map((document) => `"${document}"`);
+
 export const EXPRESSIONS: { readonly [family: string]: readonly string[] } = {
   sprintf: [
     ...sprintf,
@@ -482,6 +518,7 @@ export const EXPRESSIONS: { readonly [family: string]: readonly string[] } = {
     ...each([...URIS, '""', "hidden(1)"], (value) => `uri.is_valid(${value})`),
   ],
   units: [...each(UNITS, (value) => `units.parse(${value})`), ...each(UNITS, (value) => `units.parse_bytes(${value})`)],
+  yaml: [...each(YAML, (value) => `yaml.unmarshal(${value})`), ...each(YAML, (value) => `yaml.is_valid(${value})`)],
   uuid: each(UUIDS, (value) => `uuid.parse(${value})`),
   json: [
     ...each(PATCHES, (patch) => `json.patch({"a": {}, "l": [1, 2, 3], "a/b": {"~": 1}, "s": {5, 6}}, ${patch})`),
