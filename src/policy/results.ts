@@ -4,7 +4,7 @@ import { decodeText } from "./builtins/utf8.ts";
 import { RegoNumber, RegoObject, type RegoSet, type Value } from "./builtins/value.ts";
 
 /** A number that JSON.parse might round: many digits, or an exponent. In a string it only costs the slower way. */
-const LONG_NUMBER = /[[,:]-?\d(?:[\d.]{14,}\d|[\d.]*[eE])/;
+const LONG_NUMBER = /[[,:] ?-?\d(?:[\d.]{14,}\d|[\d.]*[eE])/;
 const decoder = new TextDecoder();
 
 const NONE = "set()";
