@@ -162,7 +162,7 @@ export function readUpstream(file: ConfigFile, services: Config["services"], sou
   const { url, service, heartbeat_ms: heartbeatMs } = upstream;
   if ((url === undefined) === (service === undefined)) {
     if (url !== undefined) throw fault(source, [...path, "service"], "stands beside url; name the upstream once");
-    throw fault(source, path, "needs url or service");
+    throw fault(source, [...path, "url"], "is missing; or name one of services as service");
   }
   if (service !== undefined && services[service] === undefined)
     throw fault(source, [...path, "service"], `names ${service}, which is not among services`);
