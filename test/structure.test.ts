@@ -27,7 +27,8 @@ const LAYERS: [name: string, of: RegExp][] = [
   ["gate", /^src\/gate\//],
   ["node", /^src\/node\//],
   ["library", /^src\/(?:library|client|workshop)\//],
-  ["doors", /^src\/(?:http|kubernetes)\//],
+  ["clusters", /^src\/kubernetes\//],
+  ["doors", /^src\/http\//],
   ["command line, embedded", /^src\/(?:cli|embed)\//],
 ];
 

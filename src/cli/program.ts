@@ -5,6 +5,7 @@ import { EXIT } from "./io/command.ts";
 import { bundleCommand } from "./commands/bundle.ts";
 import { backupCommand, restoreCommand } from "./commands/backup.ts";
 import { checkCommand } from "./commands/check.ts";
+import { auditCommand } from "./commands/audit.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { decideCommand } from "./commands/decide.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -41,6 +42,7 @@ function program(): Command {
   for (const make of [
     serveCommand,
     decideCommand,
+    auditCommand,
     workloadsCommand,
     lifecycleCommand,
     meshCommand,

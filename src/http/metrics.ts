@@ -14,6 +14,8 @@ export interface Gauges {
   backlog(): number | undefined;
   followers(): number;
   storeBytes(): number;
+  /** Where a cluster is watched. */
+  namespacesAgeS?(): number;
   info(): { version: string; node_id: string; policy_digest: string };
 }
 
@@ -123,6 +125,12 @@ export class Metrics {
     );
     this.#gauge("railgate_event_followers", "Clients that follow the events live.", gauges.followers);
     this.#gauge("railgate_store_bytes", "Database and its log of writes, on the disk.", gauges.storeBytes);
+    if (gauges.namespacesAgeS)
+      this.#gauge(
+        "railgate_kubernetes_namespaces_age_seconds",
+        "For how long the API server could not be asked for namespaces; 0 while it can.",
+        () => gauges.namespacesAgeS!(),
+      );
     this.#gauge("railgate_http_connections", "Connections that are open.", () => this.#connections);
     const info = new Gauge({
       name: "railgate_info",

@@ -20,6 +20,7 @@ import { makeLogging, type Logging } from "./logging.ts";
 import { meshRoutes } from "./routes/meshes.ts";
 import { Metrics } from "./metrics.ts";
 import { diagnosticRoutes, documentRoutes } from "./routes/documents.ts";
+import type { NamespaceWatch } from "../kubernetes/namespaces.ts";
 import type { Route } from "./call/route.ts";
 import { Peers, type PeerLimits } from "./call/peer.ts";
 import { Turns } from "./call/turns.ts";
@@ -79,7 +80,9 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
   const { log } = logging;
   const metrics = new Metrics();
   let railgate: LocalRailgate | undefined;
+  let namespaces: NamespaceWatch | undefined;
   try {
+    namespaces = await watchNamespaces(config, log, options.now);
     railgate = await openRailgate(
       {
         ...settings,
@@ -88,10 +91,11 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
         now: options.now,
         afterRestore: options.afterRestore,
         observe: observer(log, metrics),
+        namespaces,
       },
       "serve",
     );
-    const served = await listen(config, railgate, logging, metrics, { ...options, before });
+    const served = await listen(config, railgate, logging, metrics, { ...options, before, namespaces });
     const { nodeId, policyDigest } = railgate.figures;
     for (const warning of config.warnings) log.warn({}, warning);
     log.info(
@@ -109,10 +113,32 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
   } catch (error) {
     const { code, message } = error as Error & { code?: string };
     log.fatal({ code, problem: message }, "the node did not start");
+    await namespaces?.[Symbol.asyncDispose]();
     await railgate?.close();
     await logging.close();
     throw error;
   }
+}
+
+/** Of the cluster that the settings name; the node is there with or without it. */
+async function watchNamespaces(
+  { kubernetes }: Config,
+  log: Logger,
+  now: () => number = Date.now,
+): Promise<NamespaceWatch | undefined> {
+  if (kubernetes === undefined) return undefined;
+  const [{ Cluster }, { NamespaceWatch }] = await Promise.all([
+    import("../kubernetes/cluster.ts"),
+    import("../kubernetes/namespaces.ts"),
+  ]);
+  const watch = new NamespaceWatch(await Cluster.open(kubernetes), now, {
+    changed: (connected, problem) =>
+      connected
+        ? log.info({}, "the cluster's namespaces are watched")
+        : log.error({ problem }, "the cluster can't be asked; its namespaces are taken to be as they were last"),
+  });
+  watch.start();
+  return watch;
 }
 
 const stay = (): void => {};
@@ -149,11 +175,14 @@ async function listen(
   railgate: LocalRailgate,
   { log, close: closeLog }: Logging,
   metrics: Metrics,
-  options: ServeOptions & { readonly before: ReadonlyMap<string, string> },
+  options: ServeOptions & {
+    readonly before: ReadonlyMap<string, string>;
+    readonly namespaces: NamespaceWatch | undefined;
+  },
 ): Promise<Served> {
   const followers = new Followers({ ...FOLLOW_LIMITS, ...options.follow });
   const shared = { peers: new Peers(options.peers), log, metrics };
-  watch(metrics, railgate, followers);
+  watch(metrics, railgate, followers, options.namespaces);
   const probes = (strangers: boolean) => probeRoutes({ config, railgate, followers, metrics }, strangers);
   const all = (strangers: boolean) => allRoutes({ config, railgate, followers, metrics }, strangers);
   const listeners: Listener[] = [];
@@ -190,6 +219,7 @@ async function listen(
       process.off("SIGHUP", reload);
       await reloader.stop();
       await end();
+      await options.namespaces?.[Symbol.asyncDispose]();
       await railgate.close().finally(closeLog);
     },
   );
@@ -210,7 +240,12 @@ async function openSocket(dataDir: string, shared: Shared, routes: readonly Rout
 }
 
 /** Figures are asked for at each scrape. */
-export function watch(metrics: Metrics, railgate: LocalRailgate, followers: Followers): void {
+export function watch(
+  metrics: Metrics,
+  railgate: LocalRailgate,
+  followers: Followers,
+  namespaces?: NamespaceWatch | undefined,
+): void {
   metrics.watch({
     waiting: () => railgate.figures.waiting,
     ready: () => railgate.problem === undefined,
@@ -219,6 +254,7 @@ export function watch(metrics: Metrics, railgate: LocalRailgate, followers: Foll
     backlog: () => railgate.figures.backlog,
     followers: () => followers.count,
     storeBytes: () => railgate.figures.storeBytes,
+    ...(namespaces && { namespacesAgeS: () => namespaces.ageS ?? Number.POSITIVE_INFINITY }),
     info: () => {
       const { nodeId, policyDigest } = railgate.figures;
       return { version: VERSION, node_id: nodeId, policy_digest: policyDigest ?? "" };

@@ -51,7 +51,7 @@ export async function decideOn(
 }
 
 /** The bundle about admissions, or the only one there is. */
-async function lawOf(config: Config): Promise<Policy> {
+export async function lawOf(config: Config): Promise<Policy> {
   const limits = { ...DEFAULT_LIMITS, evaluationMsMax: config.limits.evaluationMsMax };
   const settings = settingsSource(config.settings, config.keys);
   if (settings) await checkSettingsSource(settings, "railgate.settings", config.settings);

@@ -22,6 +22,7 @@ import { IsolationSchema, type Isolation, type NodeStatus } from "../core/schema
 import type { ReplicationAnswer } from "../core/schema/replication.ts";
 import type { Offer } from "../evidence/upstream/intake.ts";
 import type { Witness } from "../evidence/log/witness.ts";
+import { makeIds } from "../evidence/ledger/ids.ts";
 import { verifyApart } from "../evidence/verify/apart.ts";
 import type { VerifyReport } from "../evidence/verify/report.ts";
 import { admission, type AdmissionOutcome } from "../gate/commands/admission.ts";
@@ -52,6 +53,7 @@ import type {
   RotatedKey,
   Status,
 } from "./railgate.ts";
+import { auditCluster, type AuditedObject, type AuditedPage, type AuditRun } from "./cluster-audit.ts";
 import { review, type NamespaceSource, type ReviewOptions } from "./reviews.ts";
 import { workloadView } from "./workload-view.ts";
 
@@ -176,6 +178,16 @@ export class LocalRailgate extends LocalReader implements Railgate {
     options?: BatchOptions,
   ): Promise<BatchEvaluation> {
     return this.evaluations.many(path, inputs, options);
+  }
+
+  /** Judges what already runs in a cluster, on record as one run. Operators only. */
+  audit(
+    namespaces: AsyncIterable<readonly unknown[]>,
+    pages: AsyncIterable<AuditedPage>,
+    found?: (object: AuditedObject) => void,
+  ): Promise<AuditRun> {
+    const { now = Date.now } = this.#settings;
+    return auditCluster({ node: this.#node, caller: this.caller, now, newId: makeIds(), found }, namespaces, pages);
   }
 
   override mesh(meshId: string, tenantId?: string): LocalMesh {

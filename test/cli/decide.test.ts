@@ -179,12 +179,6 @@ test("a request larger than the limit is not read", async (t) => {
   t.regex(stderr, /larger than 10 bytes/);
 });
 
-test("a Kubernetes manifest is called what it is", async (t) => {
-  const { code, stderr } = await railgate(["decide", "-"], { input: "apiVersion: v1\nkind: Pod\n" });
-  t.is(code, 2);
-  t.regex(stderr, /Kubernetes manifest/);
-});
-
 test("what a caller wrote can't play tricks on the terminal", async (t) => {
   const request = admissible();
   request.workload["risk"] = "\u001b[31mlow\u202e";

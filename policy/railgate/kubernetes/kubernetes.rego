@@ -75,7 +75,7 @@ refusals := [refusal |
 
 found contains with_modes(relocated, [law_mode]) if {
 	some refusal in judged.refusals
-	relocated := object.union(refusal, {"pointer": place(refusal.pointer)})
+	relocated := object.union(refusal, {"pointer": place(refusal.pointer), "params": relocated_params(refusal)})
 }
 
 found contains with_modes(annotation_unreadable(fault.at, {"fault": lib.text(fault.message)}), [law_mode]) if {
@@ -118,6 +118,11 @@ warned := set() if {
 place(pointer) := input.kubernetes.origins[pointer] if {
 	is_string(input.kubernetes.origins[pointer])
 } else := within(pointer, split(pointer, "/"))
+
+# A message that names a place of the workload names that of the manifest.
+relocated_params(refusal) := object.union(refusal.params, {"artifact": place(refusal.pointer)}) if {
+	startswith(refusal.params.artifact, "/workload")
+} else := refusal.params
 
 within(pointer, parts) := input.kubernetes.origins[nearest] if {
 	around := [[count(origin), origin] |

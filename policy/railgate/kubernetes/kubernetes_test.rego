@@ -202,6 +202,8 @@ test_refusals_point_into_the_manifest if {
 	r.pointer == "spec"
 	other := decide({"/facts/caller": {"tenant_id": "other"}})
 	{[o.rule, o.pointer] | some o in other.refusals} == {["TEN-01", "metadata.namespace"]}
+	unpinned := decide({"/facts/artifacts/0/pinned": false, "/kubernetes/origins": {"/workload/envelope/container/images/0": "spec.containers[0].image"}})
+	[u.params | some u in unpinned.refusals] == [{"artifact": "spec.containers[0].image"}]
 	placed := decide({"/request/placement/jurisdiction": "US"})
 	some p in placed.refusals
 	p.pointer == "metadata.annotations[railgate.dev/placement]"

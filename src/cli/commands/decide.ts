@@ -1,10 +1,11 @@
 // `railgate decide`: one admission request, decided by the node that holds the data directory, or by the one at `--url`.
 import type { Command } from "commander";
 import type { Decision } from "../../core/schema/decision.ts";
+import type { ReviewAnswer } from "../../core/kubernetes/answer.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import type { AdmissionRequest } from "../../core/schema/request.ts";
 import { EXIT, nodeCommand, run, UsageError, type CommandContext, type ExitCode } from "../io/command.ts";
-import { safe } from "../io/output.ts";
+import { safe, type Output } from "../io/output.ts";
 
 type Options = { dryRun?: boolean; at?: string };
 /** `event` and `receipt` are absent from a dry run; `by` is the server that was asked for the data directory. */
@@ -12,7 +13,7 @@ type Decided = { decision: Decision; event?: EvidenceEvent; receipt?: string; by
 
 export function decideCommand(): Command {
   return nodeCommand("decide", "decide an admission request; exit 0 if admitted, 1 if refused")
-    .argument("<request>", "the request, a JSON or YAML file, or - for standard input")
+    .argument("<request>", "the request or a Kubernetes manifest, a JSON or YAML file, or - for standard input")
     .option("--dry-run", "decide without recording anything: no store, no evidence, no admission")
     .option("--at <time>", "with --dry-run, decide as at this time (RFC 3339)")
     .action((file: string, options: Options) => run({ ...options }, (context) => decide(context, file, options)));
@@ -25,7 +26,7 @@ async function decide(context: CommandContext, file: string, options: Options): 
     import("../../core/request.ts"),
   ]);
   const { value } = await readDocument(file, context.config.limits.bodyBytesMax);
-  refuseManifests(value);
+  if (isManifest(value)) return decideManifest(context, value, options, atMs);
   const request = parseAdmissionRequest(value);
   const decided = options.dryRun ? await dryRun(context, request, atMs) : await admit(context, request);
   await write(context, decided, request);
@@ -43,9 +44,83 @@ async function readAt({ config }: CommandContext, { at, dryRun }: Options): Prom
   return atMs;
 }
 
-function refuseManifests(value: unknown): void {
-  if (typeof value !== "object" || value === null || !("apiVersion" in value) || !("kind" in value)) return;
-  throw new UsageError("this is a Kubernetes manifest; give the admission request of the workload");
+const isManifest = (value: unknown): value is object =>
+  typeof value === "object" && value !== null && "apiVersion" in value && "kind" in value;
+
+/** A Kubernetes manifest, as an API server would have it reviewed. */
+async function decideManifest(
+  context: CommandContext,
+  manifest: object,
+  options: Options,
+  atMs: number,
+): Promise<ExitCode> {
+  const { out } = context;
+  const review = await reviewOf(manifest, options.dryRun === true);
+  const { response } =
+    options.dryRun && !context.config.server
+      ? await judgedHere(context, manifest, atMs)
+      : await reviewed(context, review);
+  if (out.json) out.value(response);
+  else writeReview(out, response);
+  return response.allowed ? EXIT.done : EXIT.refused;
+}
+
+async function reviewed(context: CommandContext, review: object): Promise<ReviewAnswer> {
+  const { withRailgate } = await import("../io/open.ts");
+  const { answer, by } = await withRailgate(context, (railgate) => railgate.review(review));
+  if (by !== undefined) context.out.note(`Decided by ${by}, which holds the data directory.`);
+  return answer;
+}
+
+/** With the settings and nothing else. */
+async function judgedHere({ config, out }: CommandContext, manifest: object, atMs: number): Promise<ReviewAnswer> {
+  const [{ manifestJudge }, { answer, podAnswer }] = await Promise.all([
+    import("../../library/manifests.ts"),
+    import("../../core/kubernetes/answer.ts"),
+  ]);
+  const failed = (problem: string) => out.note(`railgate: the policy could not decide: ${safe(problem)}`);
+  const judge = await manifestJudge(config, {}, atMs, failed);
+  const judged = await judge.judge(manifest);
+  if (judged === undefined) return answer({ uid: "", allowed: true });
+  return podAnswer("", { name: judged.name, kind: judged.kind, group: "" }, judged.decision, undefined);
+}
+
+async function reviewOf(object: object, dryRun: boolean): Promise<object> {
+  const [{ randomUUID }, { groupOf }] = await Promise.all([
+    import("node:crypto"),
+    import("../../core/kubernetes/objects.ts"),
+  ]);
+  const { apiVersion, kind, metadata } = object as { apiVersion: unknown; kind: unknown; metadata?: Named };
+  const [group, version] = [groupOf(String(apiVersion)), String(apiVersion).split("/").at(-1)!];
+  return {
+    apiVersion: "admission.k8s.io/v1",
+    kind: "AdmissionReview",
+    request: {
+      uid: randomUUID(),
+      operation: "CREATE",
+      kind: { group, version, kind: String(kind) },
+      resource: { group, version, resource: `${String(kind).toLowerCase()}s` },
+      ...(typeof metadata?.name === "string" && { name: metadata.name }),
+      ...(typeof metadata?.namespace === "string" && { namespace: metadata.namespace }),
+      object,
+      dryRun,
+    },
+  };
+}
+
+type Named = { readonly name?: unknown; readonly namespace?: unknown };
+
+function writeReview(
+  out: Output,
+  { allowed, status, warnings = [], auditAnnotations }: ReviewAnswer["response"],
+): void {
+  out.line(allowed ? out.colour.green(out.colour.bold("Allowed")) : out.colour.red(out.colour.bold("Refused")));
+  if (status !== undefined) for (const line of status.message.split("\n")) out.line(safe(line));
+  for (const warning of warnings) out.line(`${out.colour.yellow("Warning")}  ${safe(warning)}`);
+  out.line();
+  const eventId = auditAnnotations?.["event-id"];
+  if (eventId === undefined) out.line(out.colour.yellow("Nothing was recorded, so nothing is admitted."));
+  else out.labelled("Receipt", `event ${eventId}`);
 }
 
 /** By the running node that was named, else here, with the settings and nothing else. */

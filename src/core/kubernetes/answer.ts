@@ -132,7 +132,7 @@ const lineOf = ({ rule, pointer, message, solution }: ExplainedRefusal): string 
   `${rule}${pointer === "" ? "" : ` ${pointer}`}: ${message} ${solution}`;
 
 /** As many as the API server passes on, each as long; the last says how many are left out. */
-export function warningsOf(lines: readonly string[]): string[] {
+function warningsOf(lines: readonly string[]): string[] {
   const warnings: string[] = [];
   let room = WARNINGS_CHARS_MAX;
   for (const [i, line] of lines.entries()) {

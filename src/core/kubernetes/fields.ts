@@ -57,7 +57,7 @@ const [container, vm, tee] = [profileOf(0, "container"), profileOf(1, "vm"), pro
 const images = (container["images"] as unknown as { items: TSchema }).items;
 
 /** By the name behind the prefix, with a point where a member of a member is meant. */
-export const FIELDS: { readonly [name: string]: Field } = {
+const FIELDS: { readonly [name: string]: Field } = {
   tenant_tier: text(workload.tenant_tier),
   classification: text(workload.classification),
   risk: text(workload.risk),

@@ -490,6 +490,16 @@ const RAILGATE = section({
       ),
     }),
   ),
+  kubernetes: optional(
+    section(
+      {
+        in_cluster: optional(flag("Ask the cluster that this node runs in, as the pod's own account (default false)")),
+        kubeconfig: optional(text("A kubeconfig file that says which cluster to ask, and how")),
+        context: optional(text("Its context (default: the one that is current in it)")),
+      },
+      "The cluster whose namespaces are watched for their labels; with neither `in_cluster` nor `kubeconfig` none is",
+    ),
+  ),
   limits: optional(LIMITS),
 });
 

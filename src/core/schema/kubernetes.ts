@@ -76,7 +76,7 @@ const ReviewFact = closed({
   user: Type.String(),
 });
 
-export const KubernetesFacts = closed({
+const KubernetesFacts = closed({
   review: ReviewFact,
   namespace: NamespaceFact,
   pod: PodFact,
@@ -108,7 +108,7 @@ export const NamespaceInputSchema = closed({
 });
 
 const REFUSAL_MODES = ["deny", "audit", "warn"] as const;
-export const LAW_MODES = ["deny", "warn", "audit", "off"] as const;
+const LAW_MODES = ["deny", "warn", "audit", "off"] as const;
 
 const Modes = closed({
   pod_security: closed({ enforce: Type.String(), audit: Type.String(), warn: Type.String() }),

@@ -150,6 +150,29 @@ function podStatement({ review, namespace }: PodReview, answer: Ruling<Kubernete
   };
 }
 
+/** What was found of a pod that runs already: on record under its audit, and nothing changes by it. */
+export function podAudit(
+  review: PodReview,
+  known: Namespace | null,
+  caller: Caller,
+  run: string,
+): Command<KubernetesInput, PodDecision, PodOutcome> {
+  const admission = podAdmission(review, known, caller);
+  return {
+    ...admission,
+    tenantId: CLUSTER_TENANT,
+    correlationId: run,
+    says: (state, answer) => {
+      const { details, ...said } = admission.says(state, answer);
+      return { ...said, event_type: "policy.evaluate", details: { audit: run, ...details } };
+    },
+    effect: (_state, _event, { decision, catalogue }) => ({
+      changes: [],
+      outcome: { decision: explain(decision, catalogue) },
+    }),
+  };
+}
+
 /** What was remembered of it is changed by what is accepted. */
 export function namespaceReview(review: NamespaceReview): Command<NamespaceInput, NamespaceDecision, NamespaceOutcome> {
   const { namespace, before, uid } = review;

@@ -6,10 +6,11 @@ import { readBundles, readDecisionLogs, readKeys, readServices, readStatus } fro
 import {
   checkListen,
   readAuthentication,
-  readEventKey,
-  readLimits,
   readDiagnostics,
   readDownstream,
+  readEventKey,
+  readKubernetes,
+  readLimits,
   readListen,
   readRetention,
   readTls,
@@ -112,6 +113,7 @@ function assemble(file: ConfigFile, source: Source): NodeConfig {
       ),
     },
     ...given("witness", readWitness(file, source)),
+    ...given("kubernetes", readKubernetes(file, source)),
     limits: readLimits(file),
     warnings: source.notes,
   };

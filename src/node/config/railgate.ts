@@ -200,6 +200,19 @@ export function readDownstream(file: ConfigFile, source: Source): Config["downst
   });
 }
 
+/** A cluster is watched where it is said which one. */
+export function readKubernetes(file: ConfigFile, source: Source): Config["kubernetes"] {
+  const { in_cluster: inCluster = false, kubeconfig, context } = file.railgate?.kubernetes ?? {};
+  if (inCluster && kubeconfig !== undefined)
+    throw fault(source, ["railgate", "kubernetes"], "names a cluster twice: by in_cluster and by kubeconfig");
+  if (!inCluster && kubeconfig === undefined) return undefined;
+  return {
+    inCluster,
+    ...given("kubeconfig", kubeconfig === undefined ? undefined : resolve(source.cwd, kubeconfig)),
+    ...given("context", context),
+  };
+}
+
 type EventKeySettings = NonNullable<NonNullable<ConfigFile["railgate"]>["evidence"]>["event_key"];
 
 export function readEventKey(settings: EventKeySettings, source: Source): EventKeySource | undefined {

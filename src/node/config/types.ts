@@ -124,6 +124,8 @@ export type Config = {
   };
   /** Undefined: nothing answers AuthZEN's API. */
   readonly authzen?: { readonly entrypoint: string };
+  /** The cluster that is watched; undefined: none. */
+  readonly kubernetes?: { readonly inCluster: boolean; readonly kubeconfig?: string; readonly context?: string };
   readonly limits: {
     readonly bodyBytesMax: number;
     readonly batchItemsMax: number;

@@ -1,0 +1,237 @@
+// `railgate audit`: manifests judged in CI, before a cluster sees them.
+import { Option, type Command } from "commander";
+import { RequestError } from "../../core/errors.ts";
+import type { ExplainedRefusal } from "../../core/schema/decision.ts";
+import type { ManifestJudge } from "../../library/manifests.ts";
+import { EXIT, nodeCommand, run, UsageError, type CommandContext, type ExitCode } from "../io/command.ts";
+import type { ManifestDocument } from "../io/manifests.ts";
+import { safe, type Output } from "../io/output.ts";
+import type { AuditRun } from "../../library/doors.ts";
+
+const FAIL_ON = ["deny", "warn", "audit", "never"] as const;
+
+interface Options {
+  readonly level?: string;
+  readonly law?: string;
+  readonly failOn: (typeof FAIL_ON)[number];
+  readonly sarif?: boolean;
+  readonly cluster?: boolean;
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly reports?: boolean;
+}
+
+/** What was found of one object. */
+interface Audited {
+  readonly file: string;
+  readonly line: number;
+  readonly object: string;
+  readonly allowed: boolean;
+  readonly findings: readonly Finding[];
+}
+
+interface Finding {
+  readonly rule: string;
+  readonly code: string;
+  readonly modes: readonly string[];
+  readonly field: string;
+  readonly line: number;
+  readonly title: string;
+  readonly message: string;
+  readonly solution: string;
+}
+
+export function auditCommand(): Command {
+  return nodeCommand(
+    "audit",
+    "judge Kubernetes manifests, or what runs; exit 0 if nothing that matters speaks against it, else 1",
+  )
+    .argument("[paths...]", "files and folders of manifests, YAML or JSON, or - for standard input")
+    .addOption(
+      new Option("--level <level>", "pod security that holds where no namespace among them says otherwise").choices([
+        "privileged",
+        "baseline",
+        "restricted",
+      ]),
+    )
+    .addOption(
+      new Option("--law <mode>", "mode of Railgate's own law where no namespace among them says otherwise").choices([
+        "deny",
+        "warn",
+        "audit",
+        "off",
+      ]),
+    )
+    .addOption(new Option("--fail-on <mode>", "the mildest mode that makes it fail").choices(FAIL_ON).default("warn"))
+    .option("--sarif", "write SARIF 2.1.0, for code hosts")
+    .option("--cluster", "judge what runs in a cluster, on record in the data directory")
+    .option("--kubeconfig <file>", "with --cluster, the kubeconfig that says which one (default: as kubectl finds it)")
+    .option("--context <name>", "with --cluster, the kubeconfig's context (default: the current one)")
+    .option("--reports", "with --cluster, write an OpenReports report into each namespace as well")
+    .action((paths: string[], options: Options) => run({ ...options }, (context) => audit(context, paths, options)));
+}
+
+async function audit(context: CommandContext, paths: readonly string[], options: Options): Promise<ExitCode> {
+  if (options.cluster) return auditRunning(context, paths, options);
+  if (paths.length === 0) throw new UsageError("name files or folders of manifests, or --cluster");
+  const { config, out } = context;
+  const [{ manifestJudge }, { readManifests }] = await Promise.all([
+    import("../../library/manifests.ts"),
+    import("../io/manifests.ts"),
+  ]);
+  const failed = (problem: string) => out.note(`railgate: the policy could not decide: ${safe(problem)}`);
+  const judge = await manifestJudge(config, options, Date.now(), failed);
+  const manifests = [...readManifests(paths)];
+  for (const { object } of manifests) unlessUnreadable(() => judge.learn(object));
+  const audited: Audited[] = [];
+  for (const manifest of manifests) {
+    const found = await auditOne(judge, manifest);
+    if (found !== undefined) audited.push(found);
+  }
+  await write(context, audited, options);
+  const modes = new Set(audited.flatMap(({ findings }) => findings.flatMap((finding) => finding.modes)));
+  return failsOn(modes, options) ? EXIT.refused : EXIT.done;
+}
+
+/** What runs already: the evidence has all of it, and a person its counts. */
+async function auditRunning(context: CommandContext, paths: readonly string[], options: Options): Promise<ExitCode> {
+  if (paths.length > 0 || options.sarif) throw new UsageError("--cluster takes neither paths nor --sarif");
+  const { out } = context;
+  const [{ Cluster }, { namespacesOf, workloadsOf }, { Reports }, { isHere, withRailgate }] = await Promise.all([
+    import("../../kubernetes/cluster.ts"),
+    import("../../kubernetes/workloads.ts"),
+    import("../../kubernetes/reports.ts"),
+    import("../io/open.ts"),
+  ]);
+  const cluster = await Cluster.open(options);
+  const reports = options.reports ? new Reports(Date.now()) : undefined;
+  const modes = new Set<string>();
+  let judged = 0;
+  const { answer } = await withRailgate(context, async (railgate) => {
+    if (!isHere(railgate))
+      throw new UsageError("a running node holds the data directory; give the audit one of its own (--data-dir)");
+    return railgate.audit(namespacesOf(cluster), workloadsOf(cluster), (object) => {
+      reports?.add(object);
+      for (const refusal of object.refusals) for (const mode of refusal.modes ?? []) modes.add(mode);
+      if (++judged % PROGRESS_EVERY === 0) out.progress(`${judged} objects judged`);
+    });
+  });
+  out.progress("");
+  const written = await reports?.write(cluster, answer.run);
+  if (out.json) out.value({ ...answer, ...(written !== undefined && { reports: written }) });
+  else writeRun(out, answer, written);
+  return failsOn(modes, options) || answer.unreadable > 0 ? EXIT.refused : EXIT.done;
+}
+
+const PROGRESS_EVERY = 500;
+
+function writeRun(out: Output, { run: id, rules, ...counts }: AuditRun, written: number | undefined): void {
+  const { listed, allowed, refused, unreadable, without_pod } = counts;
+  const ordered = Object.entries(rules).sort(([, a], [, b]) => b - a);
+  out.table(
+    ["RULE", "FINDINGS"],
+    ordered.map(([rule, count]) => [rule, String(count)]),
+  );
+  out.line();
+  out.line(
+    `${listed} objects: ${allowed} would be allowed, ${refused} refused, ${unreadable} can't be read, ${without_pod} have no pod.`,
+  );
+  if (written !== undefined) out.line(`${written} reports written.`);
+  out.labelled("Evidence", `railgate events --correlation ${id}`);
+}
+
+const failsOn = (modes: ReadonlySet<string>, { failOn }: Options): boolean =>
+  FAIL_ON.slice(0, FAIL_ON.indexOf(failOn) + 1).some((mode) => modes.has(mode));
+
+/** Told where it is judged. */
+function unlessUnreadable(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!(error instanceof RequestError)) throw error;
+  }
+}
+
+/** undefined where it is no workload. */
+async function auditOne(judge: ManifestJudge, manifest: ManifestDocument): Promise<Audited | undefined> {
+  const { file, line, object, problem } = manifest;
+  if (problem !== undefined) return unreadable(manifest, "", problem, file);
+  const { kind, metadata } = object as { kind?: unknown; metadata?: { name?: unknown } };
+  try {
+    const judged = await judge.judge(object);
+    if (judged === undefined) return undefined;
+    const { namespace, name, decision } = judged;
+    const findings = decision.refusals.map((refusal) => findingOf(refusal, manifest));
+    const allowed = decision.kubernetes?.allowed === true;
+    return { file, line, object: `${judged.kind} ${namespace}/${name}`, allowed, findings };
+  } catch (error) {
+    if (!(error instanceof RequestError)) throw error;
+    const [{ pointer, message }] = error.errors as [{ pointer: string; message: string }];
+    return unreadable(manifest, pointer, `${pointer} ${message}`, `${String(kind)} ${String(metadata?.name)}`);
+  }
+}
+
+/** What nobody can read nobody can let pass. */
+function unreadable({ file, line, lineOf }: ManifestDocument, field: string, message: string, object: string): Audited {
+  const finding: Finding = {
+    rule: "MANIFEST",
+    code: "request_invalid",
+    modes: ["deny"],
+    field,
+    line: lineOf(field),
+    title: "The manifest can't be read",
+    message,
+    solution: "Write it as the API server would take it; render templates first.",
+  };
+  return { file, line, object, allowed: false, findings: [finding] };
+}
+
+function findingOf(
+  { rule, code, modes = ["deny"], pointer, title, message, solution }: ExplainedRefusal,
+  { lineOf }: ManifestDocument,
+): Finding {
+  return { rule, code, modes, field: pointer, line: lineOf(pointer), title, message, solution };
+}
+
+async function write({ out }: CommandContext, audited: readonly Audited[], { sarif: asSarif }: Options): Promise<void> {
+  if (asSarif) {
+    const [{ sarif }, { VERSION }] = await Promise.all([import("../io/sarif.ts"), import("../../library/doors.ts")]);
+    return out.line(JSON.stringify(sarif(audited.flatMap(sarifOf), VERSION), null, 2));
+  }
+  const refused = audited.filter(({ allowed }) => !allowed).length;
+  const counts = {
+    objects: audited.length,
+    refused,
+    findings: audited.reduce((sum, { findings }) => sum + findings.length, 0),
+  };
+  if (out.json) return out.value({ ...counts, items: audited });
+  out.table(
+    ["WHERE", "OBJECT", "MODES", "RULE", "FIELD", "WHAT AND CURE"],
+    audited.flatMap(({ file, object, findings }) =>
+      findings.map(({ rule, modes, field, line, message, solution }) => [
+        safe(`${file}:${line}`),
+        safe(object),
+        modes.includes("deny") ? out.colour.red(modes.join(" ")) : out.colour.yellow(modes.join(" ")),
+        rule,
+        safe(field),
+        safe(`${message} ${solution}`),
+      ]),
+    ),
+  );
+  out.line();
+  out.line(`${counts.objects} objects judged, ${counts.refused} would be refused, ${counts.findings} findings.`);
+}
+
+const LEVELS = { deny: "error", warn: "warning", audit: "note" } as const;
+
+function sarifOf({ file, object, findings }: Audited) {
+  return findings.map(({ rule, modes, field, line, title, message, solution }) => ({
+    rule,
+    title,
+    help: solution,
+    level: LEVELS[(["deny", "warn", "audit"] as const).find((mode) => modes.includes(mode)) ?? "audit"],
+    message: `${object}${field === "" ? "" : `, ${field}`}: ${message} ${solution}`,
+    file,
+    line,
+  }));
+}
