@@ -193,7 +193,7 @@ export class Gate {
 
   /** What accompanies an admission under the node's evidence profile. */
   #beside(made: Enacted): Enacted[] {
-    if (!isAdmission(made) || !made.event.event_type.startsWith("workload.")) return [];
+    if (!isAdmission(made)) return [];
     const { active, evidenceProfileId, newId } = this.parts;
     const judged = { ...made.judged, problem: undefined };
     return companions(made, active().policy, evidenceProfileId, newId).map((event) => ({
