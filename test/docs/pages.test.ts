@@ -35,10 +35,11 @@ let tarball = "";
 
 test.before(async () => {
   if (!(await ensureBuilt())) throw new Error("the package is not built, and what builds it is not installed");
-  const { stdout } = await run("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", emptyFolder()], {
+  const folder = emptyFolder();
+  const { stdout } = await run("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder], {
     cwd: ROOT,
   });
-  tarball = join(emptyFolder(), "..", stdout.trim());
+  tarball = join(folder, stdout.trim());
 });
 
 const commandsOf = (page: string): Block[] => blocksOf(pageText(page)).filter(({ language }) => language === "sh");
@@ -50,7 +51,7 @@ async function typed(t: ExecutionContext, page: string, path: string): Promise<v
   const cwd = installs ? emptyFolder() : await checkout();
   const served = await start({ node_id: "node-1" });
   const env: Record<string, string> = installs
-    ? { PATH: `${offlineNpm(tarball)}:${CURRENT}`, HOME, RAILGATE_TARBALL: tarball }
+    ? { PATH: `${offlineNpm(tarball)}:${CURRENT}`, HOME }
     : { PATH: path, HOME, RAILGATE_DATA_DIR: join(served.dir, "data") };
   try {
     const base = installs ? BASE : `127.0.0.1:${served.port}`;

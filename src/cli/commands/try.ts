@@ -38,7 +38,7 @@ async function tryOut(context: CommandContext, file: string, options: Options): 
     import("../../workshop/folder.ts"),
   ]);
   using trial = new Trial(config, options.policy ?? folderHere(), config.settings);
-  if (request === undefined) return watch(context, trial, { file, read, nowMs });
+  if (request === undefined) return await watch(context, trial, { file, read, nowMs });
   const tried = await trial.run(request, nowMs());
   write(out, tried, request);
   return tried.decision.outcome === "accepted" ? EXIT.done : EXIT.refused;
