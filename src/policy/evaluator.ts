@@ -1,4 +1,5 @@
 // The WASM evaluator: the only place that knows OPA's ABI (1.2 and later of 1), and where what a module throws, keeps or breaks ends.
+import * as sdk from "@open-policy-agent/opa-wasm";
 import { RailgateError } from "../core/errors.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
 import { LateError, StrictError } from "./builtins/errors.ts";
@@ -8,6 +9,9 @@ import { loadBuiltins, whyRefused } from "./builtins/registry.ts";
 import type { Value } from "./builtins/value.ts";
 import { compiledBuiltins } from "./compiled-builtins.ts";
 import { exactResult, readResult } from "./results.ts";
+
+// A CommonJS module, whose names Node cannot tell.
+const { loadPolicySync } = (sdk as unknown as { default: typeof sdk }).default;
 
 /** Evaluation threw, trapped, ran over its limit or returned nothing; refused as POL-03. */
 export class EvaluationError extends RailgateError {
@@ -70,6 +74,12 @@ interface Loaded {
   readonly bytesInitial: number;
   /** What lies above is overwritten by each evaluation. */
   readonly heapAddress: number;
+}
+
+/** What the SDK's type leaves out. */
+interface SdkPolicy {
+  readonly mem: WebAssembly.Memory;
+  readonly wasmInstance: WebAssembly.Instance;
 }
 
 const encoder = new TextEncoder();
@@ -212,8 +222,7 @@ export class Evaluator {
   }
 
   #instantiate(): Loaded {
-    const host = hostFor(this.#pagesInitial, this.#limits.memoryMiBMax * PAGES_PER_MIB);
-    const instance = new WebAssembly.Instance(this.#module, host.imports);
+    const { host, instance } = this.#hosted();
     host.bind(instance, this.#builtins);
     const exports = instance.exports as Exports;
     const address = exports["opa_malloc"]!(this.#data.length);
@@ -224,13 +233,29 @@ export class Evaluator {
     return { host, exports, dataAddress, bytesInitial, heapAddress: exports["opa_heap_ptr_get"]!() };
   }
 
+  /**
+   * OPA's SDK hosts what asks its host for nothing, as the shipped law does. It would hand values to builtins as JSON, in
+   * which sets look like arrays, so what calls some has a host of ours (docs/decisions/0150).
+   */
+  #hosted(): { readonly host: Host; readonly instance: WebAssembly.Instance } {
+    const pages = memoryOf(this.#pagesInitial, this.#limits.memoryMiBMax * PAGES_PER_MIB);
+    if (Object.keys(this.#builtins).length === 0) {
+      const { mem, wasmInstance } = loadPolicySync(this.#module, pages) as unknown as SdkPolicy;
+      return { host: new Host(mem), instance: wasmInstance };
+    }
+    const host = new Host(new WebAssembly.Memory(pages));
+    return { host, instance: new WebAssembly.Instance(this.#module, host.imports) };
+  }
+
   #grownBytes(): number {
     return (this.#instance?.host.memory.buffer.byteLength ?? 0) - (this.#instance?.bytesInitial ?? 0);
   }
 }
 
-const hostFor = (pagesInitial: number, pagesMax: number): Host =>
-  new Host(new WebAssembly.Memory({ initial: pagesInitial, maximum: Math.max(pagesMax, pagesInitial) }));
+const memoryOf = (pagesInitial: number, pagesMax: number): WebAssembly.MemoryDescriptor => ({
+  initial: pagesInitial,
+  maximum: Math.max(pagesMax, pagesInitial),
+});
 
 const pagesFor = (wasm: Uint8Array): number => PAGES_INITIAL + Math.ceil(wasm.length / PAGE_BYTES);
 
@@ -241,7 +266,7 @@ export async function importedBuiltins(wasm: Uint8Array): Promise<string[]> {
 
 /** The builtins that a module asks its host for, sorted. @throws Error for a module of another ABI. */
 function builtinsOf(module: WebAssembly.Module, pagesInitial: number): string[] {
-  const host = hostFor(pagesInitial, PAGES_PER_MIB * DEFAULT_LIMITS.memoryMiBMax);
+  const host = new Host(new WebAssembly.Memory(memoryOf(pagesInitial, PAGES_PER_MIB * DEFAULT_LIMITS.memoryMiBMax)));
   const instance = new WebAssembly.Instance(module, host.imports);
   const [major, minor] = ["opa_wasm_abi_version", "opa_wasm_abi_minor_version"].map(
     (name) => (instance.exports[name] as WebAssembly.Global | undefined)?.value as number | undefined,
