@@ -16,6 +16,7 @@ import { initCommand } from "./commands/init.ts";
 import { keysCommand } from "./commands/keys.ts";
 import { meshCommand } from "./commands/mesh.ts";
 import { nodeCommands } from "./commands/node.ts";
+import { policyCommand } from "./commands/policy.ts";
 import { replayCommand } from "./commands/replay.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { showCommand } from "./commands/show.ts";
@@ -56,6 +57,7 @@ function program(): Command {
     tryCommand,
     checkCommand,
     bundleCommand,
+    policyCommand,
     keysCommand,
     nodeCommands,
     eraseCommand,

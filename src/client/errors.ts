@@ -1,5 +1,6 @@
 // What a server's problem is to the caller: the same error that the library throws for it.
 import {
+  BundleError,
   EvaluationFailedError,
   type EvaluationFault,
   EvidenceUnavailableError,
@@ -7,6 +8,7 @@ import {
   KeyReusedError,
   NotFoundError,
   OperatorNeededError,
+  PolicyRefusedError,
   RailgateError,
   RefusedError,
   RequestError,
@@ -42,7 +44,12 @@ export class AnswerError extends RailgateError {
 }
 
 /** A problem as it may come: from another version, or from a proxy between. */
-export type ProblemRead = Partial<Problem> & { readonly recorded?: unknown; readonly event_id?: unknown };
+export type ProblemRead = Partial<Problem> & {
+  readonly recorded?: unknown;
+  readonly event_id?: unknown;
+  readonly reason?: unknown;
+  readonly report?: unknown;
+};
 
 /** OPA's error, of an evaluation that came to no result. */
 export type EvaluationRead = {
@@ -72,6 +79,7 @@ const NOT_FOUND: ReadonlySet<string> = new Set<NotFoundCode>([
   "entrypoint_unknown",
   "event_unknown",
   "mesh_unknown",
+  "policy_unknown",
   "stream_unknown",
   "tile_unknown",
   "workload_unknown",
@@ -93,6 +101,9 @@ export function errorOf(status: number, problem: ProblemRead, revision = 0): Rai
     return new EvidenceUnavailableError(message, recorded === "no" ? {} : { maybeRecorded: maybe });
   }
   if (code === RevisionError.code) return new RevisionError(message, revision);
+  if (code === BundleError.code) return new BundleError(String(problem.reason ?? ""), message);
+  if (code === PolicyRefusedError.code)
+    return new PolicyRefusedError(message, (problem.report ?? null) as PolicyRefusedError["report"]);
   if (code === ExportIncompleteError.code) return new ExportIncompleteError([message]);
   for (const Kind of [KeyReusedError, OperatorNeededError, TenantForbiddenError])
     if (code === Kind.code) return new Kind(message);

@@ -5,6 +5,7 @@ import type { Decision } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { ElevationPolicy, Mesh, MeshAnswer, PlacementAnswer, Rail } from "../core/schema/mesh.ts";
 import type { Isolation, NodeStatus } from "../core/schema/node.ts";
+import type { PolicyItem, ShadowFigures } from "../core/schema/policies.ts";
 import type { Problem } from "../core/schema/problem.ts";
 import type {
   Erasure,
@@ -27,6 +28,9 @@ import type { PublicKeys } from "../evidence/keys/jwks.ts";
 import type { VerifyReport } from "../evidence/verify/report.ts";
 import { checkNames } from "../library/names.ts";
 import type {
+  ActedPolicy,
+  ActivatedPolicy,
+  ActivateOptions,
   Artifact,
   BatchEvaluation,
   BatchOptions,
@@ -53,6 +57,7 @@ import { partsOf } from "./transport.ts";
 import { Wire, type WireCall, type ClientOptions } from "./wire.ts";
 
 const segment = encodeURIComponent;
+const policyPath = (digest: string, what: string): string => `/v1/policies/${segment(digest)}/${what}`;
 
 export class RemoteRailgate implements Railgate {
   readonly #wire: Wire;
@@ -226,6 +231,44 @@ export class RemoteRailgate implements Railgate {
 
   rejoin(): Promise<NodeStatus> {
     return this.#wire.json({ method: "POST", path: "/v1/node/rejoin", json: {}, member: "partition" });
+  }
+
+  async policies(): Promise<readonly PolicyItem[]> {
+    return (await this.#get<{ items: PolicyItem[] }>("/v1/policies")).items;
+  }
+
+  submitPolicy(bundle: Uint8Array): Promise<PolicyItem> {
+    return this.#wire.json({
+      method: "POST",
+      path: "/v1/policies",
+      archive: bundle,
+      member: "digest",
+      retry: "always",
+    });
+  }
+
+  activatePolicy(digest: string, { force }: ActivateOptions = {}): Promise<ActivatedPolicy> {
+    const json = force === undefined ? {} : { force: { authority: force } };
+    return this.#wire.json({
+      method: "POST",
+      path: policyPath(digest, "activate"),
+      json,
+      member: "report",
+      patient: true,
+    });
+  }
+
+  shadowPolicy(digest: string, { stop }: { readonly stop?: boolean | undefined } = {}): Promise<ActedPolicy> {
+    const json = stop === undefined ? {} : { stop };
+    return this.#wire.json({ method: "POST", path: policyPath(digest, "shadow"), json, member: "policy" });
+  }
+
+  deprecatePolicy(digest: string): Promise<ActedPolicy> {
+    return this.#wire.json({ method: "POST", path: policyPath(digest, "deprecate"), json: {}, member: "policy" });
+  }
+
+  policyDifferences(digest: string): Promise<ShadowFigures> {
+    return this.#get(policyPath(digest, "differences"));
   }
 
   rotateKey(rotation: Rotation = {}): Promise<RotatedKey> {

@@ -1,5 +1,6 @@
 // Every error that Railgate throws on purpose, each with a stable `code` that clients and tests may rely on.
 import type { EvidenceEvent } from "./schema/event.ts";
+import type { TrialReport } from "./schema/policies.ts";
 
 /** What all of them have in common. `code` is part of the interface; `message` is for people and may change. */
 export class RailgateError extends Error {
@@ -279,6 +280,18 @@ export class LogRolledBackError extends RailgateError {
 /** The database has signed checkpoints, and the file outside it that holds them as well is not there: it may be a copy. */
 export class CheckpointsMissingError extends RailgateError {
   static override code: string = "checkpoints_missing";
+}
+
+/** A policy that can be trusted does not decide: it is older, or its trial speaks against it. A root authority may say otherwise. */
+export class PolicyRefusedError extends RailgateError {
+  static override code: string = "policy_refused";
+  /** Null where it was not tried. */
+  readonly report: TrialReport | null;
+
+  constructor(message: string, report: TrialReport | null) {
+    super(message);
+    this.report = report;
+  }
 }
 
 /** Another process holds the data directory: a stream has one writer. */

@@ -8,7 +8,7 @@ import type { AttestationFact, Context } from "../core/schema/input.ts";
 import type { ElevationPolicy } from "../core/schema/mesh.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
 import type { Policy } from "../policy/policy.ts";
-import type { Violation } from "../policies/trial.ts";
+import type { Violation } from "../core/schema/policies.ts";
 import { ADMISSION } from "./commands/admission.ts";
 import { MESH } from "./commands/mesh.ts";
 

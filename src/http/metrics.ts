@@ -16,7 +16,18 @@ export interface Gauges {
   storeBytes(): number;
   /** Where a cluster is watched. */
   namespacesAgeS?(): number;
+  bundles(): readonly BundleFigures[];
   info(): { version: string; node_id: string; policy_digest: string };
+}
+
+/** As far as it is measured. */
+interface BundleFigures {
+  readonly name: string;
+  readonly digest: string | null;
+  readonly age_s: number | null;
+  readonly expired: boolean;
+  readonly rejected: object | null;
+  readonly source: { readonly problem?: object | undefined };
 }
 
 const EVALUATION_S = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1];
@@ -48,6 +59,11 @@ export class Metrics {
   readonly #policyFailures = this.#counter(
     "railgate_policy_failures_total",
     "Decisions refused because no policy could make them (POL-01, POL-03).",
+  );
+  readonly #shadows = this.#counter(
+    "railgate_shadow_decisions_total",
+    "Decisions of a policy beside the active one, by how they differ from its own (`same`; `skipped`: too many waited).",
+    ["outcome"],
   );
   readonly #evidenceFailures = this.#counter(
     "railgate_evidence_failures_total",
@@ -132,6 +148,7 @@ export class Metrics {
         () => gauges.namespacesAgeS!(),
       );
     this.#gauge("railgate_http_connections", "Connections that are open.", () => this.#connections);
+    this.#watchBundles(gauges);
     const info = new Gauge({
       name: "railgate_info",
       help: "Always 1; its labels say what runs here.",
@@ -143,6 +160,39 @@ export class Metrics {
       },
     });
     void info;
+  }
+
+  #watchBundles({ bundles }: Gauges): void {
+    const each = (name: string, help: string, read: (bundle: BundleFigures) => number | null) =>
+      new Gauge({
+        name,
+        help,
+        labelNames: ["bundle"],
+        registers: [this.#registry],
+        collect() {
+          this.reset();
+          for (const bundle of bundles()) {
+            const value = read(bundle);
+            if (value !== null) this.set({ bundle: bundle.name }, value);
+          }
+        },
+      });
+    each("railgate_bundle_active", "1 when a bundle of that name decides.", ({ digest }) => Number(digest !== null));
+    each(
+      "railgate_bundle_age_seconds",
+      "Since the bundle's source last confirmed it; absent where it has no remote source.",
+      ({ age_s }) => age_s,
+    );
+    each("railgate_bundle_expired", "1 when the bundle is past its own end.", ({ expired }) => Number(expired));
+    each(
+      "railgate_bundle_failing",
+      "1 when the last attempt to get the bundle failed, or what came was refused.",
+      (bundle) => Number(bundle.rejected !== null || bundle.source.problem !== undefined),
+    );
+  }
+
+  shadowed(outcome: string): void {
+    this.#shadows.inc({ outcome });
   }
 
   evaluated(ms: number): void {

@@ -26,8 +26,10 @@ import { Peers, type PeerLimits } from "./call/peer.ts";
 import { Turns } from "./call/turns.ts";
 import { noteFiles, Reloader } from "./reload.ts";
 import { filesOf, reloadables } from "./reloadables.ts";
+import { bundleRoutes } from "./routes/bundles.ts";
 import { nodeRoutes } from "./routes/node.ts";
 import { operatorRoutes } from "./routes/operators.ts";
+import { policyRoutes } from "./routes/policies.ts";
 import { replicationRoutes } from "./routes/replication.ts";
 import { LocalSocket } from "./socket-file.ts";
 import { socketServer } from "./socket.ts";
@@ -151,6 +153,7 @@ function observer(log: Logger, metrics: Metrics): NodeObserver {
     commanded: (law, code) => metrics.commanded(law, code),
     answered: (entrypoint, result) => metrics.evaluatedFor(entrypoint, result),
     committed: (figures) => metrics.committed(figures),
+    shadowed: (outcome) => metrics.shadowed(outcome),
     policyFailed: (problem, eventId) => {
       metrics.policyFailed();
       log.error({ decision_id: eventId, problem }, "the policy could not decide");
@@ -255,6 +258,7 @@ export function watch(
     followers: () => followers.count,
     storeBytes: () => railgate.figures.storeBytes,
     ...(namespaces && { namespacesAgeS: () => namespaces.ageS ?? Number.POSITIVE_INFINITY }),
+    bundles: () => railgate.bundleStatuses(),
     info: () => {
       const { nodeId, policyDigest } = railgate.figures;
       return { version: VERSION, node_id: nodeId, policy_digest: policyDigest ?? "" };
@@ -329,6 +333,8 @@ function routesOf(
     }),
     ...operatorRoutes(railgate, bodyBytesMax),
     ...nodeRoutes(railgate, bodyBytesMax),
+    ...policyRoutes(railgate, bodyBytesMax),
+    ...bundleRoutes(railgate, followers.closing),
     ...witnessRoutes(railgate.witness),
     ...authzenRoutes(railgate, limits, { entrypoint: authzen?.entrypoint, behindProxy }),
     ...uncompiledRoutes(),

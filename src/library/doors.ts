@@ -7,6 +7,7 @@ export { ENCODINGS, type Encoding } from "../evidence/upstream/messages.ts";
 export type { AdmissionOutcome } from "../gate/commands/admission.ts";
 export type { Evidenced, Trace } from "../gate/gate.ts";
 export type { Retry } from "../gate/retries.ts";
+export { LONG_POLLING_TYPE } from "../policies/poll.ts";
 export type { BundleSource } from "../policies/source.ts";
 export { VERSION, type NodeObserver } from "../node/options.ts";
 export { SHIPPED } from "./evaluations.ts";

@@ -23,6 +23,7 @@ export {
   NodeNeededError,
   NotFoundError,
   OperatorNeededError,
+  PolicyRefusedError,
   RailgateError,
   RecordsRefusedError,
   RefusedError,

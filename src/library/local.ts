@@ -14,6 +14,7 @@ import {
   type ExportQuery,
   type Rotation,
 } from "../core/schema/queries.ts";
+import type { PolicyItem, ShadowFigures } from "../core/schema/policies.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
 import { timeMs } from "../core/time.ts";
 import { ExportRangeError, prepareExport, type PreparedExport } from "../evidence/export/export.ts";
@@ -31,8 +32,9 @@ import { backUpApart } from "../node/backup/apart.ts";
 import type { Backup } from "../node/backup/make.ts";
 import type { RailgateNode } from "../node/open.ts";
 import { storeBytes } from "../store/open.ts";
+import type { BundleStatus } from "../policies/status.ts";
 import type { TrustConfig } from "../trust/trust.ts";
-import { Evaluations, type DataPath } from "./evaluations.ts";
+import { SHIPPED, Evaluations, type DataPath } from "./evaluations.ts";
 import {
   LocalMesh,
   LocalWorkload,
@@ -44,6 +46,9 @@ import {
 } from "./handles.ts";
 import { LocalReader } from "./reader.ts";
 import type {
+  ActedPolicy,
+  ActivatedPolicy,
+  ActivateOptions,
   BatchEvaluation,
   BatchOptions,
   EvaluateOptions,
@@ -280,6 +285,59 @@ export class LocalRailgate extends LocalReader implements Railgate {
   async rejoin(): Promise<NodeStatus> {
     await this.#node.rejoin(operatorActing(this.caller));
     return this.nodeStatus();
+  }
+
+  async policies(): Promise<PolicyItem[]> {
+    operatorActing(this.caller);
+    return this.#node.registry.list();
+  }
+
+  /** `created`, which no JSON shows: it was not there before. */
+  async submitPolicy(bundle: Uint8Array): Promise<PolicyItem & { readonly created: boolean }> {
+    const { policy, created } = await this.#node.registry.submit(bundle, operatorActing(this.caller));
+    return Object.defineProperty({ ...policy }, "created", { value: created }) as PolicyItem & { created: boolean };
+  }
+
+  async activatePolicy(
+    digest: string,
+    { force }: ActivateOptions = {},
+  ): Promise<WithProof<Pick<ActivatedPolicy, "policy" | "report">>> {
+    const { policy, receipt, report } = await this.#node.registry.activate(digest, operatorActing(this.caller), force);
+    return proven({ policy, report }, { eventText: receipt.eventText, receipt: receipt.record });
+  }
+
+  async shadowPolicy(
+    digest: string,
+    { stop }: { readonly stop?: boolean | undefined } = {},
+  ): Promise<WithProof<Pick<ActedPolicy, "policy">>> {
+    const { policy, receipt } = await this.#node.registry.shadow(digest, operatorActing(this.caller), stop);
+    return proven({ policy }, { eventText: receipt.eventText, receipt: receipt.record });
+  }
+
+  async deprecatePolicy(digest: string): Promise<WithProof<Pick<ActedPolicy, "policy">>> {
+    const { policy, receipt } = await this.#node.registry.deprecate(digest, operatorActing(this.caller));
+    return proven({ policy }, { eventText: receipt.eventText, receipt: receipt.record });
+  }
+
+  async policyDifferences(digest: string): Promise<ShadowFigures> {
+    operatorActing(this.caller);
+    return this.#node.registry.differences(digest);
+  }
+
+  /** The bundle that decides under a name, as it came; the one that comes with Railgate, or a host's own, is `railgate`. */
+  bundle(name: string): { readonly digest: string; readonly bytes: Uint8Array } | undefined {
+    actorOf(this.caller);
+    return this.#node.policies.bundles().find((bundle) => (bundle.name ?? SHIPPED) === name)?.policy;
+  }
+
+  /** Calls back after each change of what decides. @returns a function that ends it. */
+  onPolicyChange(listener: () => void): () => void {
+    return this.#node.policies.onChange(listener);
+  }
+
+  /** How each bundle is doing: what decides, how old it is, and how asking its source goes. */
+  bundleStatuses(): BundleStatus[] {
+    return this.#node.bundleStatuses();
   }
 
   async status(): Promise<Status> {

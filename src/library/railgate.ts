@@ -19,6 +19,7 @@ import type {
   Rotation,
 } from "../core/schema/queries.ts";
 import type { Isolation, NodeStatus } from "../core/schema/node.ts";
+import type { PolicyItem, ShadowFigures, TrialReport } from "../core/schema/policies.ts";
 import type { AttestationRequest } from "../core/schema/request.ts";
 import type {
   AdmissionAnswer,
@@ -136,6 +137,19 @@ export interface RotatedKey {
   readonly new_kid: string;
   /** In how many streams it is on record. */
   readonly streams: number;
+}
+
+export interface ActivateOptions {
+  /** A root authority's override: a compact JWS of type `railgate-override+jws`. */
+  readonly force?: string | undefined;
+}
+
+export interface ActedPolicy extends Proof {
+  readonly policy: PolicyItem;
+}
+
+export interface ActivatedPolicy extends ActedPolicy {
+  readonly report: TrialReport;
 }
 
 /** `problem`: why nothing would be admitted now; null when ready. */
@@ -256,5 +270,20 @@ export interface Railgate extends RailgateReader, AsyncDisposable {
   isolate(isolation?: Isolation): Promise<NodeStatus>;
   /** Takes that back; the partition ends once all has arrived upstream. Operators only. */
   rejoin(): Promise<NodeStatus>;
+  /** The policies that were submitted or decided, newest first. Operators only, as all of the following. */
+  policies(): Promise<readonly PolicyItem[]>;
+  /** Verifies a signed bundle and keeps it; it decides nothing yet. @throws BundleError */
+  submitPolicy(bundle: Uint8Array): Promise<PolicyItem>;
+  /**
+   * Lets a policy decide from now on, unless it is older than the one that does or its trial speaks against it.
+   * @throws PolicyRefusedError with the report. @throws NotFoundError `policy_unknown`
+   */
+  activatePolicy(digest: string, options?: ActivateOptions): Promise<ActivatedPolicy>;
+  /** Lets a policy decide beside the active one, after each answer; only its differences are kept. */
+  shadowPolicy(digest: string, options?: { readonly stop?: boolean | undefined }): Promise<ActedPolicy>;
+  /** Keeps a policy from deciding again. */
+  deprecatePolicy(digest: string): Promise<ActedPolicy>;
+  /** What came of deciding beside the active policy. @throws NotFoundError `policy_unknown`: it does not. */
+  policyDifferences(digest: string): Promise<ShadowFigures>;
   status(): Promise<Status>;
 }

@@ -20,6 +20,7 @@ import { Gate } from "../gate/gate.ts";
 import type { RemoteService } from "../outbound/service.ts";
 import type { Policies } from "../policies/activate.ts";
 import type { Registry } from "../policies/registry.ts";
+import { bundleStatus, type BundleStatus } from "../policies/status.ts";
 import type { Shadows } from "../policies/shadow.ts";
 import type { SettingsSource } from "../policies/choose.ts";
 import { isPolled } from "../policies/source.ts";
@@ -212,6 +213,12 @@ export class RailgateNode implements AsyncDisposable {
   /** The policies that decide, and which of them answers what. */
   get policies(): Pick<Policies, "find" | "bundles" | "onChange" | "offer"> {
     return this.#policies;
+  }
+
+  /** How each bundle is doing. */
+  bundleStatuses(): BundleStatus[] {
+    const nowMs = this.#now();
+    return this.#policies.slots.all.map((slot) => bundleStatus(slot, nowMs));
   }
 
   get policy(): Policy | null {

@@ -2,6 +2,7 @@
 import { brief } from "../core/brief.ts";
 import { HOST_REFUSALS } from "../core/catalogue.ts";
 import type { BundleError } from "../core/errors.ts";
+import type { PolicyState } from "../core/schema/policies.ts";
 import type { Receipt } from "../evidence/ledger/ledger.ts";
 import { THE_NODE, type ActedBy, type Recorder } from "../evidence/ledger/recorder.ts";
 import type { Policy } from "../policy/policy.ts";
@@ -10,8 +11,6 @@ import type { Activated } from "./choose.ts";
 
 /** What is said of a bundle may quote it. */
 const PROBLEM_CHARS_MAX = 2048;
-
-export type PolicyState = "active" | "shadow" | "submitted" | "deprecated";
 
 /** One policy of the registry. */
 export interface PolicyRow {

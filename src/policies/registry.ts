@@ -1,5 +1,6 @@
 // What operators do with policies: submit, activate, shadow, deprecate; each on record under their name.
-import { BundleError, NotFoundError } from "../core/errors.ts";
+import { BundleError, NotFoundError, PolicyRefusedError } from "../core/errors.ts";
+import type { PolicyItem, ShadowFigures, TrialReport } from "../core/schema/policies.ts";
 import { timeMs } from "../core/time.ts";
 import type { Receipt } from "../evidence/ledger/ledger.ts";
 import { THE_NODE, type ActedBy } from "../evidence/ledger/recorder.ts";
@@ -8,15 +9,9 @@ import type { OverrideCheck, Override } from "../trust/override.ts";
 import type { Policies } from "./activate.ts";
 import { asBundleError } from "./choose.ts";
 import type { PolicyRecords, PolicyRow } from "./records.ts";
-import type { ShadowFigures, Shadows } from "./shadow.ts";
+import type { Shadows } from "./shadow.ts";
 import type { Slot } from "./slot.ts";
-import { PolicyRefusedError, whyRefused, type PolicyTrial, type TrialReport } from "./trial.ts";
-
-/** One policy as it is listed. */
-export interface PolicyItem extends PolicyRow {
-  /** How newer and older are told apart; `none`: going back to an older one can't be told. */
-  readonly order: "sequence" | "revision" | "none";
-}
+import { whyRefused, type PolicyTrial } from "./trial.ts";
 
 export interface Activation {
   readonly policy: PolicyItem;
@@ -50,7 +45,7 @@ export class Registry {
     const rows = new Map(this.#records.rows().map((row) => [row.digest, row]));
     for (const { policy, name } of policies.bundles())
       if (rows.get(policy.digest)?.state !== "active") rows.set(policy.digest, unlisted(policy, name));
-    return [...rows.values()].map(itemOf).sort((a, b) => (a.since < b.since ? 1 : -1));
+    return [...rows.values()].map(itemOf).sort((a, b) => ((a.since ?? "") < (b.since ?? "") ? 1 : -1));
   }
 
   /**
@@ -225,20 +220,28 @@ export class Registry {
 
 const byOperator = (actor: string): ActedBy => ({ tenantId: THE_NODE.tenantId, actor });
 
-const itemOf = (row: PolicyRow): PolicyItem => ({ ...row, order: orderOf(row) });
+const itemOf = ({ name, ...row }: PolicyRow): PolicyItem => ({
+  ...row,
+  since: row.since === NEVER ? null : row.since,
+  entrypoints: [...row.entrypoints],
+  bundle: name,
+  order: orderOf(row),
+});
 
-function orderOf({ sequence, revision }: PolicyRow): PolicyItem["order"] {
+/** What decides since before there was a registry. */
+const NEVER = new Date(0).toISOString();
+
+function orderOf({ sequence, revision }: Pick<PolicyRow, "sequence" | "revision">): PolicyItem["order"] {
   if (sequence !== null) return "sequence";
   return timeMs(revision) === undefined ? "none" : "revision";
 }
 
-/** What decides since before there was a registry. */
 const unlisted = ({ digest, revision, sequence, entrypoints }: Policy, name: string | null): PolicyRow => ({
   digest,
   revision,
   sequence,
   entrypoints,
   state: "active",
-  since: new Date(0).toISOString(),
+  since: NEVER,
   name,
 });

@@ -1,8 +1,9 @@
 // A candidate that decides beside the active policy: after the answer, counted, and only its differences kept and put on record. Nothing else changes.
 import { setImmediate } from "node:timers/promises";
-import { changeBetween, FAILED_DECISION, type ChangeKind, type DecisionShape } from "../core/decision-change.ts";
+import { changeBetween, FAILED_DECISION, type DecisionShape } from "../core/decision-change.ts";
 import { digestOf } from "../core/event.ts";
 import { canonicalJson } from "../core/json.ts";
+import type { ShadowChange, ShadowFigures } from "../core/schema/policies.ts";
 import { EvaluationError } from "../policy/evaluator.ts";
 import type { Policy } from "../policy/policy.ts";
 
@@ -18,26 +19,7 @@ export interface ShadowedDecision {
   readonly subject: string | null;
 }
 
-/** `other`: the same outcome, in other words. */
-export type ShadowChange = ChangeKind | "other";
-
-export interface Difference {
-  readonly event_id: string;
-  readonly tenant_id: string;
-  readonly subject: string | null;
-  readonly entrypoint: string;
-  readonly change: ShadowChange;
-}
-
-export interface ShadowFigures {
-  readonly digest: string;
-  readonly decided: number;
-  /** Too many waited: they were not looked at. */
-  readonly skipped: number;
-  readonly differences: Readonly<Record<ShadowChange, number>>;
-  /** The newest. */
-  readonly items: readonly Difference[];
-}
+export type Difference = ShadowFigures["items"][number];
 
 export interface ShadowParts {
   /** Puts a difference on record. MUST NOT reject. */

@@ -13,7 +13,7 @@ import {
 } from "../../src/gate/conformance.ts";
 import { RailgateNode, type NodeOptions } from "../../src/node/open.ts";
 import { DEFAULT_BUNDLE } from "../../src/node/options.ts";
-import { PolicyRefusedError } from "../../src/policies/trial.ts";
+import { PolicyRefusedError } from "../../src/core/errors.ts";
 import { loadBundle } from "../../src/policy/policy.ts";
 import { containerRequest } from "../core/requests.ts";
 import { admit, lifecycle, mesh } from "../gate/commands.ts";

@@ -18,11 +18,15 @@ export function author(options: object, work: (context: CommandContext) => Promi
       return await work(context);
     } catch (error) {
       if (error instanceof PolicyError) return tell(context.out, error);
-      if (error instanceof BundleError)
-        return tell(context.out, error, error.reason === "archive" ? EXIT.cannotRun : EXIT.refused);
+      if (error instanceof BundleError) return tellBundle(context.out, error);
       throw error;
     }
   });
+}
+
+/** A bundle that is not as it must be is exit 1, one that is no archive 3. */
+export function tellBundle(out: Output, error: Told & { readonly reason: string }): ExitCode {
+  return tell(out, error, error.reason === "archive" ? EXIT.cannotRun : EXIT.refused);
 }
 
 type Told = { readonly code: string; readonly message: string; readonly faults?: readonly object[] };

@@ -5,6 +5,7 @@ import {
   BackupUnsoundError,
   ExportIncompleteError,
   NotFoundError,
+  PolicyRefusedError,
   RailgateError,
   RefusedError,
   RequestError,
@@ -103,7 +104,8 @@ async function report(error: unknown, out: Output): Promise<ExitCode> {
   const code = error instanceof RailgateError ? error.code : "internal_error";
   const message = error instanceof Error ? error.message : String(error);
   const faults = error instanceof RequestError ? error.errors : [];
-  if (out.json) out.value({ code, message, ...(faults.length > 0 && { errors: faults }) });
+  const why = error instanceof PolicyRefusedError ? { report: error.report } : {};
+  if (out.json) out.value({ code, message, ...why, ...(faults.length > 0 && { errors: faults }) });
   if (faults.length > 0) {
     out.note(`railgate: the request can't be read:`);
     for (const fault of faults) out.note(`  ${safe(fault.pointer) || "(all of it)"}  ${safe(fault.message)}`);
@@ -116,7 +118,7 @@ async function report(error: unknown, out: Output): Promise<ExitCode> {
 }
 
 const USED_WRONGLY = new Set([UsageError.code, "config_invalid", "no_export"]);
-const REFUSED = [RefusedError, RevisionError, ExportIncompleteError, BackupUnsoundError];
+const REFUSED = [RefusedError, RevisionError, ExportIncompleteError, BackupUnsoundError, PolicyRefusedError];
 
 /** What names nothing is a bad name (2); what was there once, and was erased, is not. */
 function exitCodeOf(code: string, error: unknown): ExitCode {

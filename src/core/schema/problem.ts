@@ -2,6 +2,7 @@
 import Type, { type Static } from "typebox";
 import { closed, nullable, oneOf, optional } from "./base.ts";
 import { EvidenceEventSchema, ReceiptSchema } from "./event.ts";
+import { TrialReportSchema } from "./policies.ts";
 
 export const ProblemSchema = closed({
   type: Type.String(),
@@ -18,6 +19,8 @@ export const ProblemSchema = closed({
   pointer: optional(Type.String()),
   solution: optional(Type.String()),
   next_sequence: optional(Type.Integer({ minimum: 0, description: "records: the sequence that is expected next" })),
+  reason: optional(Type.String({ description: "policy_invalid: in a word, what is wrong with the bundle" })),
+  report: optional(nullable(TrialReportSchema)),
   mesh_event: optional(nullable(Type.String())),
   event: optional(EvidenceEventSchema),
   receipt: optional(ReceiptSchema),

@@ -1,7 +1,9 @@
 // What goes wrong, as it is answered: RFC 9457 problem details, each with a stable `code`.
 import {
+  BundleError,
   EvidenceUnavailableError,
   NotFoundError,
+  PolicyRefusedError,
   RailgateError,
   RecordsRefusedError,
   RefusedError,
@@ -53,6 +55,10 @@ export function problemOf(error: unknown, requestId: string): ProblemAnswer {
   if (error instanceof HttpError)
     return { problem: problem(error.code as ProblemCode, error.message, instance), headers: error.headers };
   if (error instanceof RecordsRefusedError) return recordsRefused(error, instance);
+  if (error instanceof BundleError)
+    return { problem: { ...problem("policy_invalid", error.message, instance), reason: error.reason }, headers: {} };
+  if (error instanceof PolicyRefusedError)
+    return { problem: { ...problem("policy_refused", error.message, instance), report: error.report }, headers: {} };
   if (hasProblem(error)) return { problem: problem(error.code as ProblemCode, error.message, instance), headers: {} };
   if (error instanceof RequestError) {
     return { problem: problem(error.code as ProblemCode, error.message, instance, error.errors), headers: {} };
@@ -98,7 +104,15 @@ export const codeOf = (error: unknown): string =>
 
 /** Whether nobody threw this on purpose, so that the log needs all there is to know of it. */
 export function isUnexpected(error: unknown): boolean {
-  const foreseen = [HttpError, RequestError, RefusedError, RecordsRefusedError, EvidenceUnavailableError];
+  const foreseen = [
+    HttpError,
+    BundleError,
+    PolicyRefusedError,
+    RequestError,
+    RefusedError,
+    RecordsRefusedError,
+    EvidenceUnavailableError,
+  ];
   return !hasProblem(error) && !foreseen.some((kind) => error instanceof kind);
 }
 

@@ -34,6 +34,11 @@ export class Followers {
     );
   }
 
+  /** Aborts when the node closes. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
   get count(): number {
     return this.#turns.count;
   }
