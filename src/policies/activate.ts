@@ -58,6 +58,8 @@ export class Policies {
   readonly records: PolicyRecords;
   readonly #parts: PoliciesParts;
   readonly #limits: EvaluationLimits;
+  /** On which operators may submit beside what comes with Railgate. */
+  readonly #submitted: BundleTerms | undefined;
   /** Of each policy that was loaded, on which terms: order counts among those of the same. */
   readonly #termsOf = new WeakMap<Policy, BundleTerms>();
   /** One change at a time. */
@@ -69,7 +71,8 @@ export class Policies {
   constructor(parts: PoliciesParts) {
     this.#parts = parts;
     this.records = new PolicyRecords(parts.store, parts.recorder);
-    const { evaluationMsMax } = parts;
+    const { evaluationMsMax, keys } = parts;
+    this.#submitted = keys && { keys };
     this.#limits = { ...DEFAULT_LIMITS, ...(evaluationMsMax !== undefined && { evaluationMsMax }) };
   }
 
@@ -193,8 +196,7 @@ export class Policies {
 
   /** @throws BundleError none of the terms of its place accepts it. */
   async load(slot: Slot, bytes: Uint8Array): Promise<Policy> {
-    const { keys } = this.#parts;
-    const terms = slot.name === null && keys ? [slot.terms, { keys }] : [slot.terms];
+    const terms = slot.name === null && this.#submitted ? [slot.terms, this.#submitted] : [slot.terms];
     let failure: unknown;
     for (const each of terms)
       try {

@@ -9,9 +9,6 @@ const NOTHING_IS_SENT = "nothing is sent to other servers yet";
 /** By path, as `settingsOf` has it, with the reason; `<name>` is any name. A section stands for all that is in it. */
 export const WITHOUT_EFFECT_YET: Readonly<Record<string, string>> = {
   labels: NOTHING_IS_SENT,
-  services: "nothing is fetched from other servers yet, nor sent to them",
-  "bundles.<name>.trigger": "a bundle from a file is not polled for",
-  "bundles.<name>.polling": "a bundle from a file is not polled for",
   decision_logs: NOTHING_IS_SENT,
   status: NOTHING_IS_SENT,
 };
