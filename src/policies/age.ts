@@ -18,4 +18,4 @@ export function policyAgeS(
   return ageS < 0 && ageS >= -SET_BACK_S_MAX ? 0 : ageS;
 }
 
-export const hasExpired = ({ expiresMs }: Policy, nowMs: number): boolean => expiresMs !== null && nowMs >= expiresMs;
+const hasExpired = ({ expiresMs }: Policy, nowMs: number): boolean => expiresMs !== null && nowMs >= expiresMs;

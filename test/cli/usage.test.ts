@@ -173,6 +173,12 @@ test("the reference names every command and option", async (t) => {
     "bundle verify",
     "bundle inspect",
     "bundle diff",
+    "policy list",
+    "policy submit",
+    "policy activate",
+    "policy shadow",
+    "policy differences",
+    "policy deprecate",
   ]) {
     t.true(doc.includes(`railgate ${command}`), command);
     const { stdout } = await railgate([...command.split(" "), "--help"]);

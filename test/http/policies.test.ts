@@ -131,7 +131,7 @@ test("under load a new policy activates with no failed request, and every decisi
 
 test("activations in a row leave memory where it was", async (t) => {
   // Of WASM's own, which no heap shows: each instance holds some of it as long as it lives.
-  const times = Number(process.env["RAILGATE_TEST_ACTIVATIONS"] ?? 12);
+  const times = Number(process.env["ACTIVATIONS"] ?? 12);
   const served = await start({}, {}, config());
   t.teardown(() => served.close());
   const bundles = await Promise.all([byRevision("a", 1), byRevision("b", 1)]);
