@@ -55,7 +55,7 @@ interface Copied {
  * The policies of a folder: those below its `policy/`, where it has one, else its own.
  * @throws FolderError it is not there.
  */
-export function policyFolder(given: string): string {
+function policyFolder(given: string): string {
   const folder = resolve(given);
   if (!existsSync(folder) || !statSync(folder).isDirectory()) throw new FolderError(`there is no folder ${given}`);
   const below = join(folder, "policy");

@@ -8,12 +8,12 @@ import type { BundleKeys } from "../policy/policy.ts";
 import type { BundleSigner } from "../policy/sign.ts";
 
 /** A key file that holds no such key, or one that the algorithm does not take. */
-export class KeyFileError extends RailgateError {
+class KeyFileError extends RailgateError {
   static override code = "used_wrongly";
 }
 
 /** A file that was named is not there, or cannot be read. */
-export class MissingFileError extends RailgateError {
+class MissingFileError extends RailgateError {
   static override code = "cannot_run";
 }
 

@@ -11,7 +11,7 @@ import { RailgateError } from "../core/errors.ts";
 import { toolEnvironment, toolPlaces } from "../node/config/config.ts";
 
 /** The OPA command line is not here and could not be installed; the message names every place that was tried, and the cure. */
-export class OpaMissingError extends RailgateError {
+class OpaMissingError extends RailgateError {
   static override code = "opa_missing";
 }
 
