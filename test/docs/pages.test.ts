@@ -1,6 +1,8 @@
 // What README and docs tell people to type does what they say, in order, in a clean tree: every page, on the oldest Node there is, and the README on both.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import test, { type ExecutionContext } from "ava";
@@ -35,11 +37,11 @@ let tarball = "";
 
 test.before(async () => {
   if (!(await ensureBuilt())) throw new Error("the package is not built, and what builds it is not installed");
-  const folder = emptyFolder();
-  const { stdout } = await run("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder], {
-    cwd: ROOT,
-  });
-  tarball = join(folder, stdout.trim());
+  // Beside the folders that pages are typed in: `npm install ../railgate-….tgz`.
+  const beside = join(emptyFolder(), "..");
+  const pack = ["pack", "--ignore-scripts", "--silent", "--pack-destination", beside];
+  const { stdout } = await run("npm", pack, { cwd: ROOT });
+  tarball = join(beside, stdout.trim());
 });
 
 const commandsOf = (page: string): Block[] => blocksOf(pageText(page)).filter(({ language }) => language === "sh");
@@ -54,7 +56,8 @@ async function typed(t: ExecutionContext, page: string, path: string): Promise<v
     ? { PATH: `${offlineNpm(tarball)}:${CURRENT}`, HOME }
     : { PATH: path, HOME, RAILGATE_DATA_DIR: join(served.dir, "data") };
   try {
-    const base = installs ? BASE : `127.0.0.1:${served.port}`;
+    const base = `127.0.0.1:${installs ? await freePort() : served.port}`;
+    if (installs) env["RAILGATE_LISTEN"] = base;
     const { code, stdout, stderr } = await typeIn(
       (installs ? "" : IN_CHECKOUT) + scriptOf(blocks).replaceAll(BASE, base),
       cwd,
@@ -128,6 +131,15 @@ function headingsOf(file: string): string[] {
       .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
       .replaceAll(" ", "-"),
   );
+}
+
+/** For a node that a page starts; nobody else here asks for one that was just free. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
 }
 
 /** What snippets take for granted. */
