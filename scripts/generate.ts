@@ -15,6 +15,7 @@ import { rulesDoc } from "./rules-doc.ts";
 import { settingsDoc } from "./settings-doc.ts";
 import { type Specification, traceabilityDoc } from "./traceability.ts";
 
+const SETTINGS_SCHEMA = "docs/settings.schema.json";
 const SETTINGS = "policy/railgate/settings/data.json";
 /** Whole inputs that the law accepts, and the settings that tests bring: one source for the corpus and for the tests in Rego. */
 const BASES = "test/corpus/admission/bases.json";
@@ -45,6 +46,7 @@ export async function generated(): Promise<Map<string, string>> {
   files.set("docs/request.md", requestDoc());
   files.set("docs/reference.md", apiDoc());
   files.set(CONFIGURATION, settingsDoc(readFileSync(CONFIGURATION, "utf8")));
+  files.set(SETTINGS_SCHEMA, json(await settingsSchema()));
   files.set("docs/decisions/README.md", decisionsDoc());
   files.set("docs/traceability.md", traceabilityDoc(specifications(), shipped));
   return files;
@@ -94,6 +96,13 @@ async function fixture(): Promise<string> {
 async function policySchemas(): Promise<Record<string, object>> {
   const { policySchemas } = await import("../src/core/schema/index.ts");
   return policySchemas;
+}
+
+/** For editors, of what an operator may lay over the settings. */
+async function settingsSchema(): Promise<object> {
+  const { plainSchema } = await import("../src/core/schema/plain.ts");
+  const { SettingsSchema } = await import("../src/core/schema/settings.ts");
+  return { $schema: "https://json-schema.org/draft/2020-12/schema", ...plainSchema(SettingsSchema) };
 }
 
 export function specifications(): Specification[] {
