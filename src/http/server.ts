@@ -167,6 +167,7 @@ function observer(log: Logger, metrics: Metrics): NodeObserver {
         { behind_s: Math.round(behindMs / 1000), latest },
         "the clock was set back; events bear its time, and are earlier than ones before them",
       ),
+    policyWarned: (problem) => log.warn({ problem }, "a bundle was taken whose order cannot be told"),
     policyRejected: (problem) => log.error({ problem }, "the bundle was not taken"),
     bundleFailed: (problem) => log.warn({ problem }, "a bundle could not be fetched; it is tried again"),
     checkpointFailed: (message) => log.error({ problem: message }, "checkpoints could not be made; it is tried again"),

@@ -27,6 +27,8 @@ export interface NodeObserver {
   policyFailed?(problem: string, eventId: string): void;
   /** A bundle was offered and not taken: nothing is active, or what was active before stays. */
   policyRejected?(problem: string): void;
+  /** A bundle was taken whose order cannot be told from the one before: same sequence, other bytes. */
+  policyWarned?(problem: string): void;
   /** A bundle could not be fetched; it is tried again. Told once, until it could. */
   bundleFailed?(problem: string): void;
   /** A policy decided beside the active one: as it did, otherwise, or not at all because too many waited. */

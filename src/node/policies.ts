@@ -43,6 +43,7 @@ export function makePolicies({ options, store, trust, settings, recorder, now }:
     confirmations: new Confirmations(dataDir),
     trial,
     rejected: (problem) => observe?.policyRejected?.(problem),
+    warned: (problem) => observe?.policyWarned?.(problem),
   });
   const shadows = new Shadows({
     record: (difference, of, policy, decision) =>

@@ -8,6 +8,7 @@ import type { StoreReader } from "../store/store.ts";
 import {
   asBundleError,
   isOlder,
+  twins,
   loadUnder,
   rollback,
   type Activated,
@@ -43,6 +44,8 @@ export interface PoliciesParts {
   readonly trial: PolicyTrial;
   /** Told of a bundle that was offered and not taken. */
   readonly rejected: (problem: string) => void;
+  /** Told of a bundle that was taken and should be better. */
+  readonly warned: (problem: string) => void;
 }
 
 /** How a change is put on record. */
@@ -289,6 +292,7 @@ export class Policies {
   async #openOffered(slot: Slot, offered: Policy, last: Activated | undefined): Promise<void> {
     try {
       if (last && isOlder(offered, last)) throw rollback(offered, last, "which stays");
+      this.#warnOfTwins(offered, last);
       this.slots.checkRoots(slot, offered);
       if (slot.name !== null && offered.digest !== last?.digest) await this.#try(offered, slot);
       slot.policy = offered;
@@ -351,7 +355,13 @@ export class Policies {
     const last = slot.policy ?? this.records.lastActivated(slot.name);
     if (last && isOlder(policy, last)) throw rollback(policy, last, slot.policy ? "which stays" : "and is not taken");
     this.slots.checkRoots(slot, policy);
+    this.#warnOfTwins(policy, last);
     return policy;
+  }
+
+  #warnOfTwins(offered: Policy, last: Activated | Policy | undefined): void {
+    const warning = last && twins(offered, last);
+    if (warning !== undefined) this.#parts.warned(warning);
   }
 
   /** @throws BundleError `gate` */

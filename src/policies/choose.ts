@@ -61,12 +61,20 @@ export const asBundleError = (error: unknown): BundleError =>
     : new BundleError("archive", `the bundle cannot be read: ${(error as Error).message}`, { cause: error });
 
 type Placed = Pick<Activated, "revision" | "sequence">;
+type Known = Placed & Pick<Activated, "digest">;
 
 /** By sequence where both have one, else by revision where both are times; where neither, rollback cannot be told. */
 export function isOlder(offered: Placed, active: Placed): boolean {
   if (offered.sequence !== null && active.sequence !== null) return offered.sequence < active.sequence;
   const [offeredMs, activeMs] = [timeMs(offered.revision), timeMs(active.revision)];
   return offeredMs !== undefined && activeMs !== undefined && offeredMs < activeMs;
+}
+
+/** What an author should hear of two bundles with one sequence: they were to be told apart by it. */
+export function twins(offered: Known, active: Known): string | undefined {
+  if (offered.sequence === null || offered.sequence !== active.sequence || offered.digest === active.digest)
+    return undefined;
+  return `the bundle (${nameOf(offered)}) is taken after another of the same sequence (${nameOf(active)}), so it cannot be told which is older: give each its own`;
 }
 
 /** @param what becomes of the one that was active. */

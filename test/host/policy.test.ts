@@ -35,11 +35,11 @@ async function bundle(revision: string, sequence?: number): Promise<BundleSource
 }
 
 async function started(dataDir: string, source: BundleSource) {
-  const problems: string[] = [];
+  const [problems, warnings]: [string[], string[]] = [[], []];
   await using node = await RailgateNode.open({
     dataDir,
     bundle: source,
-    observe: { policyRejected: (problem) => problems.push(problem) },
+    observe: { policyRejected: (problem) => problems.push(problem), policyWarned: (problem) => warnings.push(problem) },
   });
   const { decision, event } = await admit(node, request);
   const events = node.store
@@ -49,6 +49,7 @@ async function started(dataDir: string, source: BundleSource) {
     revision: node.policy?.revision,
     problem: node.problem,
     problems,
+    warnings,
     decision,
     event,
     types: events.map(({ event_type }) => event_type),
@@ -78,6 +79,18 @@ test("a newer bundle replaces an older one; an older one is refused on record, a
 
   const fourth = await started(dir, two);
   t.deepEqual(fourth.types.slice(6), ["node.start"]);
+});
+
+test("another bundle with the same sequence is taken, with a warning, once", async (t) => {
+  const dir = emptyDir();
+  t.deepEqual((await started(dir, await bundle("one", 1))).warnings, []);
+  const twin = await bundle("other", 1);
+  const { revision, warnings, problems } = await started(dir, twin);
+  t.is(revision, "other");
+  t.deepEqual(problems, []);
+  t.is(warnings.length, 1);
+  t.regex(warnings[0]!, /revision other, sequence 1.* same sequence .*revision one, sequence 1/);
+  t.deepEqual((await started(dir, twin)).warnings, []);
 });
 
 test("a bundle that cannot be trusted leaves none: everything is refused with POL-01, on record", async (t) => {
