@@ -27,7 +27,7 @@ interface Network extends Address {
 
 const MAPPED = 0xffffn;
 
-function parseV4(given: string): bigint | undefined {
+export function parseV4(given: string): bigint | undefined {
   if (!/^(?:(?:0|[1-9]\d{0,2})\.){3}(?:0|[1-9]\d{0,2})$/.test(given)) return undefined;
   const parts = given.split(".").map(Number);
   return parts.some((part) => part > 255) ? undefined : parts.reduce((bits, part) => (bits << 8n) | BigInt(part), 0n);

@@ -19,7 +19,7 @@ const CACHE_ENTRIES_MAX = 100;
 const RESULT_CHARACTERS_MAX = 16 * 1024 * 1024;
 
 /** @throws BuiltinError where the pattern is no expression of RE2. */
-const compiled = cached(CACHE_ENTRIES_MAX, (pattern) => {
+export const compiled = cached(CACHE_ENTRIES_MAX, (pattern) => {
   try {
     return RE2JS.compile(pattern);
   } catch (error) {

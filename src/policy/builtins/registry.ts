@@ -80,6 +80,7 @@ const FAMILIES: readonly Family[] = [
     load: () => import("./regex.ts"),
     names: ["regex.find_n", "regex.globs_match", "regex.replace", "regex.split", "regex.template_match"],
   },
+  { load: () => import("./schemas.ts"), names: ["json.match_schema", "json.verify_schema"] },
   { load: () => import("./semver.ts"), names: ["semver.compare", "semver.is_valid"] },
   { load: () => import("./sprintf.ts"), names: ["sprintf"] },
   {

@@ -1,4 +1,5 @@
 // Expressions for each family of builtins, chosen where implementations differ: bounds, empty values, types, Unicode, rounding, errors.
+import { SCHEMA_EXPRESSIONS } from "./schema-expressions.ts";
 
 const each = (values: readonly string[], expression: (value: string) => string): string[] => values.map(expression);
 const pairs = (
@@ -603,4 +604,5 @@ export const EXPRESSIONS: { readonly [family: string]: readonly string[] } = {
       (key) => `io.jwt.verify_rs256("eyJhbGciOiJSUzI1NiJ9.e30.AAAA", ${key})`,
     ),
   ],
+  schemas: SCHEMA_EXPRESSIONS,
 };

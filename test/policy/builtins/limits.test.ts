@@ -84,3 +84,23 @@ test("amounts of a million digits are errors, and not numbers to compute with", 
   t.throws(() => call("units.parse", "1e999999"), { message: /exponent/ });
   t.throws(() => call("units.parse_bytes", "1e999999"), { message: /exponent/ });
 });
+
+for (const schema of [
+  '{"$ref": "#"}',
+  '{"$ref": "http://json-schema.org/draft-07/schema#"}',
+  '{"$ref": "file:///etc/passwd"}',
+  '{"$ref": "other.json#/definitions/a"}',
+  '{"definitions": {"a": {"$id": "#a"}}, "$ref": "#a"}',
+  `${'{"not":'.repeat(1000)}{}${"}".repeat(1000)}`,
+]) {
+  test(`a schema that leads beyond itself, or on without end, ends the evaluation: ${schema.slice(0, 50)}`, (t) => {
+    t.throws(() => call("json.match_schema", "1", schema), { instanceOf: HaltError });
+  });
+}
+
+test("schemas in schemas are not tried again and again without end", (t) => {
+  const next = (i: number) => `{"$ref": "#/definitions/d${i + 1}"}`;
+  const levels = Array.from({ length: 30 }, (_, i) => `"d${i}": {"anyOf": [${next(i)}, ${next(i)}]}`);
+  const schema = `{"$ref": "#/definitions/d0", "definitions": {${levels.join()}, "d30": false}}`;
+  t.throws(() => call("json.match_schema", "1", schema), { instanceOf: HaltError, message: /checks/ });
+});
