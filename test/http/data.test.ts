@@ -273,6 +273,15 @@ test("what nobody foresaw is OPA's internal error, and keeps its message to itse
   t.false((body as string).includes("secret"));
 });
 
+test("what a client did wrong is told to it, and is no fault of the node's in the log", async (t) => {
+  const id = "client-fault";
+  const { status } = await served.call("PUT", "/v1/data/x", { body: {}, headers: { "x-request-id": id } });
+  t.is(status, 501);
+  const said = served.logs.filter((each) => each["request_id"] === id);
+  t.true(said.length > 0);
+  for (const each of said) t.not(each["level"], "error", JSON.stringify(each));
+});
+
 test("an answer of a kilobyte is compressed for whoever takes that", async (t) => {
   const call = input("x".repeat(5000));
   const packed = await served.call("POST", data("echo"), { ...call, headers: { "accept-encoding": "gzip" } });

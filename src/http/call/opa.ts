@@ -12,32 +12,12 @@ import {
 import { parseStrict, throughJson } from "../../core/json.ts";
 import { readBytes } from "./body.ts";
 import { HttpError, problemOf } from "./problem.ts";
+import { OpaError, type OpaCode } from "./opa-error.ts";
 import { isIdentifier } from "./query.ts";
 import type { Exchange, Reply } from "./route.ts";
 
 const unpack = promisify(gunzip);
 const pack = promisify(gzip);
-
-/** OPA's codes (v1/server/types), and EVI-01, which it has no word for. */
-type OpaCode =
-  | "internal_error"
-  | "invalid_operation"
-  | "invalid_parameter"
-  | "undefined_document"
-  | "unauthorized"
-  | "evidence_unavailable";
-
-/** An answer that OPA has a form for, thrown where it is found out. */
-export class OpaError extends Error {
-  readonly status: number;
-  readonly code: OpaCode;
-
-  constructor(status: number, code: OpaCode, message: string) {
-    super(message);
-    this.status = status;
-    this.code = code;
-  }
-}
 
 /** What compiled policy cannot do. */
 export const notCompiled = (message: string): OpaError => new OpaError(501, "invalid_operation", message);

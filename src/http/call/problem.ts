@@ -13,6 +13,7 @@ import {
 import type { Problem } from "../../core/schema/problem.ts";
 import { PROBLEMS, type ProblemCode } from "./problems.ts";
 import type { Reply } from "./route.ts";
+import { OpaError } from "./opa-error.ts";
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -106,6 +107,7 @@ export const codeOf = (error: unknown): string =>
 export function isUnexpected(error: unknown): boolean {
   const foreseen = [
     HttpError,
+    OpaError,
     BundleError,
     PolicyRefusedError,
     RequestError,

@@ -2,7 +2,8 @@
 import { VERSION, type Trace } from "../../library/doors.ts";
 import type { Evaluated } from "../../library/evaluations.ts";
 import type { LocalRailgate } from "../../library/local.ts";
-import { notCompiled, OpaError, OpaQuery } from "../call/opa.ts";
+import { notCompiled, OpaQuery } from "../call/opa.ts";
+import { OpaError } from "../call/opa-error.ts";
 import { isIdentifier } from "../call/query.ts";
 import type { Exchange } from "../call/route.ts";
 

@@ -2,7 +2,8 @@
 import { mergedInput } from "../../core/merged-input.ts";
 import type { Evaluated } from "../../library/evaluations.ts";
 import type { LocalRailgate } from "../../library/local.ts";
-import { answer, dataPath, failureBody, OpaError, readDocumentBody } from "../call/opa.ts";
+import { answer, dataPath, failureBody, readDocumentBody } from "../call/opa.ts";
+import { OpaError } from "../call/opa-error.ts";
 import type { Exchange, Reply, Route } from "../call/route.ts";
 import {
   checkTold,

@@ -2,7 +2,8 @@
 import { parseStrict } from "../../core/json.ts";
 import type { Evaluated } from "../../library/evaluations.ts";
 import type { LocalRailgate } from "../../library/local.ts";
-import { answer, dataPath, nameOf, OpaError, readDocument, readDocumentBody } from "../call/opa.ts";
+import { answer, dataPath, nameOf, readDocument, readDocumentBody } from "../call/opa.ts";
+import { OpaError } from "../call/opa-error.ts";
 import type { Exchange, Reply, Route } from "../call/route.ts";
 import {
   checkTold,
