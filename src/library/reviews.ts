@@ -8,6 +8,7 @@ import {
   failedAnswer,
   podAnswer,
   recordedOf,
+  refusalText,
   type Recorded,
   type ReviewAnswer,
   type Subject,
@@ -15,9 +16,14 @@ import {
 import { namespaceAt, saysTheSame, type Namespace } from "../core/kubernetes/namespace.ts";
 import { reviewed, type NamespaceReview, type PodReview } from "../core/kubernetes/review.ts";
 import { AdmissionReviewSchema, type AdmissionReview } from "../core/schema/kubernetes.ts";
-import { namespaceReview, podAdmission, tenantOfPod } from "../gate/commands/kubernetes.ts";
+import {
+  namespaceRefusal,
+  namespaceReview,
+  podAdmission,
+  tenantOfPod,
+  type NamespaceRefusal,
+} from "../gate/commands/kubernetes.ts";
 import type { Evidenced, Gate, Trace } from "../gate/gate.ts";
-import { refusalIn } from "../gate/refused.ts";
 import type { StoreReader } from "../store/store.ts";
 
 /** What a cluster's namespaces are known from beside their reviews: a watch on the API server. */
@@ -113,7 +119,7 @@ async function answerNamespace(
   const command = namespaceReview(asked);
   if (dryRun === true) {
     const { decision, catalogue } = await gate.try(command, acting);
-    return namespaceAnswer(uid, asked, refusalIn(decision, catalogue), undefined);
+    return namespaceAnswer(uid, asked, namespaceRefusal(decision, catalogue), undefined);
   }
   const [done] = await gate.run([command], { caller: acting, trace });
   return namespaceAnswer(uid, asked, done!.outcome.refusal, recordedBy(done!));
@@ -122,18 +128,22 @@ async function answerNamespace(
 function namespaceAnswer(
   uid: string,
   { namespace: { name } }: NamespaceReview,
-  refusal: ReturnType<typeof refusalIn>,
+  refusal: NamespaceRefusal | undefined,
   recorded: Recorded | undefined,
 ): ReviewAnswer {
   const auditAnnotations = recordedOf(recorded);
   if (refusal === undefined) return answer({ uid, allowed: true, auditAnnotations });
-  const { code, pointer, message, solution, errors = [{ pointer, message }] } = refusal;
-  const causes = errors.map((error) => ({
+  const { code, rule, pointer, message, solution, errors } = refusal;
+  const faults = errors?.map((error) => ({ ...error, message: `${error.message}.` })) ?? [{ pointer, message }];
+  const lines = faults.map((fault) => ({ rule, solution, pointer: fault.pointer, message: fault.message }));
+  // Of what is Invalid `kubectl` shows the causes and not the message, so they say who, by what rule and on what record.
+  const by = recorded === undefined ? "Railgate" : `Railgate, event ${recorded.eventId}`;
+  const causes = lines.map((line) => ({
     reason: code,
-    message: `${error.message}. ${solution}`,
-    field: error.pointer,
+    message: `${rule}: ${line.message} ${solution} (${by})`,
+    field: line.pointer,
   }));
-  const text = causes.map((cause) => `${cause.field}: ${cause.message}`).join("\n");
+  const text = refusalText(lines, recorded);
   const details = { name, kind: "Namespace", group: "", causes };
   const status = { status: "Failure", code: 422, reason: "Invalid", message: text, details } as const;
   return answer({ uid, allowed: false, status, auditAnnotations });

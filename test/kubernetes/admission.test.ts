@@ -219,6 +219,14 @@ test("labels that nobody can read are refused when they are made, not when they 
   const { allowed, status } = await ask(reviewOf(bad));
   t.false(allowed);
   t.like(status, { code: 422, reason: "Invalid" });
+  const [, first] = status.message.split("\n");
+  t.regex(status.message, /^Railgate refuses it \(event [-0-9a-f]{36}\):\n/);
+  t.regex(first, /^- KUB-02 metadata\.labels\[pod-security\.kubernetes\.io\/enforce\]: .* must be .*\. Give the label/);
+  // All that kubectl shows where the reason is Invalid.
+  t.regex(
+    status.details.causes[0].message,
+    /^KUB-02: .* must be .*\. Give the label .* \(Railgate, event [-0-9a-f]{36}\)$/,
+  );
   t.deepEqual(
     status.details.causes.map(({ field }: Json) => field),
     [
@@ -319,6 +327,7 @@ test("whatever fails lets nothing pass, and is 200 nevertheless", async (t) => {
     const answered = await ask(review);
     t.false(answered["allowed"]);
     t.is(answered["status"].details.causes[0].reason, code);
+    t.regex(answered["status"].details.causes[0].message, /^Railgate can't decide it, so it is refused: /);
     t.is(answered["uid"], (review as Json)["request"]?.uid ?? "");
   }
   for (const body of ["", "{", '{"a":1,"a":2}']) {

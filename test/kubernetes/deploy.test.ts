@@ -75,6 +75,10 @@ for (const file of ["base/webhook.yaml", "static/railgate.yaml"])
     ])
       t.true(resources.includes(resource), resource);
     t.true(webhook.rules.every(({ operations }: Json) => operations.join() === "CREATE,UPDATE"));
+    t.deepEqual(
+      webhook.matchConditions.map(({ name }: Json) => name),
+      ["not-a-mirror-pod"],
+    );
     const isStatic = file.startsWith("static");
     t.is(metadata.name.endsWith(".static.k8s.io") && webhook.name.endsWith(".static.k8s.io"), isStatic);
     t.is("url" in webhook.clientConfig, isStatic);

@@ -141,7 +141,7 @@ function writeRun(out: Output, { run: id, rules, ...counts }: AuditRun, written:
 }
 
 const failsOn = (modes: ReadonlySet<string>, { failOn }: Options): boolean =>
-  FAIL_ON.slice(0, FAIL_ON.indexOf(failOn) + 1).some((mode) => modes.has(mode));
+  failOn !== "never" && FAIL_ON.slice(0, FAIL_ON.indexOf(failOn) + 1).some((mode) => modes.has(mode));
 
 /** Told where it is judged. */
 function unlessUnreadable(work: () => void): void {

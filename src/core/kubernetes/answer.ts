@@ -107,13 +107,11 @@ function refusedStatus(
   refusals: readonly ExplainedRefusal[],
   recorded: Recorded | undefined,
 ): ReviewStatus {
-  const by = recorded === undefined ? "" : ` (event ${recorded.eventId})`;
-  const lines = refusals.map((refusal) => `- ${lineOf(refusal)}`);
   return {
     status: "Failure",
     code: 403,
     reason: "Forbidden",
-    message: cut([`Railgate refuses it${by}:`, ...lines].join("\n"), MESSAGE_CHARS_MAX),
+    message: refusalText(refusals, recorded),
     details: {
       name,
       kind,
@@ -127,8 +125,17 @@ function refusedStatus(
   };
 }
 
+/** What `kubectl` shows: a line a refusal, and the event that proves them. */
+export function refusalText(refusals: readonly Line[], recorded: Recorded | undefined): string {
+  const by = recorded === undefined ? "" : ` (event ${recorded.eventId})`;
+  const lines = refusals.map((refusal) => `- ${lineOf(refusal)}`);
+  return cut([`Railgate refuses it${by}:`, ...lines].join("\n"), MESSAGE_CHARS_MAX);
+}
+
+type Line = Pick<ExplainedRefusal, "rule" | "pointer" | "message" | "solution">;
+
 /** Rule first, since what is too long is cut; then where, what and its cure. */
-const lineOf = ({ rule, pointer, message, solution }: ExplainedRefusal): string =>
+const lineOf = ({ rule, pointer, message, solution }: Line): string =>
   `${rule}${pointer === "" ? "" : ` ${pointer}`}: ${message} ${solution}`;
 
 /** As many as the API server passes on, each as long; the last says how many are left out. */
@@ -148,6 +155,7 @@ function warningsOf(lines: readonly string[]): string[] {
 
 /** What went wrong, and so is refused: nothing that fails lets anything pass. */
 export function failedAnswer(uid: string, code: string, message: string, status: number, field = ""): ReviewAnswer {
+  const text = cut(`Railgate can't decide it, so it is refused: ${message}`, MESSAGE_CHARS_MAX);
   return answer({
     uid,
     allowed: false,
@@ -155,8 +163,9 @@ export function failedAnswer(uid: string, code: string, message: string, status:
       status: "Failure",
       code: status,
       reason: REASONS[status] ?? "InternalError",
-      message: cut(`Railgate can't decide it, so it is refused: ${message}`, MESSAGE_CHARS_MAX),
-      details: { causes: [{ reason: code, message: cut(message, MESSAGE_CHARS_MAX), field }] },
+      message: text,
+      // Which is all that `kubectl` shows of what is Invalid.
+      details: { causes: [{ reason: code, message: text, field }] },
     },
   });
 }

@@ -16,7 +16,7 @@ import type { NamespaceReview, PodReview } from "../../core/kubernetes/review.ts
 import { NO_SETTINGS, type KubernetesSettings } from "../../core/kubernetes/settings.ts";
 import { mapWorkload, type Mapped } from "../../core/kubernetes/workload.ts";
 import { placedAt, type Placed } from "../../core/mesh-state.ts";
-import { explain, hostRefusal, hostRefusalOf } from "../../core/outcome.ts";
+import { explain, hostRefusal, hostRefusalOf, type Catalogue } from "../../core/outcome.ts";
 import { recogniseNamespace, recognisePod, type PodDecision } from "../../core/kubernetes/outcome.ts";
 import type { Decision } from "../../core/schema/decision.ts";
 import type {
@@ -43,7 +43,12 @@ export interface PodOutcome {
 
 export interface NamespaceOutcome {
   /** undefined where its labels were accepted. */
-  readonly refusal?: CommandRefusal | undefined;
+  readonly refusal?: NamespaceRefusal | undefined;
+}
+
+/** Whoever made the labels is told the rule, as of a pod. */
+export interface NamespaceRefusal extends CommandRefusal {
+  readonly rule: string;
 }
 
 /** Whose workload a pod is: by the namespace's label, else the namespace itself. */
@@ -208,9 +213,15 @@ export function namespaceReview(review: NamespaceReview): Command<NamespaceInput
     }),
     effect: (_state, event, { decision, catalogue }) => ({
       changes: remembered(event).map((value) => ({ at, value })),
-      outcome: { refusal: refusalIn(decision, catalogue) },
+      outcome: { refusal: namespaceRefusal(decision, catalogue) },
     }),
   };
+}
+
+/** undefined where its labels were accepted. */
+export function namespaceRefusal(decision: NamespaceDecision, catalogue: Catalogue): NamespaceRefusal | undefined {
+  const refusal = refusalIn(decision, catalogue);
+  return refusal && { ...refusal, rule: decision.rule ?? refusal.code };
 }
 
 const named = ({ name, labels, annotations }: Namespace): object => ({ name, labels, annotations });
