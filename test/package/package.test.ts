@@ -1,13 +1,17 @@
 // The package as it is published: what is in it, what its types resolve to, and what it does on this Node and on an older one.
 import { execFile, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { createContext, Script } from "node:vm";
 import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
 import test from "ava";
+import { build } from "esbuild";
 import { publint } from "publint";
 import { ensureBuilt } from "../../scripts/build.js";
+import type { VerifyReport } from "../../src/evidence/verify/index.ts";
+import { loadBundle } from "../../src/policy/index.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const run = promisify(execFile);
@@ -38,6 +42,63 @@ test.before(async () => {
     symlinkSync(join(ROOT, "node_modules", name), join(host, "node_modules", name));
   }
 });
+
+/** Decides, disposes, and has a thread of its own do the same on the same data. */
+const HOST = `
+  import { readFileSync } from "node:fs";
+  import { isMainThread, parentPort, Worker } from "node:worker_threads";
+  import { openRailgate } from "railgate";
+
+  const own = await decide();
+  if (isMainThread) {
+    const thread = new Worker(new URL(import.meta.url));
+    const its = await new Promise((resolve, reject) => thread.on("message", resolve).on("error", reject));
+    console.log(JSON.stringify({ ...own, answers: [own.answer, its.answer] }));
+  } else parentPort.postMessage(own);
+
+  async function decide() {
+    await using gate = await openRailgate({ dataDir: "hosted" });
+    const request = new URL("node_modules/railgate/examples/requests/container-low-risk.json", import.meta.url);
+    const { decision, event } = await gate.admit(JSON.parse(readFileSync(request, "utf8")));
+    await using made = await gate.export({ tenant_id: event.tenant_id });
+    const files = Buffer.concat(await Array.fromAsync(made.archive)).toString("base64");
+    return { answer: [decision.outcome, event.sequence], files, jwks: await gate.jwks() };
+  }`;
+
+/** What {@link HOST} prints: what both answered, and the first's evidence. */
+const inHosts = lazily(async () => {
+  writeFileSync(join(host, "host.mjs"), HOST);
+  return (await run(process.execPath, ["host.mjs"], { cwd: host, maxBuffer: 2 ** 24 })).stdout;
+});
+
+const IN_BROWSER = `
+  import { loadBundle } from "railgate/policy";
+  import { verifyExport } from "railgate/verify";
+  globalThis.answer = async ({ bundle, keys, input, files, jwks }) => ({
+    decision: (await loadBundle(bundle, { keys })).evaluate("railgate/admission/decision", input),
+    report: await verifyExport(files, { jwks }),
+  });`;
+
+/** What a page has that the language has not, as far as it is needed. */
+const WEB = [
+  ...["Blob", "DecompressionStream", "ReadableStream", "TransformStream", "WebAssembly", "URL", "TextDecoder"],
+  ...[
+    "TextEncoder",
+    "atob",
+    "btoa",
+    "crypto",
+    "performance",
+    "setTimeout",
+    "clearTimeout",
+    "structuredClone",
+    "Uint8Array",
+  ],
+];
+
+function lazily<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
+}
 
 test("publint has nothing to say", async (t) => {
   const { messages } = await publint({ pack: { tarball: tarball.buffer as ArrayBuffer }, strict: true });
@@ -90,6 +151,42 @@ test("installed, its command and its examples run", async (t) => {
     await run("cp", ["-r", join(installed, "examples"), join(installed, "bundles"), copy]);
     t.regex((await run(process.execPath, [join(copy, "examples", example)], { cwd: copy })).stdout, says);
   }
+});
+
+test("a host closes by `await using`, and one in a worker thread takes over its directory", async (t) => {
+  const { answers } = JSON.parse(await inHosts()) as { answers: unknown };
+  // Between them is the export, which is on record too.
+  t.deepEqual(answers, [
+    ["accepted", 0],
+    ["accepted", 2],
+  ]);
+});
+
+test("bundled for browsers, policy and verification need nothing of Node's and answer the same", async (t) => {
+  const { outputFiles, metafile } = await build({
+    stdin: { contents: IN_BROWSER, resolveDir: host },
+    bundle: true,
+    platform: "browser",
+    format: "iife",
+    write: false,
+    metafile: true,
+    logLevel: "silent",
+  });
+  t.deepEqual(Object.values(metafile.outputs)[0]!.imports, []);
+  const at = (name: string) => readFileSync(join(installed, name));
+  const request: unknown = JSON.parse(at("examples/requests/container-low-risk.json").toString());
+  const { files, jwks } = JSON.parse(await inHosts()) as { files: string; jwks: object };
+  const [bundle, keys] = [at("bundles/railgate.tar.gz"), JSON.parse(at("bundles/railgate.jwks.json").toString())];
+  const input = { request, facts: {}, context: {} };
+  const page = createContext(Object.fromEntries(WEB.map((name) => [name, Reflect.get(globalThis, name)]))) as {
+    answer: (given: object) => Promise<{ decision: Record<string, unknown>; report: VerifyReport }>;
+  };
+  new Script(outputFiles[0]!.text).runInContext(page);
+  const { decision, report } = await page.answer({ bundle, keys, input, files: Buffer.from(files, "base64"), jwks });
+  const here = (await loadBundle(bundle, { keys })).evaluate("railgate/admission/decision", input);
+  t.deepEqual(JSON.parse(JSON.stringify(decision)), here);
+  t.is(decision["outcome"], "refused");
+  t.true(report.ok, JSON.stringify(report.checks));
 });
 
 const onOlder = older === undefined ? test.skip : test;
