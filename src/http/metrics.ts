@@ -10,6 +10,15 @@ export interface Gauges {
   clockBehindS(): number;
   /** Of the node: whether it is cut off, and why. */
   partition(): { readonly state: string; readonly reasons: readonly string[] };
+  /** How reports to services go; undefined: nothing is reported. */
+  readonly reports: () =>
+    | {
+        readonly backlog: number;
+        readonly reported: number;
+        readonly failures: number;
+        readonly statusFailures: number;
+      }
+    | undefined;
   /** Records that have not arrived upstream yet; undefined where there is none. */
   backlog(): number | undefined;
   followers(): number;
@@ -130,6 +139,7 @@ export class Metrics {
       "Records that have not arrived upstream yet.",
       () => gauges.backlog() ?? 0,
     );
+    this.#watchReports(gauges.reports);
     this.#labelled("railgate_partition_state", "1 for the state that the node is in.", "state", () => [
       gauges.partition().state,
     ]);
@@ -193,6 +203,24 @@ export class Metrics {
 
   shadowed(outcome: string): void {
     this.#shadows.inc({ outcome });
+  }
+
+  #watchReports(reports: Gauges["reports"]): void {
+    this.#gauge(
+      "railgate_decision_log_backlog_records",
+      "Records behind the last that was reported as a decision log, or passed over.",
+      () => reports()?.backlog ?? 0,
+    );
+    this.#gauge(
+      "railgate_decision_log_reported",
+      "Decisions that were reported since the start.",
+      () => reports()?.reported ?? 0,
+    );
+    this.#gauge(
+      "railgate_report_failures",
+      "Reports of decisions or of status that failed since the start; each was tried again.",
+      () => (reports()?.failures ?? 0) + (reports()?.statusFailures ?? 0),
+    );
   }
 
   evaluated(ms: number): void {

@@ -169,6 +169,7 @@ function observer(log: Logger, metrics: Metrics): NodeObserver {
       ),
     policyWarned: (problem) => log.warn({ problem }, "a bundle was taken whose order cannot be told"),
     policyRejected: (problem) => log.error({ problem }, "the bundle was not taken"),
+    reportFailed: (problem) => log.warn({ problem }, "what is reported to a service did not get there, or not whole"),
     bundleFailed: (problem) => log.warn({ problem }, "a bundle could not be fetched; it is tried again"),
     checkpointFailed: (message) => log.error({ problem: message }, "checkpoints could not be made; it is tried again"),
   };
@@ -255,6 +256,7 @@ export function watch(
     ready: () => railgate.problem === undefined,
     clockBehindS: () => railgate.figures.clockBehindS,
     partition: () => railgate.figures.partition,
+    reports: () => railgate.figures.reports,
     backlog: () => railgate.figures.backlog,
     followers: () => followers.count,
     storeBytes: () => railgate.figures.storeBytes,

@@ -31,6 +31,7 @@ import type { Evidenced } from "../gate/gate.ts";
 import { backUpApart } from "../node/backup/apart.ts";
 import type { Backup } from "../node/backup/make.ts";
 import type { RailgateNode } from "../node/open.ts";
+import type { ReportFigures } from "../node/reporting.ts";
 import { storeBytes } from "../store/open.ts";
 import type { BundleStatus } from "../policies/status.ts";
 import type { TrustConfig } from "../trust/trust.ts";
@@ -86,6 +87,8 @@ export interface NodeFigures {
   readonly partition: { readonly state: string; readonly reasons: readonly string[] };
   /** Records that have not arrived upstream yet; undefined where there is none. */
   readonly backlog: number | undefined;
+  /** How reports to services go; undefined: nothing is reported. */
+  readonly reports: ReportFigures | undefined;
 }
 
 const parseExport = parser(ExportRequestSchema);
@@ -362,7 +365,13 @@ export class LocalRailgate extends LocalReader implements Railgate {
       storeBytes: storeBytes(dataDir),
       partition: { state, reasons: reasons.map(({ reason }) => reason) },
       backlog: forwarding?.backlog,
+      reports: this.#node.reports,
     };
+  }
+
+  /** What OPA would call the states of its plugins, of those that report. */
+  get plugins(): RailgateNode["plugins"] {
+    return this.#node.plugins;
   }
 
   /** Of the logs that the options name. */

@@ -39,6 +39,16 @@ const DATA = {
     artifacts: Type.Record(Type.String(), Type.Number({ minimum: 86_400 })),
     everyMs: optional(Type.Integer({ minimum: 1 })),
   }),
+  labels: Type.Record(Type.String(), Type.String()),
+  decisionLogs: closed({
+    service: Text,
+    resource: Text,
+    minDelayS: Type.Number({ exclusiveMinimum: 0 }),
+    maxDelayS: Type.Number({ exclusiveMinimum: 0 }),
+    uploadSizeLimitBytes: Type.Integer({ minimum: 1 }),
+    immediate: optional(Type.Boolean()),
+  }),
+  status: closed({ service: Text, resource: Text, everyMs: Type.Integer({ minimum: 1 }) }),
   partitionTimes: Type.Record(Type.String(), Type.Integer({ minimum: 0 })),
   artifacts: Type.Record(Type.String(), Type.Array(Text)),
 } as const satisfies { readonly [name: string]: TSchema };

@@ -18,7 +18,12 @@ export function remoteServices({ services = {} }: NodeOptions): ReadonlyMap<stri
 export function bundleServices(
   { bundles = [], observe }: NodeOptions,
   remotes: ReadonlyMap<string, RemoteService>,
-  { policies, partition, now }: { policies: Policies; partition: Partition; now: () => number },
+  {
+    policies,
+    partition,
+    failed: alsoFailed,
+    now,
+  }: { policies: Policies; partition: Partition; failed: () => void; now: () => number },
 ): Service[] {
   const polled = bundles.filter(isPolled);
   if (polled.length > 0) partition.expect("bundles");
@@ -31,7 +36,10 @@ export function bundleServices(
       else failing.set(bundle.name, problem);
       partition.report("bundles", failing.values().next().value);
     };
-    const failed = (problem: string) => observe?.bundleFailed?.(problem);
+    const failed = (problem: string) => {
+      observe?.bundleFailed?.(problem);
+      alsoFailed();
+    };
     return new BundlePoller({ bundle, service, policies, now, reached, failed });
   });
 }

@@ -43,6 +43,7 @@ import { retention } from "./retention.ts";
 import { every, type Service } from "./services.ts";
 import { checkSettingsSource, settingsSource } from "./settings.ts";
 import { superseding } from "./superseding.ts";
+import { NodeReports, type ReportFigures } from "./reporting.ts";
 import { Upstreaming } from "./upstreaming.ts";
 import { Subscribers, type Subscriber } from "./subscribers.ts";
 import { makeWitness } from "./witnessing.ts";
@@ -87,6 +88,7 @@ export class RailgateNode implements AsyncDisposable {
   /** What operators do with policies. */
   readonly registry: Registry;
   readonly #upstreaming: Upstreaming;
+  readonly #reporting: NodeReports;
   readonly #clock: ClockWatch;
   readonly #services: readonly Service[];
   readonly #beforeClose: (() => Promise<void>)[] = [];
@@ -130,6 +132,10 @@ export class RailgateNode implements AsyncDisposable {
       trust: pinned,
       settings: this.#settings,
       recorder: () => this.#recorder,
+      rejected: (problem) => {
+        observe.policyRejected?.(problem);
+        this.#reporting.changed();
+      },
       now: this.#now,
     });
     this.#policies = policies;
@@ -163,6 +169,7 @@ export class RailgateNode implements AsyncDisposable {
     this.intake = this.#takesRecords();
     this.#upstreaming = this.#sendsRecords();
     this.partition = this.#watchesPartition();
+    this.#reporting = this.#reports();
     this.gate = new Gate({
       ledger: this.#ledger,
       states,
@@ -289,6 +296,7 @@ export class RailgateNode implements AsyncDisposable {
   async isolate(reason: string, actor: string): Promise<void> {
     await this.#recordAct({ act: "partition", reason }, actor);
     this.#upstreaming.isolate(true);
+    this.#reporting.isolate(true);
     await this.partition.isolate(reason);
   }
 
@@ -297,11 +305,22 @@ export class RailgateNode implements AsyncDisposable {
     await this.#recordAct({ act: "rejoin" }, actor);
     this.#upstreaming.isolate(false);
     await this.partition.rejoin();
+    this.#reporting.isolate(false);
   }
 
   /** How records go upstream; undefined where there is none. */
   get forwarding(): Forwarding | undefined {
     return this.#upstreaming.status;
+  }
+
+  /** How reports go; undefined where nothing is reported. */
+  get reports(): ReportFigures | undefined {
+    return this.#reporting.figures;
+  }
+
+  /** See {@link NodeReports.plugins}. */
+  get plugins(): NodeReports["plugins"] {
+    return this.#reporting.plugins;
   }
 
   #recordAct(act: { readonly act: string; readonly reason?: string }, actor: string): Promise<void> {
@@ -397,6 +416,7 @@ export class RailgateNode implements AsyncDisposable {
       states.trim(this.#ledger.committed);
       observe.committed?.(figures);
       this.#upstreaming.grown();
+      this.#reporting.grown();
       this.#subscribers.tell(events);
     };
     this.#ledger.onReset = () => {
@@ -448,6 +468,18 @@ export class RailgateNode implements AsyncDisposable {
     });
   }
 
+  #reports(): NodeReports {
+    return new NodeReports({
+      options: this.#options,
+      nodeId: this.nodeId,
+      ownIds: ownIds(this.store),
+      store: this.store,
+      remotes: this.remotes,
+      policies: this.#policies,
+      isolated: () => this.partition.isolated,
+    });
+  }
+
   #takesRecords(): Intake {
     return new Intake({
       dataDir: this.#options.dataDir,
@@ -481,8 +513,14 @@ export class RailgateNode implements AsyncDisposable {
       every(CLOCK_LOOKED_AT_MS, () => this.#lookAtClock()),
       this.partition.service(),
       this.#upstreaming.service(),
+      this.#reporting.service(),
       this.#supersedes(),
-      ...bundleServices(options, this.remotes, { policies: this.#policies, partition: this.partition, now }),
+      ...bundleServices(options, this.remotes, {
+        policies: this.#policies,
+        partition: this.partition,
+        failed: () => this.#reporting.changed(),
+        now,
+      }),
       ...(options.retention ? [retention(options.retention, kept)] : []),
       deadlines({ gate: this.gate, store: this.store, decides: () => this.policy !== null, now, failed }),
     ];

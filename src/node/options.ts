@@ -12,6 +12,7 @@ import type { BundleKeys } from "../policy/policy.ts";
 import type { GivenSettings } from "./settings.ts";
 import type { TrustConfig } from "../trust/trust.ts";
 import type { PartitionTimes } from "./partition.ts";
+import type { DecisionLogOptions, StatusOptions } from "./report-options.ts";
 import type { Retention } from "./retention.ts";
 import type { UpstreamOptions } from "./upstreaming.ts";
 
@@ -31,6 +32,8 @@ export interface NodeObserver {
   policyWarned?(problem: string): void;
   /** A bundle could not be fetched; it is tried again. Told once, until it could. */
   bundleFailed?(problem: string): void;
+  /** Decisions or status could not be reported, told once until they could; or a decision was reported without all of it. */
+  reportFailed?(problem: string): void;
   /** A policy decided beside the active one: as it did, otherwise, or not at all because too many waited. */
   shadowed?(outcome: string): void;
   committed?(figures: BatchFigures): void;
@@ -81,6 +84,12 @@ export interface NodeOptions {
   readonly partition?: (() => Context["partition"]) | undefined;
   /** Where this node's records are sent; default: nowhere. */
   readonly upstream?: UpstreamOptions | undefined;
+  /** Words that describe this node, in what it reports. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Where decisions are reported, in OPA's format; default: nowhere. */
+  readonly decisionLogs?: DecisionLogOptions | undefined;
+  /** Where it is reported how this node is, in OPA's format; default: nowhere. */
+  readonly status?: StatusOptions | undefined;
   /** Other nodes whose records may be sent here. Those not among them are believed on first use, and only by who may open a connection to loopback. */
   readonly downstream?: readonly KnownNode[] | undefined;
   /** How soon a source that fails or answers counts as lost or back. */

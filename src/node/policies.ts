@@ -21,6 +21,8 @@ export interface PolicyParts {
   /** Laid over the policies' own. */
   readonly settings: SettingsSource | undefined;
   readonly recorder: () => Recorder;
+  /** Told of a bundle that was offered and not taken. */
+  readonly rejected: (problem: string) => void;
   readonly now: () => number;
 }
 
@@ -30,7 +32,7 @@ export interface NodePolicies {
   readonly registry: Registry;
 }
 
-export function makePolicies({ options, store, trust, settings, recorder, now }: PolicyParts): NodePolicies {
+export function makePolicies({ options, store, trust, settings, recorder, rejected, now }: PolicyParts): NodePolicies {
   const { evaluationMsMax, observe, bundleKeys, dataDir } = options;
   const trial = makeTrial(store);
   const policies = new Policies({
@@ -42,7 +44,7 @@ export function makePolicies({ options, store, trust, settings, recorder, now }:
     keys: bundleKeys,
     confirmations: new Confirmations(dataDir),
     trial,
-    rejected: (problem) => observe?.policyRejected?.(problem),
+    rejected,
     warned: (problem) => observe?.policyWarned?.(problem),
   });
   const shadows = new Shadows({

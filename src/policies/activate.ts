@@ -123,6 +123,7 @@ export class Policies {
     for (const slot of this.slots.all) {
       if (slot.rejected) await this.#recordRejection(slot, slot.rejected);
       const { policy, name } = slot;
+      if (policy) slot.figures = { ...slot.figures, activatedMs: this.#parts.now() };
       const last = this.records.lastActivated(name);
       if (policy && (last?.digest !== policy.digest || last.settings !== policy.settings?.digest))
         await this.records.activated(policy, name, last?.digest === policy.digest ? { over: slot.over } : {});
@@ -173,7 +174,7 @@ export class Policies {
     slot.figures = { ...slot.figures, ...figures };
   }
 
-  /** Calls back after each change of what decides. @returns a function that ends it. */
+  /** Calls back after each change of what decides, and again when it is durable. @returns a function that ends it. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -242,6 +243,7 @@ export class Policies {
       this.#undo = undefined;
       slot.rejected = undefined;
       slot.figures = { ...slot.figures, activatedMs: this.#parts.now() };
+      this.#tell();
       if (over !== undefined && slot.polled) this.#keepEtag(slot.polled.name, replaced, policy);
       return receipt;
     } catch (error) {
@@ -381,6 +383,10 @@ export class Policies {
 
   #changed(): void {
     this.slots.settle();
+    this.#tell();
+  }
+
+  #tell(): void {
     for (const listener of this.#listeners) listener();
   }
 }

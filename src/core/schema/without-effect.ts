@@ -4,13 +4,13 @@ import type { TSchema } from "typebox";
 import { settingsOf } from "../settings.ts";
 import { ConfigFile } from "./config.ts";
 
-const NOTHING_IS_SENT = "nothing is sent to other servers yet";
+const NOT_LOGGED = "the log has each decision's outcome and codes already";
 
 /** By path, as `settingsOf` has it, with the reason; `<name>` is any name. A section stands for all that is in it. */
 export const WITHOUT_EFFECT_YET: Readonly<Record<string, string>> = {
-  labels: NOTHING_IS_SENT,
-  decision_logs: NOTHING_IS_SENT,
-  status: NOTHING_IS_SENT,
+  "decision_logs.console": NOT_LOGGED,
+  "status.console": "the log has what changes already",
+  "status.trigger": "status is reported whenever it changes",
 };
 
 export interface SettingWithoutEffect {

@@ -71,8 +71,9 @@ function missingBundles({ railgate, bundles }: HealthParts): string[] {
 }
 
 function pluginStates(parts: HealthParts): Readonly<Record<string, string>> {
-  const others = parts.plugins.map((name) => [name, UP] as const);
-  return { bundle: missingBundles(parts).length === 0 ? UP : "NOT_READY", ...Object.fromEntries(others) };
+  const named = parts.plugins.map((name) => [name, UP] as const);
+  const bundle = missingBundles(parts).length === 0 ? UP : "NOT_READY";
+  return { bundle, ...Object.fromEntries(named), ...parts.railgate.plugins };
 }
 
 function healthBy(railgate: LocalRailgate, path: readonly string[], input: object): Reply {

@@ -225,6 +225,7 @@ export function readDecisionLogs(
     ...reportTo(logs, "logs", services, ["decision_logs"], source),
     ...readDelays(logs.reporting, REPORT_S, ["decision_logs", "reporting"], source),
     uploadSizeLimitBytes: logs.reporting?.upload_size_limit_bytes ?? REPORT_BYTES_MAX,
+    ...given("immediate", logs.reporting?.trigger === "immediate" || undefined),
   };
 }
 

@@ -7,7 +7,7 @@ import { sha256 } from "../../core/sha256.ts";
 import type { BundleSource, ConfiguredSource } from "../../policies/source.ts";
 import { DEFAULT_BUNDLE, type NodeOptions } from "../options.ts";
 import type { TrustConfig } from "../../trust/trust.ts";
-import type { ConfiguredBundle } from "./types.ts";
+import type { ConfiguredBundle, Reporting } from "./types.ts";
 
 /** @throws ConfigError for a setting that asks for what can't be done. */
 export function nodeOptions(config: Config): NodeOptions {
@@ -19,6 +19,7 @@ export function nodeOptions(config: Config): NodeOptions {
     ...(config.settings !== undefined && { settings: config.settings, settingsKeys: config.keys }),
     ...(Object.keys(config.keys).length > 0 && { bundleKeys: config.keys }),
     ...(Object.keys(config.services).length > 0 && { services: config.services }),
+    ...reportOptions(config),
     trust: trustOptions(config.trust),
     ...(config.downstream.length > 0 && { downstream: config.downstream }),
     ...(config.upstream && { upstream: config.upstream }),
@@ -38,6 +39,28 @@ export function nodeOptions(config: Config): NodeOptions {
     queueMax: config.limits.queueMax,
   };
 }
+
+function reportOptions({
+  labels,
+  decisionLogs,
+  status,
+}: Config): Pick<NodeOptions, "labels" | "decisionLogs" | "status"> {
+  return {
+    ...(Object.keys(labels).length > 0 && { labels }),
+    ...(decisionLogs && logOptions(decisionLogs)),
+    ...(status?.service !== undefined && {
+      status: { service: status.service, resource: status.resource, everyMs: STATUS_MS },
+    }),
+  };
+}
+
+/** With `console` alone nothing goes to a service. */
+function logOptions({ service, console: _, ...logs }: Reporting): Pick<NodeOptions, "decisionLogs"> {
+  return service === undefined ? {} : { decisionLogs: { ...logs, service } };
+}
+
+/** OPA's default between two reports. */
+const STATUS_MS = 300_000;
 
 export function trustOptions({ authorities, attesters }: Config["trust"]): TrustConfig {
   const keysOf = ({ keys }: Jwks) => keys.map((key) => ({ ...key }));

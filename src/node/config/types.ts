@@ -51,6 +51,7 @@ export type Reporting = {
   readonly minDelayS: number;
   readonly maxDelayS: number;
   readonly uploadSizeLimitBytes: number;
+  readonly immediate?: boolean;
 };
 
 export type Config = {
@@ -62,7 +63,7 @@ export type Config = {
   readonly bundles: Readonly<Record<string, ConfiguredBundle>>;
   readonly keys: Readonly<Record<string, BundleKey>>;
   readonly decisionLogs?: Reporting;
-  readonly status?: Omit<Reporting, "minDelayS" | "maxDelayS" | "uploadSizeLimitBytes">;
+  readonly status?: Pick<Reporting, "service" | "resource" | "console">;
   /** A file, laid over the settings of the policy. */
   readonly settings?: string;
   readonly defaultDecision: string;
