@@ -87,6 +87,7 @@ const FAMILIES: readonly Family[] = [
     load: () => import("./strings.ts"),
     names: ["indexof_n", "strings.any_prefix_match", "strings.any_suffix_match", "strings.count", "strings.split_n"],
   },
+  { load: () => import("./templates.ts"), names: ["strings.render_template"] },
   {
     load: () => import("./time.ts"),
     names: [

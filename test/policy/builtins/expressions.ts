@@ -1,5 +1,6 @@
 // Expressions for each family of builtins, chosen where implementations differ: bounds, empty values, types, Unicode, rounding, errors.
 import { SCHEMA_EXPRESSIONS } from "./schema-expressions.ts";
+import { TEMPLATE_EXPRESSIONS } from "./template-expressions.ts";
 
 const each = (values: readonly string[], expression: (value: string) => string): string[] => values.map(expression);
 const pairs = (
@@ -605,4 +606,5 @@ export const EXPRESSIONS: { readonly [family: string]: readonly string[] } = {
     ),
   ],
   schemas: SCHEMA_EXPRESSIONS,
+  templates: TEMPLATE_EXPRESSIONS,
 };

@@ -104,3 +104,18 @@ test("schemas in schemas are not tried again and again without end", (t) => {
   const schema = `{"$ref": "#/definitions/d0", "definitions": {${levels.join()}, "d30": false}}`;
   t.throws(() => call("json.match_schema", "1", schema), { instanceOf: HaltError, message: /checks/ });
 });
+
+for (const template of [
+  "{{len .a}}",
+  "{{.a | print}}",
+  '{{"x"}}',
+  "{{- .a}}",
+  "{{/* a */}}",
+  "{{with .a}}{{end}}",
+  "{{$x := .a}}",
+  "{{.}}",
+]) {
+  test(`what templates have beyond fields, conditions and ranges ends the evaluation: ${template}`, (t) => {
+    t.throws(() => call("strings.render_template", template, parseValue('{"a": "x"}')), { instanceOf: HaltError });
+  });
+}
