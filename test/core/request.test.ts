@@ -382,7 +382,10 @@ test("bodies of commands", (t) => {
 test("schemas are plain JSON, for OPA without what its type checker can't read", (t) => {
   t.deepEqual(JSON.parse(JSON.stringify(openapiComponents)), openapiComponents);
   t.notRegex(JSON.stringify(openapiComponents), /"~/);
-  t.notRegex(JSON.stringify(policySchemas), /"(~.*|pattern|not|const|enum)":/);
+  const policies = JSON.stringify(policySchemas);
+  t.notRegex(policies, /"(~.*|not)":/);
+  // As keywords: a member may be called so, and has a schema of its own then.
+  t.notRegex(policies, /"(pattern|const|enum)":[^{]/);
 });
 
 function pointersOf(value: unknown, at = ""): string[] {
