@@ -109,7 +109,9 @@ test.serial("arbitrary paths and queries are answered below 500", async (t) => {
   );
   const property = fc.asyncProperty(target, fc.constantFrom("GET", "POST", "DELETE"), async (path, method) => {
     const { status, json } = await served.call(method, `/${path}`, { agent });
-    return status < 500 && (status < 400 || isProblem.Check(json));
+    // `POST /` is OPA's, with OPA's errors.
+    const isOpas = method === "POST" && /^(?:[?#]|$)/.test(path) && typeof json?.message === "string";
+    return status < 500 && (status < 400 || isOpas || isProblem.Check(json));
   });
   await t.notThrowsAsync(fc.assert(property, { numRuns: 400 }));
 });

@@ -21,8 +21,10 @@ decide(request, surroundings) := answer if {
 
 reconcile := {"command": "reconcile", "chain_id": "acme/n1", "from_sequence": 1, "to_sequence": 5}
 
+limits := {limit | limit := data.railgate.settings.freshness.policy[_].limit_s}
+
 test_a_range_is_reconciled_while_policy_is_fresh if {
-	every age_s in [null, 0, 60] {
+	every age_s in [null, 0, min(limits)] {
 		answer := decide(reconcile, aged(age_s))
 		answer.outcome == "accepted"
 		answer.standing == null
@@ -30,7 +32,6 @@ test_a_range_is_reconciled_while_policy_is_fresh if {
 }
 
 test_a_policy_that_is_stale_for_any_profile_ends_no_partition_and_has_no_grace if {
-	limits := {limit | limit := data.railgate.settings.freshness.policy[_].limit_s}
 	answer := decide(reconcile, aged(min(limits) + 1))
 	answer.outcome == "refused"
 	answer.error_code == "policy_stale"
