@@ -1,9 +1,11 @@
 // Attestation tokens: verified against the keys of their attester, read by its format, held against clock and nonce.
+import { digestOf } from "../core/event.ts";
 import type { AttestationFact } from "../core/schema/input.ts";
 import { note } from "./authority.ts";
 import type { Format } from "./formats/format.ts";
 import { railgate } from "./formats/railgate.ts";
-import type { Issuers, UsedKey } from "./keys.ts";
+import type { Issuers } from "./keys.ts";
+import type { Used } from "./snapshot.ts";
 import { makeCheck } from "./token.ts";
 
 /** What tokens are held against: the clock, in milliseconds since the epoch, and the nonce that a token must bear, if any. */
@@ -17,18 +19,15 @@ export const FORMATS = { railgate } as const satisfies Record<string, Format>;
 /** How far the clock of an attester may run ahead of ours. */
 const SKEW_MS = 60_000;
 
-/** The fact of one token. The key that verified it is added to `used`. Never rejects. */
-export type AttestationFacts = (
-  token: string,
-  against: Against,
-  used: Map<string, UsedKey>,
-) => Promise<AttestationFact>;
+/** The fact of one token. Where it verified, it and its key are added to `used`. Never rejects. */
+export type AttestationFacts = (token: string, against: Against, used: Used) => Promise<AttestationFact>;
 
 export function makeAttesters(issuers: Issuers, readings: ReadonlyMap<string, Reading>): AttestationFacts {
   const check = makeCheck({ claim: "iss", isTyp }, issuers);
   return async (token, against, used) => {
     const checked = note(used, await check(token));
     if (checked.error !== undefined) return rejected(checked.error, null);
+    used.material("attestation_token", digestOf(token));
     const { issuer } = checked.key;
     return factOf(issuer, readings.get(issuer)!, checked.payload, checked.digest, against);
   };

@@ -2,7 +2,8 @@
 import { digestOf } from "../core/event.ts";
 import type { AuthorityFact, DelegationFact, ExceptionFact } from "../core/schema/input.ts";
 import { maybe, reading, statement, text, texts, time, Unreadable, type Claims } from "./claims.ts";
-import type { Issuers, UsedKey } from "./keys.ts";
+import type { Issuers } from "./keys.ts";
+import type { Used } from "./snapshot.ts";
 import { makeCheck, type TokenCheck, type Checked } from "./token.ts";
 
 /** The header `typ` of each kind, without which none is taken for one: a link is no binding, a binding no exception. */
@@ -19,14 +20,14 @@ const LINKS_MAX = 8;
 
 export interface Authorities {
   /** A binding and its chain. The keys that verified are added to `used`. */
-  bindingFact(token: string, used: Map<string, UsedKey>): Promise<AuthorityFact>;
+  bindingFact(token: string, used: Used): Promise<AuthorityFact>;
   /** Exceptions in their order, each once. The keys that verified are added to `used`. */
-  exceptionFacts(tokens: readonly string[], used: Map<string, UsedKey>): Promise<ExceptionFact[]>;
+  exceptionFacts(tokens: readonly string[], used: Used): Promise<ExceptionFact[]>;
 }
 
 /** Notes the key that a token was verified with. */
-export function note(used: Map<string, UsedKey>, checked: Checked): Checked {
-  if (checked.error === undefined) used.set(`${checked.key.issuer} ${checked.key.thumbprint}`, checked.key);
+export function note(used: Used, checked: Checked): Checked {
+  if (checked.error === undefined) used.key(checked.key);
   return checked;
 }
 
@@ -129,7 +130,7 @@ async function chainOf(
   links: readonly string[],
   roots: ReadonlySet<string>,
   check: TokenCheck,
-  used: Map<string, UsedKey>,
+  used: Used,
 ): Promise<Chain> {
   if (links.length > LINKS_MAX) return { delegation: [], delegation_error: "malformed" };
   const delegation = await Promise.all(
@@ -159,7 +160,7 @@ async function exceptionFact(
   token: string,
   checks: { exception: TokenCheck; delegation: TokenCheck },
   roots: ReadonlySet<string>,
-  used: Map<string, UsedKey>,
+  used: Used,
 ): Promise<ExceptionFact> {
   const digest = digestOf(token);
   const checked = note(used, await checks.exception(token));

@@ -1,17 +1,17 @@
 // Verifies the tokens of a request against pinned keys and says what they prove. What follows from it the law says.
 import type { JWK } from "jose";
-import { digestOf } from "../core/event.ts";
 import { NO_TRUST, type TrustFacts } from "../core/facts.ts";
-import { canonicalBytes } from "../core/json.ts";
 import type { AttestationFact } from "../core/schema/input.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
 import { FORMATS, makeAttesters, type Against } from "./attestation.ts";
 import { makeAuthorities } from "./authority.ts";
 import { pin, type UsedKey } from "./keys.ts";
 import { makeOverrides, type OverrideCheck } from "./override.ts";
+import { Used, type Material } from "./snapshot.ts";
 
 export type { Against } from "./attestation.ts";
 export type { UsedKey } from "./keys.ts";
+export { authoritySnapshot, type Material } from "./snapshot.ts";
 
 export type TrustConfig = {
   /** Who may sign authority bindings, delegations and exceptions; a chain must begin at a root. */
@@ -20,13 +20,17 @@ export type TrustConfig = {
   attesters: { issuer: string; jwks: JWK[]; audience?: string; format?: keyof typeof FORMATS }[];
 };
 
-export type Verified = { facts: TrustFacts; used: UsedKey[] };
+/** What the tokens prove, and what that rests on: see `authoritySnapshot`. */
+export type Verified = { facts: TrustFacts; used: UsedKey[]; materials: Material[] };
 
 export type Trust = {
   /** Null, at once, where the request bears no token: its facts are then `NO_TRUST`. Never rejects. */
   verify(request: AdmissionRequest, against: Against): Promise<Verified> | null;
   /** One attestation token, for a re-attestation. Never rejects. */
-  verifyAttestation(token: string, against: Against): Promise<{ fact: AttestationFact; used: UsedKey[] }>;
+  verifyAttestation(
+    token: string,
+    against: Against,
+  ): Promise<{ fact: AttestationFact; used: UsedKey[]; materials: Material[] }>;
   readonly override: OverrideCheck;
 };
 
@@ -49,8 +53,9 @@ export async function makeTrust(config: TrustConfig): Promise<Trust> {
       return verifyAll(request, token, against);
     },
     async verifyAttestation(token, against) {
-      const used = new Map<string, UsedKey>();
-      return { fact: await attestation(token, against, used), used: [...used.values()] };
+      const used = new Used();
+      const fact = await attestation(token, against, used);
+      return { fact, used: used.keys, materials: used.materials };
     },
   };
 
@@ -59,23 +64,12 @@ export async function makeTrust(config: TrustConfig): Promise<Trust> {
     token: string | undefined,
     against: Against,
   ): Promise<Verified> {
-    const used = new Map<string, UsedKey>();
+    const used = new Used();
     const facts: TrustFacts = {
       authority: authority === undefined ? NO_TRUST.authority : await authorities.bindingFact(authority, used),
       attestation: token === undefined ? NO_TRUST.attestation : await attestation(token, against, used),
       exceptions: await authorities.exceptionFacts(exceptions, used),
     };
-    return { facts, used: [...used.values()] };
+    return { facts, used: used.keys, materials: used.materials };
   }
-}
-
-/**
- * The authority material that decided: canonical JSON of the pinned keys used, by issuer and thumbprint, and its digest.
- * With none used, that of the empty list.
- */
-export function authoritySnapshot(used: UsedKey[]): { bytes: Uint8Array; digest: string } {
-  const byName = new Map(used.map((key) => [`${key.issuer} ${key.thumbprint}`, key]));
-  const names = [...byName.keys()].sort();
-  const bytes = canonicalBytes(names.map((name) => ({ issuer: byName.get(name)!.issuer, jwk: byName.get(name)!.jwk })));
-  return { bytes, digest: digestOf(bytes) };
 }

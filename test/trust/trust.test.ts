@@ -380,6 +380,23 @@ test("the authority snapshot is the sorted set of public keys used", async (t) =
   ]);
 });
 
+test("the authority snapshot names the tokens that verified, behind the keys", async (t) => {
+  const digest = (token: string) => `sha256:${createHash("sha256").update(token).digest("hex")}`;
+  const token = await sign(attester, { ...evidence(), result: "fail" });
+  const { used, materials } = (await trust.verify({ ...bareRequest(), attestation: { token } }, against))!;
+  const snapshot = authoritySnapshot(used, [{ kind: "trusted_root", digest: digest("") }, ...materials, ...materials]);
+  t.deepEqual(JSON.parse(new TextDecoder().decode(snapshot.bytes)), [
+    { issuer: ATTESTER, jwk: attester.jwk },
+    { digest: digest(token), kind: "attestation_token" },
+    { digest: digest(""), kind: "trusted_root" },
+  ]);
+  const forged = (await trust.verify(
+    { ...bareRequest(), attestation: { token: `${token.slice(0, -8)}AAAAAAAA` } },
+    against,
+  ))!;
+  t.deepEqual([forged.used, forged.materials], [[], []]);
+});
+
 test("none of the three kinds is ever taken for another, nor one without a type for any", async (t) => {
   // Claims that would do for each kind, signed by a root.
   const claims = { ...binding(), ...exception(), issuer: ROOT, iss: ROOT, result: "pass", iat: nowMs / 1000 };

@@ -58,7 +58,7 @@ export const artifactPointer = (hex: string): string => pointerTo(digestOfHex(he
 const MADE_OF = {
   policy: ["the policy bundle's bytes as received, by SHA-256", "no policy: SHA-256 of []"],
   authority: [
-    "the pinned keys that were used, as canonical JSON (RFC 8785), by SHA-256",
+    "the pinned keys that were used, and the digests of what they verified, as canonical JSON (RFC 8785), by SHA-256",
     "no authority was used: SHA-256 of []",
   ],
 } as const;

@@ -56,7 +56,9 @@ export function admission(
 /** What its tokens prove. */
 export async function verifyTokens(request: AdmissionRequest, trust: Trust, nowMs: number): Promise<Tokens> {
   const verified = await trust.verify(request, { nowMs, nonce: request.correlation_id });
-  return verified ? { facts: verified.facts, snapshot: authoritySnapshot(verified.used) } : NO_TOKENS;
+  if (!verified) return NO_TOKENS;
+  const { facts, used, materials } = verified;
+  return { facts, snapshot: authoritySnapshot(used, materials) };
 }
 
 function inputOf(

@@ -116,8 +116,8 @@ async function verifyAttestation(
   nonce: string | undefined,
 ): Promise<Tokens> {
   if (request.command !== "attest" || !("token" in request.attestation)) return NO_TOKENS;
-  const { fact, used } = await trust.verifyAttestation(request.attestation.token, { nowMs, nonce });
-  return { facts: { ...NO_TOKENS.facts, attestation: fact }, snapshot: authoritySnapshot(used) };
+  const { fact, used, materials } = await trust.verifyAttestation(request.attestation.token, { nowMs, nonce });
+  return { facts: { ...NO_TOKENS.facts, attestation: fact }, snapshot: authoritySnapshot(used, materials) };
 }
 
 function attestationFact(request: LifecycleCommand, tokens: Tokens, nonce: string | undefined): AttestationFact | null {
