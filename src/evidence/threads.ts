@@ -1,15 +1,25 @@
-// Worker threads that answer requests, one after the other each: a pool for whoever asks, and the other end for the thread.
+// Worker threads: how one is started; a pool of those that answer requests, one after the other each, and the thread's end of it.
 import { availableParallelism } from "node:os";
-import { parentPort, Worker, type Transferable } from "node:worker_threads";
+import { parentPort, Worker, type Transferable, type WorkerOptions } from "node:worker_threads";
 
 type Job = { readonly job: number; readonly request: unknown };
 type Reply = { readonly job: number; readonly answer: unknown } | { readonly job: number; readonly error: string };
 type Waiting = { resolve(answer: unknown): void; reject(error: Error): void };
 type Thread = { readonly worker: Worker; readonly waiting: Map<number, Waiting> };
 
+/**
+ * Starts a thread. It takes no flags from the host's process: some say how that one's own script is to be read (`--eval`,
+ * `--input-type`), and no thread that has a file starts with them.
+ * @param module the thread's own, without its extension: source or built, as the caller is. @param base the caller's URL.
+ */
+export function startThread(module: string, base: string, options: WorkerOptions = {}): Worker {
+  return new Worker(new URL(`${module}.${base.endsWith(".ts") ? "ts" : "js"}`, base), { ...options, execArgv: [] });
+}
+
 /** Threads of one module; they are started as they are needed, one a core at most. */
 export class ThreadPool<Request, Answer> {
-  readonly #module: URL;
+  readonly #module: string;
+  readonly #base: string;
   readonly #failed: (message: string) => Error;
   readonly #threads: Thread[] = [];
   /** What a thread that is started later must be told first. */
@@ -18,11 +28,12 @@ export class ThreadPool<Request, Answer> {
   readonly size = availableParallelism();
 
   /**
-   * @param module the thread's own, without its extension: source or built, as this one is.
+   * @param module as in {@link startThread}.
    * @param failed makes the error that a thread's message becomes.
    */
   constructor(module: string, base: string, failed: (message: string) => Error = (message) => new Error(message)) {
-    this.#module = new URL(`${module}.${base.endsWith(".ts") ? "ts" : "js"}`, base);
+    this.#module = module;
+    this.#base = base;
     this.#failed = failed;
   }
 
@@ -58,7 +69,7 @@ export class ThreadPool<Request, Answer> {
   }
 
   #start(): Thread {
-    const thread: Thread = { worker: new Worker(this.#module), waiting: new Map() };
+    const thread: Thread = { worker: startThread(this.#module, this.#base), waiting: new Map() };
     const fail = (error: Error): void => {
       for (const { reject } of thread.waiting.values()) reject(error);
       thread.waiting.clear();

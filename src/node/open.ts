@@ -202,15 +202,17 @@ export class RailgateNode implements AsyncDisposable {
     const now = options.now ?? Date.now;
     const lock = DataDirLock.acquire(options.dataDir, new Date(now()).toISOString());
     let store: StoreReader | undefined;
+    let node: RailgateNode | undefined;
     try {
       const prepared = await prepare(options, now());
       store = openReader(options.dataDir);
       const trust = await makeTrust(options.trust ?? { authorities: [], attesters: [] });
-      const node = new RailgateNode(options, lock, store, trust, prepared);
+      node = new RailgateNode(options, lock, store, trust, prepared);
       await node.#start(prepared);
       for (const service of node.#services) service.start();
       return node;
     } catch (error) {
+      if (node) await node.#ledger.close();
       store?.close();
       lock.release();
       throw error;

@@ -183,3 +183,16 @@ test("closing waits for what was appended", async (t) => {
     t.throws(() => ledger.append([entry("a", "3")]), { message: /shutting down/ });
   });
 });
+
+test("a committer that cannot start is told of as a failed commit, and may be closed while it dies", async (t) => {
+  await withLedger(async ({ reader, path }) => {
+    const ledger = new Ledger(reader, "node-1", { storePath: path, privateJwk: { kty: "none" }, kid: "none" });
+    const [refused] = ledger.append([entry("acme", "first")]);
+    const { code } = (await t.throwsAsync(refused!)) as Error & { code: string };
+    t.is(code, "evidence_unavailable");
+    // The thread that this starts has not begun when it is told to end.
+    const asked = t.throwsAsync(ledger.checkpoint(), { message: /no checkpoint could be made/ });
+    await ledger.close();
+    await asked;
+  });
+});

@@ -162,6 +162,14 @@ test("a host closes by `await using`, and one in a worker thread takes over its 
   ]);
 });
 
+test("a host may be what `node --eval` is given", async (t) => {
+  const script = `
+    import { openRailgate } from "railgate";
+    await using gate = await openRailgate({ dataDir: "evaluated" });
+    console.log((await gate.events()).items.length);`;
+  t.is((await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: host })).stdout, "2\n");
+});
+
 test("bundled for browsers, policy and verification need nothing of Node's and answer the same", async (t) => {
   const { outputFiles, metafile } = await build({
     stdin: { contents: IN_BROWSER, resolveDir: host },

@@ -1,7 +1,8 @@
 // The committer's thread as the ledger sees it: started when first needed, replaced when it dies, probed when it fails, asked for checkpoints, stopped.
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { EvidenceUnavailableError } from "../../core/errors.ts";
 import type { Append } from "../../store/store.ts";
+import { startThread } from "../threads.ts";
 import type { CommitterData, CommitterReply, CommitterRequest, UnsignedAppend } from "./messages.ts";
 
 /** How often a store that failed is tried again when nobody asks for anything. */
@@ -111,6 +112,8 @@ export class CommitterThread {
       worker.ref();
       worker.removeAllListeners();
       worker.once("exit", () => resolve());
+      // One that dies now has nothing left to lose; unheard, its error would end the process.
+      worker.on("error", () => {});
       worker.postMessage({ kind: "close" } satisfies CommitterRequest);
     });
     this.#giveUpRequests("the node is shutting down");
@@ -128,9 +131,8 @@ export class CommitterThread {
   }
 
   #start(): Worker {
-    const file = import.meta.url.endsWith(".ts") ? "./committer.ts" : "./committer.js";
     this.#epoch = 0;
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: this.#data });
+    const worker = startThread("./committer", import.meta.url, { workerData: this.#data });
     worker.on("message", (reply: CommitterReply) => {
       if (this.#worker === worker) this.#onReply(reply);
     });

@@ -1,6 +1,7 @@
 // Reports this node's decisions on a thread of its own, and knows how that goes.
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import type { StoreReader } from "../../store/store.ts";
+import { startThread } from "../threads.ts";
 import { beginAtEnd, lastPosition, START } from "./place.ts";
 import type { ReportData, ReportReply, ReportRequest } from "./report-messages.ts";
 
@@ -93,8 +94,7 @@ export class Reporter {
 
   #run(): void {
     const { store: _, tried: _tried, withheld: _withheld, ...data } = this.#parts;
-    const file = import.meta.url.endsWith(".ts") ? "./report-worker.ts" : "./report-worker.js";
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: data satisfies ReportData });
+    const worker = startThread("./report-worker", import.meta.url, { workerData: data satisfies ReportData });
     this.#worker = worker;
     worker.unref();
     worker.on("message", (reply: ReportReply) => this.#told(reply));

@@ -1,7 +1,8 @@
 // Sends this node's records upstream, on a thread of its own, and knows how far they have arrived (spec evidence §7).
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import type { ServiceAccess } from "../../outbound/access.ts";
 import type { StreamRow } from "../../store/store.ts";
+import { startThread } from "../threads.ts";
 import type { ForwardData, ForwardReply, ForwardRequest } from "./forward-messages.ts";
 
 export interface ForwarderParts {
@@ -50,9 +51,8 @@ export class Forwarder {
 
   start(): void {
     const { storePath, access, cursorFile, ownIds, heartbeatMs, backoffMsMax } = this.#parts;
-    const file = import.meta.url.endsWith(".ts") ? "./forward-worker.ts" : "./forward-worker.js";
     const data: ForwardData = { storePath, access, cursorFile, ownIds, heartbeatMs, backoffMsMax };
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: data });
+    const worker = startThread("./forward-worker", import.meta.url, { workerData: data });
     this.#worker = worker;
     worker.unref();
     worker.on("message", (reply: ForwardReply) => this.#told(reply));

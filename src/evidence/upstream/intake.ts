@@ -1,5 +1,5 @@
 // Takes the records of other nodes: checked on a thread of their own, each node's in order, in one commit a request; equivocation is kept as proof.
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { EvidenceUnavailableError, RecordsRefusedError, RequestError } from "../../core/errors.ts";
 import { digestOf, eventTextOf } from "../../core/event.ts";
 import { canonicalJson } from "../../core/json.ts";
@@ -12,6 +12,7 @@ import type { SupersededDetails } from "../../core/workload.ts";
 import { sha256, TREE_HASHER } from "../../core/sha256.ts";
 import { nodesOfTiles } from "../../core/tiles.ts";
 import type { Append, KeyRow, StoredEvent, StoreReader } from "../../store/store.ts";
+import { startThread } from "../threads.ts";
 import { loadKey, type SigningKey } from "../keys/keys.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Recorder } from "../ledger/recorder.ts";
@@ -233,8 +234,7 @@ class CheckingThread {
   }
 
   #start(): Worker {
-    const file = import.meta.url.endsWith(".ts") ? "./intake-worker.ts" : "./intake-worker.js";
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: this.#data });
+    const worker = startThread("./intake-worker", import.meta.url, { workerData: this.#data });
     worker.on("message", ({ job, answer, error }: { job: number; answer: IntakeReply; error?: string }) => {
       const asked = this.#asked.get(job);
       this.#asked.delete(job);

@@ -1,6 +1,7 @@
 // Verification in a thread of its own, so that no archive, however it is made, keeps decisions waiting; bounded in time, counts and memory.
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { RailgateError } from "../../core/errors.ts";
+import { startThread } from "../threads.ts";
 import type { ArchiveLimits } from "./files.ts";
 import type { VerifyReport } from "./report.ts";
 import type { VerifyOptions } from "./verification.ts";
@@ -42,8 +43,7 @@ export async function verifyApart(
   archive: Uint8Array | AsyncIterable<Uint8Array>,
   { timeoutMs = APART_TIMEOUT_MS, ...options }: ApartOptions,
 ): Promise<VerifyReport> {
-  const file = import.meta.url.endsWith(".ts") ? "./apart-worker.ts" : "./apart-worker.js";
-  const worker = new Worker(new URL(file, import.meta.url), {
+  const worker = startThread("./apart-worker", import.meta.url, {
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB_MAX },
   });
   const thread = new ApartThread(worker, timeoutMs);
