@@ -37,17 +37,18 @@ test.serial("every check taken out of the law is seen", async (t) => {
   const inputs = malformedInputs().map((input) => [input, honest(input)] as const);
   const survivors: string[] = [];
   const mutants = regoMutants();
-  let [unsafe, byModel] = [0, 0];
+  let unsafe = 0;
   for (const mutant of mutants) {
     const law = await buildLaw("mesh", mutant).catch(() => undefined);
     if (law === undefined) unsafe++;
-    else if (caught(() => explore(NARROW, law, core, STATES_MAX))) byModel++;
-    else if (!answersOtherwise(law, inputs)) survivors.push(mutant.name);
+    // The quicker of the two first: most are seen by a few inputs, and the model costs a third of a second.
+    else if (!answersOtherwise(law, inputs) && !caught(() => explore(NARROW, law, core, STATES_MAX)))
+      survivors.push(mutant.name);
   }
   const unexplained = survivors.filter((name) => !EQUIVALENT.some(([condition]) => name.includes(condition)));
   const seen = mutants.length - unsafe - survivors.length;
   t.log(
-    `${mutants.length - unsafe} mutants of the law (${unsafe} more do not compile): ${seen} caught, ${byModel} of them by the model, ${survivors.length} without effect`,
+    `${mutants.length - unsafe} mutants of the law (${unsafe} more do not compile): ${seen} caught, ${survivors.length} without effect`,
   );
   t.deepEqual(unexplained, []);
 });
