@@ -24,6 +24,8 @@ export interface Reads {
   get<T>(need: Need): T | null;
   /** Whether it was read; only then it can be told what else is needed. */
   has(need: Need): boolean;
+  /** How often what is kept there has changed, for a need of `one`; 0 where there never was any. */
+  version(need: Need): number;
 }
 
 /** What becomes of a piece of state; null: it goes. */
@@ -51,4 +53,4 @@ export const all = need("all");
 export const least = need("least");
 
 /** The state of whoever was never heard of. */
-export const NO_STATE: Reads = { get: () => null, has: () => true };
+export const NO_STATE: Reads = { get: () => null, has: () => true, version: () => 0 };

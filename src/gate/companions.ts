@@ -33,6 +33,7 @@ export function companions(
   const { event } = admission;
   const judged = admission.judged as unknown as Admitted;
   const { refusals } = judged.decision;
+  const seen = seenIn(event);
   return COMPANION_TYPES.map((event_type): EventDraft => {
     const { rules, says } = ABOUT[event_type];
     const found = refusals.filter(({ rule }) => rules.test(rule));
@@ -48,9 +49,16 @@ export function companions(
         codes: countOf(found.map(({ code }) => code)),
         ...says(judged, policy),
         ...settingsDetail(policy.settings?.digest ?? null),
+        ...(found.length > 0 && { seen_revision: seen }),
       },
     };
   });
+}
+
+/** The version of the workload that its admission was decided on. */
+function seenIn({ details = {} }: EventDraft): number {
+  const { seen_revision, state_revision } = details as { seen_revision?: number; state_revision?: number };
+  return seen_revision ?? state_revision! - 1;
 }
 
 function withoutRefusal({

@@ -125,8 +125,23 @@ function enacted<I, D extends Decided, O>(
 ): Enacted<O> {
   const artifact = command.artifact?.(judged) ?? artifactText(command.entrypoint, judged);
   const artifactDigest = digestOf(artifact);
-  const event = eventOf(command, state, judged, artifactDigest, stamp, trace);
-  return { ...command.effect(state, event, judged), judged, event, artifact, artifactDigest };
+  const said = eventOf(command, state, judged, artifactDigest, stamp, trace);
+  const effect = command.effect(state, said, judged);
+  const event = withRevision(said, command.revision?.(state), effect.changes.length > 0);
+  return { ...effect, judged, event, artifact, artifactDigest };
+}
+
+/** Which version the event leads to; which one a refusal, or what changes nothing, was decided on (spec replicas §4). */
+function withRevision(said: EventDraft, seen: number | undefined, changes: boolean): EventDraft {
+  if (seen === undefined) return said;
+  return {
+    ...said,
+    details: {
+      ...said.details,
+      ...((said.outcome === "refused" || !changes) && { seen_revision: seen }),
+      ...(changes && { state_revision: seen + 1 }),
+    },
+  };
 }
 
 function eventOf<I, D extends Decided>(

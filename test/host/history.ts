@@ -51,6 +51,6 @@ export function differingStates(dir: string): string[] {
     for (const { record } of page)
       folded.fold(JSON.parse(Buffer.from(record.split(".")[1]!, "base64url").toString()) as EvidenceEvent);
     after = page.at(-1)?.position;
-    if (page.length < 1000) return folded.differing(store);
+    if (page.length < 1000) return [...folded.faults(), ...folded.differing(store)];
   }
 }

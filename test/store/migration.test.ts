@@ -3,6 +3,8 @@ import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import test from "ava";
+import { eventTextOf } from "../../src/core/event.ts";
+import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import { verifyStore } from "../../src/evidence/fsck/streams.ts";
 import { replay } from "../../src/evidence/replay/replay.ts";
 import { verifyExport } from "../../src/evidence/verify/node.ts";
@@ -60,8 +62,19 @@ test("its records and artifacts stay byte for byte, its state is what its events
   t.deepEqual(rowsOf(dir, RECORDS).slice(0, records.length), records);
   t.deepEqual(rowsOf(dir, ARTIFACTS).slice(0, artifacts.length), artifacts);
   using store = openReader(join(dir, "data"));
-  const { streams, states } = verifyStore(store, () => {});
-  t.deepEqual(states, []);
+  const { streams, states, order } = verifyStore(store, () => {});
+  t.deepEqual([states, order], [[], []]);
+  const counted = store
+    .events({ tenant_id: "acme", workload_id: "payments", order: "asc", limit: 1000 })
+    .map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent)
+    .filter(({ event_type, outcome }) => event_type.startsWith("workload.") && outcome === "accepted");
+  t.true(counted.length > 3);
+  t.deepEqual(
+    counted.slice(-2).map(({ details }) => details!["state_revision"]),
+    [counted.length - 1, counted.length],
+    "events of 0.1 count in sequence order",
+  );
+  t.is(store.read("workload", "acme", "payments")?.version, counted.length);
   t.deepEqual(
     streams.map(({ fault }) => fault),
     streams.map(() => undefined),

@@ -89,7 +89,7 @@ const RESTORE = "keep a copy of the data directory as evidence, find out who cha
 function evidence({ dataDir, progress }: DataDirectory): Finding[] {
   if (!storeExists(dataDir)) return [ok("none yet")];
   using store = openReader(dataDir);
-  const { streams, states } = verifyStore(store, progress);
+  const { streams, states, order } = verifyStore(store, progress);
   return [
     ...streams.map(({ chain_id, events, erased, fault }) =>
       fault === undefined
@@ -98,6 +98,7 @@ function evidence({ dataDir, progress }: DataDirectory): Finding[] {
           )
         : fail(`${chain_id}, event ${fault.sequence}: ${fault.message}`, RESTORE),
     ),
+    ...order.map((message) => fail(message, RESTORE)),
     ...stateFindings(states),
   ];
 }

@@ -11,10 +11,12 @@ import {
   type MeshDetails,
   type MeshPart,
 } from "../../core/mesh.ts";
+import { entityOf, type Entity } from "../../core/revisions.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import { stepWorkload, type Workload } from "../../core/workload.ts";
 import { Scratch } from "../../store/scratch.ts";
 import type { StoreReader } from "../../store/store.ts";
+import { InOrder } from "./in-order.ts";
 
 const PAGE = 500;
 
@@ -25,25 +27,22 @@ type Place = { tenant_id: string; key: string };
 
 export class FoldedStates implements Disposable {
   readonly #scratch = new Scratch();
-  /** What events do not explain: an event that would not continue the state that the ones before it led to. */
-  readonly #unfolded = new Set<string>();
+  readonly #order = new InOrder(this.#scratch, (entity, event) => this.#foldOne(entity, event));
 
-  /** Folds one event, if it is about a workload, a mesh or a namespace. */
+  /** Folds one event, if it is about a workload, a mesh or a namespace: once all that leads up to it was given, in whatever order. */
   fold(event: EvidenceEvent): void {
-    const details = (event.details ?? {}) as { workload_id?: unknown; mesh_id?: unknown };
-    const onWorkload = event.event_type.startsWith("workload.") || event.event_type === "decision.superseded";
-    if (onWorkload && typeof details.workload_id === "string") this.#foldOne("workload", event, details.workload_id);
-    else if (event.event_type.startsWith("mesh.") && typeof details.mesh_id === "string")
-      this.#foldOne("mesh", event, details.mesh_id);
-    const namespace = stepNamespace(event);
-    if (namespace === undefined) return;
-    const { kind, tenant_id, key } = namespaceAt(namespace.name);
-    this.#write(kind as Kind, tenant_id, key, namespace);
+    const entity = entityOf(event);
+    if (entity !== undefined) this.#order.take(entity, event);
+  }
+
+  /** What is wrong with the order of what was folded so far, e.g. `workload a of acme: a gap, no event leads to revision 3`. */
+  faults(): string[] {
+    return this.#order.faults();
   }
 
   /** Workloads, meshes and namespaces whose stored state is not what their events say, e.g. `workload a of acme`. */
   differing(store: StoreReader): string[] {
-    const differing = new Set(this.#unfolded);
+    const differing = new Set<string>();
     for (const kind of store.format === 1 ? (["workload", "mesh"] as const) : KINDS) {
       const stored = rows((after) => store.states(kind, undefined, PAGE, after));
       const folded = rows((after) => this.#scratch.page(kind, PAGE, after));
@@ -56,33 +55,36 @@ export class FoldedStates implements Disposable {
     this.#scratch[Symbol.dispose]();
   }
 
-  #foldOne(kind: Kind, event: EvidenceEvent, id: string): void {
-    try {
-      if (kind === "workload") this.#foldWorkload(event, id);
-      else this.#foldMesh(event, id);
-    } catch {
-      this.#unfolded.add(nameOf(kind, { tenant_id: event.tenant_id, key: id }));
-    }
+  /** @returns whether it changed anything. @throws InvariantError it does not continue what the events before it led to. */
+  #foldOne({ kind, id }: Entity, event: EvidenceEvent): boolean {
+    if (kind === "workload") return this.#foldWorkload(event, id);
+    if (kind === "mesh") return this.#foldMesh(event, id);
+    const at = namespaceAt(id);
+    this.#write("namespace", at.tenant_id, at.key, stepNamespace(event));
+    return true;
   }
 
-  #foldWorkload(event: EvidenceEvent, id: string): void {
+  #foldWorkload(event: EvidenceEvent, id: string): boolean {
     const before = this.#read("workload", event.tenant_id, id) as Workload | null;
     const after = stepWorkload(before, event);
-    if (after !== before) this.#write("workload", event.tenant_id, id, after);
+    if (after === before) return false;
+    this.#write("workload", event.tenant_id, id, after);
+    return true;
   }
 
-  #foldMesh(event: EvidenceEvent, id: string): void {
-    if (event.outcome !== "accepted") return;
+  #foldMesh(event: EvidenceEvent, id: string): boolean {
+    if (event.outcome !== "accepted") return false;
     const before =
       event.event_type === MESH_EVENT_TYPES.reload ? this.#wholeMesh(event.tenant_id, id) : this.#sliceOf(event, id);
     const after = step(before, event);
-    if (after === null) return;
+    if (after === null) return false;
     for (const { part, key, value } of meshChanges(before, after, event)) {
       this.#write("mesh", event.tenant_id, `${id} ${part} ${key}`, value);
       if (part !== "placement") continue;
       const placed = this.#read("placed", event.tenant_id, key) as Placed | null;
       this.#write("placed", event.tenant_id, key, placedWith(placed, id, value));
     }
+    return true;
   }
 
   /** As much of the mesh as an event about one workload touches. */

@@ -23,6 +23,8 @@ export type StoreReport = {
   readonly streams: StreamReport[];
   /** Workloads and meshes whose state isn't the fold of their events; null where a server recorded too fast to compare. */
   readonly states: string[] | null;
+  /** What is wrong with the order of the events on a workload or mesh, over all streams; empty where nothing is. */
+  readonly order: string[];
   readonly events: number;
 };
 
@@ -66,7 +68,7 @@ export function verifyStore(store: StoreReader, progress: (events: number) => vo
     if (store.events({ order: "asc", limit: 1, after: walk.position }).length === 0) states = differing;
   }
   compareTrees(walk);
-  return { streams: [...walk.reports.values()], states, events: walk.events };
+  return { streams: [...walk.reports.values()], states, order: folded.faults(), events: walk.events };
 }
 
 function readKeys(store: StoreReader): Keys {

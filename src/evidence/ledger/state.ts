@@ -154,19 +154,26 @@ export class Draft implements Reads {
     return this.#read.has(name);
   }
 
-  get<T>({ name }: Need): T | null {
-    const changed = this.changed.get(name);
-    if (changed) return changed.change.value as T | null;
+  get<T>(need: Need): T | null {
+    const changed = this.changed.get(need.name);
+    return (changed ? changed.change.value : this.#asRead(need).value) as T | null;
+  }
+
+  version(need: Need): number {
+    return (this.changed.get(need.name) ?? this.#asRead(need)).version;
+  }
+
+  #asRead({ name }: Need): Versioned {
     const read = this.#read.get(name);
     if (!read) throw new Error(`${name} was not said to be needed`);
-    return read.value as T | null;
+    return read;
   }
 
   /** Takes changes over. @returns the writes that make them durable. */
   set(changes: readonly Change[]): StateWrite[] {
     return changes.map((change) => {
       const { at, value, due_ms, ref, rank } = change;
-      const version = (this.changed.get(at.name)?.version ?? this.#read.get(at.name)!.version) + 1;
+      const version = this.version(at) + 1;
       this.changed.set(at.name, { change, version });
       return {
         kind: at.kind,

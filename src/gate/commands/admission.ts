@@ -42,6 +42,7 @@ export function admission(
     correlationId: request.correlation_id,
     prove: (trust, nowMs) => verifyTokens(request, trust, nowMs),
     needs: () => needs,
+    revision: (state) => state.version(needs[0]),
     input: (state, situation) => inputOf(request, state.get(needs[0]), state.get(needs[1]), situation),
     recognise,
     failClosed: (code) => hostRefusal(code, declaredKind(request)),

@@ -120,6 +120,11 @@ export interface Command<I, D extends Decided, O = unknown> {
   readonly prove?: (trust: Trust, nowMs: number) => Promise<Tokens>;
   /** As far as it can be told from what was read; asked again until everything named is there. */
   readonly needs: (state: Reads) => readonly Need[];
+  /**
+   * The version of the workload, mesh or namespace that its event is about, as it is decided on; 0 where there is none yet.
+   * Absent: it is about none.
+   */
+  readonly revision?: (state: Reads) => number;
   /** What the law is asked; undefined: without an input. */
   readonly input: (state: Reads, situation: Situation) => I;
   /** The law's answer, or why it is none (POL-03). */

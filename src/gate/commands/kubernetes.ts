@@ -72,6 +72,7 @@ export function podAdmission(
     correlationId: own.correlation_id ?? review.uid,
     prove: (trust, nowMs) => verifyTokens(own, trust, nowMs),
     needs: () => needs,
+    revision: (state) => state.version(needs[0]),
     input: (state, situation) => podInput(review, known, mapped(situation.kubernetes), state, needs, caller, situation),
     recognise: recognisePod,
     failClosed: (code) => hostRefusal(code, envelopeKind(own)),
@@ -188,6 +189,7 @@ export function namespaceReview(review: NamespaceReview): Command<NamespaceInput
     workloadId: null,
     correlationId: uid,
     needs: () => [at],
+    revision: (state) => state.version(at),
     input: (_state, { nowMs, context, kubernetes }) => ({
       facts: { now_ms: nowMs },
       context,

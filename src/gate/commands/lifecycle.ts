@@ -55,6 +55,7 @@ export function lifecycleCommand(
     correlationId,
     prove: (trust, nowMs) => verifyAttestation(request, trust, nowMs, correlationId),
     needs: () => [workload, placed],
+    revision: (state) => state.version(workload),
     input: (state, { nowMs, tokens, context }) => ({
       request,
       facts: lifecycleFacts(

@@ -63,6 +63,7 @@ export function meshCommand(
     workloadId,
     correlationId,
     needs: (state) => [...meshNeeds(state, tenantId, request, whole), ...(workload ? [workload] : [])],
+    revision: (state) => current(state)?.revision ?? 0,
     input: (state, { context }) => {
       const mesh = current(state);
       const revision = mesh?.revision ?? 0;

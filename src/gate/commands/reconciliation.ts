@@ -97,6 +97,7 @@ export function supersedeCommand(
     workloadId: workload_id,
     correlationId: undefined,
     needs: () => [workload],
+    revision: (state) => state.version(workload),
     input: (_state, { context }) => ({
       request: {
         command: "supersede",

@@ -12,10 +12,11 @@ export function checkCopy(dir: string, progress: (events: number) => void): { re
   if (problem === null) throw new NoBackupError("it holds no database");
   if (problem !== undefined) throw new BackupUnsoundError(`the database is damaged: ${problem}`);
   using store = openReader(dir);
-  const { streams, states, events } = verifyStore(store, progress);
+  const { streams, states, order, events } = verifyStore(store, progress);
   for (const { chain_id, fault } of streams)
     if (fault) throw new BackupUnsoundError(`${chain_id}, event ${fault.sequence}: ${fault.message}`);
   if (states && states.length > 0) throw new BackupUnsoundError(`the state of ${states[0]} is not what its events say`);
+  if (order.length > 0) throw new BackupUnsoundError(order[0]!);
   return { events };
 }
 
