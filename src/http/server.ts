@@ -23,6 +23,7 @@ import { diagnosticRoutes, documentRoutes } from "./routes/documents.ts";
 import type { NamespaceWatch } from "../kubernetes/namespaces.ts";
 import type { Route } from "./call/route.ts";
 import { Peers, type PeerLimits } from "./call/peer.ts";
+import { consistent } from "./call/consistency.ts";
 import { Turns } from "./call/turns.ts";
 import { noteFiles, Reloader } from "./reload.ts";
 import { filesOf, reloadables } from "./reloadables.ts";
@@ -323,20 +324,22 @@ function routesOf(
     ...admissionRoutes(railgate, limits),
     ...kubernetesRoutes(railgate, bodyBytesMax),
     ...dataRoutes(railgate, limits, defaultDecision),
-    ...workloadRoutes(railgate),
-    ...lifecycleRoutes(railgate, bodyBytesMax),
-    ...meshRoutes(railgate, bodyBytesMax),
-    ...eventRoutes(railgate, followers),
-    ...streamRoutes(railgate),
-    ...replicationRoutes(railgate),
-    ...exportRoutes({
-      railgate,
-      bodyBytesMax,
-      turns: new Turns(EXPORT_TURNS, { code: "exports_exhausted", retryS: 5 }),
-    }),
-    ...operatorRoutes(railgate, bodyBytesMax),
-    ...nodeRoutes(railgate, bodyBytesMax),
-    ...policyRoutes(railgate, bodyBytesMax),
+    ...consistent(railgate, [
+      ...workloadRoutes(railgate),
+      ...lifecycleRoutes(railgate, bodyBytesMax),
+      ...meshRoutes(railgate, bodyBytesMax),
+      ...eventRoutes(railgate, followers),
+      ...streamRoutes(railgate),
+      ...replicationRoutes(railgate),
+      ...exportRoutes({
+        railgate,
+        bodyBytesMax,
+        turns: new Turns(EXPORT_TURNS, { code: "exports_exhausted", retryS: 5 }),
+      }),
+      ...operatorRoutes(railgate, bodyBytesMax),
+      ...nodeRoutes(railgate, bodyBytesMax),
+      ...policyRoutes(railgate, bodyBytesMax),
+    ]),
     ...bundleRoutes(railgate, followers.closing),
     ...witnessRoutes(railgate.witness),
     ...authzenRoutes(railgate, limits, { entrypoint: authzen?.entrypoint, behindProxy }),

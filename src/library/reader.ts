@@ -57,6 +57,8 @@ const MESHES_MAX = 100;
 const FOLLOW_PAGE = 200;
 const LOOKED_FOR_MS = 250;
 const GATHERED_MS = 20;
+const SEEN_WITHIN_MS = 2000;
+const SEEN_PAUSE_MS = { first: 10, most: 100 };
 
 const NEVER_CUT_OFF: NodeStatus["partition"] = { state: "connected", since: null, reasons: [] };
 
@@ -189,6 +191,20 @@ export class LocalReader implements RailgateReader {
     const { log } = this.#parts;
     const mine = log.streams().filter(({ tenant_id }) => maySee(this.caller, tenant_id));
     return mine.map(({ chain_id, size }) => ({ chain_id, size, vkey: log.vkey(chain_id) }));
+  }
+
+  /**
+   * Waits until a record can be read here, two seconds at most.
+   * @returns whether it can; one of another tenant never can.
+   */
+  async sees(chainId: string, sequence: number): Promise<boolean> {
+    const untilMs = performance.now() + SEEN_WITHIN_MS;
+    for (let pauseMs = SEEN_PAUSE_MS.first; ; pauseMs = Math.min(2 * pauseMs, SEEN_PAUSE_MS.most)) {
+      const stream = this.#parts.log.stream(chainId);
+      if (stream && stream.size > sequence && maySee(this.caller, stream.tenant_id)) return true;
+      if (performance.now() + pauseMs > untilMs) return false;
+      await sleep(pauseMs);
+    }
   }
 
   async checkpoint(chainId: string): Promise<string> {

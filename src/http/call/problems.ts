@@ -34,6 +34,7 @@ export const PROBLEMS = {
   record_invalid: { status: 422, title: "A record is not what it must be" },
   policy_invalid: { status: 422, title: "The bundle cannot be trusted, or cannot be used" },
   idempotency_key_reused: { status: 422, title: "The key was used for another request" },
+  record_not_visible: { status: 425, title: "That record cannot be seen here yet" },
   headers_too_large: { status: 431, title: "The request's headers are too large" },
   evaluation_failed: { status: 500, title: "The policy could not be evaluated" },
   bodies_exhausted: { status: 503, title: "Too much is being sent at once" },

@@ -2,6 +2,7 @@
 import type { TSchema } from "typebox";
 import { HTTP_STATUSES } from "../../core/catalogue.ts";
 import { Identifier, openapiComponents, plainSchema } from "../../core/schema/index.ts";
+import { CONSISTENCY_PATTERN } from "../call/consistency.ts";
 import { PROBLEM_TYPE } from "../call/problem.ts";
 import { PROBLEMS, type ProblemCode } from "../call/problems.ts";
 import type { Answer, Route } from "../call/route.ts";
@@ -120,6 +121,11 @@ function add(schemas: Record<string, Json>, name: string, schema: Json): void {
 /** Entity tags, or `*` (RFC 9110 §13.1). */
 const ENTITY_TAGS = '^(?:\\*|(?:W/)?"[!#-~]*"(?: *, *(?:W/)?"[!#-~]*")*)$';
 
+function headerSchema(name: string): Json {
+  if (name.startsWith("If-")) return { type: "string", pattern: ENTITY_TAGS };
+  return name === "Railgate-Consistency" ? { type: "string", pattern: CONSISTENCY_PATTERN } : { type: "string" };
+}
+
 /** Parameters of paths that are identifiers. */
 const IDENTIFIED: ReadonlySet<string> = new Set(["mesh_id", "workload_id"]);
 
@@ -151,7 +157,7 @@ function operation(route: Route): Operation {
       in: "header",
       required: false,
       description,
-      schema: name.startsWith("If-") ? { type: "string", pattern: ENTITY_TAGS } : { type: "string" },
+      schema: headerSchema(name),
     })),
     ...Object.entries(route.query ?? {}).map(([name, { description, schema }]) => ({
       name,
