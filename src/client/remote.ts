@@ -59,6 +59,8 @@ import { Wire, type WireCall, type ClientOptions } from "./wire.ts";
 const segment = encodeURIComponent;
 const policyPath = (digest: string, what: string): string => `/v1/policies/${segment(digest)}/${what}`;
 
+const NOT_READY: readonly string[] = ["not_ready", "log_rolled_back"];
+
 export class RemoteRailgate implements Railgate {
   readonly #wire: Wire;
 
@@ -285,7 +287,8 @@ export class RemoteRailgate implements Railgate {
       await this.#wire.json({ method: "GET", path: "/readyz", retry: "never" });
       return { ready: true, problem: null };
     } catch (error) {
-      if (error instanceof AnswerError && error.code === "not_ready") return { ready: false, problem: error.message };
+      if (error instanceof AnswerError && NOT_READY.includes(error.code))
+        return { ready: false, problem: error.message };
       throw error;
     }
   }

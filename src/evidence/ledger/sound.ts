@@ -1,6 +1,7 @@
 // Whether what evidence is written to is still what it was: database and file of checkpoints in their places, earlier commits settled.
 import { openReader, openWriter } from "../../store/open.ts";
-import { DisplacedError, UnsettledError, type StoreWriter } from "../../store/store.ts";
+import { LogRolledBackError } from "../../core/errors.ts";
+import { DisplacedError, UnsettledError, type StoreReader, type StoreWriter } from "../../store/store.ts";
 import { eventTextOf } from "../../core/event.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import type { Checkpointer } from "../log/checkpointer.ts";
@@ -29,6 +30,8 @@ export class SoundStore {
   readonly #parts: SoundParts;
   #store: StoreWriter | undefined;
   #displaced: DisplacedError | undefined;
+  /** Nothing is written any more, whatever lies there later: only an operator's act leads out of it. */
+  #rolledBack: LogRolledBackError | undefined;
   /** Whether the ledger knows of it. */
   #told = false;
   #unsettled: readonly string[];
@@ -104,21 +107,18 @@ export class SoundStore {
 
   /**
    * After a displacement: goes on where the very same database is back, with all that was committed and signed.
-   * @throws Error it is not.
+   * @throws LogRolledBackError it lacks some of that. @throws Error it is not back.
    */
   async recover(): Promise<void> {
+    if (this.#rolledBack) throw this.#rolledBack;
     if (!this.#displaced) return;
     if (this.#displaced.lasting) throw this.#displaced;
     const { path, place, checkpointer } = this.#parts;
     const store = openWriter(path, place);
     try {
+      const file = checkpointer()?.readAgain();
       using reader = openReader(path);
-      for (const [chain, { sequence, hash }] of this.#heads) {
-        const [record] = reader.log.records(chain, sequence, sequence + 1);
-        const event = record === undefined ? undefined : (JSON.parse(eventTextOf(record)) as EvidenceEvent);
-        if (event?.event_hash !== hash) throw new DisplacedError(`${path} lacks what was recorded in ${chain}`);
-      }
-      await checkpointer()?.readAgain(reader.log);
+      await this.#mustHoldAll(reader, () => file && checkpointer()?.take(file, reader.log));
     } catch (error) {
       store.close();
       throw error;
@@ -126,6 +126,22 @@ export class SoundStore {
     this.#displaced = undefined;
     this.#told = false;
     this.#store = store;
+  }
+
+  /** @throws LogRolledBackError the database lacks what was committed, or signed; from then on it is given up. */
+  async #mustHoldAll(reader: StoreReader, signed: () => Promise<void> | undefined): Promise<void> {
+    try {
+      for (const [chain, { sequence, hash }] of this.#heads) {
+        const [record] = reader.log.records(chain, sequence, sequence + 1);
+        const event = record === undefined ? undefined : (JSON.parse(eventTextOf(record)) as EvidenceEvent);
+        if (event?.event_hash !== hash)
+          throw new LogRolledBackError(`${this.#parts.path} lacks what was recorded in ${chain}`);
+      }
+      await signed();
+    } catch (error) {
+      if (error instanceof LogRolledBackError) this.#rolledBack = error;
+      throw error;
+    }
   }
 
   close(): void {

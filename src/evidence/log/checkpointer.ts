@@ -53,13 +53,15 @@ export class Checkpointer {
     return this.#file.displaced();
   }
 
-  /**
-   * Takes the file as it is now.
-   * @throws LogRolledBackError it lacks what was in it, or does not fit the database.
-   */
-  async readAgain(log: LogReader): Promise<void> {
+  /** The file as it is now. @throws LogRolledBackError it lacks what was in it. */
+  readAgain(): CheckpointFile {
     const file = new CheckpointFile(this.#path);
     file.mustContinue(this.#file);
+    return file;
+  }
+
+  /** Goes on with a file that was read again. @throws LogRolledBackError the database lacks what it says. */
+  async take(file: CheckpointFile, log: LogReader): Promise<void> {
     await checkStreams(log, file.latest().values(), this.#publicKey, this.#path);
     this.#file = file;
   }

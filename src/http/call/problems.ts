@@ -40,6 +40,7 @@ export const PROBLEMS = {
   bodies_exhausted: { status: 503, title: "Too much is being sent at once" },
   records_busy: { status: 503, title: "Records of this node are being taken already" },
   evidence_unavailable: { status: 503, title: "Evidence could not be recorded" },
+  log_rolled_back: { status: 503, title: "The database lacks what this node has signed" },
   not_ready: { status: 503, title: "This node would admit nothing now" },
   verification_timeout: { status: 503, title: "The archive takes too long to verify" },
   artifact_altered: { status: 503, title: "The artifact is not the one that was recorded" },

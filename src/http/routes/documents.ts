@@ -100,7 +100,7 @@ export function diagnosticRoutes({ railgate, metrics, strangers }: Diagnosed): R
       summary: "Whether anything would be admitted",
       description: "200 when a policy is active and evidence can be recorded.",
       answers: { 200: { description: "It would", content: { "application/json": statusShape("ready") } } },
-      problems: ["not_ready"],
+      problems: ["not_ready", "log_rolled_back"],
       handle: () => readiness(railgate.problem, strangers),
     },
     {
@@ -124,8 +124,12 @@ export function diagnosticRoutes({ railgate, metrics, strangers }: Diagnosed): R
 function readiness(problem: string | undefined, strangers: boolean): Reply {
   if (problem === undefined) return json({ status: "ready" });
   const part = problem.slice(0, problem.indexOf(":"));
-  throw new HttpError("not_ready", strangers ? `${part}: the node's log says what is wrong` : problem);
+  const code = problem.startsWith(ROLLED_BACK) ? "log_rolled_back" : "not_ready";
+  throw new HttpError(code, strangers ? `${part}: the node's log says what is wrong` : problem);
 }
+
+/** Told by its own code, since no time and no restart leads out of it. */
+const ROLLED_BACK = "evidence: log_rolled_back:";
 
 const statusShape = (status: string): object => ({
   type: "object",

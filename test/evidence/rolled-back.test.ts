@@ -1,0 +1,68 @@
+// A database that lacks what its node has signed, found while the node runs: nothing is written any more, whatever lies there later.
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import test from "ava";
+import type { UnsignedAppend } from "../../src/evidence/ledger/messages.ts";
+import { SoundStore } from "../../src/evidence/ledger/sound.ts";
+import { HttpError } from "../../src/http/call/problem.ts";
+import { diagnosticRoutes } from "../../src/http/routes/documents.ts";
+import type { Diagnosed } from "../../src/http/routes/documents.ts";
+import { openWriter, placeOf, storeFile } from "../../src/store/open.ts";
+import { emptyDir } from "../http/support.ts";
+
+function eventAt(sequence: number): UnsignedAppend & { record: string } {
+  const event_hash = `sha256:${String(sequence).padStart(64, "0")}`;
+  return {
+    chain_id: "a/n",
+    sequence,
+    id: `id-${sequence}`,
+    event_type: "workload.admit",
+    outcome: "accepted",
+    tenant_id: "a",
+    workload_id: null,
+    correlation_id: "c",
+    occurred_at_ms: sequence,
+    event_hash,
+    artifact_digest: `sha256:${"0".repeat(64)}`,
+    artifact: null,
+    blobs: [],
+    states: [],
+    text: "",
+    record: `h.${Buffer.from(JSON.stringify({ event_hash })).toString("base64url")}.s`,
+  };
+}
+
+test("an older database in its place is named for what it is, and the newer one does not help any more", async (t) => {
+  const dir = emptyDir();
+  const file = storeFile(dir);
+  openWriter(dir).close();
+  const sound = new SoundStore({ path: dir, place: placeOf(dir), unsettled: [], checkpointer: () => undefined });
+  const append = (sequence: number) => {
+    sound.writer().append([eventAt(sequence)]);
+    sound.committed([eventAt(sequence)]);
+  };
+  append(0);
+  sound.close();
+  copyFileSync(file, `${file}.older`);
+  append(1);
+  const newer = () => readFileSync(file);
+  sound.close();
+  const kept = newer();
+  sound.writer();
+  writeFileSync(file, readFileSync(`${file}.older`));
+  t.regex(sound.watch() ?? "", /something else than this node has written/);
+  await t.throwsAsync(sound.recover(), { code: "log_rolled_back", message: /lacks what was recorded in a\/n/ });
+  t.throws(() => sound.writer(), { code: "store_displaced" });
+  writeFileSync(file, kept);
+  await t.throwsAsync(sound.recover(), { code: "log_rolled_back" });
+  t.throws(() => sound.writer(), { code: "store_displaced" });
+  sound.close();
+});
+
+test("a node says by the code why it is not ready", (t) => {
+  const [, readyz] = diagnosticRoutes({
+    railgate: { problem: "evidence: log_rolled_back: it lacks the newest" },
+    strangers: true,
+  } as unknown as Diagnosed);
+  const error = t.throws(() => readyz!.handle({} as never), { instanceOf: HttpError });
+  t.like(error, { code: "log_rolled_back", status: 503, message: "evidence: the node's log says what is wrong" });
+});
