@@ -18,16 +18,49 @@ type Options = { jwks?: string; trustEmbeddedKeys?: boolean };
 
 export function verifyCommand(): Command {
   return newCommand("verify", "check an export: signatures, hashes, chain, proofs, artifacts; exit 0 only if all hold")
-    .argument("<export>", "a folder, a .tar.gz or a .tar")
+    .argument("<export...>", "a folder, a .tar.gz or a .tar; several are also looked at together")
     .option("--jwks <file>", "accept only these keys: a JWKS that you had from the producer by another way")
     .option(
       "--trust-embedded-keys",
       "take the keys in the export for the producer's; proves that it agrees with itself, and not who made it",
     )
-    .action((path: string, options: Options) => run({ ...options }, (context) => verify(context, path, options)));
+    .action((paths: string[], options: Options) => run({ ...options }, (context) => verify(context, paths, options)));
 }
 
-async function verify({ config, out }: CommandContext, path: string, options: Options): Promise<ExitCode> {
+async function verify(context: CommandContext, paths: readonly string[], options: Options): Promise<ExitCode> {
+  const { out } = context;
+  const reports: VerifyReport[] = [];
+  for (const path of paths) {
+    const report = await verifyOne(context, path, options);
+    reports.push(report);
+    if (!out.json) write(out, report);
+  }
+  const [only, ...more] = reports;
+  if (more.length === 0 && out.json) out.value(only);
+  const faults = more.length === 0 ? [] : await together(paths);
+  const ok = faults.length === 0 && reports.every((report) => report.ok);
+  if (more.length > 0 && out.json) out.value({ ok, exports: reports, together: { ok: faults.length === 0, faults } });
+  else if (more.length > 0) writeTogether(out, faults);
+  return ok ? EXIT.done : EXIT.refused;
+}
+
+/** What several exports say of the same workloads and meshes must be one history. */
+async function together(paths: readonly string[]): Promise<string[]> {
+  const { foldTogether } = await import("../../library/together.ts");
+  return foldTogether(paths);
+}
+
+function writeTogether(out: Output, faults: readonly string[]): void {
+  out.line();
+  for (const fault of faults) out.line(safe(fault));
+  out.line(
+    faults.length === 0
+      ? out.colour.green("Together they are one history of each workload and mesh.")
+      : out.colour.red("Together they are not one history."),
+  );
+}
+
+async function verifyOne({ config, out }: CommandContext, path: string, options: Options): Promise<VerifyReport> {
   const { jwks, trustEmbeddedKeys } = options;
   if (jwks !== undefined && trustEmbeddedKeys === true)
     throw new UsageError(
@@ -47,9 +80,7 @@ async function verify({ config, out }: CommandContext, path: string, options: Op
   });
   out.progress("");
   if (!report.is_export) throw new NoExportError(`${path} is no export: ${failureOf(report)}`);
-  if (out.json) out.value(report);
-  else write(out, report);
-  return report.ok ? EXIT.done : EXIT.refused;
+  return report;
 }
 
 /** Nothing of an export was found in what was named. */
