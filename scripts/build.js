@@ -1,5 +1,5 @@
-// Builds what runs without TypeScript: `dist/`, the package's modules with their types, and `bin/`, the command line in one file
-// a thread, which starts several times faster. `npm ci` runs it (`prepare`); plain JavaScript, since it runs on any Node.
+// Builds what runs without TypeScript: `dist/`, the package in few files with its types, and `bin/`, the command line in one file
+// a thread; both start several times faster than a file a module. `npm ci` runs it (`prepare`); plain JavaScript, since it runs on any Node.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -18,18 +18,25 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const BIN = "bin";
+const DIST = "dist";
 /** Each is loaded by its own URL: the command line's two steps, and the threads. */
 const ENTRIES = /[\\/]src[\\/](?:cli[\\/](?:main|program)|.*(?:worker|committer))\.ts$/;
+/** Threads of the library. */
+const THREADS = /[\\/]src[\\/](?!cli[\\/]).*(?:worker|committer)\.ts$/;
+/** What `dist/` has of other packages: pure code in many small files, each of which costs its look-up at every start. */
+const INLINED = /^(?:typebox|uuid|jose|@noble)(?:\/|$)/;
+/** Of these an import as an ES module touches all exports, and so loads what none of ours uses. */
+const COSTLY = { [BIN]: /^node:/, [DIST]: /^node:http$/ };
 const STAMP = join(ROOT, BIN, ".built-from");
-const DIST_STAMP = join(ROOT, "dist/.built-from");
+const DIST_STAMP = join(ROOT, DIST, ".built-from");
 /** What `bin/` is made of, besides the sources. */
-const ALSO = ["package-lock.json", "scripts/build.js", "tsconfig.build.json"];
+const ALSO = ["package.json", "package-lock.json", "scripts/build.js", "tsconfig.build.json"];
 
 /** Builds what is not what the sources are now. @returns whether there is a package that can be used. */
 export async function ensureBuilt() {
   const from = fingerprint();
   const current = existsSync(DIST_STAMP) && readFileSync(DIST_STAMP, "utf8") === from;
-  return (current || buildDist(from)) && (await ensureBin());
+  return (current || (await buildDist(from))) && (await ensureBin());
 }
 
 /** Builds `bin/` where it is not what the sources are now. @returns whether there is one that can be run. */
@@ -74,7 +81,7 @@ async function buildBin(from) {
     metafile: true,
     write: false,
     banner: { js: "const require = (name) => process.getBuiltinModule(name);" },
-    plugins: [asBuilt],
+    plugins: [asBuilt(BIN), command],
   });
   for (const { path, contents } of outputFiles) write(path, contents);
   chmodSync(join(ROOT, BIN, "cli/main.js"), 0o755);
@@ -97,18 +104,34 @@ function write(path, contents) {
 
 /**
  * What bundling would otherwise change, or make slow.
- * @type {import("esbuild").Plugin}
+ * @param {"bin" | "dist"} folder where the files are built to
+ * @returns {import("esbuild").Plugin}
  */
-const asBuilt = {
+const asBuilt = (folder) => ({
   name: "as-built",
   setup(build) {
-    // An import of node:http as an ES module touches all its exports, and so loads what none of ours uses.
-    build.onResolve({ filter: /^node:/ }, ({ path, importer }) =>
+    build.onResolve({ filter: COSTLY[folder] }, ({ path, importer }) =>
       importer.endsWith("main.ts") ? { path, external: true } : { path, namespace: "builtin" },
     );
     build.onLoad({ filter: /./, namespace: "builtin" }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule("${path}")`,
     }));
+    // Files beside a module (threads, the default bundle) are found from where it would be, were it a file of its own.
+    build.onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, ({ path }) => {
+      const own = JSON.stringify(relative(join(ROOT, "src"), path).replaceAll("\\", "/").replace(/\.ts$/, ".js"));
+      const here = `new URL(${own}, import.meta.url.slice(0, import.meta.url.lastIndexOf("/${folder}/") + ${folder.length + 2})).href`;
+      return { loader: "ts", contents: readFileSync(path, "utf8").replaceAll("import.meta.url", here) };
+    });
+  },
+});
+
+/**
+ * What holds for the command line.
+ * @type {import("esbuild").Plugin}
+ */
+const command = {
+  name: "command",
+  setup(build) {
     // Five times as large as all the rest, and loaded where a cluster is configured only.
     build.onResolve({ filter: /^@kubernetes\/client-node$/ }, ({ path }) => ({ path, external: true }));
     // Express brings a body parser that no route uses: `http/call/body.ts` reads bodies.
@@ -116,17 +139,11 @@ const asBuilt = {
     build.onLoad({ filter: /./, namespace: "unused" }, () => ({ contents: "module.exports = {}" }));
     // An entry that another one loads stays a file of its own.
     build.onResolve({ filter: /^\.\/program\.ts$/ }, () => ({ path: "./program.js", external: true }));
-    // Files beside a module (threads, the default bundle) are found from where it would be, were it a file of its own.
-    build.onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, ({ path }) => {
-      const own = JSON.stringify(relative(join(ROOT, "src"), path).replaceAll("\\", "/").replace(/\.ts$/, ".js"));
-      const here = `new URL(${own}, import.meta.url.slice(0, import.meta.url.lastIndexOf("/${BIN}/") + ${BIN.length + 2})).href`;
-      return { loader: "ts", contents: readFileSync(path, "utf8").replaceAll("import.meta.url", here) };
-    });
   },
 };
 
 /**
- * Of the packages that are part of `bin/`.
+ * Of the packages that are part of what is built.
  * @param {string[]} inputs
  */
 function licences(inputs) {
@@ -141,35 +158,91 @@ function licences(inputs) {
 }
 
 /**
- * Modules and types, by the TypeScript compiler.
+ * The package: its entries with what they share in chunks, its threads in a file each, and types by the TypeScript compiler.
  * @param {string} from what it is built from, see {@link fingerprint}
  */
-function buildDist(from) {
+async function buildDist(from) {
   const compiler = join(ROOT, "node_modules/typescript/bin/tsc");
-  if (!existsSync(compiler)) return false;
+  const esbuild = existsSync(compiler) ? await import("esbuild").catch(() => null) : null;
+  if (esbuild === null) return false;
+  /** @param {string[]} entryPoints @param {import("esbuild").BuildOptions} options */
+  const build = (entryPoints, options) =>
+    esbuild.build({
+      ...options,
+      absWorkingDir: ROOT,
+      entryPoints,
+      outbase: "src",
+      outdir: DIST,
+      bundle: true,
+      format: "esm",
+      platform: "node",
+      target: "es2024",
+      // As above; and nothing that is for browsers, or for a Node without it, uses it (a test runs them there).
+      supported: { using: true },
+      sourcemap: true,
+      legalComments: "none",
+      logLevel: "warning",
+      metafile: true,
+      write: false,
+      plugins: [asBuilt(DIST), dependencies],
+    });
+  const entries = await build(exported(), { splitting: true, chunkNames: "chunks/[hash]" });
+  const threads = await build(
+    sources().filter((file) => THREADS.test(file)),
+    {},
+  );
+  const made = [...entries.outputFiles, ...threads.outputFiles];
+  for (const { path, contents } of made) write(path, contents);
+  const inputs = { ...entries.metafile.inputs, ...threads.metafile.inputs };
+  write(join(ROOT, DIST, "THIRD-PARTY.txt"), licences(Object.keys(inputs)));
   const { status } = spawnSync(process.execPath, [compiler, "-p", "tsconfig.build.json"], {
     cwd: ROOT,
     stdio: "inherit",
   });
   if (status !== 0) throw new Error("dist/ could not be built");
-  removeLeftOver();
+  removeLeftOver(made.map(({ path }) => path));
   write(DIST_STAMP, from);
   return true;
 }
 
-/** What sources that are gone left in `dist/` would be packed. */
-function removeLeftOver() {
-  const made = new Set(sources().map((file) => relative(join(ROOT, "src"), file).replace(/\.ts$/, "")));
-  for (const entry of readdirSync(join(ROOT, "dist"), { recursive: true, withFileTypes: true })) {
+/** Sources of what package.json exports, whatever the condition. */
+function exported() {
+  const { exports } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+  const targets = Object.values(exports).flatMap((target) => Object.values(target));
+  const modules = targets.filter((target) => target.startsWith(`./${DIST}/`) && target.endsWith(".js"));
+  return [...new Set(modules)].map((target) => `src/${target.slice(`./${DIST}/`.length, -".js".length)}.ts`);
+}
+
+/**
+ * Of `dist/`: packages that it depends on are imported, not part of it, but for those that are {@link INLINED}.
+ * @type {import("esbuild").Plugin}
+ */
+const dependencies = {
+  name: "dependencies",
+  setup(build) {
+    build.onResolve({ filter: /^[^./]/ }, ({ path, kind }) =>
+      kind === "entry-point" || INLINED.test(path) || path.startsWith("node:") ? undefined : { path, external: true },
+    );
+  },
+};
+
+/**
+ * What was built of sources that are gone would be packed.
+ * @param {string[]} built
+ */
+function removeLeftOver(built) {
+  const made = new Set(built);
+  const typed = new Set(sources().map((file) => relative(join(ROOT, "src"), file).replace(/\.ts$/, ".d.ts")));
+  for (const entry of readdirSync(join(ROOT, DIST), { recursive: true, withFileTypes: true })) {
     const file = join(entry.parentPath, entry.name);
-    const module = relative(join(ROOT, "dist"), file).replace(/(?:\.d\.ts|\.js)(?:\.map)?$/, "");
-    if (entry.isFile() && !made.has(module) && file !== DIST_STAMP) rmSync(file);
+    const stays = made.has(file) || typed.has(relative(join(ROOT, DIST), file)) || entry.name === "THIRD-PARTY.txt";
+    if (entry.isFile() && !stays && file !== DIST_STAMP) rmSync(file);
   }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   // Without the packages for developers nothing can be built, and `npm ci --omit=dev` must not fail for it.
   const from = fingerprint();
-  const built = buildDist(from) && (await buildBin(from));
+  const built = (await buildDist(from)) && (await buildBin(from));
   if (!built) console.error("not built: the packages that build it are not installed");
 }
