@@ -26,13 +26,22 @@ export function chainId(tenantId: string, nodeId: string): string {
 }
 
 /**
- * Puts a draft at the end of its stream.
- * @returns the event's canonical bytes as text (RFC 8785), and the stream's new head, whose hash is the
- *   `event_hash`: SHA-256 of the canonical event without that member.
+ * An event of a stream before it has its place there: its canonical text, open where its hash, the hash before it and its
+ * number will stand. Whoever links it has little left to do.
  */
-export function linkEvent(draft: EventDraft, chain_id: string, head: Head): { text: string; head: Head } {
+export interface OpenEvent {
+  readonly chain_id: string;
+  /** Up to the event's own hash, from there to the one before it, from there to its number, and the rest. */
+  readonly parts: readonly [string, string, string, string];
+}
+
+const OPEN_HASH = '"prev_hash":null';
+const OPEN_NUMBER = '"sequence":0';
+
+/** @throws what canonicalJson throws: the draft has something that JSON cannot carry. */
+export function openEvent(draft: EventDraft, chain_id: string): OpenEvent {
   const { actor, authority_snapshot_id, correlation_id, details, ...rest } = draft;
-  // Members sort by name, so `event_hash` stands between these two halves, and each is serialised once.
+  // Members sort by name, so `event_hash` stands between these two halves.
   const before = canonicalJson({
     actor,
     authority_snapshot_id,
@@ -40,14 +49,37 @@ export function linkEvent(draft: EventDraft, chain_id: string, head: Head): { te
     correlation_id,
     ...(details && { details }),
   }).slice(0, -1);
-  const after = canonicalJson({
-    ...rest,
-    hash_profile_id: HASH_PROFILE,
-    prev_hash: head.hash,
-    sequence: head.size,
-  }).slice(1);
+  const after = canonicalJson({ ...rest, hash_profile_id: HASH_PROFILE, prev_hash: null, sequence: 0 }).slice(1);
+  // No text can hold a member's quotes unescaped, and behind `details` all members are texts.
+  const hash = after.lastIndexOf(OPEN_HASH) + OPEN_HASH.length - NULL.length;
+  const number = after.lastIndexOf(OPEN_NUMBER) + OPEN_NUMBER.length - ZERO.length;
+  return {
+    chain_id,
+    parts: [before, after.slice(0, hash), after.slice(hash + NULL.length, number), after.slice(number + ZERO.length)],
+  };
+}
+
+const NULL = "null";
+const ZERO = "0";
+
+/**
+ * Puts an event at the end of its stream.
+ * @returns the event's canonical bytes as text (RFC 8785), and the stream's new head, whose hash is the
+ *   `event_hash`: SHA-256 of the canonical event without that member.
+ */
+export function sealEvent(
+  { parts: [before, to, between, end] }: Pick<OpenEvent, "parts">,
+  head: Head,
+): { text: string; head: Head } {
+  const previous = head.hash === null ? NULL : `"${head.hash}"`;
+  const after = `${to}${previous}${between}${head.size}${end}`;
   const eventHash = digestOf(`${before},${after}`);
   return { text: `${before},"event_hash":"${eventHash}",${after}`, head: { size: head.size + 1, hash: eventHash } };
+}
+
+/** Puts a draft at the end of its stream, see `sealEvent`. */
+export function linkEvent(draft: EventDraft, chain_id: string, head: Head): { text: string; head: Head } {
+  return sealEvent(openEvent(draft, chain_id), head);
 }
 
 const DECIDED = /^(?:workload\.|mesh\.|policy\.evaluate$)/;

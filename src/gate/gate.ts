@@ -8,7 +8,7 @@ import type { Decision, PolicyDecision } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
 import type { Entry } from "../evidence/ledger/entry.ts";
-import type { Receipt } from "../evidence/ledger/ledger.ts";
+import { BasisMovedError, type Receipt } from "../evidence/ledger/ledger.ts";
 import { Draft, type StateSource } from "../evidence/ledger/state.ts";
 import { policyAgeS } from "../policies/age.ts";
 import type { Policy } from "../policy/policy.ts";
@@ -71,12 +71,13 @@ export class Evidenced<O = unknown> {
 /** How often a run is decided anew where what it was decided on has moved. */
 const ATTEMPTS_MAX = 8;
 
-/** A run, decided and linked; its receipts come when it is durable. */
+/** A run, decided and handed over to be recorded; its receipts come when it is durable. */
 interface Linked {
   readonly enacted: readonly Enacted[];
   /** Of each command its place among them; what follows from one stands behind it. */
   readonly places: readonly number[];
-  readonly receipts: readonly Promise<Receipt>[];
+  /** undefined: what it was decided on had moved when its turn came, and nothing of it is recorded. */
+  readonly receipts: Promise<readonly Receipt[] | undefined>;
 }
 
 export class Gate {
@@ -131,7 +132,8 @@ export class Gate {
       const pauses = attempt < ATTEMPTS_MAX - 1 ? new Pauses() : undefined;
       const linked = await this.#attempt(commands, tokens, call, pauses, remember);
       if (!linked) continue;
-      const receipts = await Promise.all(linked.receipts);
+      const receipts = await linked.receipts;
+      if (!receipts) continue;
       return linked.places.map((place, i) => {
         this.#count(commands[i]!, linked.enacted[place]!);
         this.parts.decided?.(linked.enacted[place]!, commands[i]!);
@@ -147,9 +149,9 @@ export class Gate {
 
   /**
    * Decides everything, and commits if nothing moved meanwhile. Where all that is needed is at hand, and soon decided,
-   * nothing is awaited between reading and linking, so nothing can.
+   * nothing is awaited between reading and handing over, so nothing of this thread can.
    * @param pauses let others in between where it takes long.
-   * @returns undefined where something moved; nothing was linked then.
+   * @returns undefined where something moved; nothing was handed over then.
    */
   async #attempt(
     commands: readonly AnyCommand[],
@@ -184,8 +186,14 @@ export class Gate {
       if (enough?.(enacted[places.at(-1)!]!.outcome)) break;
     }
     if (draft.moved) return undefined;
-    const receipts = ledger.append(entries);
-    states.apply(draft, ledger.appended);
+    const appended = ledger.append(entries, { reads: draft.reads, stacked: draft.ticket > ledger.committed });
+    const ticket = ledger.appended;
+    states.apply(draft, ticket);
+    const receipts = appended.catch((error: unknown) => {
+      if (!(error instanceof BasisMovedError)) throw error;
+      states.retract(draft, ticket);
+      return undefined;
+    });
     for (const { judged, event } of enacted)
       if (judged.problem !== undefined) this.parts.observe.policyFailed?.(judged.problem, event.id);
     return { enacted, places, receipts };

@@ -47,7 +47,7 @@ export async function eraseArtifact(
     sequence,
     basis,
   };
-  const [receipt] = ledger.append([
+  const [receipt] = await ledger.append([
     {
       ...recorder.entry("chain.anchor", details, by),
       erases: [sequence],

@@ -111,7 +111,6 @@ export class RailgateNode implements AsyncDisposable {
     this.#clock = new ClockWatch(this.#now(), lastEventMs(store, nodeId));
     const states = new StateView(store);
     this.#ledger = new Ledger(
-      store,
       nodeId,
       {
         storePath: options.dataDir,

@@ -92,12 +92,11 @@ async function erase(
     to_sequence: sequences.at(-1),
     artifacts: sequences.length,
   };
-  const [receipt] = ledger.append([
+  await ledger.append([
     {
       ...recorder.entry("chain.anchor", details, { tenantId, actor: "node" }),
       erases: sequences,
       states: events.flatMap(({ id }) => forgetOutcome(store, tenantId, id)),
     },
   ]);
-  await receipt;
 }

@@ -64,6 +64,16 @@ export interface StateWrite extends StatePlace {
   readonly rank?: number;
 }
 
+/** A piece of state, as it was when something was decided on it; what is absent has version 0. */
+export interface StateRead extends StatePlace {
+  readonly kind: StateKind;
+  readonly version: number;
+}
+
+/** Tells a piece of state from any other; identifiers have no space. */
+export const stateName = ({ kind, tenant_id, key }: Pick<StateRead, "kind" | keyof StatePlace>): string =>
+  `${kind} ${tenant_id} ${key}`;
+
 export interface StoredState {
   /** Counts its writes, from 1. */
   readonly version: number;
@@ -87,6 +97,8 @@ export interface Append extends EventRow {
   /** Artifacts that many events share, by content address; stored once. */
   readonly blobs: readonly Blob[];
   readonly states: readonly StateWrite[];
+  /** State that it, and what commits with it, was decided on, read or changed. */
+  readonly reads?: readonly StateRead[] | undefined;
   /** Keys that come into use or are retired with this event. */
   readonly keys?: readonly KeyRow[] | undefined;
   /** Sequences of earlier events of the stream whose own artifacts are gone with this one; MUST NOT be recoverable from the store's files. */
@@ -241,6 +253,8 @@ export interface StoreWriter extends Disposable {
    * @throws UnsettledError it may be on the disk all the same. @throws DisplacedError nothing was written, as with any other error.
    */
   append(batch: readonly Append[]): number;
+  /** Of pieces of state, in order, as committed. Nobody else can change them before the next append of this writer. */
+  versions(places: readonly Omit<StateRead, "version">[]): readonly number[] | Promise<readonly number[]>;
   /** @throws DisplacedError see there. */
   checkPlace(): void;
   /**

@@ -12,7 +12,7 @@ import { digestOf } from "../../src/core/event.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import { loadEventKey, type SigningKey } from "../../src/evidence/keys/keys.ts";
 import type { Entry } from "../../src/evidence/ledger/entry.ts";
-import { DEFAULT_LEDGER_LIMITS, Ledger, type LedgerLimits } from "../../src/evidence/ledger/ledger.ts";
+import { BasisMovedError, DEFAULT_LEDGER_LIMITS, Ledger, type LedgerLimits } from "../../src/evidence/ledger/ledger.ts";
 import { openReader, openWriter } from "../../src/store/open.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 
@@ -33,7 +33,6 @@ async function withLedger(
   const key = await loadEventKey(dir, true);
   const reader = openReader(path);
   const ledger = new Ledger(
-    reader,
     "node-1",
     { storePath: path, privateJwk: key.privateKey.export({ format: "jwk" }), kid: key.kid },
     limits,
@@ -97,9 +96,11 @@ async function assertChains(t: { is: (a: unknown, b: unknown) => unknown }, { re
 
 test("many entries at once make gapless, signed chains, one per tenant", async (t) => {
   await withLedger(async (bench) => {
-    const receipts = await Promise.all(
-      Array.from({ length: 500 }, (_, i) => bench.ledger.append([entry(i % 3 ? "acme" : "other", `w${i}`)])).flat(),
-    );
+    const receipts = (
+      await Promise.all(
+        Array.from({ length: 500 }, (_, i) => bench.ledger.append([entry(i % 3 ? "acme" : "other", `w${i}`)])),
+      )
+    ).flat();
     t.is(await assertChains(t, bench), 500);
     const { record, eventText } = receipts[0]!;
     t.is(Buffer.from(record.split(".")[1]!, "base64url").toString(), eventText);
@@ -122,7 +123,7 @@ test("entries appended together commit together, whatever the batch size", async
         [entry("a", "3")],
         [entry("a", "4")],
       ];
-      await Promise.all(groups.flatMap((group) => ledger.append(group)));
+      await Promise.all(groups.map((group) => ledger.append(group)));
       t.deepEqual(sizes, [1, 7, 2]);
     },
     { queueMax: 100, batchMax: 4 },
@@ -132,15 +133,15 @@ test("entries appended together commit together, whatever the batch size", async
 test("a commit that fails refuses all that stood on it, and the next one continues the chain without a gap", async (t) => {
   await withLedger(async (bench) => {
     const { ledger, path } = bench;
-    await Promise.all(ledger.append([entry("acme", "before")]));
+    await ledger.append([entry("acme", "before")]);
     let resets = 0;
     ledger.onReset = () => resets++;
 
     const other = new DatabaseSync(path);
     other.exec("BEGIN IMMEDIATE");
-    const refused = [...ledger.append([entry("acme", "first")])];
+    const refused = [ledger.append([entry("acme", "first")])];
     await new Promise((resolve) => setTimeout(resolve, 100));
-    refused.push(...ledger.append([entry("acme", "second")]), ...ledger.append([entry("other", "third")]));
+    refused.push(ledger.append([entry("acme", "second")]), ledger.append([entry("other", "third")]));
     const results = await Promise.allSettled(refused);
     other.close();
 
@@ -154,10 +155,60 @@ test("a commit that fails refuses all that stood on it, and the next one continu
     // Nobody asks for anything, and yet it is noticed that the store can be written again.
     while (ledger.failure !== undefined) await new Promise((resolve) => setTimeout(resolve, 50));
 
-    const [after] = await Promise.all(ledger.append([entry("acme", "after")]));
+    const [after] = await ledger.append([entry("acme", "after")]);
     t.is((JSON.parse(after!.eventText) as EvidenceEvent).sequence, 1);
     t.is(await assertChains(t, bench), 2);
     t.is(bench.reader.state("workload", "acme", "first"), undefined);
+  });
+});
+
+test("what was decided on what has moved is not recorded, nor what stands on it; the rest of its batch is", async (t) => {
+  await withLedger(async (bench) => {
+    const { ledger, reader } = bench;
+    const on = (version: number, stacked = false) => ({
+      reads: [{ kind: "workload", tenant_id: "acme", key: "w", version }] as const,
+      stacked,
+    });
+    const writes = (version: number): Entry => ({
+      ...entry("acme", "w"),
+      states: [{ kind: "workload", tenant_id: "acme", key: "w", value: `${version}`, version }],
+    });
+    const results = await Promise.allSettled([
+      ledger.append([writes(1), entry("other", "beside")], on(0)),
+      ledger.append([writes(1)], on(0)),
+      // Its version is right, and is not what it was decided on.
+      ledger.append([writes(2)], on(1, true)),
+      ledger.append([entry("acme", "reads only")], on(0)),
+      ledger.append([writes(2)], on(1)),
+      ledger.append(
+        [{ ...entry("acme", "w"), states: [{ kind: "workload", tenant_id: "acme", key: "w", value: null }] }],
+        on(2),
+      ),
+      ledger.append([writes(1)], on(0)),
+    ]);
+    const moved = results.map((result) => result.status === "rejected" && result.reason instanceof BasisMovedError);
+    t.deepEqual(moved, [false, true, true, true, false, false, false]);
+    t.is(await assertChains(t, bench), 5);
+    t.is(reader.state("workload", "acme", "w"), "1");
+    // Told of it, it may stand on its own again.
+    await ledger.append([writes(2)], on(1, true));
+    t.is(ledger.waiting, 0);
+  });
+});
+
+test("what is recorded everywhere is in each stream once, behind all that was appended before", async (t) => {
+  await withLedger(async (bench) => {
+    const { ledger } = bench;
+    const before = ["acme", "other", "third"].map((tenant) => ledger.append([entry(tenant, "first")]));
+    const everywhere = ledger.appendEverywhere({ ...entry("default", "all"), states: [] });
+    const after = ledger.append([entry("fourth", "first")]);
+    const chains = (await everywhere).map(({ eventText }) => JSON.parse(eventText) as EvidenceEvent);
+    t.deepEqual(
+      chains.map(({ chain_id, tenant_id, sequence }) => [chain_id, tenant_id, sequence]),
+      ["acme", "other", "third"].map((tenant) => [`${tenant}/node-1`, tenant, 1]),
+    );
+    await Promise.all([...before, after]);
+    t.is(await assertChains(t, bench), 7);
   });
 });
 
@@ -167,7 +218,7 @@ test("beyond the queue's bound entries are turned away, and nothing of them is r
       const accepted = ledger.append([entry("a", "1"), entry("a", "2")]);
       const error = t.throws(() => ledger.append([entry("a", "3")]));
       t.is((error as { code?: string }).code, "evidence_unavailable");
-      await Promise.all(accepted);
+      await accepted;
       t.is(reader.events({ order: "asc", limit: 10 }).length, 2);
     },
     { queueMax: 2, batchMax: 4 },
@@ -176,7 +227,7 @@ test("beyond the queue's bound entries are turned away, and nothing of them is r
 
 test("closing waits for what was appended", async (t) => {
   await withLedger(async ({ ledger, reader }) => {
-    const receipts = Promise.all(ledger.append([entry("a", "1"), entry("a", "2")]));
+    const receipts = ledger.append([entry("a", "1"), entry("a", "2")]);
     await ledger.close();
     t.is((await receipts).length, 2);
     t.is(reader.events({ order: "asc", limit: 10 }).length, 2);
@@ -185,10 +236,10 @@ test("closing waits for what was appended", async (t) => {
 });
 
 test("a committer that cannot start is told of as a failed commit, and may be closed while it dies", async (t) => {
-  await withLedger(async ({ reader, path }) => {
-    const ledger = new Ledger(reader, "node-1", { storePath: path, privateJwk: { kty: "none" }, kid: "none" });
-    const [refused] = ledger.append([entry("acme", "first")]);
-    const { code } = (await t.throwsAsync(refused!)) as Error & { code: string };
+  await withLedger(async ({ path }) => {
+    const ledger = new Ledger("node-1", { storePath: path, privateJwk: { kty: "none" }, kid: "none" });
+    const refused = ledger.append([entry("acme", "first")]);
+    const { code } = (await t.throwsAsync(refused)) as Error & { code: string };
     t.is(code, "evidence_unavailable");
     // The thread that this starts has not begun when it is told to end.
     const asked = t.throwsAsync(ledger.checkpoint(), { message: /no checkpoint could be made/ });

@@ -1,7 +1,7 @@
 // A database that lacks what its node has signed, found while the node runs: nothing is written any more, whatever lies there later.
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import test from "ava";
-import type { UnsignedAppend } from "../../src/evidence/ledger/messages.ts";
+import type { LinkedAppend } from "../../src/evidence/ledger/messages.ts";
 import { SoundStore } from "../../src/evidence/ledger/sound.ts";
 import { HttpError } from "../../src/http/call/problem.ts";
 import { diagnosticRoutes } from "../../src/http/routes/documents.ts";
@@ -9,7 +9,7 @@ import type { Diagnosed } from "../../src/http/routes/documents.ts";
 import { openWriter, placeOf, storeFile } from "../../src/store/open.ts";
 import { emptyDir } from "../http/support.ts";
 
-function eventAt(sequence: number): UnsignedAppend & { record: string } {
+function eventAt(sequence: number): LinkedAppend & { record: string } {
   const event_hash = `sha256:${String(sequence).padStart(64, "0")}`;
   return {
     chain_id: "a/n",

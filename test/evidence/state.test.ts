@@ -56,7 +56,7 @@ test("what was decided lies over what is stored, and counts its versions on", (t
   t.like(change(states, "b", 3, 2), { key: "b", version: 1 });
   t.like(states.read(at("a")), { value: 2, version: 5 });
   t.is(change(states, "a", null, 3).value, null);
-  t.like(states.read(at("a")), { value: null, version: 6 });
+  t.like(states.read(at("a")), { value: null, version: 0 }, "what is absent has version 0");
 });
 
 test("all, and the least, of what is stored and what was decided together", (t) => {

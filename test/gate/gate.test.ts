@@ -3,7 +3,9 @@ import { join } from "node:path";
 import test from "ava";
 import { hostCaller } from "../../src/core/caller.ts";
 import { one } from "../../src/core/state.ts";
+import type { LifecycleCommand } from "../../src/core/workload.ts";
 import { StateView, type StateSource } from "../../src/evidence/ledger/state.ts";
+import { admission } from "../../src/gate/commands/admission.ts";
 import { lifecycleCommand } from "../../src/gate/commands/lifecycle.ts";
 import { meshCommand } from "../../src/gate/commands/mesh.ts";
 import { Gate } from "../../src/gate/gate.ts";
@@ -148,24 +150,22 @@ test("a workload that is destroyed leaves its meshes by key, and no other is loo
   t.is(removals.length, 2);
 });
 
-test("a stale write is refused by the store too", async (t) => {
+test("what is decided on stale state is not recorded, whether it changes that or only read it", async (t) => {
   await using node = await RailgateNode.open({ dataDir: join(emptyDir(), "data") });
   await admit(node, admissible("w", "acme"));
   const parts = (node.gate as unknown as { parts: GateParts }).parts;
   // As if this process had missed what another one wrote.
   const blind = new StateView({ ...node.store, read: () => undefined } as never);
   const gate = new Gate({ ...parts, states: blind });
-  const committing = gate.run(
-    [lifecycleCommand({ command: "transition", workload_id: "w", transition: "create" }, "acme")],
-    { caller: CALLER },
-  );
-  const [done] = await committing;
-  t.is(done!.outcome.refusal?.code, "workload_unknown", "it refuses what it does not see");
-  await t.throwsAsync(
-    (async () => {
-      const { admission } = await import("../../src/gate/commands/admission.ts");
-      return gate.run([admission(admissible("w", "acme"), CALLER)], { caller: CALLER });
-    })(),
-    { code: "evidence_unavailable" },
-  );
+  const create: LifecycleCommand = { command: "transition", workload_id: "w", transition: "create" };
+  const unavailable = { code: "evidence_unavailable", message: /changed again and again/ };
+  // It would be refused, as the command of a workload that nobody knows.
+  await t.throwsAsync(gate.run([lifecycleCommand(create, "acme")], { caller: CALLER }), unavailable);
+  await t.throwsAsync(gate.run([admission(admissible("w", "acme"), CALLER)], { caller: CALLER }), unavailable);
+  t.is(node.store.events({ tenant_id: "acme", order: "asc", limit: 10 }).length, 1);
+  // It spoils nothing that is committed with it.
+  const beside = gate.run([admission(admissible("w", "acme"), CALLER)], { caller: CALLER });
+  const seeing = node.gate.run([lifecycleCommand(create, "acme")], { caller: CALLER });
+  await t.throwsAsync(beside, unavailable);
+  t.is((await seeing)[0]!.outcome.refusal, undefined);
 });

@@ -6,7 +6,7 @@ import { adoptKey, loadGivenKey, makeNextKey, type KeySource, type SigningKey } 
 import { signHandOver } from "./hand-over.ts";
 import type { Entry } from "../ledger/entry.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import type { Recorder } from "../ledger/recorder.ts";
+import { THE_NODE, type Recorder } from "../ledger/recorder.ts";
 
 export interface RotateOptions {
   readonly actor?: string | undefined;
@@ -83,29 +83,16 @@ export class EventKey {
       retired_at: new Date(nowMs).toISOString(),
       ...(options.compromisedSince !== undefined && { compromised_at: options.compromisedSince }),
     };
-    // From here to the append nothing is awaited, so that no stream is left out.
-    const chains = ledger.chains();
-    const entries = chains.map((chain, i): Entry => {
-      const tenantId = chain.slice(0, -nodeId.length - 1);
-      const entry = recorder.entry(
-        "key.rotate",
-        details,
-        { tenantId, actor: options.actor ?? "node" },
-        undefined,
-        nowMs,
-      );
-      return i < chains.length - 1
-        ? entry
-        : {
-            ...entry,
-            keys: rows,
-            signNextWith: { privateJwk: next.privateKey.export({ format: "jwk" }), kid: next.kid },
-          };
-    });
-    await Promise.all(ledger.append(entries));
+    const by = { ...THE_NODE, actor: options.actor ?? THE_NODE.actor };
+    const entry: Entry = {
+      ...recorder.entry("key.rotate", details, by, undefined, nowMs),
+      keys: rows,
+      signNextWith: { privateJwk: next.privateKey.export({ format: "jwk" }), kid: next.kid },
+    };
+    const receipts = await ledger.appendEverywhere(entry);
     this.#key = next;
     if (!source) adoptKey(dataDir, next.kid);
-    return { old_kid: old.kid, new_kid: next.kid, streams: chains.length };
+    return { old_kid: old.kid, new_kid: next.kid, streams: receipts.length };
   }
 
   async #nextKey(to: string | undefined): Promise<SigningKey> {

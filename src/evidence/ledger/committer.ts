@@ -1,19 +1,25 @@
-// The committer's thread: signs a batch, appends it with its state in one transaction, and says so; checkpoints follow. Nothing else writes the database.
+// The committer's thread: links a batch, signs it, appends it with its state in one transaction, and says so; checkpoints follow. Nothing else writes the database.
 import { createPrivateKey } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
 import { LogRolledBackError } from "../../core/errors.ts";
 import { Checkpointer } from "../log/checkpointer.ts";
+import type { RecordKey } from "./entry.ts";
+import { makeIds } from "./ids.ts";
+import { Linker, type LinkedGroup } from "./linker.ts";
 import { recordSigner, type RecordSigner } from "./sign.ts";
 import { SoundStore } from "./sound.ts";
+import type { Head } from "../../core/event.ts";
+import { openReader } from "../../store/open.ts";
 import type { Append } from "../../store/store.ts";
-import type { CommitterData, CommitterReply, CommitterRequest, RecordKey, UnsignedAppend } from "./messages.ts";
+import type { CommitterData, CommitterReply, CommitterRequest, Group, LinkedAppend } from "./messages.ts";
 
-const { storePath, place, unsettled = [], privateJwk, kid, log } = workerData as CommitterData;
+const { storePath, place, unsettled = [], privateJwk, kid, nodeId, log } = workerData as CommitterData;
 let signRecord = signerOf({ privateJwk, kid });
 
-/** Batches linked before the last failure stand on events that never were; they are refused unread. */
+/** Batches sent before the last failure were decided on what never was; they are refused unread. */
 let epoch = 0;
 const sound = new SoundStore({ path: storePath, place, unsettled, checkpointer: () => checkpointer });
+const linker = new Linker({ nodeId, heads: headsOf, newId: makeIds() });
 const checkpointer: Checkpointer | undefined =
   log &&
   new Checkpointer(
@@ -22,7 +28,13 @@ const checkpointer: Checkpointer | undefined =
     (reply) => parentPort!.postMessage(reply),
   );
 
+/** One after the other, in order. */
+let turn: Promise<void> = Promise.resolve();
 parentPort!.on("message", (request: CommitterRequest) => {
+  turn = turn.then(() => answer(request));
+});
+
+async function answer(request: CommitterRequest): Promise<void> {
   switch (request.kind) {
     case "close":
       return close();
@@ -31,54 +43,62 @@ parentPort!.on("message", (request: CommitterRequest) => {
     case "replicate":
       return parentPort!.postMessage(replicate(request.request, request.events));
     case "probe":
-      return void probe().then((reply) => parentPort!.postMessage(reply));
+      return parentPort!.postMessage(await probe());
     case "watch":
       return watch();
     case "commit": {
-      const { batch, events } = request;
+      const { batch, groups } = request;
       const reply: CommitterReply =
         request.epoch < epoch
           ? { kind: "failed", batch, epoch, message: "an earlier batch failed", recorded: "no" }
-          : commit(batch, events);
+          : await commit(batch, groups);
       return parentPort!.postMessage(reply);
     }
   }
-});
+}
+
+function headsOf(): Map<string, Head> {
+  using reader = openReader(storePath);
+  return reader.heads();
+}
 
 function signerOf(key: RecordKey): RecordSigner {
   return recordSigner(createPrivateKey({ key: key.privateJwk, format: "jwk" }), key.kid);
 }
 
-function commit(batch: number, events: readonly UnsignedAppend[]): CommitterReply {
+async function commit(batch: number, groups: readonly Group[]): Promise<CommitterReply> {
   const signBefore = signRecord;
   const started = performance.now();
-  let signed = started;
+  const took = { linkingMs: 0, signingMs: 0 };
+  let linked: LinkedGroup[] = [];
+  let events: LinkedAppend[] = [];
   let records: string[] = [];
   const committed = (firstPosition: number): CommitterReply => {
     sound.committed(events);
     checkpointer?.grown(events);
-    return {
-      kind: "committed",
-      batch,
-      records,
-      firstPosition,
-      signingMs: signed - started,
-      commitMs: performance.now() - signed,
-    };
+    const commitMs = performance.now() - started - took.linkingMs - took.signingMs;
+    const sizes = linked.map((group) => group?.length);
+    const texts = events.map(({ text }) => text);
+    return { kind: "committed", batch, sizes, texts, records, firstPosition, ...took, commitMs };
   };
   try {
     const store = sound.writer();
+    linked = await linker.link(groups, store);
+    events = linked.flatMap((group) => group ?? []);
+    took.linkingMs = performance.now() - started;
     records = events.map(({ text, signNextWith }) => {
       const record = signRecord(text);
       if (signNextWith) signRecord = signerOf(signNextWith);
       return record;
     });
-    signed = performance.now();
-    return committed(store.append(events.map((event, i) => ({ ...event, record: records[i]! }))));
+    took.signingMs = performance.now() - started - took.linkingMs;
+    if (events.length === 0) return committed(0);
+    return committed(store.append(events.map((event, i) => Object.assign(event, { record: records[i]! }))));
   } catch (error) {
     const found = sound.failed(error, events);
     if ("position" in found) return committed(found.position);
     signRecord = signBefore;
+    linker.reset();
     return { kind: "failed", batch, epoch: ++epoch, message: (error as Error).message, recorded: found.recorded };
   }
 }
@@ -88,6 +108,7 @@ function replicate(request: number, events: readonly Append[]): CommitterReply {
   const taken = (firstPosition: number): CommitterReply => {
     sound.committed(events);
     checkpointer?.grown(events);
+    for (const { states } of events) linker.wrote(states);
     return { kind: "replicated", request, firstPosition };
   };
   try {
@@ -117,6 +138,7 @@ async function probe(): Promise<CommitterReply> {
 function watch(): void {
   const message = sound.watch();
   if (message === undefined) return;
+  linker.reset();
   parentPort!.postMessage({ kind: "failed", epoch: ++epoch, message, recorded: "no" } satisfies CommitterReply);
 }
 

@@ -1,7 +1,19 @@
 // What the ledger is asked to record, and what becomes of it once it has its place in a stream.
-import type { EventDraft } from "../../core/event.ts";
+import type { webcrypto } from "node:crypto";
+import { chainId, openEvent, type EventDraft, type OpenEvent } from "../../core/event.ts";
 import type { Append, Blob, KeyRow, StateWrite } from "../../store/store.ts";
-import type { RecordKey, UnsignedAppend } from "./messages.ts";
+
+/** A private key that signs records. */
+export interface RecordKey {
+  readonly privateJwk: webcrypto.JsonWebKey;
+  readonly kid: string;
+}
+
+/** An append that has no place in its stream yet. `signNextWith` signs all that comes behind it. */
+export type OpenAppend = Omit<Append, "record" | "sequence" | "event_hash" | "reads"> & {
+  readonly parts: OpenEvent["parts"];
+  readonly signNextWith?: RecordKey | undefined;
+};
 
 /** An event, with the artifact it points to and the state that changes with it. */
 export interface Entry {
@@ -20,18 +32,12 @@ export interface Entry {
   readonly signNextWith?: RecordKey | undefined;
 }
 
-/** @param text the event's canonical bytes. */
-export function toAppend(
-  entry: Entry,
-  chain_id: string,
-  sequence: number,
-  text: string,
-  event_hash: string,
-): UnsignedAppend {
+/** Puts an entry into its tenant's stream on this node; its place there is open. */
+export function openAppend(entry: Entry, nodeId: string): OpenAppend {
   const { draft } = entry;
+  const { chain_id, parts } = openEvent(draft, chainId(draft.tenant_id, nodeId));
   return {
     chain_id,
-    sequence,
     id: draft.id,
     event_type: draft.event_type,
     outcome: draft.outcome,
@@ -39,7 +45,6 @@ export function toAppend(
     workload_id: entry.workloadId,
     correlation_id: draft.correlation_id,
     occurred_at_ms: entry.occurredAtMs,
-    event_hash,
     artifact_digest: entry.artifactDigest,
     artifact: entry.artifact,
     blobs: entry.blobs,
@@ -47,6 +52,6 @@ export function toAppend(
     keys: entry.keys,
     erases: entry.erases,
     signNextWith: entry.signNextWith,
-    text,
+    parts,
   };
 }

@@ -1,10 +1,9 @@
-// The ledger: gives each event its place in its stream, and makes batches of events durable before anyone is answered (spec evidence §3).
+// The ledger: gathers what was decided into batches, and has them linked, signed and made durable before anyone is answered (spec evidence §3).
 import { EvidenceUnavailableError } from "../../core/errors.ts";
 import { DEFAULTS } from "../../core/schema/defaults.ts";
-import { chainId, EMPTY_STREAM, linkEvent, type Head } from "../../core/event.ts";
-import type { Append, StoreReader, StoredEvent } from "../../store/store.ts";
-import { toAppend, type Entry } from "./entry.ts";
-import type { CommitterData, CommitterReply, UnsignedAppend } from "./messages.ts";
+import type { Append, StateRead, StoredEvent } from "../../store/store.ts";
+import { openAppend, type Entry, type RecordKey } from "./entry.ts";
+import type { CommitterData, CommitterReply, Group } from "./messages.ts";
 import { CommitterThread } from "./thread.ts";
 
 /** Proof that an event is signed and durable. */
@@ -28,11 +27,20 @@ export interface LedgerLimits {
   readonly batchMax: number;
 }
 
+/** What entries were decided on. */
+export interface Basis {
+  readonly reads: readonly StateRead[];
+  /** Whether any of it was what entries before change that are not durable yet. */
+  readonly stacked: boolean;
+}
+
 /** Events in one commit: enough to share an fsync among many, few enough that none waits long. */
 export const DEFAULT_LEDGER_LIMITS: LedgerLimits = { queueMax: DEFAULTS.queueMax, batchMax: 128 };
 
 /** An event's canonical bytes: its record (base64url, header and signature added) must fit the 65,535 bytes of a log's entry. */
 const EVENT_BYTES_MAX = 48_000;
+/** What its place adds to an event, at most. */
+const PLACE_BYTES_MAX = 200;
 
 /** With the committer idle, this many are worth a commit: it signs and syncs them while others are still being decided. */
 const EAGER_BATCH = 8;
@@ -40,25 +48,29 @@ const EAGER_BATCH = 8;
 /** One batch is signed and synced while the next is decided; a third would only wait. */
 const BATCHES_IN_FLIGHT_MAX = 2;
 
+/** What entries were decided on has moved meanwhile: nothing of them is recorded, and they must be decided again. */
+export class BasisMovedError extends Error {}
+
+const NO_BASIS: Basis = { reads: [], stacked: false };
+
 interface Waiting {
-  readonly event: UnsignedAppend;
-  /** Entries appended together commit together. */
-  readonly group: number;
-  readonly resolve: (receipt: Receipt) => void;
-  readonly reject: (error: EvidenceUnavailableError) => void;
+  readonly group: Group;
+  readonly size: number;
+  readonly resolve: (receipts: Receipt[]) => void;
+  readonly reject: (error: Error) => void;
 }
 
 export class Ledger {
-  readonly #reader: StoreReader;
   readonly #nodeId: string;
   readonly #limits: LedgerLimits;
   readonly #committer: CommitterThread;
-  /** Ends of all streams, those of events not yet durable included. Undefined: to be read from the store. */
-  #heads: Map<string, Head> | undefined;
   #queue: Waiting[] = [];
+  /** Events in it. */
+  #queued = 0;
   readonly #inFlight = new Map<number, Waiting[]>();
   #lastBatch = 0;
-  #lastGroup = 0;
+  /** See {@link Group}. */
+  #generation = 0;
   #pumpScheduled = false;
   #closed = false;
   #drained: (() => void) | undefined;
@@ -66,25 +78,27 @@ export class Ledger {
   #appended = 0;
   #committed = 0;
 
-  /** Called when events that were linked will never be: whatever was derived from them must be read again. */
+  /** Called when events that were appended will never be: whatever was derived from them must be read again. */
   onReset: () => void = () => {};
   /** Called when checkpoints that were due could not be made; it is tried again. */
   onCheckpointFailure: (message: string) => void = () => {};
   /** Called in commit order with what became durable. */
   onCommit: (events: readonly StoredEvent[], figures: BatchFigures) => void = () => {};
 
-  constructor(reader: StoreReader, nodeId: string, data: CommitterData, limits = DEFAULT_LEDGER_LIMITS) {
-    this.#reader = reader;
+  constructor(nodeId: string, data: Omit<CommitterData, "nodeId">, limits = DEFAULT_LEDGER_LIMITS) {
     this.#nodeId = nodeId;
     this.#limits = limits;
-    this.#committer = new CommitterThread(data, {
-      onBatch: (reply) => this.#onBatch(reply),
-      onProbed: (failure) => this.#onProbed(failure),
-      onCheckpointFailure: (message) => this.onCheckpointFailure(message),
-      onAnswered: () => this.#rest(),
-      onDeath: (message) => this.#onDeath(message),
-      idle: () => this.#inFlight.size === 0,
-    });
+    this.#committer = new CommitterThread(
+      { ...data, nodeId },
+      {
+        onBatch: (reply) => this.#onBatch(reply),
+        onProbed: (failure) => this.#onProbed(failure),
+        onCheckpointFailure: (message) => this.onCheckpointFailure(message),
+        onAnswered: () => this.#rest(),
+        onDeath: (message) => this.#onDeath(message),
+        idle: () => this.#inFlight.size === 0,
+      },
+    );
   }
 
   /** Why evidence could not be recorded last time; undefined once it could again. */
@@ -92,43 +106,44 @@ export class Ledger {
     return this.#failure;
   }
 
-  /** Events linked so far, counted from the start or from the last failure. */
+  /** Events appended so far, counted from the start or from the last failure. */
   get appended(): number {
     return this.#appended;
   }
 
-  /** How many of them, from the first on, are durable. */
+  /** How many of them, from the first on, are settled: durable, or refused since what they were decided on has moved. */
   get committed(): number {
     return this.#committed;
   }
 
-  /** Events linked and not yet durable. */
+  /** Events appended and not yet durable. */
   get waiting(): number {
     return this.#appended - this.#committed;
   }
 
   /**
-   * Links entries to the ends of their streams, in order and at once; they commit together.
-   * @returns one promise per entry, resolved only when its event is signed and durable. MUST NOT be answered before.
-   *   Each rejects with EvidenceUnavailableError (EVI-01) when it could not be, which says whether that nothing of it was
-   *   recorded is certain.
-   * @throws EvidenceUnavailableError when the queue is full, an event too large, or the ledger cannot read where its
-   *   streams end. Nothing of the entries was linked then.
+   * Has entries linked to the ends of their streams, in order; they commit together, behind all that was appended before.
+   * @param basis default: they were decided on nothing that can move.
+   * @returns a receipt for each, resolved only when its event is signed and durable. MUST NOT be answered before.
+   *   Rejects with BasisMovedError where nothing was recorded since the basis has moved, and with EvidenceUnavailableError (EVI-01)
+   *   when it could not be, which says whether that nothing of it was recorded is certain.
+   * @throws EvidenceUnavailableError when the queue is full, or an event too large. Nothing was appended then.
    */
-  append(entries: readonly Entry[]): Promise<Receipt>[] {
-    if (this.#closed) throw new EvidenceUnavailableError("the node is shutting down");
-    if (this.#queue.length + entries.length > this.#limits.queueMax) {
-      throw new EvidenceUnavailableError(`${this.#queue.length} decisions already wait to be recorded`);
-    }
-    const linked = this.#link(entries);
-    const group = ++this.#lastGroup;
-    this.#appended += linked.length;
-    const receipts = linked.map(
-      (event) => new Promise<Receipt>((resolve, reject) => this.#queue.push({ event, group, resolve, reject })),
-    );
-    if (this.#inFlight.size === 0 && this.#queue.length >= EAGER_BATCH) this.#pump();
-    else this.#schedulePump();
-    return receipts;
+  append(entries: readonly Entry[], basis: Basis = NO_BASIS): Promise<Receipt[]> {
+    this.#checkRoom(entries.length);
+    const events = entries.map((entry) => openAppend(entry, this.#nodeId));
+    for (const { parts } of events) mustFit(parts);
+    return this.#enqueue({ events, ...basis }, events.length);
+  }
+
+  /**
+   * As `append`, in every stream of this node that has an event by then, in one commit.
+   * @param entry its tenant is each stream's own, and what changes with it changes with the last.
+   * @returns a receipt of each stream.
+   */
+  appendEverywhere(entry: Entry): Promise<Receipt[]> {
+    this.#checkRoom(1);
+    return this.#enqueue({ events: [], ...NO_BASIS, everywhere: entry }, 1);
   }
 
   /**
@@ -139,13 +154,6 @@ export class Ledger {
   replicate(events: readonly Append[]): Promise<number> {
     if (this.#closed) return Promise.reject(new EvidenceUnavailableError("the node is shutting down"));
     return this.#committer.replicate(events);
-  }
-
-  /** Streams that this node writes and that have an event, durable or not. @throws EvidenceUnavailableError */
-  chains(): string[] {
-    return [...this.#readHeads()]
-      .filter(([chain, { size }]) => size > 0 && chain.endsWith(`/${this.#nodeId}`))
-      .map(([chain]) => chain);
   }
 
   /**
@@ -165,31 +173,22 @@ export class Ledger {
     await this.#committer.close();
   }
 
-  /** All of the entries or none: the streams' ends move once every event is made. */
-  #link(entries: readonly Entry[]): UnsignedAppend[] {
-    const heads = this.#readHeads();
-    const ends = new Map<string, Head>();
-    const linked = entries.map((entry) => {
-      const chain = chainId(entry.draft.tenant_id, this.#nodeId);
-      const head = ends.get(chain) ?? heads.get(chain) ?? EMPTY_STREAM;
-      const { text, head: end } = linkEvent(entry.draft, chain, head);
-      if (text.length > EVENT_BYTES_MAX || Buffer.byteLength(text) > EVENT_BYTES_MAX)
-        throw new EvidenceUnavailableError("the event is too large to be recorded");
-      ends.set(chain, end);
-      return toAppend(entry, chain, head.size, text, end.hash!);
-    });
-    for (const [chain, end] of ends) heads.set(chain, end);
-    return linked;
+  #checkRoom(events: number): void {
+    if (this.#closed) throw new EvidenceUnavailableError("the node is shutting down");
+    if (this.#queued + events > this.#limits.queueMax)
+      throw new EvidenceUnavailableError(`${this.#queued} decisions already wait to be recorded`);
   }
 
-  #readHeads(): Map<string, Head> {
-    try {
-      return (this.#heads ??= this.#reader.heads());
-    } catch (error) {
-      this.#failure = (error as Error).message;
-      this.#committer.probeSoon();
-      throw new EvidenceUnavailableError(`the store cannot be read: ${this.#failure}`, { cause: error });
-    }
+  #enqueue(group: Omit<Group, "origin" | "generation">, size: number): Promise<Receipt[]> {
+    this.#appended += size;
+    this.#queued += size;
+    const receipts = new Promise<Receipt[]>((resolve, reject) => {
+      const own = { ...group, origin: 0, generation: this.#generation };
+      this.#queue.push({ group: own, size, resolve, reject });
+    });
+    if (this.#inFlight.size === 0 && this.#queued >= EAGER_BATCH) this.#pump();
+    else this.#schedulePump();
+    return receipts;
   }
 
   /** A turn of the event loop later, so that decisions which arrived together share a commit, and a single one does not wait. */
@@ -204,10 +203,14 @@ export class Ledger {
 
   #pump(): void {
     while (this.#queue.length > 0 && this.#inFlight.size < BATCHES_IN_FLIGHT_MAX) {
-      const batch = this.#queue.splice(0, batchLength(this.#queue, this.#limits.batchMax));
+      const batch = this.#queue.splice(0, groupsWithin(this.#queue, this.#limits.batchMax));
+      this.#queued -= sizeOf(batch);
       const number = ++this.#lastBatch;
       this.#inFlight.set(number, batch);
-      this.#committer.commit(number, eventsOf(batch));
+      this.#committer.commit(
+        number,
+        batch.map(({ group }) => group),
+      );
     }
     this.#rest();
   }
@@ -229,12 +232,20 @@ export class Ledger {
     }
     if (!batch) return;
     this.#inFlight.delete(reply.batch);
-    this.#committed += batch.length;
-    this.#committer.committed(eventsOf(batch));
+    this.#committed += sizeOf(batch);
+    this.#committer.committed(nextKeyIn(batch));
     this.#failure = undefined;
-    const stored = batch.map((_, i) => ({ position: reply.firstPosition + i, record: reply.records[i]! }));
-    batch.forEach((waiting, i) => waiting.resolve({ eventText: waiting.event.text, ...stored[i]! }));
-    this.onCommit(stored, { events: batch.length, signingMs: reply.signingMs, commitMs: reply.commitMs });
+    const stored = reply.records.map((record, i) => ({ position: reply.firstPosition + i, record }));
+    const receipts = stored.map((event, i) => ({ eventText: reply.texts[i]!, ...event }));
+    let at = 0;
+    batch.forEach(({ resolve, reject }, i) => {
+      const size = reply.sizes[i];
+      if (size !== undefined) return resolve(receipts.slice(at, (at += size)));
+      this.#generation++;
+      reject(new BasisMovedError("what was decided on has moved"));
+    });
+    const { signingMs, commitMs } = reply;
+    if (stored.length > 0) this.onCommit(stored, { events: stored.length, signingMs, commitMs });
     this.#pump();
   }
 
@@ -245,43 +256,58 @@ export class Ledger {
 
   #onDeath(message: string): void {
     const open = [...this.#inFlight.values()];
-    this.#committer.unsettled(open.map((batch) => batch.at(-1)!.event.id));
+    this.#committer.unsettled(open.flat().map(({ group }) => group.everywhere?.draft.id ?? group.events.at(-1)!.id));
     this.#fail(message, open);
   }
 
   /**
-   * Everything linked so far stands on a commit that failed: all of it is refused, and the streams' ends are read again.
+   * Everything appended so far may stand on a commit that failed: all of it is refused.
    * @param open batches that may be on record.
    */
   #fail(message: string, open: readonly (readonly Waiting[])[] = []): void {
     this.#failure = message;
-    this.#heads = undefined;
     const lost = [...this.#inFlight.values(), this.#queue].flat();
     this.#inFlight.clear();
     this.#queue = [];
-    this.#appended = this.#committed = 0;
+    this.#queued = this.#appended = this.#committed = this.#generation = 0;
     this.onReset();
     this.#committer.probeSoon();
     const maybe = new Set(open.flat());
     for (const waiting of lost) {
-      const maybeRecorded = maybe.has(waiting) ? waiting.event.id : undefined;
+      const maybeRecorded = maybe.has(waiting) ? firstIdOf(waiting.group) : undefined;
       waiting.reject(new EvidenceUnavailableError(`evidence could not be recorded: ${message}`, { maybeRecorded }));
     }
     this.#drained?.();
   }
 }
 
-function eventsOf(batch: readonly Waiting[]): UnsignedAppend[] {
-  return batch.map(({ event }) => event);
+const firstIdOf = ({ events, everywhere }: Group): string => everywhere?.draft.id ?? events[0]!.id;
+
+/** The key that signs what comes behind a batch, where that changes with it. */
+function nextKeyIn(batch: readonly Waiting[]): RecordKey | undefined {
+  const keys = batch.flatMap(({ group: { events, everywhere } }) =>
+    [everywhere, ...events].flatMap((each) => each?.signNextWith ?? []),
+  );
+  return keys.at(-1);
 }
 
-/** As many as fit, without parting a group, and always at least one group. */
-function batchLength(queue: readonly Waiting[], batchMax: number): number {
-  if (queue.length <= batchMax) return queue.length;
-  let length = batchMax;
-  while (length > 0 && queue[length - 1]!.group === queue[length]!.group) length--;
-  if (length > 0) return length;
-  length = batchMax;
-  while (length < queue.length && queue[length]!.group === queue[length - 1]!.group) length++;
-  return length;
+/** @throws EvidenceUnavailableError it could not be recorded wherever it stands. */
+function mustFit(parts: readonly string[]): void {
+  const chars = parts.reduce((sum, { length }) => sum + length, PLACE_BYTES_MAX);
+  // A character has three bytes at most.
+  if (chars * 3 <= EVENT_BYTES_MAX) return;
+  const bytes = parts.reduce((sum, part) => sum + Buffer.byteLength(part), PLACE_BYTES_MAX);
+  if (bytes > EVENT_BYTES_MAX) throw new EvidenceUnavailableError("the event is too large to be recorded");
+}
+
+const sizeOf = (batch: readonly Waiting[]): number => batch.reduce((sum, { size }) => sum + size, 0);
+
+/** How many groups have no more events than this together; at least one. */
+function groupsWithin(queue: readonly Waiting[], eventsMax: number): number {
+  let count = 0;
+  for (let events = 0; count < queue.length; count++) {
+    events += queue[count]!.size;
+    if (count > 0 && events > eventsMax) break;
+  }
+  return count;
 }

@@ -1,6 +1,7 @@
 // What the ledger and the committer's thread say to each other.
 import type { webcrypto } from "node:crypto";
-import type { Append } from "../../store/store.ts";
+import type { Append, StateRead } from "../../store/store.ts";
+import type { Entry, OpenAppend } from "./entry.ts";
 
 export interface CommitterData {
   /** Where the store lies, as `openWriter` takes it. */
@@ -11,6 +12,8 @@ export interface CommitterData {
   readonly unsettled?: readonly string[] | undefined;
   readonly privateJwk: webcrypto.JsonWebKey;
   readonly kid: string;
+  /** Whose streams are written. */
+  readonly nodeId: string;
   /** Absent: no checkpoints are made. */
   readonly log?: LogData;
 }
@@ -28,24 +31,33 @@ export interface LogData {
   readonly checkpointFile: string;
 }
 
-/** A private key that signs records. */
-export interface RecordKey {
-  readonly privateJwk: webcrypto.JsonWebKey;
-  readonly kid: string;
-}
+/** An append in its place: `text` is the event's canonical bytes. */
+export type LinkedAppend = Omit<Append, "record"> &
+  Pick<OpenAppend, "signNextWith"> & {
+    readonly text: string;
+  };
 
-/** An append whose record is not signed yet: `text` is the event's canonical bytes. `signNextWith` signs all that comes behind it. */
-export type UnsignedAppend = Omit<Append, "record"> & {
-  readonly text: string;
-  readonly signNextWith?: RecordKey | undefined;
-};
+/** What commits together, or not at all. */
+export interface Group {
+  readonly events: readonly OpenAppend[];
+  /** State that it was decided on. Where one of these has another version by now, nothing of the group is recorded. */
+  readonly reads: readonly StateRead[];
+  /** Who decided it. */
+  readonly origin: number;
+  /** Of its origin's groups, how many it knew to have been decided on what has moved. */
+  readonly generation: number;
+  /** It was decided on what groups of the same origin change that were not durable then: it falls with them. */
+  readonly stacked: boolean;
+  /** Recorded in every stream of the node that has an event, in place of `events`. */
+  readonly everywhere?: Entry | undefined;
+}
 
 export type CommitterRequest =
   | {
       readonly kind: "commit";
       readonly epoch: number;
       readonly batch: number;
-      readonly events: readonly UnsignedAppend[];
+      readonly groups: readonly Group[];
     }
   /** Records of another node, signed by it. */
   | { readonly kind: "replicate"; readonly request: number; readonly events: readonly Append[] }
@@ -61,9 +73,14 @@ export type CommitterReply =
   | {
       readonly kind: "committed";
       readonly batch: number;
-      /** One record (compact JWS) per event, in order. */
+      /** How many events each group has on record, in order; undefined: what it was decided on has moved, and it has none. */
+      readonly sizes: readonly (number | undefined)[];
+      /** Of the events that are on record, in order: canonical text, and record (compact JWS). */
+      readonly texts: readonly string[];
       readonly records: readonly string[];
+      /** They lie behind one another; 0 where there are none. */
       readonly firstPosition: number;
+      readonly linkingMs: number;
       readonly signingMs: number;
       readonly commitMs: number;
     }

@@ -86,6 +86,6 @@ export class Recorder {
    * @throws EvidenceUnavailableError EVI-01, also when it is called: nothing was linked then.
    */
   append(entry: Entry): Promise<Receipt> {
-    return this.#parts.ledger.append([entry])[0]!;
+    return this.#parts.ledger.append([entry]).then(([receipt]) => receipt!);
   }
 }

@@ -5,7 +5,7 @@ import { DisplacedError, UnsettledError, type StoreReader, type StoreWriter } fr
 import { eventTextOf } from "../../core/event.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import type { Checkpointer } from "../log/checkpointer.ts";
-import type { UnsignedAppend } from "./messages.ts";
+import type { LinkedAppend } from "./messages.ts";
 
 export interface SoundParts {
   readonly path: string;
@@ -22,7 +22,7 @@ export type Failed =
   { readonly position: number } | { readonly recorded: "no" | "unknown" };
 
 /** As much of an event as is remembered. */
-type Committed = Pick<UnsignedAppend, "chain_id" | "sequence" | "event_hash" | "id" | "signNextWith">;
+type Committed = Pick<LinkedAppend, "chain_id" | "sequence" | "event_hash" | "id" | "signNextWith">;
 
 const ROTATED = "a rotation of keys is on record that this node did not finish; restart it";
 

@@ -1,7 +1,7 @@
 // State as the next decision must see it: what is stored, overlaid with what was decided and is not durable yet.
 import { EvidenceUnavailableError } from "../../core/errors.ts";
 import type { Change, Need, Reads } from "../../core/state.ts";
-import type { StateWrite, StoreReader } from "../../store/store.ts";
+import type { StateRead, StateWrite, StoreReader } from "../../store/store.ts";
 
 /** Pieces of state kept for quick reading, beyond those that are not durable yet. */
 const KEPT_MAX = 20_000;
@@ -12,6 +12,8 @@ export interface Versioned {
   readonly value: unknown;
   /** Counts its changes; 0 where there is none. */
   readonly version: number;
+  /** Durable once the ledger has settled this many events; 0 or absent: it is. */
+  readonly ticket?: number;
 }
 
 /** Where a run reads what its commands need: at once where it is at hand, else in a moment. */
@@ -27,7 +29,7 @@ interface Kept extends Versioned {
   readonly at: Need;
   readonly ref: string | undefined;
   readonly rank: number;
-  /** Durable once the ledger has committed this many events; 0: it was read. */
+  /** 0: it was read. */
   readonly ticket: number;
 }
 
@@ -66,6 +68,18 @@ export class StateView implements StateSource {
       const { at, value, ref, rank = 0 } = change;
       this.#kept.delete(name);
       this.#kept.set(name, { at, value, version, ref, rank, ticket });
+    }
+  }
+
+  /**
+   * Forgets what a run read and changed, which was decided on what has moved.
+   * @param ticket as it was applied with.
+   */
+  retract(draft: Draft, ticket: number): void {
+    for (const name of draft.names) {
+      const kept = this.#kept.get(name);
+      // What a run after it has made of it is that run's to retract.
+      if (kept && (kept.ticket === 0 || kept.ticket <= ticket)) this.#kept.delete(name);
     }
   }
 
@@ -132,6 +146,7 @@ export class Draft implements Reads {
   readonly #source: StateSource;
   readonly #epoch: number;
   readonly #read = new Map<string, Versioned & { readonly need: Need }>();
+  #ticket = 0;
 
   constructor(source: StateSource) {
     this.#source = source;
@@ -173,14 +188,15 @@ export class Draft implements Reads {
   set(changes: readonly Change[]): StateWrite[] {
     return changes.map((change) => {
       const { at, value, due_ms, ref, rank } = change;
-      const version = this.version(at) + 1;
+      // What is absent has version 0.
+      const version = value === null ? 0 : this.version(at) + 1;
       this.changed.set(at.name, { change, version });
       return {
         kind: at.kind,
         tenant_id: at.tenant_id,
         key: at.key,
         value: value === null ? null : JSON.stringify(value),
-        version,
+        ...(value !== null && { version }),
         ...(due_ms !== undefined && { due_ms }),
         ...(ref !== undefined && { ref, rank: rank! }),
       };
@@ -195,7 +211,26 @@ export class Draft implements Reads {
     return false;
   }
 
-  #add(need: Need, { value, version }: Versioned): void {
+  /** What it is decided on, with versions. */
+  get reads(): StateRead[] {
+    const reads: StateRead[] = [];
+    for (const { need, version } of this.#read.values())
+      if (need.how === "one") reads.push({ kind: need.kind, tenant_id: need.tenant_id, key: need.key, version });
+    return reads;
+  }
+
+  /** Of all that was read. */
+  get names(): Iterable<string> {
+    return this.#read.keys();
+  }
+
+  /** How many events must be settled before all that was read is durable. */
+  get ticket(): number {
+    return this.#ticket;
+  }
+
+  #add(need: Need, { value, version, ticket = 0 }: Versioned): void {
     this.#read.set(need.name, { need, value, version });
+    this.#ticket = Math.max(this.#ticket, ticket);
   }
 }

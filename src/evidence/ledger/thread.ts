@@ -3,7 +3,8 @@ import type { Worker } from "node:worker_threads";
 import { EvidenceUnavailableError } from "../../core/errors.ts";
 import type { Append } from "../../store/store.ts";
 import { startThread } from "../threads.ts";
-import type { CommitterData, CommitterReply, CommitterRequest, UnsignedAppend } from "./messages.ts";
+import type { RecordKey } from "./entry.ts";
+import type { CommitterData, CommitterReply, CommitterRequest, Group } from "./messages.ts";
 
 /** How often a store that failed is tried again when nobody asks for anything. */
 const PROBE_MS = 1000;
@@ -53,8 +54,8 @@ export class CommitterThread {
     return this.#requests.size > 0 || this.#replicas.size > 0;
   }
 
-  commit(batch: number, events: readonly UnsignedAppend[]): void {
-    this.#post({ kind: "commit", epoch: this.#epoch, batch, events });
+  commit(batch: number, groups: readonly Group[]): void {
+    this.#post({ kind: "commit", epoch: this.#epoch, batch, groups });
   }
 
   /**
@@ -68,9 +69,9 @@ export class CommitterThread {
   }
 
   /** What a thread after this one must know of a batch that is on record. */
-  committed(events: readonly UnsignedAppend[]): void {
+  committed(signNextWith: RecordKey | undefined): void {
     if (this.#data.unsettled) this.#data = { ...this.#data, unsettled: undefined };
-    for (const { signNextWith } of events) if (signNextWith) this.#data = { ...this.#data, ...signNextWith };
+    if (signNextWith) this.#data = { ...this.#data, ...signNextWith };
   }
 
   /** What it was writing when it ended may be on the disk; whoever follows it finds out before it writes anything. */

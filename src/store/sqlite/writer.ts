@@ -7,6 +7,7 @@ import {
   UnsettledError,
   type Append,
   type KeyRow,
+  type StateRead,
   type StateWrite,
   type StoredCheckpoint,
   type StoreWriter,
@@ -29,6 +30,7 @@ export class SqliteWriter implements StoreWriter {
   readonly #putNextState: StatementSync;
   readonly #putSpan: StatementSync;
   readonly #deleteState: StatementSync;
+  readonly #version: StatementSync;
   readonly #putBlob: StatementSync;
   readonly #setHead: StatementSync;
   readonly #log: LogWriter;
@@ -59,6 +61,7 @@ export class SqliteWriter implements StoreWriter {
          ON CONFLICT (span) DO UPDATE SET min_ms = min(min_ms, excluded.min_ms), max_ms = max(max_ms, excluded.max_ms)`,
       );
       this.#deleteState = db.prepare("DELETE FROM states WHERE kind = ? AND tenant_id = ? AND key = ?");
+      this.#version = db.prepare("SELECT version FROM states WHERE kind = ? AND tenant_id = ? AND key = ?");
       this.#putBlob = db.prepare("INSERT OR IGNORE INTO blobs (digest, bytes) VALUES (?, ?)");
       this.#setHead = db.prepare("UPDATE streams SET size = ?, head_hash = ? WHERE stream = ?");
       this.#log = new LogWriter(db);
@@ -68,6 +71,10 @@ export class SqliteWriter implements StoreWriter {
       throw error;
     }
     this.#db = db;
+  }
+
+  versions(places: readonly Omit<StateRead, "version">[]): number[] {
+    return places.map(({ kind, tenant_id, key }) => Number(this.#version.get(kind, tenant_id, key)?.["version"] ?? 0));
   }
 
   checkPlace(): void {
