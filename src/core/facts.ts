@@ -1,4 +1,5 @@
 // Builds the input document of the law: normalises what a caller declared into facts that rules compare, never parse.
+import { SAYS_NO_MORE } from "./attestation.ts";
 import type {
   AttestationFact,
   AuthorityFact,
@@ -146,11 +147,14 @@ export function reportFact(
     status: matches ? "reported" : "rejected",
     error: matches ? null : "nonce",
     issuer: null,
+    format: null,
     report_ref: stated(report_ref),
     platform_type: stated(platform_type),
     result: result ?? null,
     measured_at_ms: measured_at === undefined ? null : (timeMs(measured_at) ?? null),
     debuggable: null,
+    ...SAYS_NO_MORE,
+    nonce: { form: nonce !== undefined && matches ? "correlation" : "none", ok: nonce !== undefined && matches },
     token_digest: null,
   };
 }

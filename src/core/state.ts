@@ -1,6 +1,6 @@
 // State by key: what a command needs to know, and what it changes. Where it is kept, and what versions it has, is the store's.
 
-export type StateOf = "workload" | "placed" | "mesh" | "namespace";
+export type StateOf = "workload" | "placed" | "mesh" | "namespace" | "challenge" | "token";
 
 /**
  * - `one`: what is kept at this key.

@@ -1,5 +1,6 @@
 // What no policy may admit, as cases: an envelope weaker than the policy itself requires, an enclave that is not proven, another tenant's
 // workload, and a mesh command that breaks an invariant (spec law §3, §5). A policy fails by admitting one, never by refusing more.
+import { SAYS_NO_MORE } from "../core/attestation.ts";
 import { EMPTY_SNAPSHOT } from "../core/digest.ts";
 import { buildInput } from "../core/facts.ts";
 import type { MeshCommand, MeshFacts } from "../core/mesh.ts";
@@ -84,11 +85,14 @@ const PROVEN: AttestationFact = {
   status: "verified",
   error: null,
   issuer: "https://as.example",
+  format: "railgate",
   report_ref: "report-1",
   platform_type: "amd-sev-snp",
   result: "pass",
   measured_at_ms: NOW_MS - 1000,
   debuggable: false,
+  ...SAYS_NO_MORE,
+  nonce: { form: "correlation", ok: true },
   token_digest: DIGEST,
 };
 

@@ -1,16 +1,16 @@
 // A decision as the ledger takes it, and the reading of what a command needs before it.
 import type { Entry } from "../evidence/ledger/entry.ts";
 import type { Draft } from "../evidence/ledger/state.ts";
-import { NO_TOKENS, type AnyCommand } from "./commands/command.ts";
+import { NO_TOKENS, type AnyCommand, type Tokens } from "./commands/command.ts";
 import type { Enacted } from "./decider.ts";
 
 /** Reads what a command needs, and what it then turns out to need. @returns undefined where it is all there at once. */
-export function loadAll(command: AnyCommand, draft: Draft): Promise<void> | undefined {
+export function loadAll(command: AnyCommand, draft: Draft, tokens: Tokens): Promise<void> | undefined {
   for (;;) {
-    const missing = command.needs(draft).filter((need) => !draft.has(need));
+    const missing = command.needs(draft, tokens).filter((need) => !draft.has(need));
     if (missing.length === 0) return undefined;
     const waiting = draft.load(missing);
-    if (waiting !== undefined) return waiting.then(() => loadAll(command, draft));
+    if (waiting !== undefined) return waiting.then(() => loadAll(command, draft, tokens));
   }
 }
 

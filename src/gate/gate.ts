@@ -121,7 +121,7 @@ export class Gate {
   async try<I, D extends Decided>(command: Command<I, D>, caller: Caller): Promise<Ruling<I, D>> {
     const tokens = await this.#prove(command);
     const draft = new Draft(this.#source);
-    await loadAll(command, draft);
+    await loadAll(command, draft, tokens);
     return this.#judge(command, draft, caller, tokens);
   }
 
@@ -171,7 +171,7 @@ export class Gate {
         { command, tokens: tokens[i]!, remember },
       ];
       for (const next of following) {
-        const waiting = loadAll(next.command, draft);
+        const waiting = loadAll(next.command, draft, next.tokens);
         if (waiting !== undefined) await waiting;
         const made = this.#decide(next.command, draft, caller, next.tokens, trace);
         const kept = next.remember?.(made.outcome, made.event.id) ?? [];

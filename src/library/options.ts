@@ -5,6 +5,7 @@ import { problemWithJwk } from "../core/public-jwk.ts";
 import { parser } from "../core/request.ts";
 import { closed, Identifier, oneOf, optional } from "../core/schema/base.ts";
 import { EVIDENCE_PROFILES, LIMITS, LogName } from "../core/schema/config.ts";
+import { ATTESTATION_FORMATS } from "../core/schema/input.ts";
 import { didYouMean } from "../core/settings.ts";
 import type { NodeOptions } from "../node/options.ts";
 import type { LocalSettings } from "./local.ts";
@@ -26,7 +27,17 @@ const DATA = {
   afterRestore: Text,
   trust: closed({
     authorities: Type.Array(closed({ issuer: Text, jwks: Keys, root: Type.Boolean() })),
-    attesters: Type.Array(closed({ issuer: Text, jwks: Keys, audience: optional(Text), format: optional(Text) })),
+    attesters: Type.Array(
+      closed({
+        issuer: Text,
+        jwks: Keys,
+        format: optional(oneOf(ATTESTATION_FORMATS)),
+        x5cRoots: optional(Text),
+        audience: optional(Text),
+        policies: optional(Type.Array(Text)),
+        maxAgeS: optional(Type.Number({ exclusiveMinimum: 0 })),
+      }),
+    ),
   }),
   witness: closed({ name: optional(LogName), logs: Type.Array(closed({ origin: Text, key: Any })) }),
   upstream: closed({

@@ -535,7 +535,7 @@ export class RailgateNode implements AsyncDisposable {
 /** What is pinned may be renewed while it is in use. */
 const renewable = (trust: () => Trust): Trust => ({
   verify: (request, against) => trust().verify(request, against),
-  verifyAttestation: (token, against) => trust().verifyAttestation(token, against),
+  verifyAttestation: (token, against, devices) => trust().verifyAttestation(token, against, devices),
   override: (token, digest, nowMs) => trust().override(token, digest, nowMs),
 });
 

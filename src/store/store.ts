@@ -38,9 +38,19 @@ export interface EventRow {
 /**
  * Workloads, the parts of meshes, where each workload is placed, and a cluster's namespaces are folds of the evidence; an `answer`
  * is what came of a command, kept for whoever asks again; `policy` has the digest of the one activated last, `partition` whether the
- * node is cut off, `peer` what is held against another node.
+ * node is cut off, `peer` what is held against another node; `challenge` a nonce that was issued, `token` that a token was used.
  */
-export type StateKind = "workload" | "mesh" | "placed" | "namespace" | "answer" | "policy" | "partition" | "peer";
+export type StateKind =
+  | "workload"
+  | "mesh"
+  | "placed"
+  | "namespace"
+  | "answer"
+  | "policy"
+  | "partition"
+  | "peer"
+  | "challenge"
+  | "token";
 
 export interface StatePlace {
   readonly tenant_id: string;

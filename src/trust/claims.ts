@@ -69,3 +69,26 @@ export function numericDate(value: unknown): number {
 export function oneOrMore(value: unknown): string[] {
   return Array.isArray(value) ? texts(value) : [text(value)];
 }
+
+/** A claim that holds claims. */
+export function record(value: unknown): Claims {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Unreadable();
+  return value as Claims;
+}
+
+const HEX = /^(?:[0-9a-fA-F]{2})+$/;
+/** SHA-512, or the report data of a quote; twice as long in hex. */
+const HEX_LENGTH_MAX = 256;
+
+/** Hex, in lower case. @param length in digits; any where it is not given. */
+export function hex(value: unknown, length?: number): string {
+  const digits = text(value);
+  if (digits.length > HEX_LENGTH_MAX || !HEX.test(digits)) throw new Unreadable();
+  if (length !== undefined && digits.length !== length) throw new Unreadable();
+  return digits.toLowerCase();
+}
+
+export function integer(value: unknown): number {
+  if (!Number.isSafeInteger(value)) throw new Unreadable();
+  return value as number;
+}

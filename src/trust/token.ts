@@ -17,22 +17,38 @@ export type Checked = VerifiedToken | { error: TokenError };
 export type TokenCheck = (token: string) => Promise<Checked>;
 
 /** What sets one kind of token apart: the claim that names its issuer, and the header `typ` that it must have. */
-export type TokenKind = { claim: "iss" | "issuer"; isTyp: (typ: unknown) => boolean };
+export type TokenKind = { claim: "issuer"; isTyp: (typ: unknown) => boolean };
 
 const CACHED_TOKENS_MAX = 4096;
 const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 
 /** Remembers what held, least recently used forgotten first. Failures are cheap to find again and would crowd it out. */
+export class Recent<T> {
+  readonly #known = new Map<string, T>();
+
+  /** @param name the digest of a token's bytes. */
+  get(name: string): T | undefined {
+    const found = this.#known.get(name);
+    if (found !== undefined) this.put(name, found);
+    return found;
+  }
+
+  put(name: string, value: T): void {
+    this.#known.delete(name);
+    this.#known.set(name, value);
+    if (this.#known.size > CACHED_TOKENS_MAX) this.#known.delete(this.#known.keys().next().value!);
+  }
+}
+
 export function makeCheck(kind: TokenKind, issuers: Issuers): TokenCheck {
-  const known = new Map<string, VerifiedToken>();
+  const recent = new Recent<VerifiedToken>();
   return async (token) => {
     if (token.length > TOKEN_LENGTH_MAX) return { error: "malformed" };
     const name = hash("sha256", token, "base64");
-    const checked = known.get(name) ?? (await checkToken(token, kind, issuers));
-    if (checked.error !== undefined) return checked;
-    known.delete(name);
-    known.set(name, checked);
-    if (known.size > CACHED_TOKENS_MAX) known.delete(known.keys().next().value!);
+    const known = recent.get(name);
+    if (known !== undefined) return known;
+    const checked = await checkToken(token, kind, issuers);
+    if (checked.error === undefined) recent.put(name, checked);
     return checked;
   };
 }
@@ -61,7 +77,7 @@ async function checkToken(token: string, { claim, isTyp }: TokenKind, issuers: I
   return { error: "signature" };
 }
 
-async function signatureHolds(token: string, key: CryptoKey, alg: string): Promise<boolean> {
+export async function signatureHolds(token: string, key: CryptoKey, alg: string): Promise<boolean> {
   try {
     await compactVerify(token, key, { algorithms: [alg] });
     return true;
@@ -70,8 +86,11 @@ async function signatureHolds(token: string, key: CryptoKey, alg: string): Promi
   }
 }
 
+/** Attacker-controlled, but for the form of its members here. */
+export type Header = Record<string, unknown> & { readonly kid?: string };
+
 /** Header and payload, unverified, read as strictly as a request; undefined if it is no compact JWS that we would take. */
-function readToken(token: string): { header: Record<string, unknown>; payload: Record<string, unknown> } | undefined {
+export function readToken(token: string): { header: Header; payload: Record<string, unknown> } | undefined {
   if (!COMPACT.test(token)) return undefined;
   try {
     const [header, payload] = token.split(".", 2).map((part) => parseStrict(base64url.decode(part)));
@@ -79,7 +98,7 @@ function readToken(token: string): { header: Record<string, unknown>; payload: R
     // An extension that must be understood is not (RFC 7515 §4.1.11), and `b64` only counts where it is critical.
     if (Object.hasOwn(header, "crit") || Object.hasOwn(header, "b64")) return undefined;
     if (header.kid !== undefined && typeof header.kid !== "string") return undefined;
-    return { header, payload };
+    return { header: header as Header, payload };
   } catch {
     return undefined;
   }

@@ -1,5 +1,6 @@
 // Facts: what the host makes of declarations before the law sees them.
 import test from "ava";
+import { SAYS_NO_MORE } from "../../src/core/attestation.ts";
 import fc from "fast-check";
 import { buildInput, NO_TRUST, reportFact } from "../../src/core/facts.ts";
 import { AdmissionInputSchema, type Context } from "../../src/core/schema/index.ts";
@@ -105,11 +106,14 @@ test("a report says what it says, unless its nonce is another's", (t) => {
     status: "reported",
     error: null,
     issuer: null,
+    format: null,
     report_ref: "r",
     platform_type: "vtpm",
     result: "pass",
     measured_at_ms: nowMs - 3_600_000,
     debuggable: null,
+    ...SAYS_NO_MORE,
+    nonce: { form: "none", ok: false },
     token_digest: null,
   };
   t.deepEqual(reportFact(report, undefined), fact as never);

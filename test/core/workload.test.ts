@@ -1,5 +1,6 @@
 // A workload's life as state, driven by the real law along random lives.
 import test from "ava";
+import { SAYS_NO_MORE } from "../../src/core/attestation.ts";
 import fc from "fast-check";
 import { InvariantError } from "../../src/core/invariant.ts";
 import { LEVELS } from "../../src/core/schema/base.ts";
@@ -241,11 +242,14 @@ const attestation = (nowMs: number, act: Step["act"]): AttestationFact => ({
   status: act === "forge" ? "rejected" : "verified",
   error: act === "forge" ? "signature" : null,
   issuer: "i",
+  format: "railgate",
   report_ref: "r",
   platform_type: "intel-tdx",
   result: act === "fail" ? "fail" : "pass",
   measured_at_ms: nowMs,
   debuggable: false,
+  ...SAYS_NO_MORE,
+  nonce: { form: "none", ok: false },
   token_digest: act === "forge" ? null : `sha256:${nowMs.toString(16).padStart(64, "0")}`,
 });
 

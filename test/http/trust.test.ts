@@ -290,7 +290,7 @@ test.serial("a token is read whole: what any part of it says against it counts",
   nowMs = T0;
   const deep = (claims: object) => ({ submods: { cpu: { submods: { gpu: claims } } } });
   const judged = async (over: object, workload: object = {}, typ?: string) => {
-    const { decision } = await admit(enclave("whole", await token(over, typ), workload));
+    const { decision } = await admit(enclave("whole", await token({ jti: "whole", ...over }, typ), workload));
     return decision.refusals.map(({ rule, params }: any) => `${rule} ${params.reason}`).join();
   };
   t.is(await judged({}), "");

@@ -11,6 +11,7 @@ import {
   type CryptoKey,
   type JWK,
 } from "jose";
+import { SAYS_NO_MORE } from "../../src/core/attestation.ts";
 import { NO_TRUST } from "../../src/core/facts.ts";
 import { SIGNATURE_ALGORITHMS } from "../../src/core/algorithms.ts";
 import { authoritySnapshot, makeTrust } from "../../src/trust/trust.ts";
@@ -255,6 +256,9 @@ test("attestation tokens", async (t) => {
     result: "pass",
     measured_at_ms: nowMs - 60_000,
     debuggable: false,
+    format: "railgate",
+    ...SAYS_NO_MORE,
+    nonce: { form: "correlation", ok: true },
   } as const;
   const digestOf = (token: string) =>
     `sha256:${createHash("sha256")

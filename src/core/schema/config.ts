@@ -4,6 +4,7 @@
 import Type, { type TProperties, type TSchema } from "typebox";
 import { closed, Identifier, oneOf, optional } from "./base.ts";
 import { durationS } from "../time.ts";
+import { ATTESTATION_FORMATS } from "./input.ts";
 import { DEFAULTS } from "./defaults.ts";
 
 /** Present in OPA, but accepting it here would silently change what the file means. `reason` completes the error. */
@@ -382,9 +383,36 @@ const RAILGATE = section({
       attesters: optional(
         Type.Array(
           section({
-            issuer: issuer(),
-            jwks: Jwks("Keys that it signs attestations with"),
+            issuer: text("The issuer, exactly as tokens name it in `iss`"),
+            format: optional(
+              oneOf(ATTESTATION_FORMATS, {
+                title: "What its tokens are (default `railgate`)",
+                description: `one of ${ATTESTATION_FORMATS.join(", ")}`,
+              }),
+            ),
+            jwks: optional(Jwks("Keys that it signs attestations with; they or `x5c_roots` must be there")),
+            x5c_roots: optional(
+              text(
+                "A PEM file: certificates that the chain in a token's header may end in, which then vouches for its key",
+              ),
+            ),
             audience: optional(text("What `aud` of its tokens must name (default: anything)")),
+            policies: optional(
+              Type.Array(Type.String({ minLength: 1 }), {
+                title:
+                  "Ids or hashes of the verifier's policies, of which a token must name one, and none that did not match (default: any)",
+                description: "a list of texts",
+              }),
+            ),
+            max_age: optional(
+              Type.Refine(
+                Type.String({
+                  title: "How old a token may be since `iat`, whatever its `exp` (default: any age)",
+                  description: "an ISO 8601 duration, e.g. PT15M",
+                }),
+                (text) => (durationS(text) ?? 0) > 0,
+              ),
+            ),
           }),
           { description: "a list" },
         ),

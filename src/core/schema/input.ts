@@ -43,16 +43,69 @@ export const AuthorityFact = closed({
   until_ms: NullableMs,
 });
 
+/** How attestation tokens are read; see docs/trust.md. */
+export const ATTESTATION_FORMATS = [
+  "railgate",
+  "ear",
+  "maa",
+  "gcp-confidential-space",
+  "nvidia-nras",
+  "intel-trust-authority",
+] as const;
+
+/** The steps that an attestation token can fail, in their order. */
+export const ATTESTATION_ERRORS = [
+  "size",
+  "malformed",
+  "issuer",
+  "algorithm",
+  "type",
+  "key",
+  "certificate",
+  "signature",
+  "audience",
+  "window",
+  "age",
+  "policy",
+  "devices",
+  "token used elsewhere",
+  "nonce",
+] as const;
+
+/** An accelerator that was attested beside the platform; null for what could not be verified. */
+const DeviceFact = closed({
+  kind: NullableText,
+  model: NullableText,
+  result: nullable(oneOf(["pass", "fail"])),
+  error: nullable(oneOf(ATTESTATION_ERRORS)),
+});
+
+export const NONCE_FORMS = ["none", "correlation", "challenge"] as const;
+
 export const AttestationFact = closed({
   form: oneOf(["token", "report"]),
   status: oneOf(["verified", "rejected", "reported"]),
-  error: nullable(oneOf([...VERIFICATION_ERRORS, "audience", "nonce", "window"])),
+  error: nullable(oneOf(ATTESTATION_ERRORS)),
   issuer: NullableText,
+  format: nullable(oneOf(ATTESTATION_FORMATS)),
   report_ref: NullableText,
   platform_type: NullableText,
   result: nullable(oneOf(["pass", "fail"])),
   measured_at_ms: NullableMs,
   debuggable: nullable(Type.Boolean()),
+  tcb: nullable(closed({ status: NullableText, date: NullableText, advisories: Texts })),
+  /** Hex in lower case, by the token's own names without a vendor's prefix. */
+  measurements: nullable(Type.Record(Type.String(), Type.String())),
+  /** Ids and hashes of the policies that the verifier held the evidence to. */
+  verifier_policies: nullable(Texts),
+  /** AR4SI claims. */
+  vector: nullable(Type.Record(Type.String(), Type.Integer())),
+  image_digests: nullable(Texts),
+  /** `sha256:<hex>` or `sha384:<hex>`. */
+  init_data_digest: NullableText,
+  devices: nullable(Type.Array(DeviceFact)),
+  /** What of this request it was made for; `ok` where it was. */
+  nonce: closed({ form: oneOf(NONCE_FORMS), ok: Type.Boolean() }),
   /** Of a token's signing input, where its signature holds. */
   token_digest: nullable(Digest),
 });
@@ -125,6 +178,7 @@ export const AdmissionInputSchema = closed({ request: AdmissionRequestSchema, fa
 export type AuthorityFact = Static<typeof AuthorityFact>;
 export type DelegationFact = Static<typeof DelegationFact>;
 export type AttestationFact = Static<typeof AttestationFact>;
+export type DeviceFact = Static<typeof DeviceFact>;
 export type ExceptionFact = Static<typeof ExceptionFact>;
 export type CallerFact = Static<typeof CallerFact>;
 export type PlacedFact = Static<typeof PlacedFact>;

@@ -103,6 +103,11 @@ const TEE: Record<string, FieldWords> = {
     "TEE-04",
     "PT15M",
   ),
+  "/init_data_digest": field(
+    "What its guest must have been started with, as its attestation has to say.",
+    "TEE-02",
+    `sha256:${"0".repeat(64)}`,
+  ),
   "/images": field("Every image; may be empty, and not absent.", "SUP-01 SUP-04", []),
   ...artifact("/images", image),
 };
@@ -200,6 +205,11 @@ export const REQUEST_WORDS: Readonly<Record<string, FieldWords>> = {
     "A token that the node verifies against pinned keys.",
     "TEE-01 TEE-02 TEE-03 VM-04",
     "eyJ…",
+  ),
+  "/attestation/devices": field(
+    "Detached bundles of tokens about accelerators (NVIDIA NRAS), under the nonce of the token.",
+    "TEE-02",
+    [],
   ),
   "/attestation/report_ref": field("Where the report of a verifier is.", "TEE-01 VM-04", "report-17"),
   "/attestation/platform_type": field(

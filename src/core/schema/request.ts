@@ -27,6 +27,7 @@ const DEPENDENCIES_MAX = 128;
 const TENANTS_MAX = 256;
 const EXCEPTIONS_MAX = 16;
 const UNKNOWN_VALUES_MAX = 4096;
+const DEVICE_BUNDLES_MAX = 16;
 
 const Provenance = closed({
   verified: optional(Type.Boolean()),
@@ -81,9 +82,16 @@ const VmProfile = closed({
   images: Images,
 });
 
+/** Of what a guest of a TEE was started with, as its hardware reports it. */
+const InitDataDigest = Type.String({
+  pattern: "^(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96})$",
+  description: "sha256: and 64 hex digits, or sha384: and 96",
+});
+
 const TeeProfile = closed({
   platform: optional(Text),
   reattestation_interval: optional(Duration),
+  init_data_digest: optional(InitDataDigest),
   images: Images,
 });
 
@@ -215,7 +223,9 @@ export const REPORT_MEMBERS = {
   nonce: optional(Text),
 };
 
-const TokenAttestation = closed({ token: TokenSchema });
+/** Detached bundles about accelerators, unverified: the rules judge what is wrong with them. */
+const Devices = listOf(Type.Unknown(), DEVICE_BUNDLES_MAX);
+const TokenAttestation = closed({ token: TokenSchema, devices: optional(Devices) });
 const ReportAttestation = closed(REPORT_MEMBERS);
 
 /** A token that the host verifies, or the report of a verifier that the caller's authority vouches for. */

@@ -1,6 +1,7 @@
 // Admission: may this workload run, in which envelope, on which rail (spec law §2, §3).
 import { briefly, countOf } from "../../core/brief.ts";
 import { provenTenant, tenantActing, type Caller } from "../../core/caller.ts";
+import { proofChanges, proofFact, proofNeeds, type About } from "../../core/challenge.ts";
 import { buildInput, type TrustFacts } from "../../core/facts.ts";
 import { placedAt, type Placed } from "../../core/mesh-state.ts";
 import { explain, hostRefusal, recognise } from "../../core/outcome.ts";
@@ -35,20 +36,25 @@ export function admission(
   const { workload_id, tenant_id } = request.workload;
   const tenantId = tenantActing(caller, tenant_id);
   const needs = [workloadAt(tenantId, workload_id), placedAt(tenantId, workload_id)] as const;
+  const about: About = { tenantId, workloadId: workload_id, correlationId: request.correlation_id };
   return {
     entrypoint: ADMISSION,
     tenantId,
     workloadId: workload_id,
     correlationId: request.correlation_id,
     prove: (trust, nowMs) => verifyTokens(request, trust, nowMs),
-    needs: () => needs,
+    needs: (_state, { proof }) => [...needs, ...proofNeeds(about, proof)],
     revision: (state) => state.version(needs[0]),
-    input: (state, situation) => inputOf(request, state.get(needs[0]), state.get(needs[1]), situation),
+    input: (state, situation) =>
+      inputOf(request, state.get(needs[0]), state.get(needs[1]), heldTokens(state, about, situation)),
     recognise,
     failClosed: (code) => hostRefusal(code, declaredKind(request)),
     says: (_state, answer) => statementOf(request, answer),
-    effect: (state: Reads, event, { decision, catalogue }) => ({
-      changes: workloadWrites(state, event, workload_id),
+    effect: (state: Reads, event, { input, decision, catalogue, tokens }) => ({
+      changes: [
+        ...workloadWrites(state, event, workload_id),
+        ...proofChanges(state, about, tokens.proof, input.facts.now_ms),
+      ],
       outcome: { decision: explain(decision, catalogue) },
     }),
   };
@@ -58,8 +64,16 @@ export function admission(
 export async function verifyTokens(request: AdmissionRequest, trust: Trust, nowMs: number): Promise<Tokens> {
   const verified = await trust.verify(request, { nowMs, nonce: request.correlation_id });
   if (!verified) return NO_TOKENS;
-  const { facts, used, materials } = verified;
-  return { facts, snapshot: authoritySnapshot(used, materials) };
+  const { facts, used, materials, proof } = verified;
+  return { facts, snapshot: authoritySnapshot(used, materials), proof };
+}
+
+/** The situation with what its tokens prove for this workload, now. */
+export function heldTokens(state: Reads, about: About, situation: Situation): Situation {
+  const { tokens, nowMs } = situation;
+  if (tokens.proof === null) return situation;
+  const attestation = proofFact(state, about, tokens.proof, nowMs);
+  return { ...situation, tokens: { ...tokens, facts: { ...tokens.facts, attestation } } };
 }
 
 function inputOf(

@@ -1,4 +1,5 @@
 // What a governed command is: a value that says which state it needs, what the law is asked, and what follows from the answer.
+import type { TokenProof } from "../../core/attestation.ts";
 import type { Caller } from "../../core/caller.ts";
 import type { EventDraft } from "../../core/event.ts";
 import { NO_TRUST, type TrustFacts } from "../../core/facts.ts";
@@ -24,11 +25,14 @@ export interface Trace {
 
 /** What the tokens of a command prove, and the keys that proved it. */
 export interface Tokens {
+  /** Its attestation is what that proves by itself: what it proves for a command, `proof` and the state say. */
   readonly facts: TrustFacts;
   readonly snapshot: Blob;
+  /** Null where no attestation token was given. */
+  readonly proof: TokenProof | null;
 }
 
-export const NO_TOKENS: Tokens = { facts: NO_TRUST, snapshot: authoritySnapshot([]) };
+export const NO_TOKENS: Tokens = { facts: NO_TRUST, snapshot: authoritySnapshot([]), proof: null };
 
 /** What a command is decided in: one reading of clock and surroundings. */
 export interface Situation {
@@ -119,7 +123,7 @@ export interface Command<I, D extends Decided, O = unknown> {
   /** Facts that take time to establish: who signed its tokens. Absent: it has none. */
   readonly prove?: (trust: Trust, nowMs: number) => Promise<Tokens>;
   /** As far as it can be told from what was read; asked again until everything named is there. */
-  readonly needs: (state: Reads) => readonly Need[];
+  readonly needs: (state: Reads, tokens: Tokens) => readonly Need[];
   /**
    * The version of the workload, mesh or namespace that its event is about, as it is decided on; 0 where there is none yet.
    * Absent: it is about none.

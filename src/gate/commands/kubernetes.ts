@@ -2,6 +2,7 @@
 import { countOf } from "../../core/brief.ts";
 import { provenTenant, type Caller } from "../../core/caller.ts";
 import type { EventDraft } from "../../core/event.ts";
+import { proofChanges, proofNeeds, type About } from "../../core/challenge.ts";
 import { buildInput } from "../../core/facts.ts";
 import {
   isTooLarge,
@@ -28,7 +29,7 @@ import type {
 import type { Reads } from "../../core/state.ts";
 import { admissionFact, placementFacts, workloadAt, workloadWrites } from "../../core/workload.ts";
 import { refusalIn, type CommandRefusal } from "../refused.ts";
-import { admitDetails, verifyTokens } from "./admission.ts";
+import { admitDetails, heldTokens, verifyTokens } from "./admission.ts";
 import { refusalOf, type Command, type Ruling, type Situation, type Statement } from "./command.ts";
 
 const KUBERNETES = "railgate/kubernetes/decision";
@@ -65,20 +66,25 @@ export function podAdmission(
   const needs = [workloadAt(tenantId, workloadId), placedAt(tenantId, workloadId)] as const;
   const mapped = (settings: KubernetesSettings) => mappedFrom(review, known, tenantId, settings);
   const own = mapped(NO_SETTINGS).request;
+  const about: About = { tenantId, workloadId, correlationId: own.correlation_id };
   return {
     entrypoint: KUBERNETES,
     tenantId,
     workloadId,
     correlationId: own.correlation_id ?? review.uid,
     prove: (trust, nowMs) => verifyTokens(own, trust, nowMs),
-    needs: () => needs,
+    needs: (_state, { proof }) => [...needs, ...proofNeeds(about, proof)],
     revision: (state) => state.version(needs[0]),
-    input: (state, situation) => podInput(review, known, mapped(situation.kubernetes), state, needs, caller, situation),
+    input: (state, situation) =>
+      podInput(review, known, mapped(situation.kubernetes), state, needs, caller, heldTokens(state, about, situation)),
     recognise: recognisePod,
     failClosed: (code) => hostRefusal(code, envelopeKind(own)),
     says: (_state, answer) => podStatement(review, answer),
-    effect: (state, event, { decision, catalogue }) => ({
-      changes: workloadWrites(state, event, workloadId),
+    effect: (state, event, { input, decision, catalogue, tokens }) => ({
+      changes: [
+        ...workloadWrites(state, event, workloadId),
+        ...proofChanges(state, about, tokens.proof, input.facts.now_ms),
+      ],
       outcome: { decision: explain(decision, catalogue) },
     }),
   };

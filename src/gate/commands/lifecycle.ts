@@ -1,5 +1,6 @@
 // Lifecycle commands: transitions, re-attestations and missed deadlines of an admitted workload (spec law §4).
 import { UndecidedError } from "../../core/errors.ts";
+import { proofChanges, proofFact, proofNeeds, type About } from "../../core/challenge.ts";
 import { reportFact } from "../../core/facts.ts";
 import { placedAt, type Placed } from "../../core/mesh-state.ts";
 import { hostRefusalOf } from "../../core/outcome.ts";
@@ -39,7 +40,10 @@ export type LifecycleOutcome =
   | { readonly refusal: CommandRefusal; readonly workload?: undefined }
   | { readonly refusal?: undefined; readonly workload: Workload };
 
-/** @param correlationId also the nonce that an attestation token must bear, if it bears one. */
+/**
+ * A token is bound by a challenge alone, since the command has no name that its attester could know before (spec trust §4).
+ * @param correlationId also the nonce that a report must bear, if it bears one.
+ */
 export function lifecycleCommand(
   request: LifecycleCommand,
   tenantId: string,
@@ -48,20 +52,21 @@ export function lifecycleCommand(
   const { workload_id } = request;
   const [workload, placed] = [workloadAt(tenantId, workload_id), placedAt(tenantId, workload_id)];
   const current = (state: Reads) => state.get<Workload>(workload);
+  const about: About = { tenantId, workloadId: workload_id, correlationId: undefined };
   return {
     entrypoint: LIFECYCLE,
     tenantId,
     workloadId: workload_id,
     correlationId,
-    prove: (trust, nowMs) => verifyAttestation(request, trust, nowMs, correlationId),
-    needs: () => [workload, placed],
+    prove: (trust, nowMs) => verifyAttestation(request, trust, nowMs),
+    needs: (_state, { proof }) => [workload, placed, ...proofNeeds(about, proof)],
     revision: (state) => state.version(workload),
     input: (state, { nowMs, tokens, context }) => ({
       request,
       facts: lifecycleFacts(
         current(state),
         nowMs,
-        attestationFact(request, tokens, correlationId),
+        attestationFact(request, correlationId) ?? proofFact(state, about, tokens.proof, nowMs),
         placementFacts(state.get<Placed>(placed)),
       ),
       context,
@@ -80,11 +85,11 @@ export function lifecycleCommand(
             : reattestDetails(current(state), input.facts, request, decision),
       };
     },
-    effect: (state, event, { decision, catalogue }) => {
+    effect: (state, event, { input, decision, catalogue, tokens }) => {
       const changes = workloadWrites(state, event, workload_id);
       const refusal = refusalIn(decision, catalogue);
       return {
-        changes,
+        changes: [...changes, ...proofChanges(state, about, tokens.proof, input.facts.now_ms)],
         outcome: refusal
           ? { refusal }
           : { workload: withElevations(changes[0]?.value ?? current(state)!, state.get<Placed>(placed)) },
@@ -110,17 +115,16 @@ function eventType(request: LifecycleCommand): EventType {
   return request.command === "transition" ? `workload.envelope.${request.transition}` : "workload.attestation";
 }
 
-async function verifyAttestation(
-  request: LifecycleCommand,
-  trust: Trust,
-  nowMs: number,
-  nonce: string | undefined,
-): Promise<Tokens> {
+async function verifyAttestation(request: LifecycleCommand, trust: Trust, nowMs: number): Promise<Tokens> {
   if (request.command !== "attest" || !("token" in request.attestation)) return NO_TOKENS;
-  const { fact, used, materials } = await trust.verifyAttestation(request.attestation.token, { nowMs, nonce });
-  return { facts: { ...NO_TOKENS.facts, attestation: fact }, snapshot: authoritySnapshot(used, materials) };
+  const { token, devices } = request.attestation;
+  const { fact, used, materials, proof } = await trust.verifyAttestation(token, { nowMs, nonce: undefined }, devices);
+  return {
+    facts: { ...NO_TOKENS.facts, attestation: fact },
+    snapshot: authoritySnapshot(used, materials),
+    proof,
+  };
 }
 
-function attestationFact(request: LifecycleCommand, tokens: Tokens, nonce: string | undefined): AttestationFact | null {
-  return request.command === "attest" ? (reportFact(request.attestation, nonce) ?? tokens.facts.attestation) : null;
-}
+const attestationFact = (request: LifecycleCommand, nonce: string | undefined): AttestationFact | null =>
+  request.command === "attest" ? reportFact(request.attestation, nonce) : null;

@@ -1,6 +1,6 @@
 // Key sets that settings name by their file, read again while a node runs.
 import type { TrustConfig } from "../../trust/trust.ts";
-import { readJwks } from "./keys.ts";
+import { readJwks, readRoots } from "./keys.ts";
 import { trustOptions } from "./options.ts";
 import type { Source } from "./source.ts";
 import type { Config, Jwks } from "./types.ts";
@@ -14,13 +14,19 @@ function reread(file: string, ...path: (string | number)[]): Jwks {
   return readJwks(file, ["railgate", ...path], { ...NOWHERE, notes: [], origin: new Map() });
 }
 
+const rootsAnew = (file: string, index: number): string =>
+  readRoots(file, ["railgate", "trust", "attesters", index, "x5c_roots"], { ...NOWHERE, notes: [], origin: new Map() });
+
 /** Callers' keys as their file holds them now. @throws ConfigError */
 export function rereadCallers({ jwks, jwksFile }: Pick<Jwt, "jwks" | "jwksFile">): Jwks {
   return jwksFile === undefined ? jwks : reread(jwksFile, "authentication", "jwt", "jwks");
 }
 
 export function trustFiles({ authorities, attesters }: Config["trust"]): string[] {
-  return [...authorities, ...attesters].flatMap(({ jwksFile }) => jwksFile ?? []);
+  return [
+    ...[...authorities, ...attesters].flatMap(({ jwksFile }) => jwksFile ?? []),
+    ...attesters.flatMap(({ x5cRootsFile }) => x5cRootsFile ?? []),
+  ];
 }
 
 /** Whose word counts, with keys as their files hold them now: all of them, or none. @throws ConfigError */
@@ -31,6 +37,10 @@ export function rereadTrust(trust: Config["trust"]): TrustConfig {
     );
   return trustOptions({
     authorities: anew("authorities", trust.authorities),
-    attesters: anew("attesters", trust.attesters),
+    attesters: anew("attesters", trust.attesters).map((attester, index) =>
+      attester.x5cRootsFile === undefined
+        ? attester
+        : { ...attester, x5cRoots: rootsAnew(attester.x5cRootsFile, index) },
+    ),
   });
 }

@@ -1,5 +1,5 @@
 // Public keys among the settings: PEM for bundles, JWKS for callers and for those whose word counts. None is fetched.
-import { createPublicKey, type KeyObject } from "node:crypto";
+import { createPublicKey, X509Certificate, type KeyObject } from "node:crypto";
 import { algorithmsOf, type KeyUse } from "../../core/algorithms.ts";
 import { problemWithJwk } from "../../core/public-jwk.ts";
 import { formatPath, type SettingPath } from "../../core/settings.ts";
@@ -55,4 +55,16 @@ function parseJwks(text: string, path: SettingPath, source: Source): Jwks {
     // The parser's message quotes the file; what follows says enough.
   }
   throw fault(source, path, 'the file is no JWKS: a JSON object with a list "keys" (RFC 7517 §5)');
+}
+
+/** The PEM of a file of certificates. */
+export function readRoots(name: string, path: SettingPath, source: Source): string {
+  const pem = readFileOf(name, path, source);
+  const found = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  try {
+    if (found.map((each) => new X509Certificate(each)).length > 0) return pem;
+  } catch {
+    // Said below: the parser's words are about ASN.1.
+  }
+  throw fault(source, path, "the file holds no certificate in PEM form, or one that can't be read");
 }

@@ -66,7 +66,10 @@ export function trustOptions({ authorities, attesters }: Config["trust"]): Trust
   const keysOf = ({ keys }: Jwks) => keys.map((key) => ({ ...key }));
   return {
     authorities: authorities.map(({ issuer, jwks, root }) => ({ issuer, jwks: keysOf(jwks), root })),
-    attesters: attesters.map(({ jwks, jwksFile: _, ...attester }) => ({ ...attester, jwks: keysOf(jwks) })),
+    attesters: attesters.map(({ jwks, jwksFile: _, x5cRootsFile: __, ...attester }) => ({
+      ...attester,
+      jwks: keysOf(jwks),
+    })),
   };
 }
 

@@ -7,7 +7,7 @@ import { DEFAULTS } from "../../core/schema/defaults.ts";
 import { sha256 } from "../../core/sha256.ts";
 import { durationS } from "../../core/time.ts";
 import type { SettingPath } from "../../core/settings.ts";
-import { readJwks } from "./keys.ts";
+import { readJwks, readRoots } from "./keys.ts";
 import { absolute, fault, fileNamed, given, readFileOf, readUrl, type Source } from "./source.ts";
 import type { Address, Config, EventKeySource } from "./types.ts";
 
@@ -108,29 +108,39 @@ export function readAuthentication(file: ConfigFile, source: Source): Config["au
 }
 
 export function readTrust(file: ConfigFile, source: Source): Config["trust"] {
-  const pinned = <T extends { issuer: string; jwks: unknown }>(list: readonly T[] | undefined, name: string) =>
+  const once = <T extends { issuer: string }>(list: readonly T[] | undefined, name: string) =>
     (list ?? []).map((entry, index) => {
       const path: SettingPath = ["railgate", "trust", name, index];
       if (list!.findIndex(({ issuer }) => issuer === entry.issuer) < index)
         throw fault(source, [...path, "issuer"], "appears twice; put its keys in one JWKS");
-      return {
-        entry,
-        jwks: readJwks(entry.jwks, [...path, "jwks"], source),
-        ...given("jwksFile", fileNamed(entry.jwks, source)),
-      };
+      return { entry, path };
     });
+  const pinned = (jwks: unknown, path: SettingPath) => ({
+    jwks: readJwks(jwks, [...path, "jwks"], source),
+    ...given("jwksFile", fileNamed(jwks, source)),
+  });
   const { authorities, attesters } = file.railgate?.trust ?? {};
   return {
-    authorities: pinned(authorities, "authorities").map(({ entry, ...keys }) => ({
+    authorities: once(authorities, "authorities").map(({ entry, path }) => ({
       issuer: entry.issuer,
-      ...keys,
+      ...pinned(entry.jwks, path),
       root: entry.root ?? false,
     })),
-    attesters: pinned(attesters, "attesters").map(({ entry, ...keys }) => ({
-      issuer: entry.issuer,
-      ...keys,
-      ...given("audience", entry.audience),
-    })),
+    attesters: once(attesters, "attesters").map(({ entry, path }) => {
+      const { jwks, x5c_roots: roots } = entry;
+      if (jwks === undefined && roots === undefined)
+        throw fault(source, [...path, "jwks"], "is missing; a token is verified with it, or by x5c_roots");
+      return {
+        issuer: entry.issuer,
+        ...(jwks === undefined ? { jwks: { keys: [] } } : pinned(jwks, path)),
+        ...given("format", entry.format),
+        ...given("x5cRoots", roots === undefined ? undefined : readRoots(roots, [...path, "x5c_roots"], source)),
+        ...given("x5cRootsFile", fileNamed(roots, source)),
+        ...given("audience", entry.audience),
+        ...given("policies", entry.policies),
+        ...given("maxAgeS", entry.max_age === undefined ? undefined : durationS(entry.max_age)),
+      };
+    }),
   };
 }
 

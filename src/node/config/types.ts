@@ -1,4 +1,5 @@
 // What settings are once they are read: names as the code has them, paths absolute, every default in its place.
+import type { ATTESTATION_FORMATS } from "../../core/schema/input.ts";
 import type { ServiceAccess } from "../../outbound/access.ts";
 import type { EVIDENCE_PROFILES, KEY_ALGORITHMS, LOG_LEVELS, SUBJECT_FIELDS } from "../../core/schema/config.ts";
 
@@ -103,7 +104,7 @@ export type Config = {
   };
   readonly trust: {
     readonly authorities: readonly (Pinned & { readonly root: boolean })[];
-    readonly attesters: readonly (Pinned & { readonly audience?: string })[];
+    readonly attesters: readonly Attester[];
   };
   readonly evidence: {
     readonly profile: EvidenceProfileId;
@@ -145,6 +146,17 @@ export type Config = {
   /** What was accepted and does nothing here, one line each: settings of OPA's, keys for other ends. */
   readonly warnings: readonly string[];
 };
+
+/** With `x5cRoots` alone it has no keys. */
+interface Attester extends Pinned {
+  readonly format?: (typeof ATTESTATION_FORMATS)[number];
+  readonly audience?: string;
+  /** PEM, and the file that it is from. */
+  readonly x5cRoots?: string;
+  readonly x5cRootsFile?: string;
+  readonly policies?: readonly string[];
+  readonly maxAgeS?: number;
+}
 
 /** Exactly one place; `name` says which, for messages. */
 export type EventKeySource = { readonly name: string } & (

@@ -1,23 +1,34 @@
 // Railgate's own attestation format: a JWT (RFC 7519) with our claims, or what EAT (RFC 9711) and EAR say in their place.
+import { SIGNATURE_ALGORITHMS } from "../../core/algorithms.ts";
 import { flag, firstGiven, maybe, numericDate, oneOrMore, reading, statement, time, Unreadable } from "../claims.ts";
 import type { Claims } from "../claims.ts";
 import { isRecord } from "../token.ts";
 import type { Format } from "./format.ts";
+import { debugState, NOTHING_MORE, twin } from "./parts.ts";
 
-export const railgate: Format = reading((claims) => {
-  const tree = [...claimsSets(claims)];
-  return {
-    report_ref: statement(firstGiven(claims.report_ref, claims.jti)),
-    platform_type: statement(claims.platform_type),
-    result: resultOf(claims, tree),
-    measured_at_ms: maybe(time, firstGiven(claims.measured_at, claims.iat)),
-    debuggable: debuggable(tree),
-    expires_ms: maybe(numericDate, claims.exp),
-    not_before_ms: maybe(numericDate, claims.nbf),
-    nonces: [claims.nonce, claims.eat_nonce].flatMap((nonce) => (nonce === undefined ? [] : [oneOrMore(nonce)])),
-    audiences: claims.aud === undefined ? [] : oneOrMore(claims.aud),
-  };
-});
+export const railgate: Format = {
+  algorithms: SIGNATURE_ALGORITHMS,
+  refersByDigest: false,
+  read: reading((claims) => {
+    const tree = [...claimsSets(claims)];
+    return {
+      ...NOTHING_MORE,
+      report_ref: statement(firstGiven(claims.report_ref, claims.jti)),
+      platform_type: statement(claims.platform_type),
+      result: resultOf(claims, tree),
+      measured_at_ms: maybe(time, firstGiven(claims.measured_at, claims.iat)),
+      debuggable: debuggable(tree),
+      issued_ms: issued(claims)?.ms ?? null,
+      expires_ms: maybe(numericDate, claims.exp),
+      not_before_ms: maybe(numericDate, claims.nbf),
+      nonces: [claims.nonce, claims.eat_nonce].flatMap((nonce) => (nonce === undefined ? [] : [oneOrMore(nonce)])),
+      audiences: claims.aud === undefined ? [] : oneOrMore(claims.aud),
+    };
+  }),
+};
+
+/** Beside a `measured_at` it is not looked at otherwise, so one that can't be read is none. */
+const issued = reading((claims) => ({ ms: maybe(time, claims.iat) }));
 
 type Node = { claims: Claims; leaf: boolean };
 
@@ -104,36 +115,9 @@ function tierOf(value: unknown): number {
   return size >= 32 ? 32 : AFFIRMING;
 }
 
-/** Two spellings of one claim: both are read, and must not differ. */
-function twin(claims: Claims, name: string, other: string): unknown {
-  const [one, two] = [claims[name], claims[other]];
-  if (one !== undefined && two !== undefined && JSON.stringify(one) !== JSON.stringify(two)) throw new Unreadable();
-  return firstGiven(one, two);
-}
-
-/** EAT's `dbgstat` (RFC 9711 §4.2.9) in its JSON form or as the number that stands for it. */
-const DEBUG_STATES = new Map<unknown, boolean>([
-  ["enabled", true],
-  ["disabled", false],
-  ["disabled-since-boot", false],
-  ["disabled-permanently", false],
-  ["disabled-fully-and-permanently", false],
-  [0, true],
-  [1, false],
-  [2, false],
-  [3, false],
-  [4, false],
-]);
-
 /** True if any claim anywhere says so: they must not be played off against each other. Null where none says anything. */
 function debuggable(tree: readonly Node[]): boolean | null {
   const said = tree.flatMap(({ claims }) => [maybe(flag, claims.debuggable), maybe(debugState, claims.dbgstat)]);
   if (said.includes(true)) return true;
   return said.includes(false) ? false : null;
-}
-
-function debugState(value: unknown): boolean {
-  const found = DEBUG_STATES.get(value);
-  if (found === undefined) throw new Unreadable();
-  return found;
 }
