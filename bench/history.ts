@@ -163,13 +163,13 @@ async function write(dataDir: string, events: number): Promise<void> {
   const { privateKey, kid } = await loadKey(dataDir, "event", false);
   const sign = recordSigner(privateKey, kid);
   const histories = Array.from({ length: TENANTS }, (_, n) => new History(`t-${n}`, nodeId));
-  using writer = openWriter(dataDir);
+  await using writer = await openWriter(dataDir);
   let batch: Append[] = [];
   let written = 0;
   for (let n = 0; written < events; n++) {
     for (const append of histories[n % TENANTS]!.life(n, sign)) batch.push(append);
     if (batch.length < BATCH && written + batch.length < events) continue;
-    writer.append(batch);
+    await writer.append(batch);
     written += batch.length;
     batch = [];
   }
@@ -179,7 +179,7 @@ async function measured(dataDir: string): Promise<Record<string, number>> {
   const started = performance.now();
   const node = await RailgateNode.open({ dataDir });
   const opened = performance.now();
-  const mesh = readMesh(node.store, "t-0", "m")!;
+  const mesh = (await readMesh(node.store, "t-0", "m"))!;
   const read = performance.now();
   const elevate = { command: "elevate", mesh_id: "m", workload_id: "nobody", target_rail_id: "hw" } as const;
   await node.gate.run([meshCommand(elevate, "t-0")], { caller: hostCaller("bench") });
@@ -203,10 +203,10 @@ function doctor(dataDir: string): Record<string, number> {
   return JSON.parse(run.stdout) as Record<string, number>;
 }
 
-function runDoctor(dataDir: string): void {
+async function runDoctor(dataDir: string): Promise<void> {
   const started = performance.now();
-  using store = openReader(dataDir);
-  const { streams, states } = verifyStore(store, () => {});
+  await using store = await openReader(dataDir);
+  const { streams, states } = await verifyStore(store, () => {});
   const faults = streams.filter(({ fault }) => fault !== undefined).length + (states ?? ["not compared"]).length;
   console.log(
     JSON.stringify({
@@ -218,7 +218,7 @@ function runDoctor(dataDir: string): void {
 }
 
 const [first, dir] = process.argv.slice(2);
-if (first === "doctor") runDoctor(dir!);
+if (first === "doctor") await runDoctor(dir!);
 else {
   for (const events of [SMALL, first === undefined ? LARGE : Number(first)]) {
     const dataDir = mkdtempSync(join(tmpdir(), "railgate-bench-history-"));

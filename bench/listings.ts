@@ -53,19 +53,19 @@ const QUERIES: Record<string, Partial<EventQuery>> = {
 const dir = mkdtempSync(join(tmpdir(), "railgate-bench-listings-"));
 try {
   {
-    using writer = openWriter(dir);
+    await using writer = await openWriter(dir);
     const sizes = new Map<string, number>();
     for (let n = 0; n < EVENTS; n += BATCH)
-      writer.append(Array.from({ length: Math.min(BATCH, EVENTS - n) }, (_, i) => eventAt(n + i, sizes)));
+      await writer.append(Array.from({ length: Math.min(BATCH, EVENTS - n) }, (_, i) => eventAt(n + i, sizes)));
   }
-  using reader = openReader(dir);
+  await using reader = await openReader(dir);
   console.log(`${EVENTS} events; a page of 100, milliseconds: median, most of ${ROUNDS}`);
   for (const [what, query] of Object.entries(QUERIES)) {
     const took: number[] = [];
     let found = 0;
     for (let round = 0; round < ROUNDS; round++) {
       const started = performance.now();
-      found = reader.page({ order: round % 2 === 0 ? "desc" : "asc", limit: 100, ...query }).events.length;
+      found = (await reader.page({ order: round % 2 === 0 ? "desc" : "asc", limit: 100, ...query })).events.length;
       took.push(performance.now() - started);
     }
     took.sort((a, b) => a - b);

@@ -6,11 +6,11 @@ import { DatabaseSync } from "node:sqlite";
 import { generateKeyPairSync } from "node:crypto";
 import { v7 as uuidv7 } from "uuid";
 import { recordLeaf, TREE_HASHER } from "../src/core/sha256.ts";
-import { TreeTail } from "../src/core/tiles.ts";
+import { overTiles, TreeTail } from "../src/core/tiles.ts";
 import { checkpointSigner } from "../src/evidence/log/checkpoints.ts";
 import { TransparencyLog } from "../src/evidence/log/log.ts";
 import { openReader, openWriter } from "../src/store/open.ts";
-import type { Append, StoreWriter } from "../src/store/store.ts";
+import type { Append, LogReader, StoreWriter } from "../src/store/store.ts";
 
 const SMALL = 10_000;
 const LARGE = 1_000_000;
@@ -53,13 +53,13 @@ function batchOf(from: number, count: number, record: string): Append[] {
 }
 
 /** Appends up to a size. @returns µs for each event. */
-function appendTo(writer: StoreWriter, size: number, batch: number, record: string): number {
-  const first = writer.tree(CHAIN).size;
+async function appendTo(writer: StoreWriter, size: number, batch: number, record: string): Promise<number> {
+  const first = (await writer.tree(CHAIN)).size;
   let tookMs = 0;
   for (let at = first; at < size; at += batch) {
     const events = batchOf(at, Math.min(batch, size - at), record);
     const started = performance.now();
-    writer.append(events);
+    await writer.append(events);
     tookMs += performance.now() - started;
   }
   return (tookMs * 1000) / (size - first);
@@ -73,44 +73,51 @@ function treeAlone(tail: TreeTail): number {
   return ((performance.now() - started) * 1000) / WINDOW;
 }
 
+const readTail = (log: LogReader, size: number): Promise<TreeTail> =>
+  overTiles(
+    (level, n) => log.tile(CHAIN, level, n),
+    (tile) => TreeTail.read(TREE_HASHER, tile, size),
+  );
+
 /** Median of many, µs. */
-function median(rounds: number, work: (round: number) => void): number {
-  const took = Array.from({ length: rounds }, (_, round) => {
+async function median(rounds: number, work: (round: number) => unknown): Promise<number> {
+  const took: number[] = [];
+  for (let round = 0; round < rounds; round++) {
     const started = performance.now();
-    work(round);
-    return (performance.now() - started) * 1000;
-  });
+    await work(round);
+    took.push((performance.now() - started) * 1000);
+  }
   return took.sort((a, b) => a - b)[Math.floor(rounds / 2)]!;
 }
 
-function measure(writer: StoreWriter, size: number): { [what: string]: [number, string] } {
-  appendTo(writer, size - WINDOW, 4096, FILLER);
-  const append = appendTo(writer, size, BATCH, RECORD);
-  using reader = openReader(path);
+async function measure(writer: StoreWriter, size: number): Promise<{ [what: string]: [number, string] }> {
+  await appendTo(writer, size - WINDOW, 4096, FILLER);
+  const append = await appendTo(writer, size, BATCH, RECORD);
+  await using reader = await openReader(path);
   const log = new TransparencyLog({
     reader: reader.log,
     logs: [{ nodeId: "bench", origin: "bench", kid: "bench", publicKey: new Uint8Array(32) }],
     checkpoint: () => Promise.resolve(),
   });
-  const tail = TreeTail.read(TREE_HASHER, (level, n) => reader.log.tile(CHAIN, level, n), size);
+  const tail = await readTail(reader.log, size);
   const sign = checkpointSigner(generateKeyPairSync("ed25519").privateKey, "bench");
   treeAlone(TreeTail.empty(TREE_HASHER));
   return {
     [`append, in batches of ${BATCH}, synced`]: [append, "µs/event"],
     "of that: leaf hash and tree": [treeAlone(tail), "µs/event"],
     "checkpoint: root and signature": [
-      median(500, () => {
-        const { size: at, root } = writer.tree(CHAIN);
+      await median(500, async () => {
+        const { size: at, root } = await writer.tree(CHAIN);
         sign(CHAIN, at, root);
       }),
       "µs",
     ],
-    "inclusion proof": [median(300, (round) => log.inclusionProof(CHAIN, (round * 7919) % size, size)), "µs"],
-    "consistency proof": [median(300, (round) => log.consistencyProof(CHAIN, 1 + ((round * 7919) % size), size)), "µs"],
-    "end of the stream, read at start": [
-      median(20, () => TreeTail.read(TREE_HASHER, (level, n) => reader.log.tile(CHAIN, level, n), size)),
+    "inclusion proof": [await median(300, (round) => log.inclusionProof(CHAIN, (round * 7919) % size, size)), "µs"],
+    "consistency proof": [
+      await median(300, (round) => log.consistencyProof(CHAIN, 1 + ((round * 7919) % size), size)),
       "µs",
     ],
+    "end of the stream, read at start": [await median(20, () => readTail(reader.log, size)), "µs"],
   };
 }
 
@@ -120,10 +127,10 @@ function tileBytes(): number {
 }
 
 try {
-  const writer = openWriter(path);
-  const small = measure(writer, SMALL);
+  const writer = await openWriter(path);
+  const small = await measure(writer, SMALL);
   const smallBytes = tileBytes() / SMALL;
-  const large = measure(writer, LARGE);
+  const large = await measure(writer, LARGE);
   const rows: Row[] = Object.entries(small).map(([what, [value, unit]]) => ({
     what,
     unit,
@@ -131,7 +138,7 @@ try {
     large: large[what]![0],
   }));
   rows.push({ what: "stored by the log", unit: "bytes/event", small: smallBytes, large: tileBytes() / LARGE });
-  writer.close();
+  await writer.close();
   console.log(`${"".padEnd(40)} ${String(SMALL).padStart(10)} ${String(LARGE).padStart(10)}`);
   for (const { what, unit, small: a, large: b } of rows)
     console.log(`${what.padEnd(40)} ${a.toFixed(2).padStart(10)} ${b.toFixed(2).padStart(10)}  ${unit}`);

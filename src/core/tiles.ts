@@ -82,6 +82,32 @@ export function parseEntryBundle(bundle: Uint8Array): Uint8Array[] | undefined {
 /** The hashes of a tile that the tree has so far, full or not; only asked for tiles that have the hash that is needed. */
 export type TileReader = (level: number, n: number) => Uint8Array;
 
+/**
+ * Works over tiles that come in a moment: where the work needs one that is not at hand, it is read, and the work begins again.
+ * @param work pure; a tree needs a few tiles, however large it is.
+ */
+export async function overTiles<T>(
+  read: (level: number, n: number) => Promise<Uint8Array>,
+  work: (tile: TileReader) => T,
+): Promise<T> {
+  const tiles = new Map<string, Uint8Array>();
+  for (;;) {
+    let missing: readonly [level: number, n: number] | undefined;
+    const tile: TileReader = (level, n) => {
+      const known = tiles.get(`${level}/${n}`);
+      if (known) return known;
+      missing = [level, n];
+      throw new Error(`the tile ${level}/${n} is to be read`);
+    };
+    try {
+      return work(tile);
+    } catch (error) {
+      if (!missing) throw error;
+    }
+    tiles.set(missing.join("/"), await read(...missing));
+  }
+}
+
 /** Hashes of perfect subtrees, from tiles. */
 export function nodesOfTiles(hasher: TreeHasher, tile: TileReader): NodeReader {
   return (level, index) => {

@@ -5,7 +5,7 @@
 import { KeyReusedError } from "../core/errors.ts";
 import { eventTextOf } from "../core/event.ts";
 import type { Receipt } from "../evidence/ledger/ledger.ts";
-import type { StateWrite, StoreReader } from "../store/store.ts";
+import type { StatePlace, StateWrite, StoreReader } from "../store/store.ts";
 
 /** That a call may come again. */
 export interface Retry {
@@ -59,52 +59,54 @@ export class Retries {
     carryOut: (remember: Remember) => Promise<Told<O>>,
   ): Promise<Told<O>> {
     const name = `${tenantId} ${key}`;
-    const first = this.#underWay.get(name);
-    if (first) {
-      mustBeSame(key, digest, first.digest);
-      return first.told as Promise<Told<O>>;
+    const first = () => this.#underWay.get(name);
+    const stored = first() ? undefined : await this.#stored(tenantId, key);
+    const expired = stored || first() ? [] : await this.#reader.due("answer", this.#now(), DELETED_AT_ONCE);
+    const underWay = first();
+    if (underWay) {
+      mustBeSame(key, digest, underWay.digest);
+      return underWay.told as Promise<Told<O>>;
     }
-    const stored = this.#stored(tenantId, key);
     if (stored) {
       mustBeSame(key, digest, stored.digest);
       return this.#again<O>(stored);
     }
-    const told = carryOut((outcome, eventId) => this.#writes(tenantId, key, digest, outcome, eventId)).finally(() =>
-      this.#underWay.delete(name),
-    );
+    const writes = (outcome: unknown, eventId: string): StateWrite[] => [
+      ...expired.map(forgotten(this.#now())),
+      this.#write(tenantId, key, { digest, event_id: eventId, outcome }),
+    ];
+    const told = carryOut(writes).finally(() => this.#underWay.delete(name));
     this.#underWay.set(name, { digest, told });
     return told;
   }
 
-  #stored(tenantId: string, key: string): Stored | undefined {
-    const text = this.#reader.state("answer", tenantId, key);
+  async #stored(tenantId: string, key: string): Promise<Stored | undefined> {
+    const text = await this.#reader.state("answer", tenantId, key);
     if (text === undefined) return undefined;
     const stored = JSON.parse(text) as Stored;
     return this.#now() < stored.kept_until_ms ? stored : undefined;
   }
 
-  #again<O>({ event_id, outcome }: Stored): Told<O> {
-    const { record, position } = this.#reader.event(event_id)!;
+  async #again<O>({ event_id, outcome }: Stored): Promise<Told<O>> {
+    const { record, position } = (await this.#reader.event(event_id))!;
     return { outcome: outcome as O, receipt: { record, position, eventText: eventTextOf(record) } };
   }
 
-  #writes(tenant_id: string, key: string, digest: string, outcome: unknown, event_id: string): StateWrite[] {
+  #write(tenant_id: string, key: string, told: Omit<Stored, "kept_until_ms">): StateWrite {
     const due_ms = this.#now() + KEPT_MS;
-    // A key under way is about to be written anew, and a later write must not be undone by what was due before it.
-    const expired = this.#reader
-      .due("answer", this.#now(), DELETED_AT_ONCE)
-      .filter((old) => !this.#underWay.has(`${old.tenant_id} ${old.key}`));
-    const stored: Stored = { digest, event_id, outcome, kept_until_ms: due_ms };
-    return [
-      ...expired.map((old): StateWrite => ({ kind: "answer", tenant_id: old.tenant_id, key: old.key, value: null })),
-      { kind: "answer", tenant_id, key, value: JSON.stringify(stored), due_ms, ref: event_id },
-    ];
+    const stored: Stored = { ...told, kept_until_ms: due_ms };
+    return { kind: "answer", tenant_id, key, value: JSON.stringify(stored), due_ms, ref: told.event_id };
   }
 }
 
+/** Unless it was written anew meanwhile. */
+const forgotten =
+  (nowMs: number) =>
+  ({ tenant_id, key }: StatePlace): StateWrite => ({ kind: "answer", tenant_id, key, value: null, due_ms: nowMs });
+
 /** What must go with an event's artifact when that is erased: what is kept for a retry tells of the decision as well. */
-export function forgetOutcome(reader: StoreReader, tenant_id: string, eventId: string): StateWrite[] {
-  const kept = [...reader.referring("answer", tenant_id, eventId)];
+export async function forgetOutcome(reader: StoreReader, tenant_id: string, eventId: string): Promise<StateWrite[]> {
+  const kept = await reader.referring("answer", tenant_id, eventId);
   return kept.map(({ key }): StateWrite => ({ kind: "answer", tenant_id, key, value: null }));
 }
 

@@ -73,9 +73,9 @@ async function tryWorkloads(
   const weak: TooWeak[] = [];
   let tooWeak = 0;
   for await (const workload of liveWorkloads(store, pauses)) {
-    const placed = placedOf(store, workload);
+    const placed = await placedOf(store, workload);
     if (workload.state !== "running" && placed.length === 0) continue;
-    const stored = storedDecision(store, workload.admission.event_id);
+    const stored = await storedDecision(store, workload.admission.event_id);
     const now = stored && decide(candidate, stored);
     if (!stored || !now) {
       untried++;
@@ -94,7 +94,7 @@ async function tryWorkloads(
 async function* liveWorkloads(store: StoreReader, pauses: Pauses): AsyncGenerator<Workload> {
   let after: { tenant_id: string; key: string } | undefined;
   for (;;) {
-    const page = store.states("workload", undefined, PAGE, after);
+    const page = await store.states("workload", undefined, PAGE, after);
     for (const { value } of page) {
       await pauses.next();
       const workload = JSON.parse(value) as Workload;
@@ -105,8 +105,8 @@ async function* liveWorkloads(store: StoreReader, pauses: Pauses): AsyncGenerato
   }
 }
 
-function placedOf(store: StoreReader, { tenant_id, workload_id }: Workload): Placed {
-  const stored = store.state("placed", tenant_id, workload_id);
+async function placedOf(store: StoreReader, { tenant_id, workload_id }: Workload): Promise<Placed> {
+  const stored = await store.state("placed", tenant_id, workload_id);
   return stored === undefined ? [] : (JSON.parse(stored) as Placed);
 }
 
@@ -133,10 +133,10 @@ async function tryDecisions(store: StoreReader, candidate: Policy, pauses: Pause
   const counts: Record<ChangeKind, number> = { newly_refused: 0, newly_admitted: 0, other_envelope: 0 };
   let tried = 0;
   for (const event_type of ["workload.admit", "workload.refuse"]) {
-    const { events } = store.page({ event_type, order: "desc", limit: DECISIONS_MAX });
+    const { events } = await store.page({ event_type, order: "desc", limit: DECISIONS_MAX });
     for (const { record } of events) {
       await pauses.next();
-      const stored = storedDecision(store, eventIdOf(record));
+      const stored = await storedDecision(store, eventIdOf(record));
       if (!stored) continue;
       tried++;
       const change = changeBetween(stored.decision, decide(candidate, stored) ?? FAILED_DECISION);
@@ -147,9 +147,9 @@ async function tryDecisions(store: StoreReader, candidate: Policy, pauses: Pause
 }
 
 /** undefined: its artifact was erased, altered, or is of no policy's making. */
-function storedDecision(store: StoreReader, eventId: string): Stored | undefined {
+async function storedDecision(store: StoreReader, eventId: string): Promise<Stored | undefined> {
   try {
-    const artifact = store.artifactOf(eventId);
+    const artifact = await store.artifactOf(eventId);
     if (!artifact) return undefined;
     const { entrypoint, input, decision, problem } = JSON.parse(new TextDecoder().decode(artifact.bytes)) as {
       entrypoint?: unknown;

@@ -20,9 +20,9 @@ export interface Gauges {
       }
     | undefined;
   /** Records that have not arrived upstream yet; undefined where there is none. */
-  backlog(): number | undefined;
+  backlog(): Promise<number | undefined>;
   followers(): number;
-  storeBytes(): number;
+  storeBytes(): Promise<number>;
   /** Where a cluster is watched. */
   namespacesAgeS?(): number;
   bundles(): readonly BundleFigures[];
@@ -137,7 +137,7 @@ export class Metrics {
     this.#gauge(
       "railgate_upstream_backlog_records",
       "Records that have not arrived upstream yet.",
-      () => gauges.backlog() ?? 0,
+      async () => (await gauges.backlog()) ?? 0,
     );
     this.#watchReports(gauges.reports);
     this.#labelled("railgate_partition_state", "1 for the state that the node is in.", "state", () => [
@@ -299,13 +299,13 @@ export class Metrics {
     });
   }
 
-  #gauge(name: string, help: string, read: () => number): void {
+  #gauge(name: string, help: string, read: () => number | Promise<number>): void {
     new Gauge({
       name,
       help,
       registers: [this.#registry],
-      collect() {
-        this.set(read());
+      async collect() {
+        this.set(await read());
       },
     });
   }

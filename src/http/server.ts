@@ -258,9 +258,9 @@ export function watch(
     clockBehindS: () => railgate.figures.clockBehindS,
     partition: () => railgate.figures.partition,
     reports: () => railgate.figures.reports,
-    backlog: () => railgate.figures.backlog,
+    backlog: () => railgate.backlog(),
     followers: () => followers.count,
-    storeBytes: () => railgate.figures.storeBytes,
+    storeBytes: () => railgate.storeBytes(),
     ...(namespaces && { namespacesAgeS: () => namespaces.ageS ?? Number.POSITIVE_INFINITY }),
     bundles: () => railgate.bundleStatuses(),
     info: () => {

@@ -10,7 +10,7 @@ export interface BundleAtHand {
   readonly name: string | null;
   readonly terms: BundleTerms;
   /** undefined: its service was never reached. Throws where it cannot be read. */
-  readonly bytes: () => Uint8Array | undefined;
+  readonly bytes: () => Uint8Array | undefined | Promise<Uint8Array | undefined>;
 }
 
 /** @throws ConfigError for a setting that asks for what can't be done. */
@@ -22,8 +22,8 @@ export function bundlesAtHand(config: Config): BundleAtHand[] {
   }));
 }
 
-function kept(dataDir: string, name: string): Uint8Array | undefined {
+async function kept(dataDir: string, name: string): Promise<Uint8Array | undefined> {
   if (!storeExists(dataDir)) return undefined;
-  using store = openReader(dataDir);
+  await using store = await openReader(dataDir);
   return lastBundle(store, name);
 }

@@ -73,7 +73,7 @@ async function overlay({ settings: file, keys }: Config): Promise<Finding[]> {
 async function policy({ name, terms, bytes }: BundleAtHand): Promise<Finding> {
   const what = name === null ? "" : `${name}: `;
   try {
-    const found = bytes();
+    const found = await bytes();
     if (found === undefined)
       return warn(`${what}it has not come from its service yet`, "until it has, what it is about is refused (POL-01)");
     const { revision, digest } = await loadUnder(found, terms);

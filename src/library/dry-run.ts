@@ -57,7 +57,7 @@ export async function lawOf(config: Config): Promise<Policy> {
   if (settings) await checkSettingsSource(settings, "railgate.settings", config.settings);
   const all = bundlesAtHand(config);
   for (const { name, terms, bytes } of all) {
-    const found = bytes();
+    const found = await bytes();
     if (found === undefined) {
       if (all.length > 1) continue;
       throw new BundleError(

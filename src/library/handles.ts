@@ -65,7 +65,7 @@ export interface HandleParts {
   readonly showMesh: (meshId: string, tenantId: string | undefined) => Promise<Mesh | null>;
   readonly showWorkload: (workloadId: string, tenantId: string | undefined) => Promise<WorkloadView | null>;
   /** A workload as a command left it, and no event that came after. */
-  readonly viewWorkload: (workload: Workload, by: Evidenced) => WorkloadView;
+  readonly viewWorkload: (workload: Workload, by: Evidenced) => Promise<WorkloadView>;
 }
 
 const parseAttestation = parser(Attestation);
@@ -218,6 +218,6 @@ export class LocalWorkload implements WorkloadHandle {
     const [done] = await gate.run([lifecycleCommand(request, tenantId, call.trace?.traceId)], call);
     const { refusal, workload } = done!.outcome;
     if (refusal) throw refusedError(refusal, done!);
-    return proven({ workload: viewWorkload(workload, done!) }, done!);
+    return proven({ workload: await viewWorkload(workload, done!) }, done!);
   }
 }

@@ -82,11 +82,7 @@ export interface NodeFigures {
   readonly waiting: number;
   /** By how much the clock is behind what it said before. */
   readonly clockBehindS: number;
-  /** What the database takes on the disk. */
-  readonly storeBytes: number;
   readonly partition: { readonly state: string; readonly reasons: readonly string[] };
-  /** Records that have not arrived upstream yet; undefined where there is none. */
-  readonly backlog: number | undefined;
   /** How reports to services go; undefined: nothing is reported. */
   readonly reports: ReportFigures | undefined;
 }
@@ -232,8 +228,8 @@ export class LocalRailgate extends LocalReader implements Railgate {
     });
   }
 
-  verify(archive: Uint8Array | AsyncIterable<Uint8Array>): Promise<VerifyReport> {
-    return verifyApart(archive, { ownKeys: this.#node.jwks() });
+  async verify(archive: Uint8Array | AsyncIterable<Uint8Array>): Promise<VerifyReport> {
+    return verifyApart(archive, { ownKeys: await this.#node.jwks() });
   }
 
   async rotateKey(rotation: Rotation = {}): Promise<RotatedKey> {
@@ -273,7 +269,8 @@ export class LocalRailgate extends LocalReader implements Railgate {
 
   override async nodeStatus(): Promise<NodeStatus> {
     operatorActing(this.caller);
-    const { nodeId: node_id, partition, forwarding } = this.#node;
+    const { nodeId: node_id, partition } = this.#node;
+    const forwarding = await this.#node.forwarding();
     const { state, since, reasons } = partition.status;
     const upstream = forwarding ? { ...forwarding, refused: [...forwarding.refused] } : null;
     return { node_id, partition: { state, since, reasons: [...reasons] }, upstream };
@@ -355,18 +352,26 @@ export class LocalRailgate extends LocalReader implements Railgate {
 
   /** What operators are told of the node, as it is now. */
   get figures(): NodeFigures {
-    const { nodeId, policy, waiting, clockBehindMs, dataDir, partition, forwarding } = this.#node;
+    const { nodeId, policy, waiting, clockBehindMs, partition } = this.#node;
     const { state, reasons } = partition.status;
     return {
       nodeId,
       policyDigest: policy?.digest,
       waiting,
       clockBehindS: clockBehindMs / 1000,
-      storeBytes: storeBytes(dataDir),
       partition: { state, reasons: reasons.map(({ reason }) => reason) },
-      backlog: forwarding?.backlog,
       reports: this.#node.reports,
     };
+  }
+
+  /** Records that have not arrived upstream yet; undefined where there is none. */
+  async backlog(): Promise<number | undefined> {
+    return (await this.#node.forwarding())?.backlog;
+  }
+
+  /** What the database takes on the disk, in bytes. */
+  async storeBytes(): Promise<number> {
+    return storeBytes(this.#node.dataDir);
   }
 
   /** What OPA would call the states of its plugins, of those that report. */

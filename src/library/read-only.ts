@@ -21,42 +21,48 @@ export class NothingToReadError extends RailgateError {
  * @param logOrigin as the node's settings name it; default: as the node itself would.
  * @throws NothingToReadError
  */
-export function readRailgate(dataDir: string, logOrigin?: string): LocalReader {
-  let opened: StoreReader | undefined = open(dataDir);
+export async function readRailgate(dataDir: string, logOrigin?: string): Promise<LocalReader> {
+  let opened: Promise<StoreReader> | undefined = open(dataDir);
+  await opened;
   const parts = {
     // Whoever waits for more lets go of the database meanwhile, or no node could start.
     get store() {
       return (opened ??= open(dataDir));
     },
-    idle() {
-      opened?.close();
+    async idle() {
+      const idle = opened;
       opened = undefined;
+      await (await idle)?.close();
     },
     /** Checkpoints are the writer's to make; what it made is read. */
     get log() {
-      const { store } = this;
-      return new TransparencyLog({ reader: store.log, logs: logsIn(store, logOrigin), checkpoint: async () => {} });
+      return logOf(this.store, logOrigin);
     },
     now: Date.now,
   };
   return new LocalReader(parts, hostCaller("cli"));
 }
 
-function open(dataDir: string): StoreReader {
+async function logOf(opened: Promise<StoreReader>, logOrigin: string | undefined): Promise<TransparencyLog> {
+  const store = await opened;
+  return new TransparencyLog({ reader: store.log, logs: await logsIn(store, logOrigin), checkpoint: async () => {} });
+}
+
+async function open(dataDir: string): Promise<StoreReader> {
   if (!storeExists(dataDir)) throw new NothingToReadError(`${dataDir} holds no evidence yet`);
   try {
-    return openReader(dataDir);
+    return await openReader(dataDir);
   } catch (cause) {
     throw new NothingToReadError(`the evidence in ${dataDir} can't be read: ${(cause as Error).message}`, { cause });
   }
 }
 
 /** A node's own exports are known by its own keys; undefined where they are not at hand (`doctor` says why). */
-export function ownKeys(dataDir: string): PublicKeys | undefined {
+export async function ownKeys(dataDir: string): Promise<PublicKeys | undefined> {
   if (!storeExists(dataDir)) return undefined;
   try {
-    using store = openReader(dataDir);
-    const own = publicKeys(store.keys());
+    await using store = await openReader(dataDir);
+    const own = publicKeys(await store.keys());
     return own.keys.length === 0 ? undefined : own;
   } catch {
     return undefined;

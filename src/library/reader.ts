@@ -19,7 +19,7 @@ import type { Workload } from "../core/workload.ts";
 import { publicJwk, publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
 import type { TransparencyLog } from "../evidence/log/log.ts";
 import { readMesh, readMeshes } from "../store/meshes.ts";
-import type { EventQuery, StoredEvent, StoreReader, StreamRow } from "../store/store.ts";
+import type { EventQuery, MaybePromise, StoredEvent, StoreReader, StreamRow } from "../store/store.ts";
 import { checkNames } from "./names.ts";
 import type {
   Artifact,
@@ -33,12 +33,12 @@ import type {
 import { showWorkload, workloadSummary } from "./workload-view.ts";
 
 export interface ReaderParts {
-  readonly store: StoreReader;
-  readonly log: TransparencyLog;
+  readonly store: MaybePromise<StoreReader>;
+  readonly log: MaybePromise<TransparencyLog>;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Called before it waits for more; what is read next may then be opened anew. */
-  readonly idle?: () => void;
+  readonly idle?: () => Promise<void>;
   /** Calls back when something became durable; absent: it is looked for now and then. */
   readonly subscribe?: (listener: () => void) => () => void;
 }
@@ -81,7 +81,7 @@ export class LocalReader implements RailgateReader {
     const { tenant_id, limit = MESHES_DEFAULT, cursor } = parseList(throughJson(query));
     const after = cursor === undefined ? undefined : placed(isIdentifier(cursor) ? cursor : undefined);
     const tenant = tenantOf(this.caller, tenant_id);
-    const { items, next } = readMeshes(this.#parts.store, tenant, Math.min(limit, MESHES_MAX), after);
+    const { items, next } = await readMeshes(await this.#parts.store, tenant, Math.min(limit, MESHES_MAX), after);
     return { items: items.map(wireMesh), next };
   }
 
@@ -93,8 +93,9 @@ export class LocalReader implements RailgateReader {
   async workloads(query: ListQuery = {}): Promise<Page<WorkloadSummary>> {
     const { tenant_id, limit = WORKLOADS_DEFAULT, cursor } = parseList(throughJson(query));
     const after = cursor === undefined ? undefined : placed(readPlace(cursor));
-    const { store, now } = this.#parts;
-    const rows = store.states("workload", tenantAsked(this.caller, tenant_id), limit + 1, after);
+    const { now } = this.#parts;
+    const store = await this.#parts.store;
+    const rows = await store.states("workload", tenantAsked(this.caller, tenant_id), limit + 1, after);
     const page = rows.slice(0, limit);
     const items = page.map(({ value }) => workloadSummary(JSON.parse(value) as Workload, now()));
     return { items, next: rows.length > limit ? writePlace(page.at(-1)!) : null };
@@ -110,7 +111,7 @@ export class LocalReader implements RailgateReader {
     const place = cursor === undefined ? undefined : placed(readPosition(cursor));
     const { order = place?.order ?? "desc", limit = EVENTS_DEFAULT } = asked;
     if (place && place.order !== order) throw invalidCursor(`continues a listing with order=${place.order}`);
-    const { events, next } = this.#parts.store.page({
+    const { events, next } = await (await this.#parts.store).page({
       ...this.#filters(asked),
       order,
       limit,
@@ -128,7 +129,7 @@ export class LocalReader implements RailgateReader {
   }
 
   async event(eventId: string, scope: EventScope = {}): Promise<EventLookup> {
-    const { record } = this.#find(eventId, scope);
+    const { record } = await this.#find(eventId, scope);
     return {
       get event() {
         return eventOf(record);
@@ -139,8 +140,8 @@ export class LocalReader implements RailgateReader {
   }
 
   async artifact(eventId: string, scope: EventScope = {}): Promise<Artifact> {
-    const { artifact_digest: digest } = this.#find(eventId, scope);
-    const bytes = this.#parts.store.artifactOf(eventId)?.bytes;
+    const { artifact_digest: digest } = await this.#find(eventId, scope);
+    const bytes = (await (await this.#parts.store).artifactOf(eventId))?.bytes;
     if (bytes === undefined)
       throw new NotFoundError(
         "artifact_unknown",
@@ -150,7 +151,7 @@ export class LocalReader implements RailgateReader {
   }
 
   async *follow(query: FollowQuery = {}, signal?: AbortSignal): AsyncGenerator<EvidenceEvent> {
-    for await (const page of this.followPages(query)(signal)) {
+    for await (const page of (await this.followPages(query))(signal)) {
       for (const { record } of page) {
         if (signal?.aborted) return;
         yield eventOf(record);
@@ -162,34 +163,36 @@ export class LocalReader implements RailgateReader {
    * As `follow`, by pages that have something in them, with what is signed. At most one is held, however slowly it is taken.
    * @returns what begins it; what is wrong with the query is thrown before.
    */
-  followPages(query: FollowQuery = {}): (signal?: AbortSignal) => AsyncGenerator<readonly StoredEvent[]> {
+  async followPages(
+    query: FollowQuery = {},
+  ): Promise<(signal?: AbortSignal) => AsyncGenerator<readonly StoredEvent[]>> {
     const { after, ...asked } = parseFollow(throughJson(query));
     const filters = this.#filters(asked);
-    const begun = asked.since === undefined ? newest(this.#parts.store) : 0;
-    const position = after === undefined ? begun : this.#find(after, { tenant_id: asked.tenant_id }).position;
+    const begun = asked.since === undefined ? await newest(await this.#parts.store) : 0;
+    const position = after === undefined ? begun : (await this.#find(after, { tenant_id: asked.tenant_id })).position;
     return (signal) => this.#pages(filters, position, signal);
   }
 
   async *#pages(filters: Filters, after: number, signal?: AbortSignal): AsyncGenerator<readonly StoredEvent[]> {
     using commits = new Wakeup(this.#parts.subscribe, signal);
     for (let position = after; !signal?.aborted; ) {
-      const { store } = this.#parts;
-      const upTo = newest(store);
+      const store = await this.#parts.store;
+      const upTo = await newest(store);
       const { events: found, next } =
         position < upTo
-          ? store.page({ ...filters, order: "asc", limit: FOLLOW_PAGE, after: position })
+          ? await store.page({ ...filters, order: "asc", limit: FOLLOW_PAGE, after: position })
           : { events: [], next: null };
       position = next ?? Math.max(upTo, found.at(-1)?.position ?? 0);
       if (found.length > 0) yield found;
       // A page that ended early is followed by the next, but others get their turn.
-      if (next === null) this.#parts.idle?.();
+      if (next === null) await this.#parts.idle?.();
       await (next === null ? commits.next() : turn());
     }
   }
 
   async streams(): Promise<StreamSummary[]> {
-    const { log } = this.#parts;
-    const mine = log.streams().filter(({ tenant_id }) => maySee(this.caller, tenant_id));
+    const log = await this.#parts.log;
+    const mine = (await log.streams()).filter(({ tenant_id }) => maySee(this.caller, tenant_id));
     return mine.map(({ chain_id, size }) => ({ chain_id, size, vkey: log.vkey(chain_id) }));
   }
 
@@ -200,7 +203,7 @@ export class LocalReader implements RailgateReader {
   async sees(chainId: string, sequence: number): Promise<boolean> {
     const untilMs = performance.now() + SEEN_WITHIN_MS;
     for (let pauseMs = SEEN_PAUSE_MS.first; ; pauseMs = Math.min(2 * pauseMs, SEEN_PAUSE_MS.most)) {
-      const stream = this.#parts.log.stream(chainId);
+      const stream = await (await this.#parts.log).stream(chainId);
       if (stream && stream.size > sequence && maySee(this.caller, stream.tenant_id)) return true;
       if (performance.now() + pauseMs > untilMs) return false;
       await sleep(pauseMs);
@@ -208,49 +211,49 @@ export class LocalReader implements RailgateReader {
   }
 
   async checkpoint(chainId: string): Promise<string> {
-    return (await this.#parts.log.checkpoint(this.#stream(chainId).chain_id)).note;
+    return (await (await this.#parts.log).checkpoint((await this.#stream(chainId)).chain_id)).note;
   }
 
   async tile(chainId: string, name: string): Promise<Uint8Array> {
-    const { chain_id } = this.#stream(chainId);
+    const { chain_id } = await this.#stream(chainId);
     const tile = parseTilePath(`tile/${name}`);
-    const bytes = tile && this.#parts.log.tile(chain_id, tile);
+    const bytes = tile && (await (await this.#parts.log).tile(chain_id, tile));
     if (!bytes) throw new NotFoundError("tile_unknown", "The stream has no such tile, or not yet.");
     return bytes;
   }
 
   async inclusionProof(chainId: string, index: number, size: number): Promise<string[]> {
-    const { chain_id, size: committed } = this.#stream(chainId);
+    const { chain_id, size: committed } = await this.#stream(chainId);
     mustBeWhole({ index, size });
     if (size > committed) throw invalid("size", `is more than the ${counted(committed, "event")} of the stream`);
     if (index >= size) throw invalid("index", "must be less than size");
-    return this.#parts.log.inclusionProof(chain_id, index, size);
+    return (await this.#parts.log).inclusionProof(chain_id, index, size);
   }
 
   async consistencyProof(chainId: string, from: number, to: number): Promise<string[]> {
-    const { chain_id, size: committed } = this.#stream(chainId);
+    const { chain_id, size: committed } = await this.#stream(chainId);
     mustBeWhole({ from, to });
     if (to > committed) throw invalid("to", `is more than the ${counted(committed, "event")} of the stream`);
     if (from > to) throw invalid("from", "must not be more than to");
-    return this.#parts.log.consistencyProof(chain_id, from, to);
+    return (await this.#parts.log).consistencyProof(chain_id, from, to);
   }
 
   async jwks(): Promise<PublicKeys> {
-    return publicKeys(this.#parts.store.keys());
+    return publicKeys(await (await this.#parts.store).keys());
   }
 
   async nodeStatus(): Promise<NodeStatus> {
     operatorActing(this.caller);
-    const { store } = this.#parts;
-    const left = store.state("partition", "default", "state");
+    const store = await this.#parts.store;
+    const left = await store.state("partition", "default", "state");
     const { state, since, reasons } = (
       left === undefined ? NEVER_CUT_OFF : JSON.parse(left)
     ) as NodeStatus["partition"];
-    return { node_id: store.meta("node_id") ?? null, partition: { state, since, reasons }, upstream: null };
+    return { node_id: (await store.meta("node_id")) ?? null, partition: { state, since, reasons }, upstream: null };
   }
 
   async keys(): Promise<KeySummary[]> {
-    return this.#parts.store.keys().flatMap(({ kid, role, created_at_ms, retired_at_ms, jwk }) => {
+    return (await (await this.#parts.store).keys()).flatMap(({ kid, role, created_at_ms, retired_at_ms, jwk }) => {
       if (role === "peer") return [];
       const created_at = new Date(created_at_ms).toISOString();
       const retired_at = retired_at_ms === null ? null : new Date(retired_at_ms).toISOString();
@@ -259,17 +262,18 @@ export class LocalReader implements RailgateReader {
   }
 
   async close(): Promise<void> {
-    this.#parts.store.close();
+    await (await this.#parts.store).close();
   }
 
   protected async showMesh(meshId: string, tenantId: string | undefined): Promise<Mesh | null> {
-    const mesh = readMesh(this.#parts.store, tenantOf(this.caller, tenantId), meshId);
+    const mesh = await readMesh(await this.#parts.store, tenantOf(this.caller, tenantId), meshId);
     return mesh ? wireMesh(mesh) : null;
   }
 
   /** As `workload(…).show()`; what is no identifier names nothing. */
   async showWorkload(workloadId: string, tenantId: string | undefined): Promise<WorkloadView | null> {
-    const { store, now } = this.#parts;
+    const { now } = this.#parts;
+    const store = await this.#parts.store;
     return showWorkload(store, tenantOf(this.caller, tenantId), workloadId, now());
   }
 
@@ -287,9 +291,9 @@ export class LocalReader implements RailgateReader {
   }
 
   /** An event of another tenant is as unknown as one that never was. */
-  #find(eventId: string, scope: EventScope): NonNullable<ReturnType<StoreReader["event"]>> {
+  async #find(eventId: string, scope: EventScope): Promise<NonNullable<Awaited<ReturnType<StoreReader["event"]>>>> {
     const tenant = tenantAsked(this.caller, parseScope(throughJson(scope)).tenant_id);
-    const event = this.#parts.store.event(eventId);
+    const event = await (await this.#parts.store).event(eventId);
     if (!event || !maySee(this.caller, event.tenant_id) || (tenant !== undefined && tenant !== event.tenant_id))
       throw new NotFoundError("event_unknown", "This node has no such event.");
     return event;
@@ -299,7 +303,7 @@ export class LocalReader implements RailgateReader {
   async #inclusion(record: string): Promise<InclusionProof | null> {
     const { chain_id, sequence } = eventOf(record);
     try {
-      return await this.#parts.log.inclusion(chain_id, sequence);
+      return await (await this.#parts.log).inclusion(chain_id, sequence);
     } catch (error) {
       if (error instanceof EvidenceUnavailableError) return null;
       throw error;
@@ -307,8 +311,8 @@ export class LocalReader implements RailgateReader {
   }
 
   /** A stream of another tenant is as unknown as one that never was. */
-  #stream(chainId: string): StreamRow {
-    const stream = this.#parts.log.stream(chainId);
+  async #stream(chainId: string): Promise<StreamRow> {
+    const stream = await (await this.#parts.log).stream(chainId);
     if (!stream || !maySee(this.caller, stream.tenant_id))
       throw new NotFoundError("stream_unknown", "This node has no such stream.");
     return stream;
@@ -349,7 +353,8 @@ const isIdentifier = (text: string): boolean => IDENTIFIER.test(text);
 /** As it was signed. */
 const eventOf = (record: string): EvidenceEvent => JSON.parse(eventTextOf(record)) as EvidenceEvent;
 
-const newest = (store: StoreReader): number => store.events({ order: "desc", limit: 1 })[0]?.position ?? 0;
+const newest = async (store: StoreReader): Promise<number> =>
+  (await store.events({ order: "desc", limit: 1 }))[0]?.position ?? 0;
 
 const invalid = (member: string, message: string): RequestError =>
   new RequestError(422, [{ pointer: `/${member}`, message }]);

@@ -90,7 +90,7 @@ async function answerPod(
   { kind, group }: AdmissionReview["request"]["kind"],
   { trace }: ReviewOptions,
 ): Promise<ReviewAnswer> {
-  const known = knownNamespace(store, namespaces, asked.namespace, now());
+  const known = await knownNamespace(store, namespaces, asked.namespace, now());
   const acting = clusterActing(caller);
   const own = provenTenant(acting);
   if (own !== null && own !== tenantOfPod(asked, known))
@@ -114,7 +114,7 @@ async function answerNamespace(
   const acting = clusterActing(caller);
   if (provenTenant(acting) !== null)
     throw new TenantForbiddenError("Namespaces are the cluster's, and no single tenant's.");
-  const remembered = rememberedNamespace(store, asked.namespace.name);
+  const remembered = await rememberedNamespace(store, asked.namespace.name);
   if (remembered !== null && saysTheSame(remembered, asked.namespace)) return answer({ uid, allowed: true });
   const command = namespaceReview(asked);
   if (dryRun === true) {
@@ -152,22 +152,22 @@ function namespaceAnswer(
 const recordedBy = (done: Evidenced): Recorded => ({ eventId: done.eventId, policy: done.event.policy_snapshot_id });
 
 /** What is remembered of a namespace, by its last review. */
-function rememberedNamespace(store: StoreReader, name: string): Namespace | null {
+async function rememberedNamespace(store: StoreReader, name: string): Promise<Namespace | null> {
   const { kind, tenant_id, key } = namespaceAt(name);
-  const stored = store.state(kind, tenant_id, key);
+  const stored = await store.state(kind, tenant_id, key);
   return stored === undefined ? null : (JSON.parse(stored) as Namespace);
 }
 
 /** A review tells of what is about to be; until the watch has seen it too, it is what counts. */
 const REVIEW_AHEAD_MS = 5000;
 
-function knownNamespace(
+async function knownNamespace(
   store: StoreReader,
   source: NamespaceSource | undefined,
   name: string,
   nowMs: number,
-): Namespace | null {
-  const remembered = rememberedNamespace(store, name);
+): Promise<Namespace | null> {
+  const remembered = await rememberedNamespace(store, name);
   const seen = source?.namespace(name) ?? null;
   if (seen === null || remembered === null) return seen ?? remembered;
   return remembered.seen_ms > seen.seen_ms || nowMs - remembered.seen_ms < REVIEW_AHEAD_MS ? remembered : seen;

@@ -16,9 +16,14 @@ export const EVENTS_SHOWN = 20;
  * @param nowMs milliseconds since the epoch.
  * @param position of the last event to be shown; default: the newest.
  */
-export function workloadView(store: StoreReader, workload: Workload, nowMs: number, position?: number): WorkloadView {
+export async function workloadView(
+  store: StoreReader,
+  workload: Workload,
+  nowMs: number,
+  position?: number,
+): Promise<WorkloadView> {
   const { admission, ...summary } = workloadSummary(workload, nowMs);
-  const events = store.events({
+  const events = await store.events({
     tenant_id: workload.tenant_id,
     workload_id: workload.workload_id,
     order: "desc",
@@ -27,21 +32,21 @@ export function workloadView(store: StoreReader, workload: Workload, nowMs: numb
   });
   return {
     ...summary,
-    admission: { ...admission, decision: decisionOf(store, workload.admission.event_id) },
+    admission: { ...admission, decision: await decisionOf(store, workload.admission.event_id) },
     events: events.map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent),
   };
 }
 
 /** As `workloadView`, as it is now; null where it was never admitted. */
-export function showWorkload(
+export async function showWorkload(
   store: StoreReader,
   tenantId: string,
   workloadId: string,
   nowMs: number,
-): WorkloadView | null {
-  const stored = store.state("workload", tenantId, workloadId);
+): Promise<WorkloadView | null> {
+  const stored = await store.state("workload", tenantId, workloadId);
   if (stored === undefined) return null;
-  const placed = JSON.parse(store.state("placed", tenantId, workloadId) ?? "[]") as Placed;
+  const placed = JSON.parse((await store.state("placed", tenantId, workloadId)) ?? "[]") as Placed;
   return workloadView(store, withElevations(JSON.parse(stored) as Workload, placed), nowMs);
 }
 
@@ -68,8 +73,8 @@ function attestationOf({ attestation, reattestation }: Workload, nowMs: number):
 }
 
 /** What was decided, from the stored artifact; null where it was erased. An acceptance has no refusals to explain. */
-function decisionOf(store: StoreReader, eventId: string): Decision | null {
-  const bytes = store.artifactOf(eventId)?.bytes;
+async function decisionOf(store: StoreReader, eventId: string): Promise<Decision | null> {
+  const bytes = (await store.artifactOf(eventId))?.bytes;
   return bytes === undefined
     ? null
     : (JSON.parse(Buffer.from(bytes).toString("utf8")) as { decision: Decision }).decision;

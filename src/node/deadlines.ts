@@ -24,7 +24,7 @@ export const deadlines = (parts: DeadlineParts): Service => every(CHECKED_MS, ()
 async function recordMissed({ gate, store, decides, now, failed }: DeadlineParts): Promise<void> {
   if (!decides()) return;
   try {
-    const due = store.due("workload", now() - 1, AT_ONCE);
+    const due = await store.due("workload", now() - 1, AT_ONCE);
     await Promise.all(due.map(({ tenant_id, key }) => recordOne(gate, tenant_id, key)));
   } catch (error) {
     // What could not be recorded is still due the next time.

@@ -26,10 +26,10 @@ export async function eraseArtifact(
   basis: string,
   by: ActedBy,
 ): Promise<Receipt> {
-  const stored = store.event(eventId);
+  const stored = await store.event(eventId);
   const event = stored && (JSON.parse(eventTextOf(stored.record)) as EvidenceEvent);
   const chain = chainId(by.tenantId, nodeId);
-  if (!event || event.chain_id !== chain || store.log.artifactAt(chain, event.sequence) === undefined) {
+  if (!event || event.chain_id !== chain || (await store.log.artifactAt(chain, event.sequence)) === undefined) {
     throw new NotFoundError(
       "artifact_unknown",
       `the stream ${chain} has no event ${eventId} with an artifact of its own`,
@@ -39,7 +39,7 @@ export async function eraseArtifact(
     throw new RequestError(422, [
       { pointer: "/basis", message: `must say why, in ${BASIS_CHARS_MAX} characters at most` },
     ]);
-  const { id: event_id, sequence } = ownerOfArtifact(store, event);
+  const { id: event_id, sequence } = await ownerOfArtifact(store, event);
   const details = {
     action: "artifact_erased",
     artifact_digest: stored!.artifact_digest,
@@ -51,18 +51,17 @@ export async function eraseArtifact(
     {
       ...recorder.entry("chain.anchor", details, by),
       erases: [sequence],
-      states: forgetOutcome(store, by.tenantId, event_id),
+      states: await forgetOutcome(store, by.tenantId, event_id),
     },
   ]);
   return receipt!;
 }
 
 /** The event that an artifact lies with: the event itself, or the admission that it accompanies. */
-function ownerOfArtifact(store: StoreReader, event: EvidenceEvent): EvidenceEvent {
+async function ownerOfArtifact(store: StoreReader, event: EvidenceEvent): Promise<EvidenceEvent> {
   const { chain_id, sequence, event_type, evidence_pointer } = event;
   if (!COMPANION_TYPES.includes(event_type as CompanionType)) return event;
-  return store.log
-    .records(chain_id, Math.max(0, sequence - COMPANION_TYPES.length), sequence + 1)
+  return (await store.log.records(chain_id, Math.max(0, sequence - COMPANION_TYPES.length), sequence + 1))
     .map((record) => JSON.parse(eventTextOf(record)) as EvidenceEvent)
     .find((before) => before.evidence_pointer === evidence_pointer)!;
 }

@@ -34,7 +34,7 @@ import { ClockWatch } from "./clock.ts";
 import { deadlines } from "./deadlines.ts";
 import { eraseArtifact } from "./erasure.ts";
 import { DEFAULT_BUNDLE, VERSION, type NodeOptions } from "./options.ts";
-import { Partition, PARTITION_TIMES } from "./partition.ts";
+import { Partition, PARTITION_TIMES, type PartitionMemory } from "./partition.ts";
 import { partitionBefore, recordPartition } from "./partition-record.ts";
 import { makePolicies, shadowed } from "./policies.ts";
 import { prepare, type Prepared } from "./prepare.ts";
@@ -100,6 +100,7 @@ export class RailgateNode implements AsyncDisposable {
     store: StoreReader,
     trust: Trust,
     { nodeId, key, log, witnessKey }: Prepared,
+    before: Before,
   ) {
     this.#options = options;
     this.#trust = trust;
@@ -108,7 +109,7 @@ export class RailgateNode implements AsyncDisposable {
     this.nodeId = nodeId;
     this.logOrigin = log.origin;
     const observe = options.observe ?? {};
-    this.#clock = new ClockWatch(this.#now(), lastEventMs(store, nodeId));
+    this.#clock = new ClockWatch(this.#now(), before.lastEventMs);
     const states = new StateView(store);
     this.#ledger = new Ledger(
       nodeId,
@@ -161,14 +162,14 @@ export class RailgateNode implements AsyncDisposable {
     );
     this.log = new TransparencyLog({
       reader: store.log,
-      logs: logsIn(store),
+      logs: before.logs,
       checkpoint: () => this.#ledger.checkpoint(),
     });
     this.witness = makeWitness({ options, nodeId, key: witnessKey, recorder: this.#recorder, now: this.#now });
-    this.intake = this.#takesRecords();
-    this.#upstreaming = this.#sendsRecords();
-    this.partition = this.#watchesPartition();
-    this.#reporting = this.#reports();
+    this.intake = this.#takesRecords(before);
+    this.#upstreaming = this.#sendsRecords(before);
+    this.partition = this.#watchesPartition(before);
+    this.#reporting = this.#reports(before);
     this.gate = new Gate({
       ledger: this.#ledger,
       states,
@@ -204,15 +205,15 @@ export class RailgateNode implements AsyncDisposable {
     let node: RailgateNode | undefined;
     try {
       const prepared = await prepare(options, now());
-      store = openReader(options.dataDir);
+      store = await openReader(options.dataDir);
       const trust = await makeTrust(options.trust ?? { authorities: [], attesters: [] });
-      node = new RailgateNode(options, lock, store, trust, prepared);
+      node = new RailgateNode(options, lock, store, trust, prepared, await readBefore(store, prepared.nodeId));
       await node.#start(prepared);
-      for (const service of node.#services) service.start();
+      for (const service of node.#services) await service.start();
       return node;
     } catch (error) {
       if (node) await node.#ledger.close();
-      store?.close();
+      await store?.close();
       lock.release();
       throw error;
     }
@@ -250,8 +251,8 @@ export class RailgateNode implements AsyncDisposable {
   }
 
   /** Public keys, current and retired, with which this node's records verify. */
-  jwks(): PublicKeys {
-    return publicKeys(this.store.keys());
+  async jwks(): Promise<PublicKeys> {
+    return publicKeys(await this.store.keys());
   }
 
   /** Signs with the event key what no record can be: canonical JSON begins with a brace, a record's signing input never does. */
@@ -310,8 +311,8 @@ export class RailgateNode implements AsyncDisposable {
   }
 
   /** How records go upstream; undefined where there is none. */
-  get forwarding(): Forwarding | undefined {
-    return this.#upstreaming.status;
+  forwarding(): Promise<Forwarding | undefined> {
+    return this.#upstreaming.status();
   }
 
   /** How reports go; undefined where nothing is reported. */
@@ -377,7 +378,7 @@ export class RailgateNode implements AsyncDisposable {
     await this.#policies.close();
     await this.#shadows.settled();
     await this.#ledger.close();
-    this.store.close();
+    await this.store.close();
     this.#lock.release();
   }
 
@@ -399,7 +400,7 @@ export class RailgateNode implements AsyncDisposable {
     this.#lookAtClock();
     const { behindMs, latest } = this.#clock;
     // The first event under a new id says why it has one.
-    const isNew = this.store.log.stream(`default/${this.nodeId}`) === undefined;
+    const isNew = (await this.store.log.stream(`default/${this.nodeId}`)) === undefined;
     await this.#recorder.record("node.start", {
       node_id: this.nodeId,
       version: VERSION,
@@ -417,7 +418,7 @@ export class RailgateNode implements AsyncDisposable {
       states.trim(this.#ledger.committed);
       observe.committed?.(figures);
       this.#upstreaming.grown();
-      this.#reporting.grown();
+      this.#reporting.grown(events.at(-1)!.position);
       this.#subscribers.tell(events);
     };
     this.#ledger.onReset = () => {
@@ -433,10 +434,10 @@ export class RailgateNode implements AsyncDisposable {
     return settingsSource(settings, settingsKeys ?? bundle.keys);
   }
 
-  #watchesPartition(): Partition {
+  #watchesPartition(before: Before): Partition {
     return new Partition({
       times: { ...PARTITION_TIMES, ...this.#options.partitionTimes },
-      before: partitionBefore(this.store),
+      before: before.partition,
       record: async (change) => {
         this.#upstreaming.changed(change);
         await recordPartition(this.#recorder, change);
@@ -456,12 +457,12 @@ export class RailgateNode implements AsyncDisposable {
     });
   }
 
-  #sendsRecords(): Upstreaming {
+  #sendsRecords(before: Before): Upstreaming {
     return new Upstreaming({
       upstream: this.#options.upstream,
       dataDir: this.#options.dataDir,
       nodeId: this.nodeId,
-      ownIds: ownIds(this.store),
+      ownIds: before.ownIds,
       store: this.store,
       gate: () => this.gate,
       partition: () => this.partition,
@@ -469,11 +470,11 @@ export class RailgateNode implements AsyncDisposable {
     });
   }
 
-  #reports(): NodeReports {
+  #reports(before: Before): NodeReports {
     return new NodeReports({
       options: this.#options,
       nodeId: this.nodeId,
-      ownIds: ownIds(this.store),
+      ownIds: before.ownIds,
       store: this.store,
       remotes: this.remotes,
       policies: this.#policies,
@@ -481,11 +482,11 @@ export class RailgateNode implements AsyncDisposable {
     });
   }
 
-  #takesRecords(): Intake {
+  #takesRecords(before: Before): Intake {
     return new Intake({
       dataDir: this.#options.dataDir,
       nodeId: this.nodeId,
-      ownIds: ownIds(this.store),
+      ownIds: before.ownIds,
       nodes: this.#options.downstream ?? [],
       store: this.store,
       ledger: this.#ledger,
@@ -495,6 +496,7 @@ export class RailgateNode implements AsyncDisposable {
       taken: (events) => {
         this.#subscribers.tell(events);
         this.#upstreaming.grown();
+        this.#reporting.grown(events.at(-1)!.position);
       },
     });
   }
@@ -539,10 +541,27 @@ const renewable = (trust: () => Trust): Trust => ({
   override: (token, digest, nowMs) => trust().override(token, digest, nowMs),
 });
 
+/** What a node left in its store when it last ran. */
+interface Before {
+  readonly lastEventMs: number | undefined;
+  readonly logs: Awaited<ReturnType<typeof logsIn>>;
+  readonly ownIds: readonly string[];
+  readonly partition: PartitionMemory | undefined;
+}
+
+async function readBefore(store: StoreReader, nodeId: string): Promise<Before> {
+  return {
+    lastEventMs: await lastEventMs(store, nodeId),
+    logs: await logsIn(store),
+    ownIds: await ownIds(store),
+    partition: await partitionBefore(store),
+  };
+}
+
 /** When this node last recorded an event, by its own word; other nodes have clocks of their own. */
-function lastEventMs(store: StoreReader, nodeId: string): number | undefined {
-  const events = store.events({ order: "desc", limit: OWN_EVENT_AMONG });
-  const own = store.events({ chain_id: `default/${nodeId}`, order: "desc", limit: 1 });
+async function lastEventMs(store: StoreReader, nodeId: string): Promise<number | undefined> {
+  const events = await store.events({ order: "desc", limit: OWN_EVENT_AMONG });
+  const own = await store.events({ chain_id: `default/${nodeId}`, order: "desc", limit: 1 });
   const times = [...events, ...own]
     .map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent)
     .filter(({ chain_id, tenant_id }) => chain_id === `${tenant_id}/${nodeId}`)

@@ -6,8 +6,8 @@ import type { PartitionMemory } from "./partition.ts";
 const AT = { kind: "partition", tenant_id: "default", key: "state" } as const;
 
 /** As it was when the node last recorded it; undefined: it was never anything but connected. */
-export function partitionBefore(store: StoreReader): PartitionMemory | undefined {
-  const stored = store.state(AT.kind, AT.tenant_id, AT.key);
+export async function partitionBefore(store: StoreReader): Promise<PartitionMemory | undefined> {
+  const stored = await store.state(AT.kind, AT.tenant_id, AT.key);
   return stored === undefined ? undefined : (JSON.parse(stored) as PartitionMemory);
 }
 

@@ -49,18 +49,18 @@ export interface Prepared {
  */
 export async function prepare(options: PrepareOptions, nowMs: number): Promise<Prepared> {
   try {
-    using writer = openWriter(options.dataDir);
-    using reader = openReader(options.dataDir);
+    await using writer = await openWriter(options.dataDir);
+    await using reader = await openReader(options.dataDir);
     await compareOrRestore(options, reader, writer, nowMs);
     const key = await prepareKey(options.dataDir, "event", reader, writer, nowMs, options.eventKey);
     const { privateKey, kid } = await prepareKey(options.dataDir, "log", reader, writer, nowMs);
     const nodeId =
-      nodeIdIn(reader, options.nodeId) ??
+      (await nodeIdIn(reader, options.nodeId)) ??
       `node-${key.kid
         .replaceAll(/[^a-zA-Z0-9]/g, "")
         .slice(0, 8)
         .toLowerCase()}`;
-    if (reader.meta("node_id") !== nodeId) writer.putMeta("node_id", nodeId);
+    if ((await reader.meta("node_id")) !== nodeId) await writer.putMeta("node_id", nodeId);
     const origin = logOriginOf(options, nodeId);
     const log: LogData = {
       privateJwk: privateKey.export({ format: "jwk" }),
@@ -69,14 +69,14 @@ export async function prepare(options: PrepareOptions, nowMs: number): Promise<P
       checkpointFile: checkpointPath(options, nodeId),
     };
     mkdirSync(dirname(log.checkpointFile), { recursive: true, mode: 0o700 });
-    noteLog(reader, writer, { nodeId, origin, kid });
-    const earlierIds = logsIn(reader).flatMap((earlier) => (earlier.nodeId === nodeId ? [] : [earlier.nodeId]));
+    await noteLog(reader, writer, { nodeId, origin, kid });
+    const earlierIds = (await logsIn(reader)).flatMap((earlier) => (earlier.nodeId === nodeId ? [] : [earlier.nodeId]));
     const witness = options.witness && (await prepareKey(options.dataDir, "witness", reader, writer, nowMs));
     return {
       nodeId,
       key,
       log: { ...log, earlierIds },
-      restored: restoredAs(reader, nodeId),
+      restored: await restoredAs(reader, nodeId),
       witnessKey: witness?.privateKey,
     };
   } catch (error) {
@@ -100,7 +100,7 @@ async function prepareKey(
   nowMs: number,
   source?: KeySource,
 ): Promise<SigningKey> {
-  const [known] = reader.keys().filter((key) => key.role === role && key.retired_at_ms === null);
+  const [known] = (await reader.keys()).filter((key) => key.role === role && key.retired_at_ms === null);
   // A rotation or a restore that was recorded and whose end a crash prevented.
   if (known && !source) adoptKey(dataDir, known.kid, role);
   const key = source
@@ -110,6 +110,7 @@ async function prepareKey(
     throw new KeyError(
       `the private key in ${source?.name ?? keyFile(dataDir, role)} is not ${known.kid}, with which this node signs; restore that one from its backup`,
     );
-  if (!known) writer.putKey({ kid: key.kid, role, jwk: key.publicJwk, created_at_ms: nowMs, retired_at_ms: null });
+  if (!known)
+    await writer.putKey({ kid: key.kid, role, jwk: key.publicJwk, created_at_ms: nowMs, retired_at_ms: null });
   return key;
 }

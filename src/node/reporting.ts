@@ -92,8 +92,8 @@ export class NodeReports {
   service(): Service {
     const { policies, isolated } = this.#parts;
     return {
-      start: () => {
-        this.#reporter?.start(this.#hiding(), isolated());
+      start: async () => {
+        await this.#reporter?.start(this.#hiding(), isolated());
         this.#status?.start();
         this.#unfollow = policies.onChange(() => {
           this.#reporter?.policies(this.#hiding());
@@ -107,9 +107,9 @@ export class NodeReports {
     };
   }
 
-  /** Something became durable. */
-  grown(): void {
-    this.#reporter?.grown();
+  /** Something became durable. @param position of the last of it. */
+  grown(position: number): void {
+    this.#reporter?.grown(position);
   }
 
   /** A bundle was offered and not taken, or could not be had. */

@@ -25,7 +25,7 @@ import {
   type KeySource,
   type SigningKey,
 } from "../evidence/keys/keys.ts";
-import type { KeyRow, StoreReader, StoreWriter } from "../store/store.ts";
+import type { KeyRow, StoreReader, StoreWriter, StreamRow } from "../store/store.ts";
 
 export interface RestoreOptions {
   readonly dataDir: string;
@@ -54,8 +54,8 @@ const REASON_CHARS_MAX = 1024;
 const isOwn = (chainId: string, nodeId: string): boolean => chainId.endsWith(`/${nodeId}`);
 
 /** The id in use: the one that the settings give, or what restores have made of it; undefined for a node that is new. */
-export function nodeIdIn(reader: StoreReader, configured: string | undefined): string | undefined {
-  const stored = reader.meta("node_id");
+export async function nodeIdIn(reader: StoreReader, configured: string | undefined): Promise<string | undefined> {
+  const stored = await reader.meta("node_id");
   if (configured === undefined || stored === undefined) return configured ?? stored;
   return baseOf(stored) === configured ? stored : configured;
 }
@@ -69,8 +69,8 @@ export function logOriginOf({ logOrigin }: Pick<RestoreOptions, "logOrigin">, no
 }
 
 /** What was said of the node's present id; undefined where it was never restored. */
-export function restoredAs(reader: StoreReader, nodeId: string): Restored | undefined {
-  const text = reader.meta(RESTORED);
+export async function restoredAs(reader: StoreReader, nodeId: string): Promise<Restored | undefined> {
+  const text = await reader.meta(RESTORED);
   const restored = text === undefined ? undefined : (JSON.parse(text) as Restored);
   return restored?.node_id === nodeId ? restored : undefined;
 }
@@ -89,33 +89,36 @@ export async function compareOrRestore(
   const { afterRestore: reason } = options;
   if (reason !== undefined && (saysNothing(reason) || reason.length > REASON_CHARS_MAX))
     throw new ConfigError("afterRestore", `must be a reason, of ${REASON_CHARS_MAX} characters at most`);
-  const nodeId = nodeIdIn(reader, options.nodeId);
+  const nodeId = await nodeIdIn(reader, options.nodeId);
   if (nodeId === undefined) return;
   const problem = await problemWith(options, reader, nodeId);
   if (reason === undefined) {
     if (problem) throw problem;
     return;
   }
-  const isNew = !reader.log.streams().some(({ chain_id }) => isOwn(chain_id, nodeId));
-  if (!problem && (isNew || restoredAs(reader, nodeId)?.reason === reason)) return;
+  const isNew = !(await reader.log.streams()).some(({ chain_id }) => isOwn(chain_id, nodeId));
+  if (!problem && (isNew || (await restoredAs(reader, nodeId))?.reason === reason)) return;
   await goOnAsAnother(options, reader, writer, nodeId, reason, nowMs);
 }
 
 /** Notes which key signs the logs of which id, so that the streams of earlier ids can still be checked. */
-export function noteLog(reader: StoreReader, writer: StoreWriter, log: LogIdentity): void {
-  const known = JSON.parse(reader.meta(LOGS) ?? "[]") as LogIdentity[];
+export async function noteLog(reader: StoreReader, writer: StoreWriter, log: LogIdentity): Promise<void> {
+  const known = JSON.parse((await reader.meta(LOGS)) ?? "[]") as LogIdentity[];
   const last = known.at(-1);
   if (last?.nodeId === log.nodeId && last.origin === log.origin && last.kid === log.kid) return;
-  writer.putMeta(LOGS, JSON.stringify([...known, log]));
+  await writer.putMeta(LOGS, JSON.stringify([...known, log]));
 }
 
 /** Who signs, or signed, the logs in this database, each with its public key (32 bytes); the present id last. */
-export function logsIn(reader: StoreReader, logOrigin?: string): (LogIdentity & { readonly publicKey: Uint8Array })[] {
-  const noted = JSON.parse(reader.meta(LOGS) ?? "[]") as LogIdentity[];
-  const nodeId = reader.meta("node_id") ?? "";
-  const kid = inUse(reader, "log")?.kid ?? "";
+export async function logsIn(
+  reader: StoreReader,
+  logOrigin?: string,
+): Promise<(LogIdentity & { readonly publicKey: Uint8Array })[]> {
+  const noted = JSON.parse((await reader.meta(LOGS)) ?? "[]") as LogIdentity[];
+  const nodeId = (await reader.meta("node_id")) ?? "";
+  const kid = (await inUse(reader, "log"))?.kid ?? "";
   const logs = noted.length > 0 ? noted : [{ nodeId, origin: logOriginOf({ logOrigin }, nodeId), kid }];
-  const keys = reader.keys();
+  const keys = await reader.keys();
   return logs.map((log) => {
     const key = keys.find((row) => row.kid === log.kid);
     return { ...log, publicKey: key ? publicKeyOf(key) : new Uint8Array() };
@@ -130,14 +133,14 @@ async function problemWith(
   nodeId: string,
 ): Promise<RailgateError | undefined> {
   const path = checkpointPath(options, nodeId);
-  const own = reader.log.streams().filter(({ chain_id }) => isOwn(chain_id, nodeId));
-  if (!existsSync(path) && own.some(({ chain_id }) => reader.log.checkpoint(chain_id)))
+  const own = (await reader.log.streams()).filter(({ chain_id }) => isOwn(chain_id, nodeId));
+  if (!existsSync(path) && (await anyCheckpoint(reader, own)))
     return new CheckpointsMissingError(
       `the database has checkpoints that ${nodeId} has signed, and ${path}, which holds them as well, is not there. If it was only mislaid, bring it back. ` +
         'If this data directory was restored or copied, say so: railgate serve --after-restore "why"',
     );
   try {
-    await openCheckpoints(path, reader.log, logKeyIn(reader), (chainId) => isOwn(chainId, nodeId));
+    await openCheckpoints(path, reader.log, await logKeyIn(reader), (chainId) => isOwn(chainId, nodeId));
     return undefined;
   } catch (error) {
     if (error instanceof LogRolledBackError) return error;
@@ -145,14 +148,19 @@ async function problemWith(
   }
 }
 
+async function anyCheckpoint(reader: StoreReader, streams: readonly StreamRow[]): Promise<boolean> {
+  for (const { chain_id } of streams) if (await reader.log.checkpoint(chain_id)) return true;
+  return false;
+}
+
 /** The log's public key, 32 bytes; one that verifies nothing where there is none yet. */
-function logKeyIn(reader: StoreReader): Uint8Array {
-  const key = inUse(reader, "log");
+async function logKeyIn(reader: StoreReader): Promise<Uint8Array> {
+  const key = await inUse(reader, "log");
   return key ? publicKeyOf(key) : new Uint8Array(32);
 }
 
-const inUse = (reader: StoreReader, role: KeyRole): KeyRow | undefined =>
-  reader.keys().find((key) => key.role === role && key.retired_at_ms === null);
+const inUse = async (reader: StoreReader, role: KeyRole): Promise<KeyRow | undefined> =>
+  (await reader.keys()).find((key) => key.role === role && key.retired_at_ms === null);
 
 async function goOnAsAnother(
   options: RestoreOptions,
@@ -163,16 +171,16 @@ async function goOnAsAnother(
   nowMs: number,
 ): Promise<void> {
   const { dataDir, eventKey } = options;
-  const nodeId = nextId(options, reader, from);
-  const log = inUse(reader, "log");
-  if (log) noteLog(reader, writer, { nodeId: from, origin: logOriginOf(options, from), kid: log.kid });
+  const nodeId = await nextId(options, reader, from);
+  const log = await inUse(reader, "log");
+  if (log) await noteLog(reader, writer, { nodeId: from, origin: logOriginOf(options, from), kid: log.kid });
   const rows: KeyRow[] = [];
   for (const role of ["event", "log", "witness"] as const) {
-    const old = inUse(reader, role);
+    const old = await inUse(reader, role);
     if (!old && role === "witness") continue;
     const oldKey = role === "event" && old ? await keyAtHand(dataDir, old.kid, eventKey) : undefined;
     const given = role === "event" && eventKey !== undefined;
-    const used = reader.keys().map(({ kid }) => kid);
+    const used = (await reader.keys()).map(({ kid }) => kid);
     const key = given ? await freshKey(eventKey, used) : await makeNextKey(dataDir, role);
     if (old) rows.push({ ...old, retired_at_ms: nowMs });
     rows.push({
@@ -185,7 +193,7 @@ async function goOnAsAnother(
     });
   }
   const restored: Restored = { node_id: nodeId, from, reason };
-  writer.putAll(rows, { node_id: nodeId, [RESTORED]: JSON.stringify(restored) });
+  await writer.putAll(rows, { node_id: nodeId, [RESTORED]: JSON.stringify(restored) });
   for (const { kid, role, retired_at_ms } of rows) if (retired_at_ms === null) adoptKey(dataDir, kid, role);
 }
 
@@ -205,8 +213,8 @@ async function keyAtHand(dataDir: string, kid: string, source: KeySource | undef
 }
 
 /** `<id>-r<n>`, which neither the database nor the directory of checkpoints has seen. */
-function nextId(options: RestoreOptions, reader: StoreReader, from: string): string {
-  const chains = reader.log.streams().map(({ chain_id }) => chain_id);
+async function nextId(options: RestoreOptions, reader: StoreReader, from: string): Promise<string> {
+  const chains = (await reader.log.streams()).map(({ chain_id }) => chain_id);
   for (let n = 1; ; n++) {
     const id = `${baseOf(from)}-r${n}`;
     if (id !== from && !chains.some((chain) => isOwn(chain, id)) && !existsSync(checkpointPath(options, id))) return id;

@@ -4,7 +4,7 @@ import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { Ledger } from "../evidence/ledger/ledger.ts";
 import type { Recorder } from "../evidence/ledger/recorder.ts";
 import { forgetOutcome } from "../gate/retries.ts";
-import type { StoreReader } from "../store/store.ts";
+import type { StateWrite, StoreReader } from "../store/store.ts";
 import { every, type Service } from "./services.ts";
 
 export interface Retention {
@@ -42,9 +42,10 @@ async function expire({ artifacts }: Retention, parts: RetentionParts): Promise<
     const nowMs = parts.now();
     const beforeMs = nowMs - Math.min(...Object.values(artifacts)) * 1000;
     for (let after: number | undefined = 0; after !== undefined; ) {
-      const page: Old[] = parts.store
-        .artifactsBefore(beforeMs, after, AT_ONCE)
-        .map(({ position, record }) => ({ position, event: JSON.parse(eventTextOf(record)) as EvidenceEvent }));
+      const page: Old[] = (await parts.store.artifactsBefore(beforeMs, after, AT_ONCE)).map(({ position, record }) => ({
+        position,
+        event: JSON.parse(eventTextOf(record)) as EvidenceEvent,
+      }));
       const old = page.filter(({ event }) => isOld(event, artifacts, nowMs) && isOwn(event, parts.nodeId));
       const groups = Map.groupBy(old, ({ event }) => `${event.tenant_id} ${event.evidence_profile_id}`);
       for (const group of groups.values())
@@ -92,11 +93,13 @@ async function erase(
     to_sequence: sequences.at(-1),
     artifacts: sequences.length,
   };
+  const states: StateWrite[] = [];
+  for (const { id } of events) states.push(...(await forgetOutcome(store, tenantId, id)));
   await ledger.append([
     {
       ...recorder.entry("chain.anchor", details, { tenantId, actor: "node" }),
       erases: sequences,
-      states: events.flatMap(({ id }) => forgetOutcome(store, tenantId, id)),
+      states,
     },
   ]);
 }

@@ -1,7 +1,7 @@
 // What a node does in the background: each service is started when it is open, and stopped before it closes.
 
 export interface Service {
-  start(): void;
+  start(): void | Promise<void>;
   /** Resolves when nothing of it is under way any more. */
   stop(): Promise<void>;
 }

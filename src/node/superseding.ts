@@ -9,7 +9,7 @@ export interface SupersedingParts {
   readonly intake: Intake;
   readonly gate: Gate;
   /** Whether records of other nodes are kept here at all. */
-  readonly others: () => boolean;
+  readonly others: () => Promise<boolean>;
   /** While no policy can decide, conflicts wait. */
   readonly decides: () => boolean;
   readonly failed: (message: string) => void;
@@ -24,8 +24,8 @@ export function superseding({ intake, gate, others, decides, failed }: Supersedi
   let after = 0;
   let more = false;
   const look = async (): Promise<void> => {
-    if (!decides() || !others()) return;
     try {
+      if (!decides() || !(await others())) return;
       do {
         const found = await intake.conflicts(after);
         for (const { tenantId, workloadId, decisions } of found.conflicts) {

@@ -67,8 +67,8 @@ export class Upstreaming {
   }
 
   /** How records go upstream; undefined where there is none. */
-  get status(): Forwarding | undefined {
-    return this.#forwarder?.status;
+  async status(): Promise<Forwarding | undefined> {
+    return this.#forwarder?.status();
   }
 
   service(): Service {
@@ -102,11 +102,11 @@ export class Upstreaming {
   /** See PartitionParts. */
   async reconciled(): Promise<boolean> {
     const { store, monotonic = performance.now.bind(performance) } = this.#parts;
-    this.#awaited ??= new Map(store.log.streams().map(({ chain_id, size }) => [chain_id, size]));
+    this.#awaited ??= new Map((await store.log.streams()).map(({ chain_id, size }) => [chain_id, size]));
     if (!this.#drained(this.#awaited) || monotonic() < this.#notBefore) return false;
     try {
       await this.#parts.checkpoint();
-      const good = await this.#record(this.#ranges());
+      const good = await this.#record(await this.#ranges());
       if (good) this.#forwarder?.cutOff(false);
       else this.#notBefore = monotonic() + REFUSED_MS;
       return good;
@@ -123,41 +123,54 @@ export class Upstreaming {
   }
 
   /** Of each own stream what was recorded while the node was cut off. */
-  #ranges(): { readonly range: Reconciled; readonly tenantId: string }[] {
+  async #ranges(): Promise<{ readonly range: Reconciled; readonly tenantId: string }[]> {
     const { store, nodeId } = this.#parts;
-    const own = store.log.streams().filter((stream) => isOwnStream([nodeId], stream.tenant_id, stream.chain_id));
-    return own.flatMap((stream) => this.#rangeOf(stream) ?? []);
+    const own = (await store.log.streams()).filter((stream) =>
+      isOwnStream([nodeId], stream.tenant_id, stream.chain_id),
+    );
+    const ranges: { readonly range: Reconciled; readonly tenantId: string }[] = [];
+    for (const stream of own) {
+      const range = await this.#rangeOf(stream);
+      if (range) ranges.push(range);
+    }
+    return ranges;
   }
 
-  #rangeOf({ chain_id, tenant_id, size }: StreamRow): { range: Reconciled; tenantId: string } | undefined {
+  async #rangeOf({
+    chain_id,
+    tenant_id,
+    size,
+  }: StreamRow): Promise<{ range: Reconciled; tenantId: string } | undefined> {
     const { store } = this.#parts;
-    const from = this.#forwarder?.arrivedBefore(chain_id) ?? this.#firstSince(chain_id);
+    const from = this.#forwarder?.arrivedBefore(chain_id) ?? (await this.#firstSince(chain_id));
     const to = (this.#forwarder ? Math.min(size, this.#forwarder.arrived(chain_id)) : size) - 1;
     if (from > to) return undefined;
-    const hashAt = (sequence: number) =>
-      (JSON.parse(eventTextOf(store.log.records(chain_id, sequence, sequence + 1)[0]!)) as EvidenceEvent).event_hash;
+    const hashAt = async (sequence: number) =>
+      (JSON.parse(eventTextOf((await store.log.records(chain_id, sequence, sequence + 1))[0]!)) as EvidenceEvent)
+        .event_hash;
     const cosigned = this.#forwarder?.cosigned(chain_id);
-    const note = cosigned !== undefined && sizeOf(cosigned) > to ? cosigned : store.log.checkpoint(chain_id)!.note;
+    const note =
+      cosigned !== undefined && sizeOf(cosigned) > to ? cosigned : (await store.log.checkpoint(chain_id))!.note;
     const range: Reconciled = {
       chain_id,
       from_sequence: from,
       to_sequence: to,
-      first_hash: hashAt(from),
-      last_hash: hashAt(to),
+      first_hash: await hashAt(from),
+      last_hash: await hashAt(to),
       checkpoint: note,
     };
     return { range, tenantId: tenant_id };
   }
 
   /** The first record of the partition, by its time; where there is none, what would come next. */
-  #firstSince(chain_id: string): number {
+  async #firstSince(chain_id: string): Promise<number> {
     const { store, partition } = this.#parts;
     const { since } = partition().status;
     const query = { chain_id, order: "asc", limit: 1, ...(since !== null && { since_ms: Date.parse(since) }) } as const;
-    const [first] = store.events(query);
+    const [first] = await store.events(query);
     return first
       ? (JSON.parse(eventTextOf(first.record)) as EvidenceEvent).sequence
-      : (store.log.stream(chain_id)?.size ?? 0);
+      : ((await store.log.stream(chain_id))?.size ?? 0);
   }
 
   /** @returns whether the law allows all of it. */
@@ -183,16 +196,16 @@ export class Upstreaming {
       const event = JSON.parse(eventTextOf(record)) as EvidenceEvent;
       const { workload_id, standing, superseded, alike } = event.details as unknown as SupersededDetails;
       const decisions = [standing, ...superseded, ...alike];
-      if (this.#isKnown(event, workload_id) || !decisions.every((decision) => this.#isTrue(decision))) continue;
+      if ((await this.#isKnown(event, workload_id)) || !(await this.#areTrue(decisions))) continue;
       const { id: event_id, chain_id, tenant_id } = event;
       const command = supersedeCommand(workload_id, tenant_id, decisions, { record, event_id, chain_id });
       await this.#parts.gate().run([command], { caller: tenantCaller(tenant_id, "upstream") });
     }
   }
 
-  #isKnown({ id, tenant_id }: EvidenceEvent, workload_id: string): boolean {
+  async #isKnown({ id, tenant_id }: EvidenceEvent, workload_id: string): Promise<boolean> {
     const query = { tenant_id, workload_id, order: "desc", limit: 1000 } as const;
-    return this.#parts.store.events(query).some(({ record }) => {
+    return (await this.#parts.store.events(query)).some(({ record }) => {
       const event = JSON.parse(eventTextOf(record)) as EvidenceEvent;
       const { handed_down } = (event.details ?? {}) as Partial<SupersededDetails>;
       const own = isOwnStream([this.#parts.nodeId], event.tenant_id, event.chain_id);
@@ -200,10 +213,15 @@ export class Upstreaming {
     });
   }
 
-  #isTrue({ node_id, event_id, outcome }: Standing): boolean {
+  async #areTrue(decisions: readonly Standing[]): Promise<boolean> {
+    for (const decision of decisions) if (!(await this.#isTrue(decision))) return false;
+    return true;
+  }
+
+  async #isTrue({ node_id, event_id, outcome }: Standing): Promise<boolean> {
     const { ownIds, store } = this.#parts;
     if (!ownIds.includes(node_id)) return true;
-    const stored = store.event(event_id);
+    const stored = await store.event(event_id);
     const event = stored && (JSON.parse(eventTextOf(stored.record)) as EvidenceEvent);
     return event?.outcome === outcome && isOwnStream(ownIds, event.tenant_id, event.chain_id);
   }

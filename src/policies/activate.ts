@@ -108,7 +108,7 @@ export class Policies {
    * @param shipped the source is the bundle that comes with Railgate: it decides only where no other was ever named.
    */
   async open(sources: readonly (ConfiguredSource | BundleSource)[], shipped: boolean): Promise<void> {
-    const unnamed = shipped ? this.records.names() : [];
+    const unnamed = shipped ? await this.records.names() : [];
     const { keys = {} } = this.#parts;
     this.slots.all =
       unnamed.length > 0
@@ -124,7 +124,7 @@ export class Policies {
       if (slot.rejected) await this.#recordRejection(slot, slot.rejected);
       const { policy, name } = slot;
       if (policy) slot.figures = { ...slot.figures, activatedMs: this.#parts.now() };
-      const last = this.records.lastActivated(name);
+      const last = await this.records.lastActivated(name);
       if (policy && (last?.digest !== policy.digest || last.settings !== policy.settings?.digest))
         await this.records.activated(policy, name, last?.digest === policy.digest ? { over: slot.over } : {});
     }
@@ -220,10 +220,11 @@ export class Policies {
   }
 
   /**
-   * Lets a policy decide in place of another: from the very moment of the call, and on record.
+   * Lets a policy decide in place of another: from the very moment that it is linked, and on record.
    * @returns when that is durable. @throws EvidenceUnavailableError it did not happen.
    */
   async put(slot: Slot, policy: Policy, { by, details, over }: PutOptions = {}): Promise<Receipt> {
+    const before = slot.policy === null ? undefined : await this.records.row(slot.policy.digest);
     const { policy: replaced, confirmedAtMs, over: overBefore } = slot;
     const undo = () => {
       Object.assign(slot, { policy: replaced, confirmedAtMs, over: overBefore });
@@ -235,7 +236,7 @@ export class Policies {
     this.#changed();
     try {
       const receipt = await this.records.activated(policy, slot.name, {
-        before: replaced?.digest,
+        before,
         by,
         details,
         over,
@@ -311,10 +312,10 @@ export class Policies {
 
   /** Under its own name; or as one that had none yet, where its signers are the same, so that they count alike. */
   async #lastOf(slot: Slot): Promise<Activated | undefined> {
-    const own = this.records.lastActivated(slot.name);
+    const own = await this.records.lastActivated(slot.name);
     if (own || slot.name === null) return own;
-    const unnamed = this.records.lastActivated(null);
-    const bytes = unnamed && this.records.bytes(unnamed.digest);
+    const unnamed = await this.records.lastActivated(null);
+    const bytes = unnamed && (await this.records.bytes(unnamed.digest));
     return bytes &&
       (await this.load(slot, bytes).then(
         () => true,
@@ -327,7 +328,7 @@ export class Policies {
   /** The last good one, as it lies in the store: no network is needed for it. @throws BundleError */
   async #openKept(slot: Slot, last: Activated | undefined): Promise<void> {
     if (!last) return;
-    const bytes = this.records.bytes(last.digest);
+    const bytes = await this.records.bytes(last.digest);
     if (!bytes) throw new BundleError("archive", `the bundle ${last.digest} that was active is not in the store`);
     const kept = await this.load(slot, bytes).catch((error: Error) => {
       if (slot.source !== null) throw error;
@@ -338,12 +339,12 @@ export class Policies {
     });
     this.slots.checkRoots(slot, kept);
     slot.policy = kept;
-    if (slot.polled) slot.confirmedAtMs = this.#confirmedMs(slot.polled.name, last.digest);
+    if (slot.polled) slot.confirmedAtMs = await this.#confirmedMs(slot.polled.name, last.digest);
   }
 
   /** Where that is not known any more, as old as its activation. */
-  #confirmedMs(name: string, digest: string): number {
-    const since = this.records.row(digest)?.since;
+  async #confirmedMs(name: string, digest: string): Promise<number> {
+    const since = (await this.records.row(digest))?.since;
     return this.#parts.confirmations.get(name, digest)?.at_ms ?? (since === undefined ? 0 : Date.parse(since));
   }
 
@@ -351,10 +352,10 @@ export class Policies {
   async #offered(slot: Slot, bytes: Uint8Array): Promise<Policy | undefined> {
     const digest = bundleDigest(bytes);
     if (digest === slot.policy?.digest || digest === slot.over) return undefined;
-    if (this.records.row(digest)?.state === "deprecated")
+    if ((await this.records.row(digest))?.state === "deprecated")
       throw new BundleError("deprecated", `the policy ${digest} was deprecated by an operator`);
     const policy = await this.load(slot, bytes);
-    const last = slot.policy ?? this.records.lastActivated(slot.name);
+    const last = slot.policy ?? (await this.records.lastActivated(slot.name));
     if (last && isOlder(policy, last)) throw rollback(policy, last, slot.policy ? "which stays" : "and is not taken");
     this.slots.checkRoots(slot, policy);
     this.#warnOfTwins(policy, last);

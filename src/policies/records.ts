@@ -30,9 +30,9 @@ const ACTIVE = "active";
 const ROW = "digest/";
 
 /** The bundle that was activated last under a name, as the store has it; undefined where there is none. */
-export function lastBundle(store: StoreReader, name: string | null): Uint8Array | undefined {
-  const stored = store.state(KIND, THE_NODE.tenantId, activeKey(name));
-  return stored === undefined ? undefined : store.artifact((JSON.parse(stored) as Activated).digest);
+export async function lastBundle(store: StoreReader, name: string | null): Promise<Uint8Array | undefined> {
+  const stored = await store.state(KIND, THE_NODE.tenantId, activeKey(name));
+  return stored === undefined ? undefined : await store.artifact((JSON.parse(stored) as Activated).digest);
 }
 
 const activeKey = (name: string | null): string => (name === null ? ACTIVE : `${ACTIVE}/${name}`);
@@ -47,26 +47,26 @@ export class PolicyRecords {
   }
 
   /** What was activated last under a name. Kept as state: its event may lie a million events back. */
-  lastActivated(name: string | null): Activated | undefined {
-    const stored = this.#store.state(KIND, THE_NODE.tenantId, activeKey(name));
+  async lastActivated(name: string | null): Promise<Activated | undefined> {
+    const stored = await this.#store.state(KIND, THE_NODE.tenantId, activeKey(name));
     return stored === undefined ? undefined : (JSON.parse(stored) as Activated);
   }
 
   /** Names under which something is active on record. */
-  names(): string[] {
-    return this.#within(`${ACTIVE}/`).map(({ key }) => key.slice(ACTIVE.length + 1));
+  async names(): Promise<string[]> {
+    return (await this.#within(`${ACTIVE}/`)).map(({ key }) => key.slice(ACTIVE.length + 1));
   }
 
-  row(digest: string): PolicyRow | undefined {
-    const stored = this.#store.state(KIND, THE_NODE.tenantId, ROW + digest);
+  async row(digest: string): Promise<PolicyRow | undefined> {
+    const stored = await this.#store.state(KIND, THE_NODE.tenantId, ROW + digest);
     return stored === undefined ? undefined : (JSON.parse(stored) as PolicyRow);
   }
 
-  rows(): PolicyRow[] {
-    return this.#within(ROW).map(({ value }) => JSON.parse(value) as PolicyRow);
+  async rows(): Promise<PolicyRow[]> {
+    return (await this.#within(ROW)).map(({ value }) => JSON.parse(value) as PolicyRow);
   }
 
-  bytes(digest: string): Uint8Array | undefined {
+  bytes(digest: string): Promise<Uint8Array | undefined> {
     return this.#store.artifact(digest);
   }
 
@@ -110,13 +110,13 @@ export class PolicyRecords {
       }),
       this.#write(ROW + digest, { digest, revision, sequence, entrypoints, state: "active", since, name }),
     ];
-    const replaced = before !== undefined && before !== digest ? this.row(before) : undefined;
-    if (replaced) states.push(this.#write(ROW + before, { ...replaced, state: "submitted", since }));
+    if (before && before.digest !== digest)
+      states.push(this.#write(ROW + before.digest, { ...before, state: "submitted", since }));
     return recorder.append({ ...entry, blobs: [...entry.blobs, ...(settings ? [settings] : [])], states });
   }
 
   /** Another act of an operator's on a policy: what it is from now on. What is submitted is kept with it. */
-  acted(
+  async acted(
     act: "submit" | "shadow" | "deprecate",
     policy: Pick<Policy, "digest" | "revision" | "sequence" | "entrypoints"> & { readonly bytes?: Uint8Array },
     state: PolicyState,
@@ -129,7 +129,7 @@ export class PolicyRecords {
     const blob = act === "submit" && bytes ? { digest, bytes } : undefined;
     const entry = recorder.entry("policy.activate", details, by, blob);
     const since = entry.draft.occurred_at;
-    const name = this.row(digest)?.name ?? null;
+    const name = (await this.row(digest))?.name ?? null;
     const states = [
       this.#write(ROW + digest, { digest, revision, sequence, entrypoints, state, since, name }),
       ...(more.also ?? []).map((row) => this.#write(ROW + row.digest, { ...row, since })),
@@ -143,7 +143,7 @@ export class PolicyRecords {
     return { kind: KIND, tenant_id: tenantId, key, value: value === null ? null : JSON.stringify(value) };
   }
 
-  #within(prefix: string): { key: string; value: string }[] {
+  async #within(prefix: string): Promise<{ key: string; value: string }[]> {
     return this.#store.within(KIND, THE_NODE.tenantId, prefix);
   }
 }
@@ -151,8 +151,8 @@ export class PolicyRecords {
 interface ActivationRecord {
   /** See {@link Activated}. */
   readonly over?: string | null | undefined;
-  /** The digest that was active. */
-  readonly before?: string | undefined;
+  /** What was active. */
+  readonly before?: PolicyRow | undefined;
   readonly by?: ActedBy | undefined;
   readonly details?: object | undefined;
 }

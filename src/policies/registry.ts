@@ -40,9 +40,9 @@ export class Registry {
   }
 
   /** Newest first; what decides is among them, submitted or not. */
-  list(): PolicyItem[] {
+  async list(): Promise<PolicyItem[]> {
     const { policies } = this.#parts;
-    const rows = new Map(this.#records.rows().map((row) => [row.digest, row]));
+    const rows = new Map((await this.#records.rows()).map((row) => [row.digest, row]));
     for (const { policy, name } of policies.bundles())
       if (rows.get(policy.digest)?.state !== "active") rows.set(policy.digest, unlisted(policy, name));
     return [...rows.values()].map(itemOf).sort((a, b) => ((a.since ?? "") < (b.since ?? "") ? 1 : -1));
@@ -57,7 +57,7 @@ export class Registry {
     const { policies } = this.#parts;
     return policies.alone(async () => {
       const digest = bundleDigest(bytes);
-      const known = this.#records.row(digest);
+      const known = await this.#records.row(digest);
       if (known) return { policy: itemOf(known), created: false };
       const by = byOperator(actor);
       const policy = await this.#loadAnywhere(bytes).catch(async (error: unknown) => {
@@ -66,7 +66,7 @@ export class Registry {
         throw refused;
       });
       await this.#records.acted("submit", policy, "submitted", by);
-      return { policy: this.#item(digest), created: true };
+      return { policy: await this.#item(digest), created: true };
     });
   }
 
@@ -78,7 +78,7 @@ export class Registry {
   activate(digest: string, actor: string, force?: string): Promise<Activation> {
     const { policies } = this.#parts;
     return policies.alone(async () => {
-      const row = this.#known(digest);
+      const row = await this.#known(digest);
       const { policy, slot } = await this.#placed(digest);
       const report = await this.#parts.trial(policy, slot.policy);
       const reasons = [
@@ -95,7 +95,7 @@ export class Registry {
         details,
         over: offered === digest ? undefined : offered,
       });
-      return { policy: this.#item(digest), receipt, report };
+      return { policy: await this.#item(digest), receipt, report };
     });
   }
 
@@ -103,12 +103,11 @@ export class Registry {
   shadow(digest: string, actor: string, stop = false): Promise<Acted> {
     const { policies, shadows } = this.#parts;
     return policies.alone(async () => {
-      const row = this.#known(digest);
+      const row = await this.#known(digest);
       if (row.state === "active" || row.state === "deprecated")
         throw new PolicyRefusedError(`the policy is ${row.state}, so it does not decide beside the active one`, null);
       const { policy } = await this.#placed(digest);
-      const also = this.#records
-        .rows()
+      const also = (await this.#records.rows())
         .filter((other) => other.state === "shadow" && other.digest !== digest)
         .map((other) => ({ ...other, state: "submitted" as const }));
       const state = stop ? "submitted" : "shadow";
@@ -118,7 +117,7 @@ export class Registry {
       });
       if (!stop) shadows.begin(policy);
       else shadows.forget(digest);
-      return { policy: this.#item(digest), receipt };
+      return { policy: await this.#item(digest), receipt };
     });
   }
 
@@ -126,17 +125,17 @@ export class Registry {
   deprecate(digest: string, actor: string): Promise<Acted> {
     const { policies, shadows } = this.#parts;
     return policies.alone(async () => {
-      const row = this.#known(digest);
+      const row = await this.#known(digest);
       if (policies.slots.all.some(({ policy, source }) => policy?.digest === digest && source !== null))
         throw new PolicyRefusedError("the policy decides now; activate another one first", null);
-      const forget = policies.slots.all.find(
-        ({ name, source }) => source === null && this.#records.lastActivated(name)?.digest === digest,
-      );
+      let forget: { readonly name: string | null } | undefined;
+      for (const { name, source } of policies.slots.all)
+        if (source === null && (await this.#records.lastActivated(name))?.digest === digest) forget ??= { name };
       const receipt = await this.#records.acted("deprecate", row, "deprecated", byOperator(actor), {
         ...(forget && { forget: forget.name }),
       });
       shadows.forget(digest);
-      return { policy: this.#item(digest), receipt };
+      return { policy: await this.#item(digest), receipt };
     });
   }
 
@@ -150,7 +149,7 @@ export class Registry {
 
   /** Goes on with what decided beside the active one when the node was last open. */
   async resume(): Promise<void> {
-    const row = this.#records.rows().find(({ state }) => state === "shadow");
+    const row = (await this.#records.rows()).find(({ state }) => state === "shadow");
     if (!row) return;
     await this.#placed(row.digest).then(
       ({ policy }) => this.#parts.shadows.begin(policy),
@@ -162,14 +161,14 @@ export class Registry {
     return this.#parts.policies.records;
   }
 
-  #item(digest: string): PolicyItem {
-    return itemOf(this.#records.row(digest)!);
+  async #item(digest: string): Promise<PolicyItem> {
+    return itemOf((await this.#records.row(digest))!);
   }
 
   /** @throws NotFoundError `policy_unknown` */
-  #known(digest: string): PolicyRow {
+  async #known(digest: string): Promise<PolicyRow> {
     const active = this.#parts.policies.bundles().find(({ policy }) => policy.digest === digest);
-    const row = this.#records.row(digest) ?? (active && unlisted(active.policy, active.name));
+    const row = (await this.#records.row(digest)) ?? (active && unlisted(active.policy, active.name));
     if (!row) throw new NotFoundError("policy_unknown", `There is no policy ${digest} here.`);
     return row;
   }
@@ -190,7 +189,7 @@ export class Registry {
   /** The policy, loaded on the terms of the place where it belongs. @throws PolicyRefusedError there is none. */
   async #placed(digest: string): Promise<{ policy: Policy; slot: Slot }> {
     const { policies } = this.#parts;
-    const bytes = this.#records.bytes(digest);
+    const bytes = await this.#records.bytes(digest);
     if (!bytes) throw new NotFoundError("policy_unknown", `The bundle of the policy ${digest} is not here any more.`);
     try {
       const slot = policies.slots.placeFor(await this.#loadAnywhere(bytes));

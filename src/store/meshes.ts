@@ -8,9 +8,9 @@ const PAGE_PLACEMENTS_MAX = 10_000;
 const BEHIND = "!";
 
 /** A mesh at one revision, as far as it is durable; null where it was never defined. */
-export function readMesh(reader: StoreReader, tenantId: string, meshId: string): MeshState | null {
+export async function readMesh(reader: StoreReader, tenantId: string, meshId: string): Promise<MeshState | null> {
   return meshOf(
-    reader.within("mesh", tenantId, `${meshId} `).map(({ key, value }) => {
+    (await reader.within("mesh", tenantId, `${meshId} `)).map(({ key, value }) => {
       const [, part, partKey] = key.split(" ");
       return { part, key: partKey, value: JSON.parse(value) } as MeshPart;
     }),
@@ -18,30 +18,30 @@ export function readMesh(reader: StoreReader, tenantId: string, meshId: string):
 }
 
 /** A page of a tenant's meshes by id, as far as they are durable. @param after the id that the page before ended with. */
-export function readMeshes(
+export async function readMeshes(
   reader: StoreReader,
   tenantId: string,
   limit: number,
   after?: string,
-): { items: MeshState[]; next: string | null } {
+): Promise<{ items: MeshState[]; next: string | null }> {
   const items: MeshState[] = [];
   let placements = 0;
-  for (let id = idBehind(reader, tenantId, after); id !== undefined; id = idBehind(reader, tenantId, id)) {
-    placements += placementsIn(reader, tenantId, id);
+  for (let id = await idBehind(reader, tenantId, after); id !== undefined; id = await idBehind(reader, tenantId, id)) {
+    placements += await placementsIn(reader, tenantId, id);
     if (items.length === limit || (items.length > 0 && placements > PAGE_PLACEMENTS_MAX))
       return { items, next: items.at(-1)!.mesh_id };
-    const mesh = readMesh(reader, tenantId, id);
+    const mesh = await readMesh(reader, tenantId, id);
     if (mesh) items.push(mesh);
   }
   return { items, next: null };
 }
 
-function idBehind(reader: StoreReader, tenantId: string, id: string | undefined): string | undefined {
+async function idBehind(reader: StoreReader, tenantId: string, id: string | undefined): Promise<string | undefined> {
   const behind = { tenant_id: tenantId, key: id === undefined ? "" : id + BEHIND };
-  return reader.states("mesh", tenantId, 1, behind)[0]?.key.split(" ", 1)[0];
+  return (await reader.states("mesh", tenantId, 1, behind))[0]?.key.split(" ", 1)[0];
 }
 
-function placementsIn(reader: StoreReader, tenantId: string, id: string): number {
-  const rails = reader.within("mesh", tenantId, `${id} rail `);
+async function placementsIn(reader: StoreReader, tenantId: string, id: string): Promise<number> {
+  const rails = await reader.within("mesh", tenantId, `${id} rail `);
   return rails.reduce((sum, { value }) => sum + (JSON.parse(value) as { active_count: number }).active_count, 0);
 }

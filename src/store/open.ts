@@ -18,7 +18,7 @@ export const storeExists = (at: string): boolean => existsSync(storeFile(at));
  * @param place where it must be, as `placeOf` gave it; none is made then.
  * @throws DisplacedError it is another one.
  */
-export function openWriter(at: string, place?: string): StoreWriter {
+export async function openWriter(at: string, place?: string): Promise<StoreWriter> {
   return new SqliteWriter(storeFile(at), place);
 }
 
@@ -28,7 +28,7 @@ export function placeOf(at: string): string | undefined {
 }
 
 /** Opens a store for reading; the writer may be another thread or process. */
-export function openReader(at: string): StoreReader {
+export async function openReader(at: string): Promise<StoreReader> {
   return new SqliteReader(storeFile(at));
 }
 

@@ -67,7 +67,7 @@ export interface StateWrite extends StatePlace {
    * another. Absent: whatever the version is.
    */
   readonly version?: number;
-  /** When the host must look at it again, milliseconds since the epoch; absent: never. */
+  /** When the host must look at it again, milliseconds since the epoch; absent: never. Of a deletion: only where that is due by then. */
   readonly due_ms?: number;
   /** What it is found by beside its key, and its order among all that refer to the same. */
   readonly ref?: string;
@@ -90,6 +90,9 @@ export interface StoredState {
   /** JSON. */
   readonly value: string;
 }
+
+/** What is at hand comes at once. */
+export type MaybePromise<T> = T | Promise<T>;
 
 type KeyedState = StoredState & { readonly key: string };
 type RankedState = KeyedState & { readonly rank: number };
@@ -183,17 +186,17 @@ export interface StoredCheckpoint {
 /** Streams as Merkle logs (spec evidence §4), as far as they are committed. */
 export interface LogReader {
   /** Streams that have an event, by chain id. */
-  streams(): StreamRow[];
-  stream(chainId: string): StreamRow | undefined;
+  streams(): Promise<StreamRow[]>;
+  stream(chainId: string): Promise<StreamRow | undefined>;
   /** The hashes of a tile that there are so far: 0 to 256 of 32 bytes each. */
-  tile(chainId: string, level: number, n: number): Uint8Array;
+  tile(chainId: string, level: number, n: number): Promise<Uint8Array>;
   /** Records by sequence, `to` not included. */
-  records(chainId: string, from: number, to: number): string[];
+  records(chainId: string, from: number, to: number): Promise<string[]>;
   /** An event's own artifact; undefined where it is a shared blob, or was erased. */
-  artifactAt(chainId: string, sequence: number): Uint8Array | undefined;
-  checkpoint(chainId: string): StoredCheckpoint | undefined;
+  artifactAt(chainId: string, sequence: number): Promise<Uint8Array | undefined>;
+  checkpoint(chainId: string): Promise<StoredCheckpoint | undefined>;
   /** Chain ids of streams that have grown since their last checkpoint. */
-  uncheckpointed(): string[];
+  uncheckpointed(): Promise<string[]>;
 }
 
 /** What a tenant's evidence takes, in bytes. */
@@ -206,36 +209,36 @@ export interface TenantSize {
 }
 
 /** Reads see what is committed, and nothing else. */
-export interface StoreReader extends Disposable {
+export interface StoreReader extends AsyncDisposable {
   /** Of the stored data. 1: as 0.1 wrote it, with no state of kind `placed`. */
   readonly format: number;
   readonly log: LogReader;
-  heads(): Map<string, Head>;
-  page(query: EventQuery): EventPage;
+  heads(): Promise<Map<string, Head>>;
+  page(query: EventQuery): Promise<EventPage>;
   /** As `page`, to the end or until there are as many as were asked for, however long that takes. */
-  events(query: EventQuery): StoredEvent[];
-  event(id: string): (StoredEvent & { tenant_id: string; artifact_digest: string }) | undefined;
+  events(query: EventQuery): Promise<StoredEvent[]>;
+  event(id: string): Promise<(StoredEvent & { tenant_id: string; artifact_digest: string }) | undefined>;
   /** A shared artifact, by content address. */
-  artifact(digest: string): Uint8Array | undefined;
+  artifact(digest: string): Promise<Uint8Array | undefined>;
   /**
    * What an event's `evidence_pointer` names: its own artifact, or the shared one; undefined where it was erased or never kept.
    * @throws ArtifactAlteredError it is not what the event points to.
    */
-  artifactOf(eventId: string): StoredArtifact | undefined;
-  state(kind: StateKind, tenantId: string, key: string): string | undefined;
-  /** As `state`, with its version. */
-  read(kind: StateKind, tenantId: string, key: string): StoredState | undefined;
+  artifactOf(eventId: string): Promise<StoredArtifact | undefined>;
+  state(kind: StateKind, tenantId: string, key: string): Promise<string | undefined>;
+  /** As `state`, with its version; at once where the database is at hand, as `within` and `referring`, so that nothing comes between. */
+  read(kind: StateKind, tenantId: string, key: string): MaybePromise<StoredState | undefined>;
   /** By tenant, then key. */
   states(
     kind: StateKind,
     tenantId: string | undefined,
     limit: number,
     after?: StatePlace,
-  ): (StatePlace & { value: string })[];
+  ): Promise<(StatePlace & { value: string })[]>;
   /** All whose key begins so, as of one moment. */
-  within(kind: StateKind, tenantId: string, prefix: string): KeyedState[];
-  /** All that refer to this, by rank; read one by one, as far as they are wanted. */
-  referring(kind: StateKind, tenantId: string, ref: string): Generator<RankedState, void, undefined>;
+  within(kind: StateKind, tenantId: string, prefix: string): MaybePromise<KeyedState[]>;
+  /** What refers to this, by rank, then key: so many at most; absent: all. */
+  referring(kind: StateKind, tenantId: string, ref: string, limit?: number): MaybePromise<RankedState[]>;
   /**
    * Workloads that events of these types are about, behind a position, where another stream has such events, too. Looks at so
    * many positions at most. @returns `next`: look behind it the next time; `more`: there is something behind it already.
@@ -244,44 +247,44 @@ export interface StoreReader extends Disposable {
     types: readonly string[],
     after: number,
     positions: number,
-  ): { readonly places: StatePlace[]; readonly next: number; readonly more: boolean };
+  ): Promise<{ readonly places: StatePlace[]; readonly next: number; readonly more: boolean }>;
   /** State that is due at `nowMs`, the longest due first. */
-  due(kind: StateKind, nowMs: number, limit: number): StatePlace[];
-  keys(): KeyRow[];
+  due(kind: StateKind, nowMs: number, limit: number): Promise<StatePlace[]>;
+  keys(): Promise<KeyRow[]>;
   /** Events whose own artifact is still there and which are older, by their order of commit, behind a position. */
-  artifactsBefore(occurredBeforeMs: number, after: number, limit: number): StoredEvent[];
+  artifactsBefore(occurredBeforeMs: number, after: number, limit: number): Promise<StoredEvent[]>;
   /** The largest first. Every event is looked at. */
-  sizes(): TenantSize[];
-  meta(name: string): string | undefined;
-  close(): void;
+  sizes(): Promise<TenantSize[]>;
+  meta(name: string): Promise<string | undefined>;
+  close(): Promise<void>;
 }
 
-/** The single writer. Every method is durable when it returns. */
-export interface StoreWriter extends Disposable {
+/** The single writer. What a method wrote is durable when its promise resolves; nobody calls it again before. */
+export interface StoreWriter extends AsyncDisposable {
   /**
    * All or nothing. @returns the position of the first event.
    * @throws UnsettledError it may be on the disk all the same. @throws DisplacedError nothing was written, as with any other error.
    */
-  append(batch: readonly Append[]): number;
+  append(batch: readonly Append[]): Promise<number>;
   /** Of pieces of state, in order, as committed. Nobody else can change them before the next append of this writer. */
-  versions(places: readonly Omit<StateRead, "version">[]): readonly number[] | Promise<readonly number[]>;
+  versions(places: readonly Omit<StateRead, "version">[]): Promise<readonly number[]>;
   /** @throws DisplacedError see there. */
-  checkPlace(): void;
+  checkPlace(): Promise<void>;
   /**
    * Settles commits that ended in UnsettledError, by the id of their last event: each is on record, or can never be any more.
    * @returns the position of the last event that is; undefined where none is.
    * @throws Error it remains open.
    */
-  settle(eventIds: readonly string[]): number | undefined;
+  settle(eventIds: readonly string[]): Promise<number | undefined>;
   /** Size and Merkle root of a stream, as committed. */
-  tree(chainId: string): { size: number; root: Uint8Array };
+  tree(chainId: string): Promise<{ size: number; root: Uint8Array }>;
   /** The new latest checkpoints, all or none. */
-  putCheckpoints(checkpoints: readonly (StoredCheckpoint & { readonly chain_id: string })[]): void;
+  putCheckpoints(checkpoints: readonly (StoredCheckpoint & { readonly chain_id: string })[]): Promise<void>;
   /** See {@link LogReader.uncheckpointed}. */
-  uncheckpointed(): string[];
-  putKey(key: KeyRow): void;
-  putMeta(name: string, value: string): void;
+  uncheckpointed(): Promise<string[]>;
+  putKey(key: KeyRow): Promise<void>;
+  putMeta(name: string, value: string): Promise<void>;
   /** All or nothing. */
-  putAll(keys: readonly KeyRow[], meta: { readonly [name: string]: string }): void;
-  close(): void;
+  putAll(keys: readonly KeyRow[], meta: { readonly [name: string]: string }): Promise<void>;
+  close(): Promise<void>;
 }

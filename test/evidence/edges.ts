@@ -46,8 +46,8 @@ export async function twins(count: number, nodeId: string) {
 }
 
 /** What the node would send of a stream from a place on. */
-export function bodyOf(node: RailgateNode, chainId: string, from = 0): Replication {
-  return outgoing(node.store, node.store.log.stream(chainId)!, from, new SentBlobs()).body;
+export async function bodyOf(node: RailgateNode, chainId: string, from = 0): Promise<Replication> {
+  return (await outgoing(node.store, (await node.store.log.stream(chainId))!, from, new SentBlobs())).body;
 }
 
 export const recordsPath = (chainId: string): string => `/v1/streams/${encodeURIComponent(chainId)}/records`;
@@ -60,8 +60,8 @@ export const post = (to: Calls, chainId: string, body: object, headers: object =
 /** Sends all of a node's streams. @returns the last answer. */
 export async function sendAll(to: Calls, node: RailgateNode): Promise<Answered | undefined> {
   let last: Answered | undefined;
-  for (const { chain_id, size } of node.store.log.streams())
-    for (let from = 0; from < size; from += 512) last = await post(to, chain_id, bodyOf(node, chain_id, from));
+  for (const { chain_id, size } of await node.store.log.streams())
+    for (let from = 0; from < size; from += 512) last = await post(to, chain_id, await bodyOf(node, chain_id, from));
   return last;
 }
 

@@ -102,7 +102,7 @@ test("an export has the layout of the specification, and says what it must", asy
     t.deepEqual(manifest["artifacts"]["policy_bundle"], [`eosc://evidence/${node.policy!.digest}`]);
     t.is(manifest["artifacts"]["decision"].length, 7);
     t.is(manifest["created_at"], events.at(-1)!["occurred_at"]);
-    const jwks = createLocalJWKSet(node.jwks() as never);
+    const jwks = createLocalJWKSet((await node.jwks()) as never);
     for (const record of lines(files, "records.jws"))
       await t.notThrowsAsync(compactVerify(record, jwks, { algorithms: ["EdDSA"] }));
   });
@@ -142,7 +142,7 @@ test("an export is recorded before it is given out, in the tenant's stream", asy
   await withNode(async (node) => {
     await admit(node, 3);
     using prepared = await prepareExport(node, asked({ actor: "auditor" }));
-    const [last] = node.store.events({ tenant_id: "acme", order: "desc", limit: 1 });
+    const [last] = await node.store.events({ tenant_id: "acme", order: "desc", limit: 1 });
     const event = JSON.parse(eventTextOf(last!.record)) as Json;
     t.is(event["event_type"], "evidence.export");
     t.is(event["actor"], "auditor");
@@ -199,7 +199,7 @@ test("refused: streams that are another's or not there, and ranges that are not"
     await t.throwsAsync(prepareExport(node, asked({ tenantId: "globex", chainId: "acme/node-1" })), { code });
     await t.throwsAsync(prepareExport(node, asked({ fromSequence: 2, toSequence: 1 })), { code });
     await t.throwsAsync(prepareExport(node, asked({ toSequence: 3 })), { code });
-    t.is(node.store.events({ event_type: "evidence.export", order: "asc", limit: 5 }).length, 0);
+    t.is((await node.store.events({ event_type: "evidence.export", order: "asc", limit: 5 })).length, 0);
   });
 });
 
@@ -279,24 +279,24 @@ test("pinned keys: an export that is somebody else's from end to end verifies by
   await withNode(async (node, dir) => {
     await admit(node, 3);
     const files = await exportFiles(node);
-    t.deepEqual(await failing(files, node.jwks()), []);
-    t.true((await verifyExport(files, { jwks: node.jwks() })).keys.pinned);
+    t.deepEqual(await failing(files, await node.jwks()), []);
+    t.true((await verifyExport(files, { jwks: await node.jwks() })).keys.pinned);
     const forger = makeAttacker();
     await withNode(async (other) => {
       await admit(other, 3);
       const forged = await exportFiles(other);
       t.deepEqual(await failing(forged), []);
-      t.deepEqual(await failing(forged, node.jwks()), ["signer failed"]);
+      t.deepEqual(await failing(forged, await node.jwks()), ["signer failed"]);
     });
     // The manifest alone signed by a stranger whose key was put beside the real one.
-    const tampering = new Tampering(files, files, keysOf(dir, node));
+    const tampering = new Tampering(files, files, await keysOf(dir, node));
     tampering.json("keys.json", (jwks) => {
       jwks["keys"].find((key: Json) => key["role"] === "event")["to_sequence"] = 2;
       jwks["keys"].push({ ...forger.jwk, role: "event", from_sequence: 3, to_sequence: null });
     });
     tampering.seal(forger.key, forger.jwk["kid"]);
     t.deepEqual(await failing(tampering.files), ["keys failed"]);
-    const ended = { keys: node.jwks().keys.map((key) => ({ ...key, retired_at: "2020-01-01T00:00:00Z" })) };
+    const ended = { keys: (await node.jwks()).keys.map((key) => ({ ...key, retired_at: "2020-01-01T00:00:00Z" })) };
     t.deepEqual(await failing(files, ended), ["manifest_signature failed", "key_ranges failed"]);
     await t.throwsAsync(verifyExport(files, { jwks: { keys: [{ kty: "RSA" }] } }), { instanceOf: TypeError });
   });

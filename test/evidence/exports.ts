@@ -72,10 +72,10 @@ export interface Keys {
   readonly kid: string;
 }
 
-export function keysOf(dir: string, node: RailgateNode): Keys {
+export async function keysOf(dir: string, node: RailgateNode): Promise<Keys> {
   const read = (role: "event" | "log") =>
     createPrivateKey({ key: JSON.parse(readFileSync(keyFile(join(dir, "data"), role), "utf8")), format: "jwk" });
-  return { event: read("event"), log: read("log"), kid: node.jwks().keys[0]!["kid"] as string };
+  return { event: read("event"), log: read("log"), kid: (await node.jwks()).keys[0]!["kid"] as string };
 }
 
 export interface Attacker {

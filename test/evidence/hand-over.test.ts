@@ -61,7 +61,7 @@ async function before(t: { teardown(end: () => void): void }): Promise<Restored>
   const node = await open();
   await admit(node, 3);
   await admit(node, 3, "globex");
-  const [oldJwks, old] = [node.jwks() as Json, eventKey(dir)];
+  const [oldJwks, old] = [(await node.jwks()) as Json, eventKey(dir)];
   await node.close();
   return { dir, old, oldJwks, open };
 }
@@ -80,14 +80,14 @@ test("an old stream verifies after restores and rotations: the chain of statemen
       const files = await exportFiles(node, more);
       t.is(handOversIn(files).length, statements);
       t.deepEqual(await failing(files), []);
-      t.deepEqual(await failing(files, node.jwks()), []);
-      t.deepEqual((await verifyExport(files, { ownKeys: node.jwks() as never })).ok, true);
+      t.deepEqual(await failing(files, await node.jwks()), []);
+      t.deepEqual((await verifyExport(files, { ownKeys: (await node.jwks()) as never })).ok, true);
       t.regex(await detail(files, "manifest_signature"), /last key handed over/);
     }
     const own = await exportFiles(node);
     t.deepEqual(handOversIn(own), []);
-    t.deepEqual(await failing(own, node.jwks()), []);
-    t.false(JSON.stringify(node.jwks()).includes("hand_over"));
+    t.deepEqual(await failing(own, await node.jwks()), []);
+    t.false(JSON.stringify(await node.jwks()).includes("hand_over"));
     await node.close();
   }
 });
@@ -140,7 +140,7 @@ test("where the old key is not at hand nothing ties the new one, and only who kn
   t.deepEqual(handOversIn(files), []);
   t.deepEqual(await failing(files), SIGNATURES);
   t.regex(await detail(files, "manifest_signature"), /no event key of keys\.json, and no hand-over ties it to one/);
-  const jwks = node.jwks() as { keys: Json[] };
+  const jwks = (await node.jwks()) as { keys: Json[] };
   t.deepEqual(await failing(files, jwks), []);
   t.regex(await detail(files, "manifest_signature", { jwks }), /which you know, and nothing in the export ties/);
   const ended = jwks.keys.map((key) => ({ ...key, retired_at: "2001-01-01T00:00:00Z" }));
@@ -189,7 +189,11 @@ test("a statement that is not exactly the stream's last key's word for this key 
   const other = await stranger.open({ afterRestore: "disk lost" });
   const files = await exportFiles(node, { chainId: OLD });
   const foreign = handOversIn(await exportFiles(other, { chainId: OLD }))[0]!;
-  const keys: Keys = { ...keysOf(dir, node), event: eventKey(dir), kid: payloadOf(handOversIn(files)[0]!)["kid"] };
+  const keys: Keys = {
+    ...(await keysOf(dir, node)),
+    event: eventKey(dir),
+    kid: payloadOf(handOversIn(files)[0]!)["kid"],
+  };
   await Promise.all([node.close(), other.close()]);
   const attacker = makeAttacker();
   const [good] = handOversIn(files) as [string];
@@ -241,9 +245,9 @@ test("who was handed a stream signs no record of it, whatever keys.json says", a
   const { open, dir, old, oldJwks } = await before(t);
   const node = await open({ afterRestore: "disk lost" });
   const files = await exportFiles(node, { chainId: OLD });
-  const jwks = node.jwks();
+  const jwks = await node.jwks();
   const payload = payloadOf(handOversIn(files)[0]!);
-  const keys: Keys = { ...keysOf(dir, node), event: eventKey(dir), kid: payload["kid"] };
+  const keys: Keys = { ...(await keysOf(dir, node)), event: eventKey(dir), kid: payload["kid"] };
   await node.close();
   const forged = (change: (tampering: Tampering) => void = () => {}) => {
     const tampering = new Tampering(files, files, keys);

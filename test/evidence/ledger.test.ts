@@ -29,9 +29,9 @@ async function withLedger(
 ): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), "railgate-ledger-"));
   const path = join(dir, "railgate.db");
-  openWriter(path).close();
+  await (await openWriter(path)).close();
   const key = await loadEventKey(dir, true);
-  const reader = openReader(path);
+  const reader = await openReader(path);
   const ledger = new Ledger(
     "node-1",
     { storePath: path, privateJwk: key.privateKey.export({ format: "jwk" }), kid: key.kid },
@@ -41,7 +41,7 @@ async function withLedger(
     await work({ ledger, reader, key, path });
   } finally {
     await ledger.close();
-    reader.close();
+    await reader.close();
     rmSync(dir, { recursive: true });
   }
 }
@@ -78,7 +78,7 @@ function entry(tenant: string, name: string): Entry {
 async function assertChains(t: { is: (a: unknown, b: unknown) => unknown }, { reader, key }: Bench): Promise<number> {
   const publicKey = await importJWK(key.publicJwk as unknown as JWK, "EdDSA");
   const heads = new Map<string, { sequence: number; hash: string | null }>();
-  const stored = reader.events({ order: "asc", limit: 100_000 });
+  const stored = await reader.events({ order: "asc", limit: 100_000 });
   for (const { record } of stored) {
     const { payload, protectedHeader } = await compactVerify(record, publicKey, { algorithms: ["EdDSA"] });
     t.is(protectedHeader["typ"], "railgate-event+jws");
@@ -104,9 +104,11 @@ test("many entries at once make gapless, signed chains, one per tenant", async (
     t.is(await assertChains(t, bench), 500);
     const { record, eventText } = receipts[0]!;
     t.is(Buffer.from(record.split(".")[1]!, "base64url").toString(), eventText);
-    t.is(bench.reader.state("workload", "acme", "w1"), '{"name":"w1"}');
+    t.is(await bench.reader.state("workload", "acme", "w1"), '{"name":"w1"}');
     t.is(
-      Buffer.from(bench.reader.artifactOf((JSON.parse(receipts[1]!.eventText) as EvidenceEvent).id)!.bytes).toString(),
+      Buffer.from(
+        (await bench.reader.artifactOf((JSON.parse(receipts[1]!.eventText) as EvidenceEvent).id))!.bytes,
+      ).toString(),
       '{"name":"w1"}',
     );
   });
@@ -158,7 +160,7 @@ test("a commit that fails refuses all that stood on it, and the next one continu
     const [after] = await ledger.append([entry("acme", "after")]);
     t.is((JSON.parse(after!.eventText) as EvidenceEvent).sequence, 1);
     t.is(await assertChains(t, bench), 2);
-    t.is(bench.reader.state("workload", "acme", "first"), undefined);
+    t.is(await bench.reader.state("workload", "acme", "first"), undefined);
   });
 });
 
@@ -189,7 +191,7 @@ test("what was decided on what has moved is not recorded, nor what stands on it;
     const moved = results.map((result) => result.status === "rejected" && result.reason instanceof BasisMovedError);
     t.deepEqual(moved, [false, true, true, true, false, false, false]);
     t.is(await assertChains(t, bench), 5);
-    t.is(reader.state("workload", "acme", "w"), "1");
+    t.is(await reader.state("workload", "acme", "w"), "1");
     // Told of it, it may stand on its own again.
     await ledger.append([writes(2)], on(1, true));
     t.is(ledger.waiting, 0);
@@ -219,7 +221,7 @@ test("beyond the queue's bound entries are turned away, and nothing of them is r
       const error = t.throws(() => ledger.append([entry("a", "3")]));
       t.is((error as { code?: string }).code, "evidence_unavailable");
       await accepted;
-      t.is(reader.events({ order: "asc", limit: 10 }).length, 2);
+      t.is((await reader.events({ order: "asc", limit: 10 })).length, 2);
     },
     { queueMax: 2, batchMax: 4 },
   );
@@ -230,7 +232,7 @@ test("closing waits for what was appended", async (t) => {
     const receipts = ledger.append([entry("a", "1"), entry("a", "2")]);
     await ledger.close();
     t.is((await receipts).length, 2);
-    t.is(reader.events({ order: "asc", limit: 10 }).length, 2);
+    t.is((await reader.events({ order: "asc", limit: 10 })).length, 2);
     t.throws(() => ledger.append([entry("a", "3")]), { message: /shutting down/ });
   });
 });

@@ -37,7 +37,7 @@ test.before(async () => {
     files = await exportFiles(node);
     later = await exportFiles(node, { fromSequence: 2, toSequence: 4, evidenceProfileId: "ecs-evidence-baseline" });
     accepted = await exportFiles(node, { fromSequence: 1, toSequence: 2 });
-    keys = keysOf(dir, node);
+    keys = await keysOf(dir, node);
   });
 });
 
@@ -363,7 +363,7 @@ test("an export made before a rotation verifies with the keys as they are publis
     const before = await exportFiles(node);
     await node.rotateKey();
     await admit(node, 1, "acme", 3);
-    const jwks = node.jwks();
+    const jwks = await node.jwks();
     t.is(jwks.keys.length, 2);
     t.true((await verifyExport(before, { jwks })).ok);
     t.true((await verifyExport(await exportFiles(node), { jwks })).ok);
@@ -380,10 +380,10 @@ test("who signed: known by pinned keys or the verifier's own, else not checked, 
     await admit(node, 2);
     const [own, foreign] = [await exportFiles(node), files];
     const signer = async (given: Files, options: object) => check(await verifyExport(given, options), "signer");
-    t.is((await signer(own, { jwks: node.jwks() })).status, "passed");
-    t.is((await signer(own, { ownKeys: node.jwks() })).status, "passed");
-    t.is((await signer(foreign, { jwks: node.jwks() })).status, "failed");
-    for (const options of [{}, { ownKeys: node.jwks() }]) {
+    t.is((await signer(own, { jwks: await node.jwks() })).status, "passed");
+    t.is((await signer(own, { ownKeys: await node.jwks() })).status, "passed");
+    t.is((await signer(foreign, { jwks: await node.jwks() })).status, "failed");
+    for (const options of [{}, { ownKeys: await node.jwks() }]) {
       const { status, detail } = await signer(foreign, options);
       t.is(status, "not_checked");
       t.regex(detail, /^UNKNOWN WHO SIGNED/);

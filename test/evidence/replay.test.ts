@@ -62,7 +62,7 @@ test("every decision is reached again, byte for byte: from the data directory, t
     using prepared = await prepareExport(node, asked());
     await writeFolder(prepared.files, join(dir, "folder"));
     await writeTarGz(prepared.files, join(dir, "export.tar.gz"));
-    const decisions = node.store.events({ tenant_id: "acme", order: "asc", limit: 100 }).length - 1; // the export is no decision
+    const decisions = (await node.store.events({ tenant_id: "acme", order: "asc", limit: 100 })).length - 1; // the export is no decision
     t.is(decisions, 16);
     for (const path of ["data", "data/railgate.db", "folder", "export.tar.gz"]) {
       t.deepEqual(await replay(join(dir, path)), { ok: true, decisions, reproduced: decisions, ...NOTHING }, path);

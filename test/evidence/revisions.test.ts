@@ -100,9 +100,9 @@ const history = (async () => {
     [supersedeCommand("tee", "acme", [of("n1", "accepted", standing.id), of("n2", "refused", other.id)])],
     { caller: hostCaller("test") },
   );
-  const events = node.store
-    .events({ tenant_id: "acme", order: "asc", limit: 1000 })
-    .map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent);
+  const events = (await node.store.events({ tenant_id: "acme", order: "asc", limit: 1000 })).map(
+    ({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent,
+  );
   return { dir, events };
 })();
 
@@ -163,7 +163,7 @@ test("what is refused tells the version that it was decided on, 0 of what was ne
 
 test("events fold by their versions, in whatever order streams are read", async (t) => {
   const { dir, events } = await history;
-  t.deepEqual(differingStates(dir), []);
+  t.deepEqual(await differingStates(dir), []);
   const orders = [events.toReversed(), events.toSorted((a, b) => (a.event_hash < b.event_hash ? -1 : 1))];
   for (const order of orders) t.deepEqual(faultsOf(order), []);
 });

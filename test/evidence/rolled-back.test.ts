@@ -34,28 +34,28 @@ function eventAt(sequence: number): LinkedAppend & { record: string } {
 test("an older database in its place is named for what it is, and the newer one does not help any more", async (t) => {
   const dir = emptyDir();
   const file = storeFile(dir);
-  openWriter(dir).close();
+  await (await openWriter(dir)).close();
   const sound = new SoundStore({ path: dir, place: placeOf(dir), unsettled: [], checkpointer: () => undefined });
-  const append = (sequence: number) => {
-    sound.writer().append([eventAt(sequence)]);
+  const append = async (sequence: number) => {
+    await (await sound.writer()).append([eventAt(sequence)]);
     sound.committed([eventAt(sequence)]);
   };
-  append(0);
-  sound.close();
+  await append(0);
+  await sound.close();
   copyFileSync(file, `${file}.older`);
-  append(1);
+  await append(1);
   const newer = () => readFileSync(file);
-  sound.close();
+  await sound.close();
   const kept = newer();
-  sound.writer();
+  await sound.writer();
   writeFileSync(file, readFileSync(`${file}.older`));
-  t.regex(sound.watch() ?? "", /something else than this node has written/);
+  t.regex((await sound.watch()) ?? "", /something else than this node has written/);
   await t.throwsAsync(sound.recover(), { code: "log_rolled_back", message: /lacks what was recorded in a\/n/ });
-  t.throws(() => sound.writer(), { code: "store_displaced" });
+  await t.throwsAsync(() => sound.writer(), { code: "store_displaced" });
   writeFileSync(file, kept);
   await t.throwsAsync(sound.recover(), { code: "log_rolled_back" });
-  t.throws(() => sound.writer(), { code: "store_displaced" });
-  sound.close();
+  await t.throwsAsync(() => sound.writer(), { code: "store_displaced" });
+  await sound.close();
 });
 
 test("a node says by the code why it is not ready", (t) => {

@@ -47,7 +47,7 @@ test.before(async () => {
     await admit(node, EVENTS - 4, "acme", 6);
     // From the second event on, so that proofs have siblings on both sides of the range.
     files = await exportFiles(node, { fromSequence: 1, toSequence: EVENTS - 1 });
-    keys = keysOf(dir, node);
+    keys = await keysOf(dir, node);
   });
 });
 

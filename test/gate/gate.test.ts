@@ -56,9 +56,9 @@ test("commands that race on one key: each is decided on what the one before left
   const codes = (await Promise.all(racing)).map(([done]) => done!.outcome.refusal?.code ?? "placed");
   t.deepEqual(codes.sort(), ["ERR_MESH_RAIL_AT_CAPACITY", "ERR_MESH_RAIL_AT_CAPACITY", "placed"]);
   t.true(reads() > 3 * 6, "what moved was read again");
-  const revisions = node.store
-    .events({ event_type: "mesh.place", outcome: "accepted", order: "asc", limit: 10 })
-    .map(({ record }) => JSON.parse(Buffer.from(record.split(".")[1]!, "base64url").toString()).details.revision);
+  const revisions = (
+    await node.store.events({ event_type: "mesh.place", outcome: "accepted", order: "asc", limit: 10 })
+  ).map(({ record }) => JSON.parse(Buffer.from(record.split(".")[1]!, "base64url").toString()).details.revision);
   t.deepEqual(revisions, [2]);
 });
 
@@ -76,7 +76,7 @@ test("what moves again and again is given up, and nothing of it is on record", a
   );
   await t.throwsAsync(trying, { code: "evidence_unavailable" });
   t.is(moves, 8);
-  t.deepEqual(node.store.events({ tenant_id: "acme", order: "asc", limit: 10 }), []);
+  t.deepEqual(await node.store.events({ tenant_id: "acme", order: "asc", limit: 10 }), []);
 });
 
 test("no command reads a mesh whole: at 10,000 placements each reads a handful of keys", async (t) => {
@@ -139,14 +139,14 @@ test("a workload that is destroyed leaves its meshes by key, and no other is loo
   await mesh(node, { ...place("w", "hw"), mesh_id: "o" }, "acme");
   const placed = one("placed", "acme", "w");
   const states = () => (node.gate as unknown as { parts: GateParts }).parts.states;
-  t.deepEqual(states().read(placed).value, [
+  t.deepEqual((await states().read(placed)).value, [
     { mesh_id: "m", rail_id: "hw", level: "hardware_isolated" },
     { mesh_id: "o", rail_id: "hw", level: "hardware_isolated" },
   ]);
   await lifecycle(node, { command: "transition", workload_id: "w", transition: "destroy" }, "acme");
-  t.is(states().read(placed).value, null);
-  t.is(node.store.read("placed", "acme", "w"), undefined);
-  const removals = node.store.events({ event_type: "mesh.remove", order: "asc", limit: 10 });
+  t.is((await states().read(placed)).value, null);
+  t.is(await node.store.read("placed", "acme", "w"), undefined);
+  const removals = await node.store.events({ event_type: "mesh.remove", order: "asc", limit: 10 });
   t.is(removals.length, 2);
 });
 
@@ -162,7 +162,7 @@ test("what is decided on stale state is not recorded, whether it changes that or
   // It would be refused, as the command of a workload that nobody knows.
   await t.throwsAsync(gate.run([lifecycleCommand(create, "acme")], { caller: CALLER }), unavailable);
   await t.throwsAsync(gate.run([admission(admissible("w", "acme"), CALLER)], { caller: CALLER }), unavailable);
-  t.is(node.store.events({ tenant_id: "acme", order: "asc", limit: 10 }).length, 1);
+  t.is((await node.store.events({ tenant_id: "acme", order: "asc", limit: 10 })).length, 1);
   // It spoils nothing that is committed with it.
   const beside = gate.run([admission(admissible("w", "acme"), CALLER)], { caller: CALLER });
   const seeing = node.gate.run([lifecycleCommand(create, "acme")], { caller: CALLER });

@@ -17,10 +17,10 @@ const COMPANIONS = ["authority.check", "runtime.dependency.declare", "tenant.iso
 const open = (dir: string, evidenceProfileId: string) =>
   RailgateNode.open({ dataDir: join(dir, "data"), nodeId: "n", evidenceProfileId });
 
-const eventsOf = (node: RailgateNode): EvidenceEvent[] =>
-  node.store
-    .events({ tenant_id: "acme", order: "asc", limit: 100 })
-    .map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent);
+const eventsOf = async (node: RailgateNode): Promise<EvidenceEvent[]> =>
+  (await node.store.events({ tenant_id: "acme", order: "asc", limit: 100 })).map(
+    ({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent,
+  );
 
 for (const profile of ["ecs-evidence-ncp", "ecs-evidence-regulated-ml"]) {
   test(`${profile}: three events beside each admission, under its correlation, with its artifact`, async (t) => {
@@ -34,7 +34,7 @@ for (const profile of ["ecs-evidence-ncp", "ecs-evidence-regulated-ml"]) {
     ]);
     t.is(accepted!.decision.outcome, "accepted");
     t.is(elsewhere!.decision.outcome, "refused");
-    const events = eventsOf(node);
+    const events = await eventsOf(node);
     t.is(events.length, 12);
     for (const [i, answer] of [accepted!, refused!, elsewhere!].entries()) {
       const [admission, ...beside] = events.slice(4 * i, 4 * i + 4);
@@ -48,7 +48,10 @@ for (const profile of ["ecs-evidence-ncp", "ecs-evidence-regulated-ml"]) {
         t.is(event.evidence_pointer, admission!.evidence_pointer);
         t.is(event.subject, admission!.subject);
         t.is(event.details!["admission_event_id"], admission!.id);
-        t.deepEqual(node.store.artifactOf(event.id)?.bytes, node.store.artifactOf(admission!.id)!.bytes);
+        t.deepEqual(
+          (await node.store.artifactOf(event.id))?.bytes,
+          (await node.store.artifactOf(admission!.id))!.bytes,
+        );
       }
     }
     t.deepEqual(
@@ -72,7 +75,7 @@ for (const profile of ["ecs-evidence-ncp", "ecs-evidence-regulated-ml"]) {
       details: { jurisdiction: "US" },
     });
     t.is((authority!.details!["binding"] as { status: string }).status, "rejected");
-    t.deepEqual(differingStates(dir), []);
+    t.deepEqual(await differingStates(dir), []);
   });
 }
 
@@ -82,7 +85,7 @@ test("they are no decisions to be replayed, go with an erasure, and an export of
     await using node = await open(dir, "ecs-evidence-ncp");
     await admit(node, admissible("a"));
     await admit(node, admissible("b"));
-    const events = eventsOf(node);
+    const events = await eventsOf(node);
     const asked = {
       tenantId: "acme",
       actor: "test",
@@ -99,9 +102,9 @@ test("they are no decisions to be replayed, go with an erasure, and an export of
     };
     t.deepEqual(await failed(), []);
     await node.eraseArtifact(events[6]!.id, "acme", "asked for", "test");
-    for (const event of events.slice(4)) t.is(node.store.artifactOf(event.id), undefined, event.event_type);
-    for (const event of events.slice(0, 4)) t.truthy(node.store.artifactOf(event.id), event.event_type);
-    const anchor = eventsOf(node).find(({ event_type }) => event_type === "chain.anchor")!;
+    for (const event of events.slice(4)) t.is(await node.store.artifactOf(event.id), undefined, event.event_type);
+    for (const event of events.slice(0, 4)) t.truthy(await node.store.artifactOf(event.id), event.event_type);
+    const anchor = (await eventsOf(node)).find(({ event_type }) => event_type === "chain.anchor")!;
     t.is(anchor.details!["event_id"], events[4]!.id);
     t.deepEqual(await failed(), []);
   }
@@ -116,7 +119,7 @@ test("other profiles have none of them", async (t) => {
   await using node = await open(dir, "ecs-evidence-admissible");
   await admit(node, admissible("w"));
   t.deepEqual(
-    eventsOf(node).map(({ event_type }) => event_type),
+    (await eventsOf(node)).map(({ event_type }) => event_type),
     ["workload.admit"],
   );
 });

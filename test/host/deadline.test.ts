@@ -56,9 +56,11 @@ test("deadlines that passed while the node was down are on record soon after it 
   {
     await using node = await open();
     // The node's own timer keeps no process alive.
-    while (node.store.events({ event_type: "workload.attestation", order: "asc", limit: 1000 }).length < WORKLOADS)
+    while (
+      (await node.store.events({ event_type: "workload.attestation", order: "asc", limit: 1000 })).length < WORKLOADS
+    )
       await sleep(50);
-    t.deepEqual(node.store.due("workload", nowMs, 10), []);
+    t.deepEqual(await node.store.due("workload", nowMs, 10), []);
     const move = (transition: "create" | "start") =>
       lifecycle(node, { command: "transition", workload_id: "w-0", transition }, "acme");
     t.is((await move("create")).refusal, undefined, "a missed deadline keeps it from starting, not from being created");
@@ -68,7 +70,7 @@ test("deadlines that passed while the node was down are on record soon after it 
   t.is(new Set(missed.map(({ subject }) => subject)).size, WORKLOADS);
   t.is(missed.length, WORKLOADS);
   t.true(missed.every(({ actor, outcome }) => actor === "node" && outcome === "failed"));
-  t.deepEqual(differingStates(dir), []);
+  t.deepEqual(await differingStates(dir), []);
 });
 
 test("while no policy can decide, missed deadlines wait, leave nothing, and are on record once one can", async (t) => {
@@ -87,12 +89,12 @@ test("while no policy can decide, missed deadlines wait, leave nothing, and are 
   ]) {
     await using node = await open(options);
     await sleep(3500);
-    t.is(node.store.events({ event_type: "workload.attestation", order: "asc", limit: 10 }).length, 0);
+    t.is((await node.store.events({ event_type: "workload.attestation", order: "asc", limit: 10 })).length, 0);
   }
   await using node = await open();
-  while (node.store.due("workload", nowMs, 10).length > 0) await sleep(50);
+  while ((await node.store.due("workload", nowMs, 10)).length > 0) await sleep(50);
   await sleep(1500);
-  t.is(node.store.events({ event_type: "workload.attestation", order: "asc", limit: 10 }).length, 3);
+  t.is((await node.store.events({ event_type: "workload.attestation", order: "asc", limit: 10 })).length, 3);
   const missed = (await verifiedEvents(dir)).filter(isMissed);
   t.deepEqual(missed.map(({ subject }) => subject).sort(), ["w-0", "w-1", "w-2"]);
 });

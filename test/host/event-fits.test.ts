@@ -72,7 +72,7 @@ test("the largest of requests are decided and on record", async (t) => {
       const admitted = await admit(node, body, hostCaller("a".repeat(255)));
       fits(t, admitted.event);
       t.is(admitted.decision.outcome, "refused");
-      t.truthy(node.store.event(admitted.eventId));
+      t.truthy(await node.store.event(admitted.eventId));
     }),
     { numRuns: 15 },
   );
@@ -119,7 +119,7 @@ test("as many refusals as a request can have are one decision, and the others of
   t.is(of.event.refusal_reason_code, of.decision.refusals[0].code);
   t.is(word.event.details.envelope.declared.length, 256);
   const { id } = word.event;
-  using store = node.store();
-  const artifact = store.artifactOf(id)!.bytes;
+  await using store = await node.store();
+  const artifact = (await store.artifactOf(id))!.bytes;
   t.is(JSON.parse(Buffer.from(artifact).toString()).input.request.workload.envelope.kind.length, 200_000);
 });

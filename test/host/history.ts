@@ -42,15 +42,15 @@ function mustLeave(mesh: MeshState | null, event: EvidenceEvent, next: EvidenceE
 }
 
 /** Workloads and meshes whose stored state is not what the stored events say. */
-export function differingStates(dir: string): string[] {
-  using store = openReader(join(dir, "data", "railgate.db"));
+export async function differingStates(dir: string): Promise<string[]> {
+  await using store = await openReader(join(dir, "data", "railgate.db"));
   using folded = new FoldedStates();
   let after: number | undefined;
   for (;;) {
-    const page = store.events({ order: "asc", limit: 1000, after });
+    const page = await store.events({ order: "asc", limit: 1000, after });
     for (const { record } of page)
       folded.fold(JSON.parse(Buffer.from(record.split(".")[1]!, "base64url").toString()) as EvidenceEvent);
     after = page.at(-1)?.position;
-    if (page.length < 1000) return [...folded.faults(), ...folded.differing(store)];
+    if (page.length < 1000) return [...folded.faults(), ...(await folded.differing(store))];
   }
 }

@@ -139,7 +139,7 @@ test.serial(`${CLIENTS} clients, and kill -9 under them again and again`, async 
   for (const { kill, answers } of ROUNDS) {
     const unanswered = await traffic.run(server, answers, kill ? () => server.kill() : async () => {});
     if (kill) server = await spawnServer(dir);
-    t.deepEqual(differingStates(dir), [], "the state is the fold of the events");
+    t.deepEqual(await differingStates(dir), [], "the state is the fold of the events");
     const events = (await verifiedEvents(dir)).filter(({ tenant_id }) => tenant_id === "acme");
     const mesh = foldHistory(events, "narrow")!;
     t.is((await send(server.url, "GET", `${MESH}?tenant_id=acme`)).text, canonicalJson(wireMesh(mesh)));

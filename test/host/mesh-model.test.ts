@@ -165,7 +165,7 @@ test.serial("through the node: every answer is the model's, and every state, res
             `${JSON.stringify(action)}: ${got.code} ${got.event}, and the model says ${want.code} ${want.event}`,
           );
         model = want.model;
-        const stored = readMesh(node.store, tenant, MESH);
+        const stored = await readMesh(node.store, tenant, MESH);
         const shown = stored && wireMesh(stored);
         const placed = action.command === "remove" ? undefined : got.placement;
         if (
@@ -181,7 +181,7 @@ test.serial("through the node: every answer is the model's, and every state, res
   await fc.assert(life, { seed: SEED, numRuns: 25, endOnFailure: false, interruptAfterTimeLimit: 30_000 });
   await node.close();
   t.log(`${lives} lives, ${commands} commands`);
-  t.deepEqual(differingStates(dir), []);
+  t.deepEqual(await differingStates(dir), []);
 });
 
 /** The seed's own sequence. */
@@ -243,7 +243,7 @@ test.serial(
       );
     }
     foldHistory(events, MESH);
-    t.deepEqual(differingStates(dir), []);
+    t.deepEqual(await differingStates(dir), []);
   },
 );
 

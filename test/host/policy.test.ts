@@ -42,9 +42,9 @@ async function started(dataDir: string, source: BundleSource) {
     observe: { policyRejected: (problem) => problems.push(problem), policyWarned: (problem) => warnings.push(problem) },
   });
   const { decision, event } = await admit(node, request);
-  const events = node.store
-    .events({ tenant_id: "default", order: "asc", limit: 100 })
-    .map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent);
+  const events = (await node.store.events({ tenant_id: "default", order: "asc", limit: 100 })).map(
+    ({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent,
+  );
   return {
     revision: node.policy?.revision,
     problem: node.problem,

@@ -58,13 +58,13 @@ async function backedUp(t: ExecutionContext, nodeId = "n1"): Promise<{ dir: stri
 }
 
 async function starts(dir: string) {
-  using store = openReader(join(dir, "data"));
-  const { events } = store.page({ event_type: "node.start", order: "asc", limit: 100 });
+  await using store = await openReader(join(dir, "data"));
+  const { events } = await store.page({ event_type: "node.start", order: "asc", limit: 100 });
   return events.map(({ record }) => JSON.parse(eventTextOf(record)));
 }
 
-function keysOf(dir: string) {
-  using store = openReader(join(dir, "data"));
+async function keysOf(dir: string) {
+  await using store = await openReader(join(dir, "data"));
   return store.keys();
 }
 
@@ -76,7 +76,7 @@ test.serial(
     t.is(refused.code, 3);
     t.regex(refused.stderr, /--after-restore/);
     t.is((await railgate(["serve", "--after-restore", " "], { cwd: backup })).code, 2);
-    const before = keysOf(backup);
+    const before = await keysOf(backup);
     const old = readFileSync(keyFile(join(backup, "data"), "event"), "utf8");
 
     const node = await serve(t, backup, ["--after-restore", "disk lost"]);
@@ -94,7 +94,7 @@ test.serial(
     t.regex(streams.find(({ chain_id }) => chain_id === "acme/n1-r1")!.vkey, /^railgate\.local\/n1-r1\/acme\/n1-r1\+/);
     await node.stop();
 
-    const keys = keysOf(backup);
+    const keys = await keysOf(backup);
     for (const { kid, role } of before) t.not(keys.find((key) => key.kid === kid)!.retired_at_ms, null, role);
     t.deepEqual(
       keys
@@ -171,7 +171,7 @@ test.serial(
     const { backup } = await backedUp(t);
     const data = join(backup, "data");
     await (await serve(t, backup, ["--after-restore", "moved"])).stop();
-    for (const { kid, role } of keysOf(backup).filter(({ retired_at_ms }) => retired_at_ms === null))
+    for (const { kid, role } of (await keysOf(backup)).filter(({ retired_at_ms }) => retired_at_ms === null))
       renameSync(keyFile(data, role), nextKeyFile(data, kid, role));
     const again = await serve(t, backup);
     t.is((await admit(again, "d")).json.event.chain_id, "acme/n1-r1");

@@ -128,5 +128,5 @@ test("INV-MESH-*: where law and host disagree the command is refused, evidenced,
   t.is((await place("a", "low")).json.code, "policy_error", "a removal and return");
   await served.close();
   foldHistory(await verifiedEvents(served.dir), "m");
-  t.deepEqual(differingStates(served.dir), []);
+  t.deepEqual(await differingStates(served.dir), []);
 });

@@ -36,9 +36,9 @@ test("settings of one's own decide, stand in every event, and go with the export
   // Another start with the same settings activates nothing anew.
   await using node = await RailgateNode.open({ dataDir: at, settings: file });
   const pinned = digestOf(SECRET_IN_A_CONTAINER);
-  const events = node.store
-    .events({ order: "asc", limit: 100 })
-    .map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent);
+  const events = (await node.store.events({ order: "asc", limit: 100 })).map(
+    ({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent,
+  );
   t.deepEqual(
     events.map(({ event_type, details }) => [event_type, details?.["settings_snapshot_id"]]),
     [

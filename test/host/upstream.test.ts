@@ -32,34 +32,36 @@ const under = (url: string, port?: number): Partial<NodeOptions> => ({
   partitionTimes: { lostAfterMs: 200, settledAfterMs: 100, reconciledForMs: 600_000 },
 });
 
-async function until(t: ExecutionContext, what: string, holds: () => boolean): Promise<void> {
-  for (const started = performance.now(); !holds(); ) {
+async function until(t: ExecutionContext, what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (const started = performance.now(); !(await holds()); ) {
     if (performance.now() - started > WAIT_MS) return t.fail(`never: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
-function sizeAt(hub: Started, chainId: string): number {
-  using store = hub.store();
-  return store.log.stream(chainId)?.size ?? 0;
+async function sizeAt(hub: Started, chainId: string): Promise<number> {
+  await using store = await hub.store();
+  return (await store.log.stream(chainId))?.size ?? 0;
 }
 
 const arrived = (t: ExecutionContext, hub: Started, node: RailgateNode) =>
-  until(t, "all has arrived", () =>
-    node.store.log.streams().every(({ chain_id, size }) => sizeAt(hub, chain_id) >= size),
-  );
+  until(t, "all has arrived", async () => {
+    for (const { chain_id, size } of await node.store.log.streams())
+      if ((await sizeAt(hub, chain_id)) < size) return false;
+    return true;
+  });
 
-const eventsOf = (node: RailgateNode, event_type: string) =>
-  node.store.events({ event_type, order: "asc", limit: 100 }).map(({ record }) => eventIn(record));
+const eventsOf = async (node: RailgateNode, event_type: string) =>
+  (await node.store.events({ event_type, order: "asc", limit: 100 })).map(({ record }) => eventIn(record));
 
 /** Each record of the node is there once, the same and in order, and verifies. */
-function same(t: ExecutionContext, hub: Started, node: RailgateNode): void {
-  using store = hub.store();
-  for (const { chain_id, size } of node.store.log.streams()) {
-    const here = store.log.records(chain_id, 0, Number.MAX_SAFE_INTEGER);
-    t.deepEqual(here.slice(0, size), node.store.log.records(chain_id, 0, size), chain_id);
+async function same(t: ExecutionContext, hub: Started, node: RailgateNode): Promise<void> {
+  await using store = await hub.store();
+  for (const { chain_id, size } of await node.store.log.streams()) {
+    const here = await store.log.records(chain_id, 0, Number.MAX_SAFE_INTEGER);
+    t.deepEqual(here.slice(0, size), await node.store.log.records(chain_id, 0, size), chain_id);
   }
-  const { streams, states } = verifyStore(store, () => {});
+  const { streams, states } = await verifyStore(store, () => {});
   t.deepEqual(states, []);
   t.deepEqual(
     streams.filter(({ fault }) => fault !== undefined),
@@ -73,27 +75,30 @@ test("told that it is cut off, a node holds its records back; told that it no lo
   await arrived(t, hub, node);
   await node.isolate("a drill", "olga");
   t.is(node.partition.context().state, "partitioned");
-  const before = sizeAt(hub, "acme/edge");
+  const before = await sizeAt(hub, "acme/edge");
   await admit(node, 5, "acme", 10);
-  t.is(sizeAt(hub, "acme/edge"), before);
-  t.like(eventsOf(node, "node.start").at(-1), { actor: "olga", details: { act: "partition", reason: "a drill" } });
+  t.is(await sizeAt(hub, "acme/edge"), before);
+  t.like((await eventsOf(node, "node.start")).at(-1), {
+    actor: "olga",
+    details: { act: "partition", reason: "a drill" },
+  });
   await node.rejoin("olga");
   await until(t, "reconciled", () => node.partition.context().state === "reconciled");
-  const [event] = eventsOf(node, "chain.reconciliation").filter(({ chain_id }) => chain_id === "acme/edge");
+  const [event] = (await eventsOf(node, "chain.reconciliation")).filter(({ chain_id }) => chain_id === "acme/edge");
   t.is(event?.outcome, "accepted");
   t.like(event?.details, { chain_id: "acme/edge", from_sequence: 3, to_sequence: 7 });
-  const records = node.store.log.records("acme/edge", 3, 8).map(eventIn);
+  const records = (await node.store.log.records("acme/edge", 3, 8)).map(eventIn);
   t.deepEqual(
     [event?.details?.["first_hash"], event?.details?.["last_hash"]],
     [records[0]!.event_hash, records[4]!.event_hash],
   );
-  await until(t, "that is on record", () => eventsOf(node, "crp.partition.state").length === 3);
+  await until(t, "that is on record", async () => (await eventsOf(node, "crp.partition.state")).length === 3);
   t.deepEqual(
-    eventsOf(node, "crp.partition.state").map(({ details }) => details?.["state"]),
+    (await eventsOf(node, "crp.partition.state")).map(({ details }) => details?.["state"]),
     ["partitioned", "partitioned", "reconciled"],
   );
   await arrived(t, hub, node);
-  same(t, hub, node);
+  await same(t, hub, node);
   await Promise.all([node.close(), hub.close()]);
 });
 
@@ -113,7 +118,7 @@ test("an upstream that is gone is a partition, and one that is back ends it; a r
   proxy.to = hub.port;
   await until(t, "reconciled", () => again.partition.context().state === "reconciled");
   await arrived(t, hub, again);
-  same(t, hub, again);
+  await same(t, hub, again);
   await again.close();
   await Promise.all([hub.close(), proxy.close()]);
 });
@@ -133,10 +138,11 @@ test("whatever is cut or killed in the middle of a transfer, nothing is lost and
   proxy.cutAfterBytes = Number.POSITIVE_INFINITY;
   await arrived(t, hub, node);
   t.is(
-    sizeAt(hub, "acme/edge"),
-    ROUNDS * 12 + eventsOf(node, "chain.reconciliation").filter(({ chain_id }) => chain_id === "acme/edge").length,
+    await sizeAt(hub, "acme/edge"),
+    ROUNDS * 12 +
+      (await eventsOf(node, "chain.reconciliation")).filter(({ chain_id }) => chain_id === "acme/edge").length,
   );
-  same(t, hub, node);
+  await same(t, hub, node);
   await node.close();
   await Promise.all([hub.close(), proxy.close()]);
 });
@@ -146,8 +152,8 @@ test("a chain of nodes: what the middle one took goes further", async (t) => {
   const middle = await start({ node_id: "middle", upstream: { url: top.url, heartbeat_ms: 50 } });
   const { node } = await edgeWith(4, "edge", under(middle.url));
   await arrived(t, top, node);
-  same(t, top, node);
-  await until(t, "the middle's own", () => sizeAt(top, "default/middle") > 0);
+  await same(t, top, node);
+  await until(t, "the middle's own", async () => (await sizeAt(top, "default/middle")) > 0);
   await node.close();
   await middle.close();
   await top.close();
@@ -166,9 +172,10 @@ test("two nodes that decided differently: the stricter decision stands on both, 
       await admitOne(node, parseAdmissionRequest(request(id, "acme", order[i]!)));
       await arrived(t, hub, node);
     }
-    const resolved = (node: RailgateNode) => eventsOf(node, "decision.superseded").length > 0;
-    await until(t, "superseded on both", () => nodes.every(resolved));
-    const said = nodes.map((node) => eventsOf(node, "decision.superseded").at(-1)!.details as Record<string, any>);
+    const resolved = async (node: RailgateNode) => (await eventsOf(node, "decision.superseded")).length > 0;
+    await until(t, "superseded on both", async () => (await Promise.all(nodes.map(resolved))).every(Boolean));
+    const last = async (node: RailgateNode) => (await eventsOf(node, "decision.superseded")).at(-1)!.details;
+    const said = (await Promise.all(nodes.map(last))) as Record<string, any>[];
     for (const details of said) {
       t.is(details["standing"].outcome, "refused");
       t.is(details["superseded"][0].outcome, "accepted");
@@ -176,10 +183,10 @@ test("two nodes that decided differently: the stricter decision stands on both, 
     }
     t.is(said[0]!["standing"].event_id, said[1]!["standing"].event_id);
     const holder = nodes[order.indexOf("internal")]!;
-    const workload = JSON.parse(holder.store.state("workload", "acme", id)!) as Workload;
+    const workload = JSON.parse((await holder.store.state("workload", "acme", id))!) as Workload;
     t.truthy(workload.admission.valid_until, "the admission that was superseded has ended");
-    using store = hub.store();
-    const here = store.events({
+    await using store = await hub.store();
+    const here = await store.events({
       tenant_id: "acme",
       workload_id: id,
       event_type: "decision.superseded",
@@ -187,7 +194,7 @@ test("two nodes that decided differently: the stricter decision stands on both, 
       limit: 10,
     });
     t.is(here.map(({ record }) => eventIn(record)).filter(({ chain_id }) => chain_id === "acme/hub").length, 1);
-    const { states } = verifyStore(holder.store, () => {});
+    const { states } = await verifyStore(holder.store, () => {});
     t.deepEqual(states, []);
     await Promise.all(nodes.map((node) => node.close()));
   }

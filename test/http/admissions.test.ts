@@ -5,13 +5,13 @@ import { admissible, insufficient, start } from "./support.ts";
 
 const served = await start({ limits: { batch_items_max: 5, body_bytes_max: 20_000 } });
 const { call } = served;
-const store = served.store();
-test.after.always(() => {
-  store.close();
+const store = await served.store();
+test.after.always(async () => {
+  await store.close();
   return served.close();
 });
 
-const count = () => store.events({ order: "desc", limit: 1 })[0]?.position ?? 0;
+const count = async () => (await store.events({ order: "desc", limit: 1 }))[0]?.position ?? 0;
 
 test.serial("an admission is answered with its decision, event and receipt", async (t) => {
   const { status, headers, json } = await call("POST", "/v1/admissions", { body: admissible() });
@@ -37,13 +37,13 @@ test.serial("a refusal is an answer too, with what would cure it", async (t) => 
 });
 
 test.serial("dry_run decides and leaves no event and no workload", async (t) => {
-  const before = count();
+  const before = await count();
   const { status, json } = await call("POST", "/v1/admissions?dry_run=true", { body: admissible("dry") });
   t.is(status, 200);
   t.is(json.dry_run, true);
   t.is(json.decision.outcome, "accepted");
   t.deepEqual(Object.keys(json).sort(), ["decision", "dry_run"]);
-  t.is(count(), before);
+  t.is(await count(), before);
   t.is((await call("GET", "/v1/workloads/dry?tenant_id=acme")).status, 404);
   t.is(
     (await call("POST", "/v1/admissions?dry_run=false", { body: admissible("wet") })).json.event.outcome,
@@ -61,18 +61,18 @@ for (const [query, pointer] of [
   ["__proto__=1", "/query/__proto__"],
 ]) {
   test.serial(`?${query} is refused, naming the parameter`, async (t) => {
-    const before = count();
+    const before = await count();
     const { status, json, headers } = await call("POST", `/v1/admissions?${query}`, { body: admissible() });
     t.is(status, 422);
     t.is(headers["content-type"], "application/problem+json");
     t.is(json.code, "request_invalid");
     t.is(json.errors[0].pointer, pointer);
-    t.is(count(), before);
+    t.is(await count(), before);
   });
 }
 
 test.serial("faults are 422 with every pointer, and leave no event", async (t) => {
-  const before = count();
+  const before = await count();
   const { status, json } = await call("POST", "/v1/admissions", {
     body: { workload: { workload_id: "a b", tenant_id: 7, rsik: "low" } },
   });
@@ -83,7 +83,7 @@ test.serial("faults are 422 with every pointer, and leave no event", async (t) =
     "/workload/workload_id",
   ]);
   t.like(json, { type: "urn:railgate:problem:request_invalid", status: 422, code: "request_invalid" });
-  t.is(count(), before);
+  t.is(await count(), before);
 });
 
 const malformed: [string, string | Uint8Array, Record<string, string>, number, string][] = [
@@ -120,13 +120,13 @@ const malformed: [string, string | Uint8Array, Record<string, string>, number, s
 for (const [what, body, headers, status, code] of malformed) {
   for (const path of ["/v1/admissions", "/v1/admissions/batch"]) {
     test.serial(`${what} at ${path} is ${status} ${code}`, async (t) => {
-      const before = count();
+      const before = await count();
       const answer = await call("POST", path, { body, headers });
       t.is(answer.status, status);
       t.is(answer.json.code, code);
       t.is(answer.json.status, status);
       t.is(answer.headers["content-type"], "application/problem+json");
-      t.is(count(), before);
+      t.is(await count(), before);
     });
   }
 }
@@ -148,7 +148,7 @@ for (const type of [
 }
 
 test.serial("a batch answers in order, with problems in the place of malformed items, in one commit", async (t) => {
-  const before = count();
+  const before = await count();
   const items = [admissible("b-1"), { workload: { workload_id: "b-2" } }, insufficient("b-3"), 7, admissible("b-1")];
   const { status, json } = await call("POST", "/v1/admissions/batch", { body: { items } });
   t.is(status, 200);
@@ -158,7 +158,7 @@ test.serial("a batch answers in order, with problems in the place of malformed i
   t.like(json.items[2], { decision: { outcome: "refused" }, event: { subject: "b-3" } });
   t.like(json.items[3], { status: 422, errors: [{ pointer: "" }] });
   t.is(json.items[4].event.sequence, json.items[0].event.sequence + 2);
-  t.is(count(), before + 3);
+  t.is(await count(), before + 3);
 });
 
 test.serial("an empty batch is an empty answer", async (t) => {
@@ -166,14 +166,14 @@ test.serial("an empty batch is an empty answer", async (t) => {
 });
 
 test.serial("a batch beyond the limit is 413, and one that is no batch 422", async (t) => {
-  const before = count();
+  const before = await count();
   const many = await call("POST", "/v1/admissions/batch", { body: { items: Array(6).fill({}) } });
   t.is(many.status, 413);
   t.is(many.json.errors[0].pointer, "/items");
   t.is((await call("POST", "/v1/admissions/batch", { body: { items: {} } })).json.errors[0].pointer, "/items");
   t.is((await call("POST", "/v1/admissions/batch", { body: { items: [], more: 1 } })).json.errors[0].pointer, "/more");
   t.is((await call("POST", "/v1/admissions/batch?dry_run=true", { body: { items: [] } })).status, 422);
-  t.is(count(), before);
+  t.is(await count(), before);
 });
 
 test.serial(

@@ -301,8 +301,8 @@ test("Expect: 100-continue is told to go on only where the body is wanted", asyn
 });
 
 test.serial("clients that go away half-way are noted, and nothing else happens", async (t) => {
-  using store = served.store();
-  const before = store.events({ order: "desc", limit: 1 })[0]!.position;
+  await using store = await served.store();
+  const before = (await store.events({ order: "desc", limit: 1 }))[0]!.position;
   for (const body of ['{"workload":', ""]) {
     const head = `POST /v1/admissions HTTP/1.1\r\nHost: localhost:${port}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\nX-Request-Id: gone\r\n\r\n`;
     await raw(port, head + body, { halfClose: true }).catch(() => {});
@@ -316,7 +316,7 @@ test.serial("clients that go away half-way are noted, and nothing else happens",
       [499, "info"],
     ],
   );
-  t.is(store.events({ order: "desc", limit: 1 })[0]!.position, before);
+  t.is((await store.events({ order: "desc", limit: 1 }))[0]!.position, before);
   t.is((await call("GET", "/healthz")).status, 200);
 });
 

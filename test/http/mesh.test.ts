@@ -565,9 +565,9 @@ test.serial("keys are forgotten after a day, a few with each new one", async (t)
   nowMs += KEPT_MS;
   t.like((await mesh.place("w-1", "fast", {}, keyed("old-1"))).json, { code: "ERR_MESH_DUPLICATE_WORKLOAD" });
   for (let n = 0; n < 20; n++) await mesh.remove("nobody", keyed(`new-${n}`));
-  using store = served.store();
-  t.is(store.due("answer", nowMs, 100).length, 0);
-  t.is(store.states("answer", mesh.tenant, 100).length, 21);
+  await using store = await served.store();
+  t.is((await store.due("answer", nowMs, 100)).length, 0);
+  t.is((await store.states("answer", mesh.tenant, 100)).length, 21);
 });
 
 test("admissions take a key as well", async (t) => {
@@ -587,9 +587,9 @@ test("with an artifact goes the answer that was kept for a retry", async (t) => 
   const { event } = (await served.call("POST", "/v1/admissions", { body, ...keyed("a") })).json;
   await served.call("POST", "/v1/admissions", { body: admissible("x", "erasing"), ...keyed("b") });
   await served.railgate.erase(event.id, { tenant_id: "erasing", basis: "asked for" });
-  using store = served.store();
+  await using store = await served.store();
   t.deepEqual(
-    store.states("answer", "erasing", 10).map(({ key }) => key),
+    (await store.states("answer", "erasing", 10)).map(({ key }) => key),
     ["b"],
   );
 });

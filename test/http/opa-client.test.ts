@@ -85,8 +85,8 @@ test("a batch is one commit, its id in each event, each entry with an id of its 
   );
   const ids = Object.values<{ decision_id: string }>(json.responses).map(({ decision_id }) => decision_id);
   t.is(new Set([json.batch_decision_id, ...ids]).size, 4);
-  using store = served.store();
-  const rows = ids.map((id) => store.event(id)!);
+  await using store = await served.store();
+  const rows = (await Promise.all(ids.map((id) => store.event(id)))).map((row) => row!);
   t.deepEqual(
     rows.map(({ position }) => position - rows[0]!.position),
     [0, 1, 2],

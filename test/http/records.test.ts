@@ -25,9 +25,9 @@ const ACME = "acme/edge-1";
 const hub = await start({ node_id: "hub" });
 const { dir, node } = await edgeWith(12, "edge-1");
 test.after.always(() => Promise.all([hub.close(), node.close()]));
-const whole = bodyOf(node, ACME);
+const whole = await bodyOf(node, ACME);
 
-const sizeOf = (chainId: string) => hub.store().log.stream(chainId)?.size ?? 0;
+const sizeOf = async (chainId: string) => (await (await hub.store()).log.stream(chainId))?.size ?? 0;
 const code = (answer: { json: { code?: string } }) => answer.json.code;
 
 test.serial(
@@ -36,7 +36,7 @@ test.serial(
     const first = { ...whole, records: whole.records.slice(0, 5), artifacts: whole.artifacts!.slice(0, 5) };
     const taken = await post(hub, ACME, first);
     t.like(taken.json, { chain_id: ACME, node_id: "hub", next_sequence: 5, accepted: 5 });
-    const gap = await post(hub, ACME, bodyOf(node, ACME, 7));
+    const gap = await post(hub, ACME, await bodyOf(node, ACME, 7));
     t.is(gap.status, 409);
     t.like(gap.json, { code: "record_gap", next_sequence: 5 });
     const overlapping = await post(hub, ACME, whole);
@@ -60,8 +60,8 @@ test.serial(
 
 test.serial("what another node decided is evidence, and no state of this one", async (t) => {
   t.deepEqual((await hub.call("GET", "/v1/workloads?tenant_id=acme")).json.items, []);
-  using store = hub.store();
-  const { streams, states } = verifyStore(store, () => {});
+  await using store = await hub.store();
+  const { streams, states } = await verifyStore(store, () => {});
   t.deepEqual(states, []);
   t.deepEqual(
     streams.map(({ fault }) => fault),
@@ -100,7 +100,7 @@ test.serial("packed bodies are taken as others are; a bomb is not", async (t) =>
 
 test.serial("what is not what it must be is refused with its place, and nothing of it is taken", async (t) => {
   await admit(node, 6, "acme", 100);
-  const good = bodyOf(node, ACME, 12);
+  const good = await bodyOf(node, ACME, 12);
   const { key, kid } = eventKeyOf(dir);
   const stranger = { key: generateKeyPairSync("ed25519").privateKey, kid };
   const [first, second] = good.records as [string, string];
@@ -148,13 +148,13 @@ test.serial("what is not what it must be is refused with its place, and nothing 
   for (const body of [{}, { ...good, extra: 1 }, { ...good, from_sequence: -1 }, { ...good, records: "x" }])
     t.is((await post(hub, ACME, body)).json.code, "request_invalid");
   t.is((await hub.call("POST", recordsPath(ACME), { body: "{" })).status, 400);
-  t.is(sizeOf(ACME), 12);
+  t.is(await sizeOf(ACME), 12);
   t.like((await post(hub, ACME, good)).json, { next_sequence: 18, accepted: 6 });
 });
 
 test.serial("a node's own stream is written by nobody else", async (t) => {
   const { node: twin } = await edgeWith(1, "hub");
-  const answer = await post(hub, "acme/hub", bodyOf(twin, "acme/hub"));
+  const answer = await post(hub, "acme/hub", await bodyOf(twin, "acme/hub"));
   t.is(answer.status, 403);
   t.is(code(answer), "node_forbidden");
   await twin.close();
@@ -162,10 +162,10 @@ test.serial("a node's own stream is written by nobody else", async (t) => {
 
 test.serial("a node that comes with another key than the one it was first believed with is not believed", async (t) => {
   const { node: impostor } = await edgeWith(2, "edge-1");
-  const answer = await post(hub, "default/edge-1", bodyOf(impostor, "default/edge-1"));
+  const answer = await post(hub, "default/edge-1", await bodyOf(impostor, "default/edge-1"));
   t.is(code(answer), "record_invalid");
   await admit(impostor, 1, "fresh");
-  const fresh = await post(hub, "fresh/edge-1", bodyOf(impostor, "fresh/edge-1"));
+  const fresh = await post(hub, "fresh/edge-1", await bodyOf(impostor, "fresh/edge-1"));
   t.is(fresh.status, 403);
   t.is(code(fresh), "node_untrusted");
   await impostor.close();
@@ -177,15 +177,15 @@ test.serial("a rotation is followed in its stream, and in streams that begin aft
   await admit(edge.node, 3, "acme", 10);
   await admit(edge.node, 1, "late");
   // The stream that begins with the new key comes first: the hand-over is all that tells of it.
-  const first = bodyOf(edge.node, "default/turning");
+  const first = await bodyOf(edge.node, "default/turning");
   await post(hub, "default/turning", {
     ...first,
     records: first.records.slice(0, 2),
     artifacts: first.artifacts!.slice(0, 2),
   });
-  t.is((await post(hub, "late/turning", bodyOf(edge.node, "late/turning"))).status, 200);
+  t.is((await post(hub, "late/turning", await bodyOf(edge.node, "late/turning"))).status, 200);
   t.is((await sendAll(hub, edge.node))?.status, 200);
-  t.is(sizeOf("acme/turning"), 7);
+  t.is(await sizeOf("acme/turning"), 7);
   await edge.node.close();
 });
 
@@ -197,14 +197,14 @@ test.serial("a restored node goes on under its new id, as its old key has said",
   t.is(risen.nodeId, "phoenix-r1");
   await admit(risen, 2, "acme", 50);
   t.is((await sendAll(hub, risen))?.status, 200);
-  t.is(sizeOf("acme/phoenix-r1"), 2);
+  t.is(await sizeOf("acme/phoenix-r1"), 2);
   await risen.close();
 });
 
 test.serial("what the node erases is erased here, and stays so", async (t) => {
   const edge = await edgeWith(3, "eraser");
   await sendAll(hub, edge.node);
-  const { id } = eventIn(bodyOf(edge.node, "acme/eraser").records[1]!);
+  const { id } = eventIn((await bodyOf(edge.node, "acme/eraser")).records[1]!);
   const path = `/v1/events/${id}/artifact?tenant_id=acme`;
   t.is((await hub.call("GET", path)).status, 200);
   await edge.node.eraseArtifact(id, "acme", "request 1", "test");
@@ -228,7 +228,7 @@ test.serial(
       await admit(other, 3, "acme", 40);
       await sendAll(hub, one);
       // Another record in a place that is held; or one that continues another history.
-      const answer = await post(hub, chain, bodyOf(other, chain, diverge === 0 ? 4 : 6));
+      const answer = await post(hub, chain, await bodyOf(other, chain, diverge === 0 ? 4 : 6));
       t.is(answer.status, 409, answer.text);
       t.is(code(answer), "node_equivocation");
       const events = await hub.call("GET", "/v1/events?event_type=node.equivocation&tenant_id=default&limit=1");
@@ -238,7 +238,9 @@ test.serial(
       const { first, second } = proof.json;
       t.not(first, second);
       t.deepEqual(event.details.records, [digestOf(first), digestOf(second)]);
-      for (const body of [bodyOf(one, chain, 6), bodyOf(other, chain, 4)].filter(({ records }) => records.length > 0))
+      for (const body of [await bodyOf(one, chain, 6), await bodyOf(other, chain, 4)].filter(
+        ({ records }) => records.length > 0,
+      ))
         t.is(code(await post(hub, chain, body)), "node_quarantined");
       await Promise.all([one.close(), other.close()]);
     }
@@ -248,8 +250,8 @@ test.serial(
 );
 
 test.serial("decisions go on beside it, and every record here still verifies", async (t) => {
-  using store = hub.store();
-  const { streams, states } = verifyStore(store, () => {});
+  await using store = await hub.store();
+  const { streams, states } = await verifyStore(store, () => {});
   t.deepEqual(states, []);
   t.deepEqual(
     streams.filter(({ fault }) => fault !== undefined),
@@ -263,7 +265,7 @@ test("where callers prove who they are, a node sends its own records only, and i
   const [issuer, audience] = ["https://login.example", "railgate"];
   const edge = await edgeWith(2, "edge-2");
   const strange = await edgeWith(2, "edge-3");
-  const nodes = [{ node_id: "edge-2", jwks: edge.node.jwks(), via: ["middle"] }];
+  const nodes = [{ node_id: "edge-2", jwks: await edge.node.jwks(), via: ["middle"] }];
   const locked = await start({
     node_id: "top",
     authentication: { jwt: { jwks: { keys: [jwk] }, issuer, audience } },
@@ -274,13 +276,13 @@ test("where callers prove who they are, a node sends its own records only, and i
   });
   const as = (id: string) => bearer({ railgate_role: "node", node_id: id });
   const chain = "acme/edge-2";
-  const body = bodyOf(edge.node, chain);
+  const body = await bodyOf(edge.node, chain);
   t.is((await post(locked, chain, body)).status, 401);
   t.is(code(await post(locked, chain, body, await bearer({ tenant_id: "acme" }))), "node_needed");
   t.is(code(await post(locked, chain, body, await as("edge-3"))), "node_forbidden");
   t.is((await post(locked, chain, { from_sequence: 0, records: [] }, await as("edge-3"))).json.code, "node_forbidden");
   t.is(
-    code(await post(locked, "acme/edge-3", bodyOf(strange.node, "acme/edge-3"), await as("edge-3"))),
+    code(await post(locked, "acme/edge-3", await bodyOf(strange.node, "acme/edge-3"), await as("edge-3"))),
     "node_untrusted",
   );
   t.is((await post(locked, chain, body, await as("middle"))).status, 200);

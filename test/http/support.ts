@@ -37,7 +37,7 @@ export interface Started extends Served {
   /** Lines of the log, parsed. */
   readonly logs: Record<string, any>[];
   /** What is committed, read beside the server. */
-  store(): StoreReader;
+  store(): Promise<StoreReader>;
   call(method: string, path: string, call?: Call): Promise<Answered>;
 }
 
@@ -155,11 +155,11 @@ export function insufficient(workload_id = "payments-api", tenant_id = "acme"): 
  * @throws Error where a signature fails, a chain has a gap or a fork, or an id comes twice.
  */
 export async function verifiedEvents(dir: string): Promise<EvidenceEvent[]> {
-  using store = openReader(join(dir, "data", "railgate.db"));
-  const keys = createLocalJWKSet({ keys: store.keys().map(({ jwk }) => ({ ...jwk })) as never });
+  await using store = await openReader(join(dir, "data", "railgate.db"));
+  const keys = createLocalJWKSet({ keys: (await store.keys()).map(({ jwk }) => ({ ...jwk })) as never });
   const heads = new Map<string, { sequence: number; hash: string }>();
   const events: EvidenceEvent[] = [];
-  const rows = store.events({ order: "asc", limit: 1_000_000 });
+  const rows = await store.events({ order: "asc", limit: 1_000_000 });
   for (const { record } of rows) {
     await compactVerify(record, keys);
     const event = JSON.parse(eventTextOf(record)) as EvidenceEvent;

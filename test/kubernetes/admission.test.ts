@@ -359,7 +359,7 @@ test("a node without a policy refuses, with evidence", async (t) => {
 test.after("all of it is in evidence that folds to the state there is, remembered namespaces included", async (t) => {
   using folded = new FoldedStates();
   for (const event of await verifiedEvents(served.dir)) folded.fold(event);
-  using store = served.store();
-  t.deepEqual(folded.differing(store), []);
-  t.true(store.states("namespace", "default", 100).length > 5);
+  await using store = await served.store();
+  t.deepEqual(await folded.differing(store), []);
+  t.true((await store.states("namespace", "default", 100)).length > 5);
 });

@@ -180,8 +180,8 @@ test("killed in the middle there is no backup, or a whole one, and the next one 
   if (existsSync(out)) await restoreBackup({ path: out, dataDir: join(dir, "whole"), nowMs });
   const made = await makeBackup({ dataDir, out: join(dir, "next.tar.gz"), nowMs });
   t.is(made.events, 5);
-  using store = openReader(dataDir);
-  t.is(store.log.streams().length, 2);
+  await using store = await openReader(dataDir);
+  t.is((await store.log.streams()).length, 2);
 });
 
 test("what lies in the directory and is no file is not backed up", async (t) => {

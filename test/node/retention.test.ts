@@ -80,8 +80,8 @@ test("inputs and decisions go when they are too old, on record as a range, and e
     }
   }
   await gate.close();
-  using store = openReader(dataDir);
-  t.true(store.sizes().length >= 2);
+  await using store = await openReader(dataDir);
+  t.true((await store.sizes()).length >= 2);
   const report = await replayAll(dataDir, { progress: () => {} });
   t.is(report.erased, 4);
   t.is(report.reproduced, 1);

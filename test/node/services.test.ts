@@ -11,7 +11,7 @@ test("a service never runs twice at once, and stopping waits for what is under w
     running--;
     runs++;
   });
-  service.start();
+  await service.start();
   while (runs < 3) await sleep(5);
   await service.stop();
   t.is(running, 0);

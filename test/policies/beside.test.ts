@@ -32,9 +32,9 @@ test("a path is answered by the bundle whose roots cover it", async (t) => {
       ["b", "law"],
     ],
   );
-  const activated = node.store
-    .events({ event_type: "policy.activate", order: "asc", limit: 10 })
-    .map(({ record }) => (JSON.parse(eventTextOf(record)) as EvidenceEvent).details);
+  const activated = (await node.store.events({ event_type: "policy.activate", order: "asc", limit: 10 })).map(
+    ({ record }) => (JSON.parse(eventTextOf(record)) as EvidenceEvent).details,
+  );
   t.deepEqual(
     activated.map((details) => details?.["bundle"]),
     ["a", "b"],
@@ -48,7 +48,7 @@ test("of two about the same the second is refused, on record, and the node is no
   });
   t.is(node.policy?.revision, "law");
   t.regex(node.problem!, /roots overlap with those of the bundle a: railgate/);
-  const [rejected] = node.store.events({ event_type: "policy.reject", order: "asc", limit: 10 });
+  const [rejected] = await node.store.events({ event_type: "policy.reject", order: "asc", limit: 10 });
   t.like(JSON.parse(eventTextOf(rejected!.record)), { details: { reason: "roots", bundle: "b" } });
 });
 

@@ -30,15 +30,15 @@ const options = ({ access }: Control, dataDir: string, more: Partial<NodeOptions
   ...more,
 });
 
-const eventsOf = (node: RailgateNode, event_type: string) =>
-  node.store
-    .events({ event_type, order: "asc", limit: 100 })
-    .map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent);
+const eventsOf = async (node: RailgateNode, event_type: string) =>
+  (await node.store.events({ event_type, order: "asc", limit: 100 })).map(
+    ({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent,
+  );
 
 const revision = (node: RailgateNode) => node.policies.bundles()[0]?.policy.revision;
 const codes = async (node: RailgateNode) => (await admit(node, request)).decision.refusals.map(({ code }) => code);
 const rejection = (node: RailgateNode, reason: string) =>
-  until(() => eventsOf(node, "policy.reject").find(({ details }) => details?.["reason"] === reason));
+  until(async () => (await eventsOf(node, "policy.reject")).find(({ details }) => details?.["reason"] === reason));
 
 async function serving(t: ExecutionContext): Promise<Control> {
   const control = await makeControl(t);
@@ -61,15 +61,15 @@ test("a bundle is asked for until it comes, then conditionally; a newer one repl
   control.offer(await lawBundle(signer, { revision: "three", sequence: 3 }));
   await until(() => revision(node) === "three");
   // It decides from the moment that its activation is linked, and the record follows.
-  await until(() => eventsOf(node, "policy.activate").length === 2);
+  await until(async () => (await eventsOf(node, "policy.activate")).length === 2);
   t.deepEqual(
-    eventsOf(node, "policy.activate").map(({ details }) => [details?.["bundle"], details?.["revision"]]),
+    (await eventsOf(node, "policy.activate")).map(({ details }) => [details?.["bundle"], details?.["revision"]]),
     [
       ["law", "two"],
       ["law", "three"],
     ],
   );
-  t.deepEqual(eventsOf(node, "policy.reject"), []);
+  t.deepEqual(await eventsOf(node, "policy.reject"), []);
 });
 
 test("what is tampered with, unsigned, foreign, older or a delta is refused once and on record, while decisions go on", async (t) => {
@@ -91,10 +91,10 @@ test("what is tampered with, unsigned, foreign, older or a delta is refused once
     t.deepEqual(await codes(node), []);
   }
   control.offer(await lawBundle(stranger, { revision: "foreign", sequence: 9 }));
-  await until(() => eventsOf(node, "policy.reject").length === 5);
+  await until(async () => (await eventsOf(node, "policy.reject")).length === 5);
   await control.answered();
   await control.answered();
-  t.is(eventsOf(node, "policy.reject").length, 5);
+  t.is((await eventsOf(node, "policy.reject")).length, 5);
   t.is(revision(node), "two");
   control.offer(await lawBundle(signer, { revision: "three", sequence: 3 }));
   await until(() => revision(node) === "three");
@@ -109,7 +109,7 @@ test("a service that fails leaves no evidence, a policy that grows old, and then
   await until(() => revision(node) === "two");
   const inputOf = async () => {
     const { event } = await admit(node, request);
-    return Buffer.from(node.store.artifactOf(event.id)!.bytes).toString();
+    return Buffer.from((await node.store.artifactOf(event.id))!.bytes).toString();
   };
   t.regex(await inputOf(), /"policy":\{"age_s":0,/);
   control.fail(500);
@@ -119,7 +119,7 @@ test("a service that fails leaves no evidence, a policy that grows old, and then
   t.regex(await inputOf(), /"policy":\{"age_s":8640\d\d\d,/);
   control.fail(undefined);
   await until(async () => (await codes(node)).length === 0);
-  t.deepEqual(eventsOf(node, "policy.reject"), []);
+  t.deepEqual(await eventsOf(node, "policy.reject"), []);
   t.is(problems.length, 1);
 });
 
@@ -165,5 +165,5 @@ test("a restart without a network decides by the last good bundle, no younger th
   control.fail(undefined);
   await until(async () => (await codes(node)).length === 0);
   t.regex(String(control.asked[seen]!["if-none-match"]), /^"/);
-  t.is(eventsOf(node, "policy.activate").length, 1);
+  t.is((await eventsOf(node, "policy.activate")).length, 1);
 });

@@ -47,10 +47,10 @@ const open = (dataDir: string, more: Partial<NodeOptions> = {}) =>
     ...more,
   });
 
-const eventsOf = (node: RailgateNode, event_type: string) =>
-  node.store
-    .events({ event_type, order: "asc", limit: 100 })
-    .map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent);
+const eventsOf = async (node: RailgateNode, event_type: string) =>
+  (await node.store.events({ event_type, order: "asc", limit: 100 })).map(
+    ({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent,
+  );
 
 async function refusedWith(t: ExecutionContext, done: Promise<unknown>): Promise<PolicyRefusedError> {
   return (await t.throwsAsync(done, { instanceOf: PolicyRefusedError, code: "policy_refused" }))!;
@@ -81,10 +81,18 @@ test("the shipped law admits none of the corpus, and what each case is a change 
   const requestOf = (name: string) =>
     (meshes.find((each) => each.name === name)!.input as { request: unknown }).request;
   t.true(
-    accepts("railgate/mesh/decision", { request: requestOf("a placement on no rail"), facts: PLACE_FACTS, context }),
+    accepts("railgate/mesh/decision", {
+      request: await requestOf("a placement on no rail"),
+      facts: PLACE_FACTS,
+      context,
+    }),
   );
   t.true(
-    accepts("railgate/mesh/decision", { request: requestOf("an elevation to no rail"), facts: ELEVATE_FACTS, context }),
+    accepts("railgate/mesh/decision", {
+      request: await requestOf("an elevation to no rail"),
+      facts: ELEVATE_FACTS,
+      context,
+    }),
   );
 });
 
@@ -104,22 +112,16 @@ test("a policy is submitted, listed, activated and deprecated, each on record un
     const { report } = await node.registry.activate(policy.digest, "ops");
     t.true(report.passes);
     t.is(node.policy?.revision, "three");
-    t.deepEqual(
-      node.registry
-        .list()
-        .map(({ revision, state }) => [revision, state])
-        .sort(),
-      [
-        ["three", "active"],
-        ["two", "submitted"],
-      ],
-    );
+    t.deepEqual((await node.registry.list()).map(({ revision, state }) => [revision, state]).sort(), [
+      ["three", "active"],
+      ["two", "submitted"],
+    ]);
     await refusedWith(t, node.registry.deprecate(policy.digest, "ops"));
-    const [old] = node.registry.list().filter(({ state }) => state === "submitted");
+    const [old] = (await node.registry.list()).filter(({ state }) => state === "submitted");
     await node.registry.deprecate(old!.digest, "ops");
     await refusedWith(t, node.registry.activate(old!.digest, "ops"));
     t.deepEqual(
-      eventsOf(node, "policy.activate").map(({ actor, details }) => [actor, details?.["act"] ?? null]),
+      (await eventsOf(node, "policy.activate")).map(({ actor, details }) => [actor, details?.["act"] ?? null]),
       [
         ["node", null],
         ["ops", "submit"],
@@ -127,7 +129,7 @@ test("a policy is submitted, listed, activated and deprecated, each on record un
         ["ops", "deprecate"],
       ],
     );
-    t.like(eventsOf(node, "policy.reject"), [{ actor: "ops", details: { reason: "signature" } }]);
+    t.like(await eventsOf(node, "policy.reject"), [{ actor: "ops", details: { reason: "signature" } }]);
   }
   // What an operator chose stays, as long as the source offers what it was chosen over.
   await using again = await open(dir);
@@ -152,7 +154,7 @@ test("an older policy is refused unless a root says otherwise of that very one, 
   t.is(node.policy?.revision, "two");
   await node.registry.activate(digest, "ops", await override(root, { digest }));
   t.is(node.policy?.revision, "one");
-  t.like(eventsOf(node, "policy.activate").at(-1), {
+  t.like((await eventsOf(node, "policy.activate")).at(-1), {
     details: { act: "activate", forced: { issuer: AUTHORITY, reason: "incident 7" } },
   });
 });
@@ -186,8 +188,8 @@ test("a policy under which a placed or running workload would be too weak is ref
   // The same by its own source: refused on record, and what decided goes on.
   const offered = await node.policies.offer("law", () => stricter);
   t.like(offered, { outcome: "rejected", error: { reason: "gate" } });
-  t.like(eventsOf(node, "policy.reject"), [{ details: { reason: "gate", bundle: "law" } }]);
-  t.regex(String(eventsOf(node, "policy.reject")[0]!.details?.["problem"]), /acme\/payments-api/);
+  t.like(await eventsOf(node, "policy.reject"), [{ details: { reason: "gate", bundle: "law" } }]);
+  t.regex(String((await eventsOf(node, "policy.reject"))[0]!.details?.["problem"]), /acme\/payments-api/);
   t.is((await admit(node, request)).decision.outcome, "accepted");
   const { digest } = policy;
   await node.registry.activate(digest, "ops", await override(root, { digest }));
@@ -244,8 +246,8 @@ test("a shadow decides beside the active policy: its differences are counted, li
       differences: { newly_refused: 1 },
       items: [{ event_id: event.id, tenant_id: "acme", subject: "payments-api", change: "newly_refused" }],
     });
-    const [recorded] = await until(() => {
-      const found = eventsOf(node, "policy.evaluate");
+    const [recorded] = await until(async () => {
+      const found = await eventsOf(node, "policy.evaluate");
       return found.length > 0 && found;
     });
     t.like(recorded, {
@@ -254,13 +256,13 @@ test("a shadow decides beside the active policy: its differences are counted, li
       correlation_id: event.correlation_id,
       details: { shadow_of: event.id, change: "newly_refused" },
     });
-    const artifact = JSON.parse(Buffer.from(node.store.artifactOf(recorded!.id)!.bytes).toString());
+    const artifact = JSON.parse(Buffer.from((await node.store.artifactOf(recorded!.id))!.bytes).toString());
     t.is(artifact.decision.outcome, "refused");
   }
   await using again = await open(dir, { observe });
   await admit(again, request);
   await until(() => outcomes.length === 2);
-  const { digest } = again.registry.list().find(({ state }) => state === "shadow")!;
+  const { digest } = (await again.registry.list()).find(({ state }) => state === "shadow")!;
   await again.registry.shadow(digest, "ops", true);
   await admit(again, request);
   t.is(outcomes.length, 2);

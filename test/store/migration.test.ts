@@ -61,11 +61,10 @@ test("its records and artifacts stay byte for byte, its state is what its events
   await served.close();
   t.deepEqual(rowsOf(dir, RECORDS).slice(0, records.length), records);
   t.deepEqual(rowsOf(dir, ARTIFACTS).slice(0, artifacts.length), artifacts);
-  using store = openReader(join(dir, "data"));
-  const { streams, states, order } = verifyStore(store, () => {});
+  await using store = await openReader(join(dir, "data"));
+  const { streams, states, order } = await verifyStore(store, () => {});
   t.deepEqual([states, order], [[], []]);
-  const counted = store
-    .events({ tenant_id: "acme", workload_id: "payments", order: "asc", limit: 1000 })
+  const counted = (await store.events({ tenant_id: "acme", workload_id: "payments", order: "asc", limit: 1000 }))
     .map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent)
     .filter(({ event_type, outcome }) => event_type.startsWith("workload.") && outcome === "accepted");
   t.true(counted.length > 3);
@@ -74,7 +73,7 @@ test("its records and artifacts stay byte for byte, its state is what its events
     [counted.length - 1, counted.length],
     "events of 0.1 count in sequence order",
   );
-  t.is(store.read("workload", "acme", "payments")?.version, counted.length);
+  t.is((await store.read("workload", "acme", "payments"))?.version, counted.length);
   t.deepEqual(
     streams.map(({ fault }) => fault),
     streams.map(() => undefined),
@@ -84,15 +83,15 @@ test("its records and artifacts stay byte for byte, its state is what its events
   t.true(decisions > 20);
   using db = new DatabaseSync(join(dir, "data/railgate.db"));
   db.exec("UPDATE states SET value = replace(value, 'box', 'hw') WHERE kind = 'placed' AND key = 'a'");
-  t.deepEqual(verifyStore(store, () => {}).states, ["the placements of a of acme"]);
+  t.deepEqual((await verifyStore(store, () => {})).states, ["the placements of a of acme"]);
 });
 
 test("what it answered under a key is answered again after the upgrade", async (t) => {
   const dir = copied();
   const served = await start({ data_dir: join(dir, "data"), node_id: "n01" }, { now: () => NOW });
-  using reader = served.store();
-  const events = () => reader.events({ tenant_id: "acme", order: "asc", limit: 1000 }).length;
-  const before = events();
+  await using reader = await served.store();
+  const events = async () => (await reader.events({ tenant_id: "acme", order: "asc", limit: 1000 })).length;
+  const before = await events();
   const kept = JSON.parse(readFileSync(join(FIXTURE, "answers.json"), "utf8")) as Kept[];
   t.true(kept.length >= 9);
   for (const { method, path, body, key, status, etag, text } of kept) {
@@ -110,7 +109,7 @@ test("what it answered under a key is answered again after the upgrade", async (
       t.like(again.json.workload, workload, key);
     } else t.is(again.text, text, key);
   }
-  t.is(events(), before, "nothing was carried out twice");
+  t.is(await events(), before, "nothing was carried out twice");
   await served.close();
 });
 
@@ -126,32 +125,32 @@ test("its export verifies and replays", async (t) => {
   t.is(reproduced, decisions);
 });
 
-test("whoever only reads may read it as it is, and a newer format is refused by all", (t) => {
+test("whoever only reads may read it as it is, and a newer format is refused by all", async (t) => {
   const dir = copied();
   {
-    using reader = openReader(join(dir, "data"));
-    t.is(reader.events({ tenant_id: "acme", workload_id: "payments", order: "asc", limit: 1 }).length, 1);
-    t.is(reader.events({ event_type: "mesh.place", since_ms: 0, order: "desc", limit: 100 }).length, 5);
-    t.is(reader.read("workload", "acme", "payments")?.version, 1);
+    await using reader = await openReader(join(dir, "data"));
+    t.is((await reader.events({ tenant_id: "acme", workload_id: "payments", order: "asc", limit: 1 })).length, 1);
+    t.is((await reader.events({ event_type: "mesh.place", since_ms: 0, order: "desc", limit: 100 })).length, 5);
+    t.is((await reader.read("workload", "acme", "payments"))?.version, 1);
   }
-  openWriter(join(dir, "data")).close();
+  await (await openWriter(join(dir, "data"))).close();
   t.like(rowsOf(dir, "PRAGMA user_version")[0], { user_version: 2 });
   t.like(rowsOf(dir, "SELECT version FROM states WHERE kind = 'mesh' AND key = 'edge-1 mesh '")[0], { version: 7 });
   {
     using db = new DatabaseSync(join(dir, "data/railgate.db"));
     db.exec("PRAGMA user_version = 3");
   }
-  t.throws(() => openWriter(join(dir, "data")), { message: /format 3/ });
-  t.throws(() => openReader(join(dir, "data")), { message: /format 3/ });
+  await t.throwsAsync(() => openWriter(join(dir, "data")), { message: /format 3/ });
+  await t.throwsAsync(() => openReader(join(dir, "data")), { message: /format 3/ });
 });
 
-test("a migration that fails leaves everything as it was", (t) => {
+test("a migration that fails leaves everything as it was", async (t) => {
   const dir = copied();
   {
     using db = new DatabaseSync(join(dir, "data/railgate.db"));
     db.exec("UPDATE states SET value = '{' WHERE kind = 'answer'");
   }
-  t.throws(() => openWriter(join(dir, "data")));
+  await t.throwsAsync(() => openWriter(join(dir, "data")));
   t.like(rowsOf(dir, "PRAGMA user_version")[0], { user_version: 1 });
   t.is(rowsOf(dir, "SELECT name FROM sqlite_master WHERE name = 'events_by_tenant'").length, 0);
 });

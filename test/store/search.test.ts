@@ -42,16 +42,16 @@ const dir = mkdtempSync(join(tmpdir(), "railgate-search-"));
 let events: Append[] = [];
 let reader: StoreReader;
 
-test.before(() => {
-  using writer = openWriter(dir);
+test.before(async () => {
+  await using writer = await openWriter(dir);
   const sizes = new Map<string, number>();
   events = Array.from({ length: EVENTS }, (_, n) => eventAt(n, sizes));
-  for (let n = 0; n < EVENTS; n += 1000) writer.append(events.slice(n, n + 1000));
-  reader = openReader(dir);
+  for (let n = 0; n < EVENTS; n += 1000) await writer.append(events.slice(n, n + 1000));
+  reader = await openReader(dir);
 });
 
-test.after.always(() => {
-  reader?.close();
+test.after.always(async () => {
+  await reader?.close();
   rmSync(dir, { recursive: true, force: true });
 });
 
@@ -83,13 +83,13 @@ function expected(query: EventQuery): string[] {
   return query.order === "asc" ? records : records.reverse();
 }
 
-test("page after page has everything that is asked for, in order, and nothing twice", (t) => {
-  fc.assert(
-    fc.property(queries, (query) => {
+test("page after page has everything that is asked for, in order, and nothing twice", async (t) => {
+  await fc.assert(
+    fc.asyncProperty(queries, async (query) => {
       const all = expected(query).slice(0, 40 * query.limit);
       const found: string[] = [];
       for (let after: number | undefined; found.length < all.length; ) {
-        const page = reader.page({ ...query, after });
+        const page = await reader.page({ ...query, after });
         found.push(...page.events.map(({ record }) => record));
         if (page.events.length > query.limit) return false;
         if (page.next === null) break;
@@ -102,25 +102,25 @@ test("page after page has everything that is asked for, in order, and nothing tw
   t.pass();
 });
 
-test("a rare filter ends a page early, with a cursor that goes on", (t) => {
+test("a rare filter ends a page early, with a cursor that goes on", async (t) => {
   const rare: EventQuery = { event_type: "workload.admit", outcome: "failed", order: "asc", limit: 5 };
-  const page = reader.page(rare);
+  const page = await reader.page(rare);
   t.deepEqual(
     page.events.map(({ record }) => record),
     ["r.2.s"],
   );
   t.true(page.next !== null && page.next < EVENTS / 3, "it looked at no more than a thousand or so");
   t.deepEqual(
-    reader.events(rare).map(({ record }) => record),
+    (await reader.events(rare)).map(({ record }) => record),
     ["r.2.s", "r.3002.s", "r.6002.s"],
   );
-  t.deepEqual(reader.page({ tenant_id: "a", since_ms: EVENTS * 10 + 1, order: "asc", limit: 5 }), {
+  t.deepEqual(await reader.page({ tenant_id: "a", since_ms: EVENTS * 10 + 1, order: "asc", limit: 5 }), {
     events: [],
     next: null,
   });
 });
 
-test("every read is a search: no statement scans events, state or artifacts", (t) => {
+test("every read is a search: no statement scans events, state or artifacts", async (t) => {
   const statements = new Set<string>();
   const { prepare } = DatabaseSync.prototype;
   DatabaseSync.prototype.prepare = function (this: DatabaseSync, sql: string) {
@@ -128,7 +128,7 @@ test("every read is a search: no statement scans events, state or artifacts", (t
     return prepare.call(this, sql);
   };
   try {
-    using fresh = openReader(dir);
+    await using fresh = await openReader(dir);
     const named: Partial<EventQuery>[] = [
       { event_type: "mesh.place" },
       { outcome: "failed" },
@@ -142,20 +142,20 @@ test("every read is a search: no statement scans events, state or artifacts", (t
     for (const order of ["asc", "desc"] as const)
       for (const query of named)
         for (const after of [undefined, 4000])
-          for (const tenant_id of [undefined, "a"]) fresh.page({ ...query, tenant_id, after, order, limit: 5 });
-    fresh.page({ tenant_id: "a", order: "desc", limit: 5 });
-    fresh.event("id-1");
-    t.throws(() => fresh.artifactOf("id-1"), undefined, "these records say nothing");
-    fresh.artifact(DIGEST);
-    fresh.read("workload", "a", "w-1");
-    fresh.states("workload", "a", 10, { tenant_id: "a", key: "w" });
-    fresh.states("workload", undefined, 10, { tenant_id: "a", key: "w" });
-    fresh.within("mesh", "a", "m rail ");
-    [...fresh.referring("answer", "a", "id-1")];
-    fresh.due("workload", 5, 10);
-    fresh.log.records("a/n", 3, 5);
-    fresh.log.artifactAt("a/n", 3);
-    fresh.log.tile("a/n", 0, 0);
+          for (const tenant_id of [undefined, "a"]) await fresh.page({ ...query, tenant_id, after, order, limit: 5 });
+    await fresh.page({ tenant_id: "a", order: "desc", limit: 5 });
+    await fresh.event("id-1");
+    await t.throwsAsync(() => fresh.artifactOf("id-1"), undefined, "these records say nothing");
+    await fresh.artifact(DIGEST);
+    await fresh.read("workload", "a", "w-1");
+    await fresh.states("workload", "a", 10, { tenant_id: "a", key: "w" });
+    await fresh.states("workload", undefined, 10, { tenant_id: "a", key: "w" });
+    await fresh.within("mesh", "a", "m rail ");
+    await fresh.referring("answer", "a", "id-1");
+    await fresh.due("workload", 5, 10);
+    await fresh.log.records("a/n", 3, 5);
+    await fresh.log.artifactAt("a/n", 3);
+    await fresh.log.tile("a/n", 0, 0);
   } finally {
     DatabaseSync.prototype.prepare = prepare;
   }

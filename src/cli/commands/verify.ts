@@ -71,7 +71,7 @@ async function verifyOne({ config, out }: CommandContext, path: string, options:
     import("../../library/read-only.ts"),
   ]);
   const report = await verifyExport(path, {
-    ...(jwks === undefined ? { ownKeys: ownKeys(config.dataDir) } : { jwks: readJwks(jwks) }),
+    ...(jwks === undefined ? { ownKeys: await ownKeys(config.dataDir) } : { jwks: readJwks(jwks) }),
     trustEmbeddedKeys,
     progress: (events) => out.progress(`${counted(events, "event")} read`),
   }).catch((cause: unknown) => {

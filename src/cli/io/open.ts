@@ -84,7 +84,7 @@ export async function withReader<T>(
   const { NothingToReadError, readRailgate } = await import("../../library/read-only.ts");
   let reader: RailgateReader;
   try {
-    reader = readRailgate(config.dataDir, config.evidence.logOrigin);
+    reader = await readRailgate(config.dataDir, config.evidence.logOrigin);
   } catch (cause) {
     if (!(cause instanceof NothingToReadError)) throw cause;
     const cure = cause.cause ? "" : "; name the data directory with --data-dir or RAILGATE_DATA_DIR";

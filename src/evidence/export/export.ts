@@ -91,7 +91,7 @@ const SEGMENT_ALGORITHM = "sha256";
  * @throws EvidenceUnavailableError EVI-01: the export could not be recorded, or no checkpoint could be made.
  */
 export async function prepareExport(source: ExportSource, request: ExportRequest): Promise<PreparedExport> {
-  const range = findRange(source, request);
+  const range = await findRange(source, request);
   const checkpoint = await source.log.checkpoint(range.chainId, range.to + 1);
   const staging = mkdtempSync(join(tmpdir(), "railgate-export-"));
   try {
@@ -127,12 +127,12 @@ interface Range {
   readonly to: number;
 }
 
-function findRange(
+async function findRange(
   { log, nodeId }: ExportSource,
   { tenantId, chainId, fromSequence, toSequence }: ExportRequest,
-): Range {
+): Promise<Range> {
   const chain = chainId ?? `${tenantId}/${nodeId}`;
-  const stream = log.stream(chain);
+  const stream = await log.stream(chain);
   if (!stream || stream.tenant_id !== tenantId)
     throw new ExportRangeError(`the tenant ${tenantId} has no stream ${chain} here`);
   const from = fromSequence ?? 0;
@@ -143,7 +143,7 @@ function findRange(
 }
 
 /** Artifacts of few: bundles, authority material, configured files. By hex digest. */
-type Shared = Map<string, { readonly size: number; readonly read: () => Uint8Array }>;
+type Shared = Map<string, { readonly size: number; readonly read: () => Promise<Uint8Array> }>;
 type Made = { export_id: string; bundle_hash: string; manifestDigest: string; files: () => AsyncGenerator<ExportFile> };
 
 class ExportMaker {
@@ -183,18 +183,18 @@ class ExportMaker {
   async make(): Promise<Made> {
     const { chainId, from, to } = this.#range;
     const staged = await this.#readRange();
-    const history = keyHistory(this.#source.store, chainId, to);
+    const history = await keyHistory(this.#source.store, chainId, to);
     this.#missing.push(...history.missing);
     this.#configuredArtifacts();
     this.#snapshotDocuments();
-    const erasures = this.#erasures();
+    const erasures = await this.#erasures();
     this.#checkProfile();
     if (this.#missing.length > 0) throw new ExportIncompleteError(this.#missing);
     const bundle_hash = digestText(rootOf(TREE_HASHER, this.#frontier));
     const segment = this.#endSegment(staged.segment, bundle_hash);
     const proofs = await this.#proofs();
     const segmentRef = segmentPointer(segment.digest);
-    const small = this.#smallFiles(history, segmentRef);
+    const small = await this.#smallFiles(history, segmentRef);
     const named = new Map(
       [staged.events, staged.records, segment, proofs, ...small].map((each) => [each.file.name, each]),
     );
@@ -217,15 +217,21 @@ class ExportMaker {
     for (let page = from; page <= to; page += PAGE) {
       // Decisions go on while an export is read.
       await setImmediate();
-      const stored = this.#source.store.log.records(chainId, page, Math.min(page + PAGE, to + 1));
+      const stored = await this.#source.store.log.records(chainId, page, Math.min(page + PAGE, to + 1));
       if (stored.length !== Math.min(PAGE, to + 1 - page))
         throw new Error(`the stream ${chainId} has a gap at ${page}`);
-      stored.forEach((record, i) => this.#readRecord(record, page + i, events, records, segment));
+      for (const [i, record] of stored.entries()) await this.#readRecord(record, page + i, events, records, segment);
     }
     return { events: events.end(), records: records.end(), segment };
   }
 
-  #readRecord(record: string, sequence: number, events: StagedFile, records: StagedFile, segment: StagedFile): void {
+  async #readRecord(
+    record: string,
+    sequence: number,
+    events: StagedFile,
+    records: StagedFile,
+    segment: StagedFile,
+  ): Promise<void> {
     const text = eventTextOf(record);
     const event = JSON.parse(text) as EvidenceEvent;
     const { id, prev_hash, event_hash } = event;
@@ -244,24 +250,27 @@ class ExportMaker {
     this.#lastOccurredAt = event.occurred_at;
     // Refusals of 0.1 don't say why in words, so that an export of them is not held to the rules that ask for it.
     if (event.outcome === "refused" && event.refusal_reason === undefined) this.#schema = SCHEMA_VERSION_1;
-    this.#readArtifacts(event, sequence);
+    await this.#readArtifacts(event, sequence);
   }
 
-  #readArtifacts(event: EvidenceEvent, sequence: number): void {
+  async #readArtifacts(event: EvidenceEvent, sequence: number): Promise<void> {
     const { store } = this.#source;
     const digest = digestOfPointer(event.evidence_pointer)!;
-    const own = store.log.artifactAt(this.#range.chainId, sequence);
+    const own = await store.log.artifactAt(this.#range.chainId, sequence);
     if (own && digestOf(own) !== digest) this.#missing.push(`the artifact of event ${sequence} is damaged`);
     if (own) this.#rows.add(digest, sequence);
-    else if (!this.#share("decision", digest) && !this.#erased.has(digest)) this.#erased.set(digest, sequence);
+    else if (!(await this.#share("decision", digest)) && !this.#erased.has(digest)) this.#erased.set(digest, sequence);
     this.#snapshots.policy.add(event.policy_snapshot_id);
     this.#snapshots.authority.add(event.authority_snapshot_id);
-    if (event.policy_snapshot_id !== EMPTY_SNAPSHOT && !this.#share("policy_bundle", event.policy_snapshot_id))
+    if (event.policy_snapshot_id !== EMPTY_SNAPSHOT && !(await this.#share("policy_bundle", event.policy_snapshot_id)))
       this.#lack(`the policy bundle ${event.policy_snapshot_id}`);
-    if (event.authority_snapshot_id !== EMPTY_SNAPSHOT && !this.#share("authority", event.authority_snapshot_id))
+    if (
+      event.authority_snapshot_id !== EMPTY_SNAPSHOT &&
+      !(await this.#share("authority", event.authority_snapshot_id))
+    )
       this.#lack(`the authority material ${event.authority_snapshot_id}`);
     const settings = settingsOfEvent(event);
-    if (settings !== null && !this.#share("settings", settings)) this.#lack(`the settings ${settings}`);
+    if (settings !== null && !(await this.#share("settings", settings))) this.#lack(`the settings ${settings}`);
   }
 
   #lack(what: string): void {
@@ -269,14 +278,17 @@ class ExportMaker {
   }
 
   /** @returns false where the store does not have it. */
-  #share(kind: string, digest: string): boolean {
+  async #share(kind: string, digest: string): Promise<boolean> {
     const hex = hexOfDigest(digest);
     if (!this.#shared.has(hex)) {
       const { store } = this.#source;
-      const bytes = store.artifact(digest);
+      const bytes = await store.artifact(digest);
       if (!bytes) return false;
       if (digestOf(bytes) !== digest) this.#lack(`the artifact ${digest}, which is damaged`);
-      this.#shared.set(hex, { size: bytes.length, read: () => store.artifact(digest) ?? new Uint8Array(0) });
+      this.#shared.set(hex, {
+        size: bytes.length,
+        read: async () => (await store.artifact(digest)) ?? new Uint8Array(0),
+      });
     }
     this.#ofKind(kind, hex);
     return true;
@@ -294,7 +306,7 @@ class ExportMaker {
         try {
           const bytes = readFileSync(path);
           const hex = hexOfDigest(digestOf(bytes));
-          this.#shared.set(hex, { size: bytes.length, read: () => bytes });
+          this.#shared.set(hex, { size: bytes.length, read: async () => bytes });
           this.#ofKind(kind, hex);
         } catch (error) {
           this.#missing.push(`the ${kind} artifact ${path} (${(error as NodeJS.ErrnoException).code})`);
@@ -308,18 +320,18 @@ class ExportMaker {
       for (const id of this.#snapshots[member]) {
         const bytes = snapshotDocument(member, id);
         const hex = hexOfDigest(digestOf(bytes));
-        this.#shared.set(hex, { size: bytes.length, read: () => bytes });
+        this.#shared.set(hex, { size: bytes.length, read: async () => bytes });
         this.#ofKind(member === "policy" ? "policy_snapshots" : "authority_bindings", hex);
       }
     }
   }
 
   /** Artifacts that are gone must have been erased on record. @returns the records that say so and lie behind the range. */
-  #erasures(): string[] {
+  async #erasures(): Promise<string[]> {
     const later: string[] = [];
     const left = new Map(this.#erased);
     for (let after: number | undefined; left.size > 0; ) {
-      const page = this.#source.store.events({
+      const page = await this.#source.store.events({
         chain_id: this.#range.chainId,
         event_type: "chain.anchor",
         order: "asc",
@@ -380,8 +392,8 @@ class ExportMaker {
       to,
       size,
       leaves: this.#leaves,
-      firstProof: log.inclusionProof(chainId, from, size),
-      lastProof: log.inclusionProof(chainId, to, size),
+      firstProof: await log.inclusionProof(chainId, from, size),
+      lastProof: await log.inclusionProof(chainId, to, size),
     });
     const root = parseCheckpoint(parseNote(note)?.text ?? "")?.root;
     if (!root || !equalBytes(root, proofs.root))
@@ -399,15 +411,14 @@ class ExportMaker {
     return file.end();
   }
 
-  #smallFiles(history: KeyHistory, chain_segment_ref: string) {
+  async #smallFiles(history: KeyHistory, chain_segment_ref: string) {
     const { chainId: chain_id, from: from_sequence, to: to_sequence } = this.#range;
-    const logKeys = this.#source.store
-      .keys()
+    const logKeys = (await this.#source.store.keys())
       .filter(({ role }) => role === "log")
       .map((key) => ({ ...publicJwk(key.jwk), role: "log", from_sequence: 0, to_sequence: null }));
     // Of a stream that is written no more: which keys vouch for it since.
     const handOvers = handOversFrom(
-      this.#source.store.keys(),
+      await this.#source.store.keys(),
       chain_id.slice(this.#request.tenantId.length + 1),
       history.keys.at(-1)?.row.kid ?? "",
     );
@@ -504,7 +515,9 @@ class ExportMaker {
     for (const { hex, sequence } of mergedRows(this.#rows.sorted(), [...this.#shared.keys()].sort())) {
       if (++given % PAGE === 0) await setImmediate();
       const bytes =
-        sequence === undefined ? this.#shared.get(hex)!.read() : store.log.artifactAt(this.#range.chainId, sequence);
+        sequence === undefined
+          ? await this.#shared.get(hex)!.read()
+          : await store.log.artifactAt(this.#range.chainId, sequence);
       if (!bytes || digestOf(bytes) !== digestOfHex(hex))
         throw new Error(`the artifact ${hex} changed while it was exported`);
       yield { name: `artifacts/${hex}`, size: bytes.length, open: () => [bytes] };

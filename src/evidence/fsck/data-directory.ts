@@ -18,7 +18,7 @@ export interface DataDirectory {
   /** Where checkpoints are kept outside the database; in the directory itself where undefined. */
   readonly checkpointDir: string | undefined;
   /** Under which name the node that owns it writes; undefined where it has none yet. */
-  nodeIdIn(store: StoreReader): string | undefined;
+  nodeIdIn(store: StoreReader): Promise<string | undefined>;
   /** Called now and then with how many events were verified. */
   progress(events: number): void;
 }
@@ -86,10 +86,10 @@ function database({ dataDir }: DataDirectory): Finding {
 
 const RESTORE = "keep a copy of the data directory as evidence, find out who changed it, and restore it from a backup";
 
-function evidence({ dataDir, progress }: DataDirectory): Finding[] {
+async function evidence({ dataDir, progress }: DataDirectory): Promise<Finding[]> {
   if (!storeExists(dataDir)) return [ok("none yet")];
-  using store = openReader(dataDir);
-  const { streams, states, order } = verifyStore(store, progress);
+  await using store = await openReader(dataDir);
+  const { streams, states, order } = await verifyStore(store, progress);
   return [
     ...streams.map(({ chain_id, events, erased, fault }) =>
       fault === undefined
@@ -118,9 +118,9 @@ function stateFindings(states: string[] | null): Finding[] {
 /** What was signed of the database, and kept outside it, must still be true of it (evidence.md §4). */
 async function checkpoints({ dataDir, checkpointDir, nodeIdIn }: DataDirectory): Promise<Finding> {
   if (!storeExists(dataDir)) return ok("none yet");
-  using store = openReader(dataDir);
-  const key = store.keys().find(({ role, retired_at_ms }) => role === "log" && retired_at_ms === null);
-  const file = checkpointFile(checkpointDir ?? join(dataDir, DEFAULTS.checkpointDir), nodeIdIn(store) ?? "");
+  await using store = await openReader(dataDir);
+  const key = (await store.keys()).find(({ role, retired_at_ms }) => role === "log" && retired_at_ms === null);
+  const file = checkpointFile(checkpointDir ?? join(dataDir, DEFAULTS.checkpointDir), (await nodeIdIn(store)) ?? "");
   if (key === undefined) return warn("there is no log key", "start the node once; it makes one");
   try {
     const signed = new CheckpointFile(file).latest();
@@ -133,11 +133,11 @@ async function checkpoints({ dataDir, checkpointDir, nodeIdIn }: DataDirectory):
   }
 }
 
-function clock({ dataDir }: DataDirectory): Finding {
+async function clock({ dataDir }: DataDirectory): Promise<Finding> {
   const nowMs = Date.now();
   if (nowMs < CLOCK_EARLIEST_MS)
     return fail(`it says ${new Date(nowMs).toISOString()}`, "set the clock; time is part of every decision");
-  const aheadMs = (lastEventMs(dataDir) ?? nowMs) - nowMs;
+  const aheadMs = ((await lastEventMs(dataDir)) ?? nowMs) - nowMs;
   if (aheadMs > CLOCK_AHEAD_MS_MAX)
     return fail(
       `the last event was recorded ${Math.round(aheadMs / 1000)} s in the future`,
@@ -147,10 +147,10 @@ function clock({ dataDir }: DataDirectory): Finding {
 }
 
 /** When the newest event was recorded, milliseconds since the epoch; undefined if there is none. */
-function lastEventMs(dataDir: string): number | undefined {
+async function lastEventMs(dataDir: string): Promise<number | undefined> {
   if (!storeExists(dataDir)) return undefined;
-  using store = openReader(dataDir);
-  const [newest] = store.events({ order: "desc", limit: 1 });
+  await using store = await openReader(dataDir);
+  const [newest] = await store.events({ order: "desc", limit: 1 });
   return newest && Date.parse((JSON.parse(eventTextOf(newest.record)) as { occurred_at: string }).occurred_at);
 }
 
@@ -158,10 +158,10 @@ const TENANTS_SHOWN = 20;
 const mib = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
 
 /** What fills the disk, and whose it is: the largest tenants. */
-function size({ dataDir }: DataDirectory): Finding[] {
+async function size({ dataDir }: DataDirectory): Promise<Finding[]> {
   if (!storeExists(dataDir)) return [ok("none yet")];
-  using store = openReader(dataDir);
-  const tenants = store.sizes();
+  await using store = await openReader(dataDir);
+  const tenants = await store.sizes();
   const shown = tenants
     .slice(0, TENANTS_SHOWN)
     .map(({ tenant_id, events, record_bytes, artifact_bytes }) =>
@@ -195,7 +195,7 @@ export const DIRECTORY_CHECKS = {
   database: (at: DataDirectory) => [database(at)],
   evidence,
   checkpoints: async (at: DataDirectory) => [await checkpoints(at)],
-  clock: (at: DataDirectory) => [clock(at)],
+  clock: async (at: DataDirectory) => [await clock(at)],
   size,
   disk: (at: DataDirectory) => [disk(at)],
 } as const;

@@ -41,12 +41,12 @@ export class FoldedStates implements Disposable {
   }
 
   /** Workloads, meshes and namespaces whose stored state is not what their events say, e.g. `workload a of acme`. */
-  differing(store: StoreReader): string[] {
+  async differing(store: StoreReader): Promise<string[]> {
     const differing = new Set<string>();
     for (const kind of store.format === 1 ? (["workload", "mesh"] as const) : KINDS) {
-      const stored = rows((after) => store.states(kind, undefined, PAGE, after));
+      const stored = storedRows(store, kind);
       const folded = rows((after) => this.#scratch.page(kind, PAGE, after));
-      for (const place of unequal(stored, folded)) differing.add(nameOf(kind, place));
+      for await (const place of unequal(stored, folded)) differing.add(nameOf(kind, place));
     }
     return [...differing];
   }
@@ -144,14 +144,23 @@ function* rows(page: (after: Place | undefined) => Row[]): Generator<Row, void, 
   } while (last);
 }
 
+async function* storedRows(store: StoreReader, kind: Kind): AsyncGenerator<Row, void, undefined> {
+  let last: Row | undefined;
+  do {
+    const found: Row[] = await store.states(kind, undefined, PAGE, last);
+    yield* found;
+    last = found.length < PAGE ? undefined : found.at(-1);
+  } while (last);
+}
+
 /** Where two sorted listings differ. */
-function* unequal(a: Iterator<Row, void>, b: Iterator<Row, void>): Generator<Place, void, undefined> {
-  let [left, right] = [a.next(), b.next()];
+async function* unequal(a: AsyncIterator<Row, void>, b: Iterator<Row, void>): AsyncGenerator<Place, void, undefined> {
+  let [left, right] = [await a.next(), b.next()];
   while (!left.done || !right.done) {
     const order = compare(left.value, right.value);
     if (order !== 0) yield (order < 0 ? left.value : right.value) as Row;
     else if (canonicalOf(left.value!.value) !== right.value!.value) yield left.value!;
-    if (order <= 0) left = a.next();
+    if (order <= 0) left = await a.next();
     if (order >= 0) right = b.next();
   }
 }

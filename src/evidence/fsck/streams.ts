@@ -8,7 +8,7 @@ import { canonicalJson, parseStrict } from "../../core/json.ts";
 import { appendLeaf, EMPTY_FRONTIER, rootAt, rootOf, type Frontier } from "../../core/merkle.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import { TREE_HASHER } from "../../core/sha256.ts";
-import { nodesOfTiles } from "../../core/tiles.ts";
+import { nodesOfTiles, overTiles } from "../../core/tiles.ts";
 import type { StoredEvent, StoreReader } from "../../store/store.ts";
 import { isOwnStream, ownIds } from "../upstream/own.ts";
 import { FoldedStates } from "./folded-states.ts";
@@ -47,12 +47,12 @@ type Walk = {
  * Walks every event in order of commit.
  * @param progress called now and then with how many events were read.
  */
-export function verifyStore(store: StoreReader, progress: (events: number) => void): StoreReport {
+export async function verifyStore(store: StoreReader, progress: (events: number) => void): Promise<StoreReport> {
   using folded = new FoldedStates();
   const walk: Walk = {
     store,
-    keys: readKeys(store),
-    ownIds: ownIds(store),
+    keys: await readKeys(store),
+    ownIds: await ownIds(store),
     ends: new Map(),
     reports: new Map(),
     folded,
@@ -62,34 +62,33 @@ export function verifyStore(store: StoreReader, progress: (events: number) => vo
   let states: string[] | null = null;
   // A running server appends while we read; state and events are compared at a moment when there is nothing newer.
   for (let round = 0; round < ROUNDS_MAX && states === null; round++) {
-    readOn(walk, progress);
-    compareEnds(walk);
-    const differing = folded.differing(store);
-    if (store.events({ order: "asc", limit: 1, after: walk.position }).length === 0) states = differing;
+    await readOn(walk, progress);
+    await compareEnds(walk);
+    const differing = await folded.differing(store);
+    if ((await store.events({ order: "asc", limit: 1, after: walk.position })).length === 0) states = differing;
   }
-  compareTrees(walk);
+  await compareTrees(walk);
   return { streams: [...walk.reports.values()], states, order: folded.faults(), events: walk.events };
 }
 
-function readKeys(store: StoreReader): Keys {
+async function readKeys(store: StoreReader): Promise<Keys> {
   return new Map(
-    store
-      .keys()
+    (await store.keys())
       .filter(({ role }) => role === "event" || role === "peer")
       .map(({ kid, jwk }) => [kid, createPublicKey({ key: jwk as never, format: "jwk" })]),
   );
 }
 
-function readOn(walk: Walk, progress: (events: number) => void): void {
+async function readOn(walk: Walk, progress: (events: number) => void): Promise<void> {
   for (;;) {
-    const page = walk.store.events({ order: "asc", limit: PAGE, after: walk.position });
-    for (const stored of page) readEvent(walk, stored);
+    const page = await walk.store.events({ order: "asc", limit: PAGE, after: walk.position });
+    for (const stored of page) await readEvent(walk, stored);
     if (page.length < PAGE) return;
     progress(walk.events);
   }
 }
 
-function readEvent(walk: Walk, { position, record }: StoredEvent): void {
+async function readEvent(walk: Walk, { position, record }: StoredEvent): Promise<void> {
   walk.position = position;
   walk.events++;
   const read = readRecord(record, walk.keys);
@@ -101,7 +100,7 @@ function readEvent(walk: Walk, { position, record }: StoredEvent): void {
   const tree = appendLeaf(TREE_HASHER, end.tree, TREE_HASHER.leaf(Buffer.from(record, "ascii")));
   walk.ends.set(event.chain_id, { size: event.sequence + 1, hash: event.event_hash, tree });
   report.events++;
-  const problem = read.problem ?? placeProblem(event, end) ?? artifactProblem(walk, event, report);
+  const problem = read.problem ?? placeProblem(event, end) ?? (await artifactProblem(walk, event, report));
   if (problem !== undefined) faulted(report, event.sequence, problem);
   // What other nodes have decided is evidence here, and no state (docs/decisions/0130).
   if (isOwnStream(walk.ownIds, event.tenant_id, event.chain_id)) walk.folded.fold(event);
@@ -165,10 +164,14 @@ function placeProblem(event: EvidenceEvent, end: Head): string | undefined {
   return event.prev_hash === end.hash ? undefined : "prev_hash is not the hash of the event before it";
 }
 
-function artifactProblem({ store }: Walk, event: EvidenceEvent, report: StreamReport): string | undefined {
+async function artifactProblem(
+  { store }: Walk,
+  event: EvidenceEvent,
+  report: StreamReport,
+): Promise<string | undefined> {
   if (digestOfPointer(event.evidence_pointer) === undefined) return "it points to no artifact";
   try {
-    if (store.artifactOf(event.id) === undefined) report.erased++;
+    if ((await store.artifactOf(event.id)) === undefined) report.erased++;
     return undefined;
   } catch (error) {
     if (error instanceof ArtifactAlteredError) return "its artifact is not the one it points to";
@@ -177,30 +180,30 @@ function artifactProblem({ store }: Walk, event: EvidenceEvent, report: StreamRe
 }
 
 /** Where each stream ends, as the store keeps it for the next append, must be where its events end. */
-function compareEnds(walk: Walk): void {
-  for (const [chain, head] of walk.store.heads()) {
+async function compareEnds(walk: Walk): Promise<void> {
+  const heads = await walk.store.heads();
+  for (const [chain, head] of heads) {
     const end = walk.ends.get(chain) ?? START;
     if (head.size > end.size) {
       // Newer than what was read, if events go on; else events are missing at the end.
-      const newer = walk.store.events({ order: "asc", limit: 1, after: walk.position, chain_id: chain });
+      const newer = await walk.store.events({ order: "asc", limit: 1, after: walk.position, chain_id: chain });
       if (newer.length === 0)
         faulted(reportOf(walk, chain), end.size, `events ${end.size} to ${head.size - 1} are missing`);
     } else if (head.size < end.size || head.hash !== end.hash)
       faulted(reportOf(walk, chain), end.size - 1, "the stream's head is not its last event");
   }
   for (const chain of walk.ends.keys())
-    if (!walk.store.heads().has(chain)) faulted(reportOf(walk, chain), 0, "the stream has no head");
+    if (!heads.has(chain)) faulted(reportOf(walk, chain), 0, "the stream has no head");
 }
 
 /** The stored tree must be the tree of the records, or proofs would be of something else. */
-function compareTrees({ store, ends, reports }: Walk): void {
+async function compareTrees({ store, ends, reports }: Walk): Promise<void> {
   for (const [chain, { size, tree }] of ends) {
     const report = reports.get(chain)!;
     if (report.fault !== undefined) continue;
-    const stored = rootAt(
-      TREE_HASHER,
-      nodesOfTiles(TREE_HASHER, (level, n) => store.log.tile(chain, level, n)),
-      size,
+    const stored = await overTiles(
+      (level, n) => store.log.tile(chain, level, n),
+      (tile) => rootAt(TREE_HASHER, nodesOfTiles(TREE_HASHER, tile), size),
     );
     if (!equalBytes(stored, rootOf(TREE_HASHER, tree)))
       faulted(report, size - 1, "the stored Merkle tree is not that of the records");

@@ -64,7 +64,7 @@ export class EventKey {
   async #rotate(options: RotateOptions): Promise<Rotated> {
     const { dataDir, nodeId, source, store, ledger, recorder, now } = this.#parts;
     const [old, next, nowMs] = [this.#key, await this.#nextKey(options.to), now()];
-    const known = store.keys().find(({ kid }) => kid === old.kid)!;
+    const known = (await store.keys()).find(({ kid }) => kid === old.kid)!;
     const rows: KeyRow[] = [
       { ...known, retired_at_ms: nowMs },
       {
@@ -105,7 +105,7 @@ export class EventKey {
       );
     if (to === undefined || to === this.#key.kid)
       throw new KeyError(`name the key in ${source.name} that is to sign from now on`);
-    if (store.keys().some(({ kid }) => kid === to))
+    if ((await store.keys()).some(({ kid }) => kid === to))
       throw new KeyError(`${to} was in use before; a key that was retired never signs again`);
     return loadGivenKey(source, to);
   }

@@ -26,11 +26,11 @@ const PAGE = 256;
  * A key is valid up to the `key.rotate` event that it signed, that event included; the one it names is valid from the next on.
  * @param to the last sequence of the range that the history is for.
  */
-export function keyHistory(store: StoreReader, chainId: string, to: number): KeyHistory {
-  const rotations = rotationsOf(store, chainId);
-  const [first] = store.log.records(chainId, 0, 1);
+export async function keyHistory(store: StoreReader, chainId: string, to: number): Promise<KeyHistory> {
+  const rotations = await rotationsOf(store, chainId);
+  const [first] = await store.log.records(chainId, 0, 1);
   const kids = [kidOf(first!), ...rotations.map(({ event }) => String(event.details?.["new_kid"]))];
-  const rows = new Map(store.keys().map((row) => [row.kid, row]));
+  const rows = new Map((await store.keys()).map((row) => [row.kid, row]));
   const compromised = new Map(
     rotations.flatMap(({ event }) =>
       event.details?.["compromised_at"] === undefined
@@ -59,10 +59,10 @@ export function keyHistory(store: StoreReader, chainId: string, to: number): Key
   };
 }
 
-function rotationsOf(store: StoreReader, chainId: string): { record: string; event: EvidenceEvent }[] {
+async function rotationsOf(store: StoreReader, chainId: string): Promise<{ record: string; event: EvidenceEvent }[]> {
   const found: { record: string; event: EvidenceEvent }[] = [];
   for (let after: number | undefined; ; ) {
-    const page = store.events({ chain_id: chainId, event_type: "key.rotate", order: "asc", limit: PAGE, after });
+    const page = await store.events({ chain_id: chainId, event_type: "key.rotate", order: "asc", limit: PAGE, after });
     found.push(...page.map(({ record }) => ({ record, event: JSON.parse(eventTextOf(record)) as EvidenceEvent })));
     if (page.length < PAGE) return found;
     after = page.at(-1)!.position;

@@ -20,19 +20,15 @@ let signRecord = signerOf({ privateJwk, kid });
 let epoch = 0;
 const sound = new SoundStore({ path: storePath, place, unsettled, checkpointer: () => checkpointer });
 const linker = new Linker({ nodeId, heads: headsOf, newId: makeIds() });
-const checkpointer: Checkpointer | undefined =
-  log &&
-  new Checkpointer(
-    log,
-    (work) => sound.write(work),
-    (reply) => parentPort!.postMessage(reply),
-  );
+const checkpointer: Checkpointer | undefined = log && new Checkpointer(log, (work) => sound.write(work), inTurn, reply);
 
-/** One after the other, in order. */
-let turn: Promise<void> = Promise.resolve();
-parentPort!.on("message", (request: CommitterRequest) => {
-  turn = turn.then(() => answer(request));
-});
+/** What is asked for is done one after the other, checkpoints that are due included. */
+let before: Promise<void> = Promise.resolve();
+function inTurn(work: () => Promise<void>): void {
+  before = before.then(work);
+}
+
+parentPort!.on("message", (request: CommitterRequest) => inTurn(() => answer(request)));
 
 async function answer(request: CommitterRequest): Promise<void> {
   switch (request.kind) {
@@ -41,25 +37,27 @@ async function answer(request: CommitterRequest): Promise<void> {
     case "checkpoint":
       return answerCheckpoint(request.request);
     case "replicate":
-      return parentPort!.postMessage(replicate(request.request, request.events));
+      return reply(await replicate(request.request, request.events));
     case "probe":
-      return parentPort!.postMessage(await probe());
+      return reply(await probe());
     case "watch":
       return watch();
     case "commit": {
       const { batch, groups } = request;
-      const reply: CommitterReply =
-        request.epoch < epoch
-          ? { kind: "failed", batch, epoch, message: "an earlier batch failed", recorded: "no" }
-          : await commit(batch, groups);
-      return parentPort!.postMessage(reply);
+      if (request.epoch < epoch)
+        return reply({ kind: "failed", batch, epoch, message: "an earlier batch failed", recorded: "no" });
+      return reply(await commit(batch, groups));
     }
   }
 }
 
-function headsOf(): Map<string, Head> {
-  using reader = openReader(storePath);
+async function headsOf(): Promise<Map<string, Head>> {
+  await using reader = await openReader(storePath);
   return reader.heads();
+}
+
+function reply(message: CommitterReply): void {
+  parentPort!.postMessage(message);
 }
 
 function signerOf(key: RecordKey): RecordSigner {
@@ -82,7 +80,7 @@ async function commit(batch: number, groups: readonly Group[]): Promise<Committe
     return { kind: "committed", batch, sizes, texts, records, firstPosition, ...took, commitMs };
   };
   try {
-    const store = sound.writer();
+    const store = await sound.writer();
     linked = await linker.link(groups, store);
     events = linked.flatMap((group) => group ?? []);
     took.linkingMs = performance.now() - started;
@@ -93,9 +91,9 @@ async function commit(batch: number, groups: readonly Group[]): Promise<Committe
     });
     took.signingMs = performance.now() - started - took.linkingMs;
     if (events.length === 0) return committed(0);
-    return committed(store.append(events.map((event, i) => Object.assign(event, { record: records[i]! }))));
+    return committed(await store.append(events.map((event, i) => Object.assign(event, { record: records[i]! }))));
   } catch (error) {
-    const found = sound.failed(error, events);
+    const found = await sound.failed(error, events);
     if ("position" in found) return committed(found.position);
     signRecord = signBefore;
     linker.reset();
@@ -104,7 +102,7 @@ async function commit(batch: number, groups: readonly Group[]): Promise<Committe
 }
 
 /** What another node has signed; whether it is taken is settled, and it concerns no batch of our own. */
-function replicate(request: number, events: readonly Append[]): CommitterReply {
+async function replicate(request: number, events: readonly Append[]): Promise<CommitterReply> {
   const taken = (firstPosition: number): CommitterReply => {
     sound.committed(events);
     checkpointer?.grown(events);
@@ -112,9 +110,9 @@ function replicate(request: number, events: readonly Append[]): CommitterReply {
     return { kind: "replicated", request, firstPosition };
   };
   try {
-    return taken(sound.writer().append(events));
+    return taken(await (await sound.writer()).append(events));
   } catch (error) {
-    const found = sound.failed(error, events);
+    const found = await sound.failed(error, events);
     return "position" in found
       ? taken(found.position)
       : { kind: "replicated", request, failure: (error as Error).message };
@@ -125,7 +123,7 @@ function replicate(request: number, events: readonly Append[]): CommitterReply {
 async function probe(): Promise<CommitterReply> {
   try {
     await sound.recover();
-    sound.write((store) => store.putMeta("probed_at_ms", String(Date.now())));
+    await sound.write((store) => store.putMeta("probed_at_ms", String(Date.now())));
     return { kind: "probed" };
   } catch (error) {
     const { message } = error as Error;
@@ -135,20 +133,20 @@ async function probe(): Promise<CommitterReply> {
 }
 
 /** Asked while there is nothing to commit. */
-function watch(): void {
-  const message = sound.watch();
+async function watch(): Promise<void> {
+  const message = await sound.watch();
   if (message === undefined) return;
   linker.reset();
-  parentPort!.postMessage({ kind: "failed", epoch: ++epoch, message, recorded: "no" } satisfies CommitterReply);
+  reply({ kind: "failed", epoch: ++epoch, message, recorded: "no" });
 }
 
-function answerCheckpoint(request: number): void {
-  const reply: CommitterReply = checkpointer?.publish() ?? { kind: "checkpointed", streams: 0 };
-  parentPort!.postMessage({ ...reply, request });
+async function answerCheckpoint(request: number): Promise<void> {
+  const made = (await checkpointer?.publish()) ?? ({ kind: "checkpointed", streams: 0 } as const);
+  reply({ ...made, request });
 }
 
-function close(): void {
-  checkpointer?.close();
-  sound.close();
+async function close(): Promise<void> {
+  await checkpointer?.close();
+  await sound.close();
   parentPort!.close();
 }

@@ -45,34 +45,34 @@ export class SoundStore {
   }
 
   /** What may be written to. @throws Error nothing may; nothing was written. */
-  writer(): StoreWriter {
+  async writer(): Promise<StoreWriter> {
     if (this.#displaced) throw this.#displaced;
     this.#check();
     const { path, place } = this.#parts;
-    this.#store ??= openWriter(path, place);
-    if (this.#unsettled.length > 0) this.#settle(this.#store);
+    this.#store ??= await openWriter(path, place);
+    if (this.#unsettled.length > 0) await this.#settle(this.#store);
     return this.#store;
   }
 
   /** Writes what is no batch. @throws Error it may or may not be on the disk; the connection is given up. */
-  write<T>(work: (store: StoreWriter) => T): T {
+  async write<T>(work: (store: StoreWriter) => Promise<T>): Promise<T> {
     try {
-      return work(this.writer());
+      return await work(await this.writer());
     } catch (error) {
-      this.failed(error, []);
+      await this.failed(error, []);
       throw error;
     }
   }
 
   /** @returns in words, what is displaced; undefined where nothing is, or the ledger was told. */
-  watch(): string | undefined {
+  async watch(): Promise<string | undefined> {
     try {
       if (!this.#displaced) {
         this.#check();
-        this.#store?.checkPlace();
+        await this.#store?.checkPlace();
       }
     } catch (error) {
-      this.#giveUp(error instanceof DisplacedError ? error : new DisplacedError((error as Error).message));
+      await this.#giveUp(error instanceof DisplacedError ? error : new DisplacedError((error as Error).message));
     }
     if (!this.#displaced || this.#told) return undefined;
     this.#told = true;
@@ -84,8 +84,8 @@ export class SoundStore {
   }
 
   /** A batch could not be written. The connection is suspect, and is given up. */
-  failed(error: unknown, events: readonly Committed[]): Failed {
-    this.#giveUp(error);
+  async failed(error: unknown, events: readonly Committed[]): Promise<Failed> {
+    await this.#giveUp(error);
     if (!(error instanceof UnsettledError)) return { recorded: "no" };
     if (error.cause instanceof DisplacedError) {
       this.#displaced = error.cause;
@@ -94,13 +94,13 @@ export class SoundStore {
     this.#unsettled = events.slice(-1).map(({ id }) => id);
     this.#rotating = events.some(({ signNextWith }) => signNextWith);
     try {
-      const store = openWriter(this.#parts.path, this.#parts.place);
+      const store = await openWriter(this.#parts.path, this.#parts.place);
       this.#store = store;
-      const last = store.settle(this.#unsettled);
+      const last = await store.settle(this.#unsettled);
       this.#unsettled = [];
       return last === undefined ? { recorded: "no" } : { position: last - events.length + 1 };
     } catch (cause) {
-      this.#giveUp(cause);
+      await this.#giveUp(cause);
       return { recorded: "unknown" };
     }
   }
@@ -114,13 +114,13 @@ export class SoundStore {
     if (!this.#displaced) return;
     if (this.#displaced.lasting) throw this.#displaced;
     const { path, place, checkpointer } = this.#parts;
-    const store = openWriter(path, place);
+    const store = await openWriter(path, place);
     try {
       const file = checkpointer()?.readAgain();
-      using reader = openReader(path);
+      await using reader = await openReader(path);
       await this.#mustHoldAll(reader, () => file && checkpointer()?.take(file, reader.log));
     } catch (error) {
-      store.close();
+      await store.close();
       throw error;
     }
     this.#displaced = undefined;
@@ -132,7 +132,7 @@ export class SoundStore {
   async #mustHoldAll(reader: StoreReader, signed: () => Promise<void> | undefined): Promise<void> {
     try {
       for (const [chain, { sequence, hash }] of this.#heads) {
-        const [record] = reader.log.records(chain, sequence, sequence + 1);
+        const [record] = await reader.log.records(chain, sequence, sequence + 1);
         const event = record === undefined ? undefined : (JSON.parse(eventTextOf(record)) as EvidenceEvent);
         if (event?.event_hash !== hash)
           throw new LogRolledBackError(`${this.#parts.path} lacks what was recorded in ${chain}`);
@@ -144,9 +144,9 @@ export class SoundStore {
     }
   }
 
-  close(): void {
+  async close(): Promise<void> {
     try {
-      this.#store?.close();
+      await this.#store?.close();
     } catch {
       // It is given up either way.
     }
@@ -161,14 +161,14 @@ export class SoundStore {
     }
   }
 
-  #settle(store: StoreWriter): void {
-    const position = store.settle(this.#unsettled);
+  async #settle(store: StoreWriter): Promise<void> {
+    const position = await store.settle(this.#unsettled);
     if (position !== undefined && this.#rotating) throw new Error(ROTATED);
     this.#unsettled = [];
   }
 
-  #giveUp(error: unknown): void {
+  async #giveUp(error: unknown): Promise<void> {
     if (error instanceof DisplacedError) this.#displaced = error;
-    this.close();
+    await this.close();
   }
 }

@@ -1,10 +1,12 @@
 // State as the next decision must see it: what is stored, overlaid with what was decided and is not durable yet.
 import { EvidenceUnavailableError } from "../../core/errors.ts";
 import type { Change, Need, Reads } from "../../core/state.ts";
-import type { StateRead, StateWrite, StoreReader } from "../../store/store.ts";
+import type { MaybePromise, StateRead, StateWrite, StoredState, StoreReader } from "../../store/store.ts";
 
 /** Pieces of state kept for quick reading, beyond those that are not durable yet. */
 const KEPT_MAX = 20_000;
+/** No version of anything. */
+const UNKNOWN = -1;
 
 /** A piece of state, parsed. */
 export interface Versioned {
@@ -18,7 +20,7 @@ export interface Versioned {
 
 /** Where a run reads what its commands need: at once where it is at hand, else in a moment. */
 export interface StateSource {
-  read(need: Need): Versioned | Promise<Versioned>;
+  read(need: Need): MaybePromise<Versioned>;
   /** The version that a decision would be made on now. */
   version(need: Need): number;
   /** Changes whenever state that was decided turned out never to become durable. */
@@ -48,18 +50,23 @@ export class StateView implements StateSource {
   }
 
   /** @throws EvidenceUnavailableError the store cannot be read. */
-  read(need: Need): Versioned {
+  read(need: Need): MaybePromise<Versioned> {
     try {
-      if (need.how === "all") return { value: this.#all(need), version: 0 };
-      if (need.how === "least") return { value: this.#least(need), version: 0 };
-      return this.#one(need);
+      const found = this.#find(need);
+      return found instanceof Promise ? found.catch(unreadable) : found;
     } catch (error) {
-      throw new EvidenceUnavailableError(`the store cannot be read: ${(error as Error).message}`, { cause: error });
+      return unreadable(error);
     }
   }
 
-  version(need: Need): number {
-    return this.read(need).version;
+  version({ name, kind, tenant_id, key }: Need): number {
+    const known = this.#kept.get(name);
+    if (known) return known.version;
+    const stored = this.#reader.read(kind, tenant_id, key);
+    if (!(stored instanceof Promise)) return stored?.version ?? 0;
+    // It was let go of, and cannot be had at once: decided again, it is read again.
+    stored.catch(() => {});
+    return UNKNOWN;
   }
 
   /** Takes what a run changed for decided. @param ticket the count of appended events with which it becomes durable. */
@@ -97,39 +104,56 @@ export class StateView implements StateSource {
     this.#kept.clear();
   }
 
-  #one(at: Need): Kept {
+  #find(need: Need): MaybePromise<Versioned> {
+    if (need.how === "all") return then(this.#all(need), unversioned);
+    if (need.how === "least") return then(this.#least(need), unversioned);
+    return this.#one(need);
+  }
+
+  #one(at: Need): MaybePromise<Versioned> {
+    return (
+      this.#kept.get(at.name) ??
+      then(this.#reader.read(at.kind, at.tenant_id, at.key), (found) => this.#keep(at, found))
+    );
+  }
+
+  #keep(at: Need, stored: StoredState | undefined): Versioned {
+    // What was decided while it was read is newer.
     const known = this.#kept.get(at.name);
     if (known) return known;
-    const stored = this.#reader.read(at.kind, at.tenant_id, at.key);
     const value: unknown = stored === undefined ? null : JSON.parse(stored.value);
     const kept = { at, value, version: stored?.version ?? 0, ref: undefined, rank: 0, ticket: 0 };
     this.#kept.set(at.name, kept);
     return kept;
   }
 
-  #all({ kind, tenant_id, key: prefix }: Need): unknown[] {
-    const values = new Map<string, unknown>();
-    for (const { key, value } of this.#reader.within(kind, tenant_id, prefix)) values.set(key, JSON.parse(value));
-    for (const { at, value } of this.#decided(kind, tenant_id))
-      if (at.key.startsWith(prefix)) {
-        if (value === null) values.delete(at.key);
-        else values.set(at.key, value);
-      }
-    return [...values].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value);
+  #all({ kind, tenant_id, key: prefix }: Need): MaybePromise<unknown[]> {
+    return then(this.#reader.within(kind, tenant_id, prefix), (stored) => {
+      const values = new Map<string, unknown>();
+      for (const { key, value } of stored) values.set(key, JSON.parse(value));
+      for (const { at, value } of this.#decided(kind, tenant_id))
+        if (at.key.startsWith(prefix)) {
+          if (value === null) values.delete(at.key);
+          else values.set(at.key, value);
+        }
+      return [...values].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value);
+    });
   }
 
-  #least({ kind, tenant_id, key: ref }: Need): unknown {
-    const decided = [...this.#decided(kind, tenant_id)];
-    const changed = new Set(decided.map(({ at }) => at.key));
-    let found: { value: unknown; rank: number } | null = null;
-    for (const { key, value, rank } of this.#reader.referring(kind, tenant_id, ref)) {
-      if (changed.has(key)) continue;
-      found = { value: JSON.parse(value), rank };
-      break;
-    }
-    for (const each of decided)
-      if (each.ref === ref && each.value !== null && (found === null || each.rank < found.rank)) found = each;
-    return found?.value ?? null;
+  #least({ kind, tenant_id, key: ref }: Need): MaybePromise<unknown> {
+    // As many as were decided on here may be others by now; the next one is what is stored.
+    const among = [...this.#decided(kind, tenant_id)].length + 1;
+    return then(this.#reader.referring(kind, tenant_id, ref, among), (stored) => {
+      const decided = [...this.#decided(kind, tenant_id)];
+      const changed = new Set(decided.map(({ at }) => at.key));
+      const first = stored.find(({ key }) => !changed.has(key));
+      let found: { value: unknown; rank: number } | null = first
+        ? { value: JSON.parse(first.value), rank: first.rank }
+        : null;
+      for (const each of decided)
+        if (each.ref === ref && each.value !== null && (found === null || each.rank < found.rank)) found = each;
+      return found?.value ?? null;
+    });
   }
 
   /** What was decided here, whether or not it is durable already. */
@@ -137,6 +161,17 @@ export class StateView implements StateSource {
     for (const kept of this.#kept.values())
       if (kept.ticket > 0 && kept.at.kind === kind && kept.at.tenant_id === tenantId) yield kept;
   }
+}
+
+const unversioned = (value: unknown): Versioned => ({ value, version: 0 });
+
+/** What is at hand is worked on at once. */
+function then<T, R>(given: MaybePromise<T>, work: (given: T) => R): MaybePromise<R> {
+  return given instanceof Promise ? given.then(work) : work(given);
+}
+
+function unreadable(error: unknown): never {
+  throw new EvidenceUnavailableError(`the store cannot be read: ${(error as Error).message}`, { cause: error });
 }
 
 /** The state that the commands of one run are decided on: as it was read, with what those before changed. */

@@ -14,7 +14,8 @@ const RETRY_MS = 1000;
 const STREAMS_AT_ONCE = 256;
 
 export class Checkpointer {
-  readonly #write: <T>(work: (store: StoreWriter) => T) => T;
+  readonly #write: <T>(work: (store: StoreWriter) => Promise<T>) => Promise<T>;
+  readonly #inTurn: (work: () => Promise<void>) => void;
   readonly #report: (reply: Checkpointed) => void;
   readonly #sign: ReturnType<typeof checkpointSigner>;
   readonly #path: string;
@@ -28,7 +29,8 @@ export class Checkpointer {
 
   constructor(
     { privateJwk, origin, nodeId, earlierIds = [], checkpointFile }: LogData,
-    write: <T>(work: (store: StoreWriter) => T) => T,
+    write: <T>(work: (store: StoreWriter) => Promise<T>) => Promise<T>,
+    inTurn: (work: () => Promise<void>) => void,
     report: (reply: Checkpointed) => void,
   ) {
     const privateKey = createPrivateKey({ key: privateJwk, format: "jwk" });
@@ -39,6 +41,7 @@ export class Checkpointer {
       !chain.endsWith(`/${nodeId}`) && earlierIds.some((earlier) => chain.endsWith(`/${earlier}`));
     this.#file = new CheckpointFile(checkpointFile);
     this.#write = write;
+    this.#inTurn = inTurn;
     this.#report = report;
   }
 
@@ -67,31 +70,31 @@ export class Checkpointer {
   }
 
   /** Checkpoints of all that has grown, durable outside the database and then in it. */
-  publish(): Checkpointed {
+  async publish(): Promise<Checkpointed> {
     let streams = 0;
     try {
-      for (let made; (made = this.#publishSome()) > 0; ) streams += made;
+      for (let made; (made = await this.#publishSome()) > 0; ) streams += made;
       return { kind: "checkpointed", streams };
     } catch (error) {
       return this.#fail(error);
     }
   }
 
-  close(): void {
+  async close(): Promise<void> {
     clearTimeout(this.#timer);
-    const { failure, streams } = this.publish();
+    const { failure, streams } = await this.publish();
     clearTimeout(this.#timer);
     if (failure !== undefined) this.#report({ kind: "checkpointed", streams, failure });
   }
 
   #schedule(delayMs: number): void {
-    this.#timer ??= setTimeout(() => this.#due(), delayMs);
+    this.#timer ??= setTimeout(() => this.#inTurn(() => this.#due()), delayMs);
   }
 
-  #due(): void {
+  async #due(): Promise<void> {
     this.#timer = undefined;
     try {
-      if (this.#publishSome() === STREAMS_AT_ONCE) this.#schedule(0);
+      if ((await this.#publishSome()) === STREAMS_AT_ONCE) this.#schedule(0);
     } catch (error) {
       this.#report(this.#fail(error));
     }
@@ -103,21 +106,22 @@ export class Checkpointer {
   }
 
   /** @returns for how many streams. */
-  #publishSome(): number {
+  #publishSome(): Promise<number> {
     return this.#write((store) => this.#publishTo(store));
   }
 
-  #publishTo(store: StoreWriter): number {
-    const grown = (this.#grown ??= new Set(store.uncheckpointed().filter((chain) => !this.#finished(chain))));
+  async #publishTo(store: StoreWriter): Promise<number> {
+    const grown = (this.#grown ??= new Set((await store.uncheckpointed()).filter((chain) => !this.#finished(chain))));
     const chains = [...grown].slice(0, STREAMS_AT_ONCE);
     if (chains.length === 0) return 0;
-    const made: StreamCheckpoint[] = chains.map((chain) => {
-      const { size, root } = store.tree(chain);
-      return this.#sign(chain, size, root);
-    });
+    const made: StreamCheckpoint[] = [];
+    for (const chain of chains) {
+      const { size, root } = await store.tree(chain);
+      made.push(this.#sign(chain, size, root));
+    }
     // Outside first: nobody sees a checkpoint that a database from before it could be silent about.
     this.#file.append(made);
-    store.putCheckpoints(made);
+    await store.putCheckpoints(made);
     for (const chain of chains) grown.delete(chain);
     return chains.length;
   }

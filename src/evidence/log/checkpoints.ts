@@ -27,7 +27,7 @@ import {
   type Checkpoint,
 } from "../../core/note.ts";
 import { TREE_HASHER } from "../../core/sha256.ts";
-import { nodesOfTiles } from "../../core/tiles.ts";
+import { nodesOfTiles, overTiles } from "../../core/tiles.ts";
 import type { LogReader, StoredCheckpoint } from "../../store/store.ts";
 import { syncDir, writeDurably } from "../../store/files.ts";
 import { ed25519Sign, ed25519Verify, logNoteKey, originOf, rawPublicKey } from "./note-signing.ts";
@@ -220,12 +220,11 @@ async function problemWith(
 ): Promise<string | undefined> {
   const signed = await readSigned(note, publicKey);
   if (!signed) return "its checkpoint was signed by another key, or altered";
-  const size = log.stream(chain_id)?.size ?? 0;
+  const size = (await log.stream(chain_id))?.size ?? 0;
   if (size < signed.size) return `the database has ${counted(size, "event")}, and ${signed.size} were signed`;
-  const root = rootAt(
-    TREE_HASHER,
-    nodesOfTiles(TREE_HASHER, (level, n) => log.tile(chain_id, level, n)),
-    signed.size,
+  const root = await overTiles(
+    (level, n) => log.tile(chain_id, level, n),
+    (tile) => rootAt(TREE_HASHER, nodesOfTiles(TREE_HASHER, tile), signed.size),
   );
   return equalBytes(root, signed.root)
     ? undefined
@@ -253,10 +252,11 @@ export async function openCheckpoints(
 ): Promise<void> {
   const file = new CheckpointFile(path);
   await checkStreams(log, file.latest().values(), publicKey, path);
-  const inside = log.streams().flatMap(({ chain_id }) => {
-    const stored = isOwn(chain_id) ? log.checkpoint(chain_id) : undefined;
-    return stored && stored.size > (file.latest().get(chain_id)?.size ?? 0) ? [{ chain_id, ...stored }] : [];
-  });
+  const inside: StreamCheckpoint[] = [];
+  for (const { chain_id } of await log.streams()) {
+    const stored = isOwn(chain_id) ? await log.checkpoint(chain_id) : undefined;
+    if (stored && stored.size > (file.latest().get(chain_id)?.size ?? 0)) inside.push({ chain_id, ...stored });
+  }
   await checkStreams(log, inside, publicKey, "in the database");
   file.append(inside);
 }

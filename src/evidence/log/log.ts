@@ -5,7 +5,7 @@ import { EvidenceUnavailableError } from "../../core/errors.ts";
 import { consistencyProof, HASH_BYTES, inclusionProof, type NodeReader } from "../../core/merkle.ts";
 import { formatVkey, type NoteKey } from "../../core/note.ts";
 import { TREE_HASHER } from "../../core/sha256.ts";
-import { entryBundle, nodesOfTiles, TILE_WIDTH, tileWidthAt, type TileName } from "../../core/tiles.ts";
+import { entryBundle, nodesOfTiles, overTiles, TILE_WIDTH, tileWidthAt, type TileName } from "../../core/tiles.ts";
 import type { LogReader, StoredCheckpoint, StreamRow } from "../../store/store.ts";
 import { logNoteKey, originOf } from "./note-signing.ts";
 
@@ -43,11 +43,11 @@ export class TransparencyLog {
     this.#parts = parts;
   }
 
-  streams(): StreamRow[] {
+  streams(): Promise<StreamRow[]> {
     return this.#parts.reader.streams();
   }
 
-  stream(chainId: string): StreamRow | undefined {
+  stream(chainId: string): Promise<StreamRow | undefined> {
     return this.#parts.reader.stream(chainId);
   }
 
@@ -70,22 +70,22 @@ export class TransparencyLog {
    */
   async checkpoint(chainId: string, sizeMin = 1): Promise<StoredCheckpoint> {
     const { reader, checkpoint } = this.#parts;
-    const known = reader.checkpoint(chainId);
+    const known = await reader.checkpoint(chainId);
     if (known && known.size >= sizeMin) return known;
     await checkpoint();
-    const made = reader.checkpoint(chainId);
+    const made = await reader.checkpoint(chainId);
     if (!made || made.size < sizeMin)
       throw new EvidenceUnavailableError(`there is no checkpoint of ${chainId} over ${counted(sizeMin, "event")}`);
     return made;
   }
 
   /** A tile, or a bundle of entries; undefined where the stream is not that large yet. */
-  tile(chainId: string, { level, n, width }: TileName): Uint8Array | undefined {
+  async tile(chainId: string, { level, n, width }: TileName): Promise<Uint8Array | undefined> {
     const { reader } = this.#parts;
-    const size = reader.stream(chainId)?.size ?? 0;
+    const size = (await reader.stream(chainId))?.size ?? 0;
     if (tileWidthAt(level === "entries" ? 0 : level, n, size) < width) return undefined;
-    if (level !== "entries") return reader.tile(chainId, level, n).subarray(0, width * HASH_BYTES);
-    const records = reader.records(chainId, n * TILE_WIDTH, n * TILE_WIDTH + width);
+    if (level !== "entries") return (await reader.tile(chainId, level, n)).subarray(0, width * HASH_BYTES);
+    const records = await reader.records(chainId, n * TILE_WIDTH, n * TILE_WIDTH + width);
     return entryBundle(records.map((record) => Buffer.from(record, "latin1")));
   }
 
@@ -93,32 +93,29 @@ export class TransparencyLog {
    * That the record at `index` is in the tree of that size: base64 hashes.
    * @throws RangeError unless 0 ≤ index < size ≤ the stream's size.
    */
-  inclusionProof(chainId: string, index: number, size: number): string[] {
-    return inclusionProof(TREE_HASHER, this.#nodes(chainId, size), index, size).map(toBase64);
+  inclusionProof(chainId: string, index: number, size: number): Promise<string[]> {
+    return this.#proof(chainId, size, (nodes) => inclusionProof(TREE_HASHER, nodes, index, size));
   }
 
   /** That the tree of size `to` begins with that of size `from`. @throws RangeError unless 0 ≤ from ≤ to ≤ the stream's size. */
-  consistencyProof(chainId: string, from: number, to: number): string[] {
-    return consistencyProof(TREE_HASHER, this.#nodes(chainId, to), from, to).map(toBase64);
+  consistencyProof(chainId: string, from: number, to: number): Promise<string[]> {
+    return this.#proof(chainId, to, (nodes) => consistencyProof(TREE_HASHER, nodes, from, to));
   }
 
   /** Where a committed record is, proven. @throws EvidenceUnavailableError when no checkpoint can be made. */
   async inclusion(chainId: string, index: number): Promise<Inclusion> {
     const { size, note } = await this.checkpoint(chainId, index + 1);
-    return { index, size, hashes: this.inclusionProof(chainId, index, size), checkpoint: note };
+    return { index, size, hashes: await this.inclusionProof(chainId, index, size), checkpoint: note };
   }
 
-  #nodes(chainId: string, size: number): NodeReader {
+  async #proof(chainId: string, size: number, prove: (nodes: NodeReader) => Uint8Array[]): Promise<string[]> {
     const { reader } = this.#parts;
-    const committed = reader.stream(chainId)?.size ?? 0;
+    const committed = (await reader.stream(chainId))?.size ?? 0;
     if (size > committed) throw new RangeError(`${chainId} has ${counted(committed, "event")}, not ${size}`);
-    // A proof reads a tile more than once.
-    const tiles = new Map<string, Uint8Array>();
-    return nodesOfTiles(TREE_HASHER, (level, n) => {
-      const name = `${level}/${n}`;
-      let tile = tiles.get(name);
-      if (!tile) tiles.set(name, (tile = reader.tile(chainId, level, n)));
-      return tile;
-    });
+    const hashes = await overTiles(
+      (level, n) => reader.tile(chainId, level, n),
+      (tile) => prove(nodesOfTiles(TREE_HASHER, tile)),
+    );
+    return hashes.map(toBase64);
   }
 }

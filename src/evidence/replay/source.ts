@@ -30,7 +30,7 @@ const SQLITE_MAGIC = "SQLite format 3\0";
 export async function openReplaySource(path: string): Promise<ReplaySource> {
   if (!existsSync(path)) throw new ReplayError(`there is no ${path}`);
   const database = statSync(path).isDirectory() ? join(path, "railgate.db") : path;
-  if (existsSync(database) && isDatabase(database)) return new DatabaseSource(openReader(database));
+  if (existsSync(database) && isDatabase(database)) return new DatabaseSource(await openReader(database));
   const open = await opened(path);
   return ExportSource.read(() => open()!);
 }
@@ -54,14 +54,14 @@ class DatabaseSource implements ReplaySource {
   }
 
   async *items(): AsyncGenerator<SourceItem> {
-    for (const { chain_id, size } of this.#store.log.streams()) {
+    for (const { chain_id, size } of await this.#store.log.streams()) {
       for (let page = 0; page < size; page += PAGE) {
-        for (const record of this.#store.log.records(chain_id, page, Math.min(size, page + PAGE))) {
+        for (const record of await this.#store.log.records(chain_id, page, Math.min(size, page + PAGE))) {
           const item = itemOf(eventTextOf(record));
           if (!item) continue;
-          const artifact = this.#store.log.artifactAt(chain_id, item.sequence);
+          const artifact = await this.#store.log.artifactAt(chain_id, item.sequence);
           // A shared artifact is a bundle or authority material, and no decision.
-          if (artifact || !this.#store.artifact(item.pointer)) yield { ...item, artifact };
+          if (artifact || !(await this.#store.artifact(item.pointer))) yield { ...item, artifact };
         }
       }
     }
@@ -71,8 +71,8 @@ class DatabaseSource implements ReplaySource {
     return this.#store.artifact(digest);
   }
 
-  [Symbol.dispose](): void {
-    this.#store.close();
+  async [Symbol.dispose](): Promise<void> {
+    await this.#store.close();
   }
 }
 

@@ -7,16 +7,19 @@ import type { StoreReader } from "../../store/store.ts";
 export const START = -1;
 
 /** The position of the last event on record. */
-export function lastPosition(store: Pick<StoreReader, "events">): number {
-  return store.events({ order: "desc", limit: 1 })[0]?.position ?? START;
+async function lastPosition(store: Pick<StoreReader, "events">): Promise<number> {
+  return (await store.events({ order: "desc", limit: 1 }))[0]?.position ?? START;
 }
 
 /** Whoever reports for the first time reports what comes from now on; so does a store that was replaced by an older one. */
-export function beginAtEnd(path: string, store: Pick<StoreReader, "events">): number {
-  const last = lastPosition(store);
+export async function beginAtEnd(
+  path: string,
+  store: Pick<StoreReader, "events">,
+): Promise<{ readonly after: number; readonly last: number }> {
+  const last = await lastPosition(store);
   const after = existsSync(path) ? readPlace(path) : last;
   if (!existsSync(path) || after > last) writePlace(path, last);
-  return Math.min(after, last);
+  return { after: Math.min(after, last), last };
 }
 
 /** What cannot be read makes all be reported again, under the same ids: nothing is lost by it. */

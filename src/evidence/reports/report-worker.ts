@@ -47,8 +47,10 @@ class AnswerStatusError extends Error {
   }
 }
 
+const store = await openReader(data.storePath);
+
 class Reports {
-  readonly #store: StoreReader = openReader(data.storePath);
+  readonly #store: StoreReader = store;
   readonly #service = new RemoteService(data.access, data.userAgent);
   readonly #packer = new Packer(data.bytesMax);
   readonly #ended = new AbortController();
@@ -97,7 +99,7 @@ class Reports {
       }
     }
     this.#service.close();
-    this.#store.close();
+    await this.#store.close();
     tell({ kind: "stopped" });
   }
 
@@ -118,7 +120,7 @@ class Reports {
   async #all(): Promise<boolean> {
     let some = false;
     while (this.#may) {
-      const { items, end, dropped } = this.#read(await this.#censor!);
+      const { items, end, dropped } = await this.#read(await this.#censor!);
       for (let rest = items; rest.length > 0; some = true) {
         if (!this.#may) return some;
         const { count, bytes } = this.#chunk(rest);
@@ -139,14 +141,14 @@ class Reports {
     tell({ kind: "reported", after, events, dropped });
   }
 
-  #read(censor: Censor): Read {
-    const { events } = this.#store.page({ order: "asc", limit: EVENTS_AT_ONCE, after: this.#after });
+  async #read(censor: Censor): Promise<Read> {
+    const { events } = await this.#store.page({ order: "asc", limit: EVENTS_AT_ONCE, after: this.#after });
     const items: Item[] = [];
     let [bytes, dropped, end] = [0, 0, undefined as number | undefined];
     for (const stored of events) {
       if (bytes > BYTES_AT_ONCE) break;
       end = stored.position;
-      const event = this.#decisionIn(stored);
+      const event = await this.#decisionIn(stored);
       if (event === undefined) continue;
       const { reported, withheld } = censor.pass(event);
       if (!reported) {
@@ -161,17 +163,17 @@ class Reports {
     return { items, end, dropped };
   }
 
-  #decisionIn({ record }: StoredEvent): DecisionEvent | undefined {
+  async #decisionIn({ record }: StoredEvent): Promise<DecisionEvent | undefined> {
     const event = JSON.parse(eventTextOf(record)) as EvidenceEvent;
     if (!isOwnStream(data.ownIds, event.tenant_id, event.chain_id) || !isReported(event)) return undefined;
-    const bundle = this.#bundleOf(event.policy_snapshot_id);
-    return decisionEvent({ event, artifact: this.#artifactOf(event.id), labels: data.labels, bundle });
+    const bundle = await this.#bundleOf(event.policy_snapshot_id);
+    return decisionEvent({ event, artifact: await this.#artifactOf(event.id), labels: data.labels, bundle });
   }
 
   /** undefined: it was erased. What is not what the event points to is not reported, and holds up nothing. */
-  #artifactOf(eventId: string): string | undefined {
+  async #artifactOf(eventId: string): Promise<string | undefined> {
     try {
-      const artifact = this.#store.artifactOf(eventId);
+      const artifact = await this.#store.artifactOf(eventId);
       return artifact && Buffer.from(artifact.bytes).toString("utf8");
     } catch (error) {
       if (!(error instanceof ArtifactAlteredError)) throw error;
@@ -180,9 +182,9 @@ class Reports {
     }
   }
 
-  #bundleOf(digest: string): { name: string; revision: string } | undefined {
+  async #bundleOf(digest: string): Promise<{ name: string; revision: string } | undefined> {
     if (digest === EMPTY_SNAPSHOT) return undefined;
-    const row = this.#store.state("policy", "default", `digest/${digest}`);
+    const row = await this.#store.state("policy", "default", `digest/${digest}`);
     if (row === undefined) return undefined;
     const { name, revision } = JSON.parse(row) as { name: string | null; revision: string };
     return { name: name ?? SHIPPED, revision };

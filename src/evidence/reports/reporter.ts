@@ -2,7 +2,7 @@
 import type { Worker } from "node:worker_threads";
 import type { StoreReader } from "../../store/store.ts";
 import { startThread } from "../threads.ts";
-import { beginAtEnd, lastPosition, START } from "./place.ts";
+import { beginAtEnd, START } from "./place.ts";
 import type { ReportData, ReportReply, ReportRequest } from "./report-messages.ts";
 
 export interface ReporterParts extends ReportData {
@@ -33,6 +33,8 @@ export class Reporter {
   #policies: Policies | undefined;
   #isolated = false;
   #after = START;
+  /** The position of the last event that is known of. */
+  #newest = START;
   problem: ReportProblem | undefined;
   failures = 0;
   reported = 0;
@@ -43,10 +45,12 @@ export class Reporter {
   }
 
   /** Nothing that is recorded from now on is passed over, whatever happens to this process. */
-  start(policies: Omit<Policies, "kind">, isolated: boolean): void {
-    this.#after = beginAtEnd(this.#parts.cursorFile, this.#parts.store);
+  async start(policies: Omit<Policies, "kind">, isolated: boolean): Promise<void> {
     this.#policies = { kind: "policies", ...policies };
     this.#isolated = isolated;
+    const { after, last } = await beginAtEnd(this.#parts.cursorFile, this.#parts.store);
+    this.#after = after;
+    this.#newest = Math.max(this.#newest, last);
     this.#run();
   }
 
@@ -63,7 +67,9 @@ export class Reporter {
     });
   }
 
-  grown(): void {
+  /** @param position up to which there are events. */
+  grown(position: number): void {
+    this.#newest = Math.max(this.#newest, position);
     if (!this.#parts.immediate) return;
     this.#grown ??= setTimeout(() => {
       this.#grown = undefined;
@@ -89,7 +95,7 @@ export class Reporter {
 
   /** Records that have not been looked at yet: decisions, and others that are passed over. */
   get backlog(): number {
-    return Math.max(0, lastPosition(this.#parts.store) - this.#after);
+    return Math.max(0, this.#newest - this.#after);
   }
 
   #run(): void {

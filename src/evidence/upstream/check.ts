@@ -88,7 +88,7 @@ export async function checkBatch(batch: Batch): Promise<Taken | Equivocation | R
 async function check(batch: Batch): Promise<Taken | Equivocation> {
   const { chainId, body, store } = batch;
   const { from_sequence: from, records } = body;
-  const size = store.log.stream(chainId)?.size ?? 0;
+  const size = (await store.log.stream(chainId))?.size ?? 0;
   if (body.artifacts !== undefined && body.artifacts.length !== records.length)
     throw new Refusal("record_invalid", "is not as long as records", "/artifacts");
   const read = records.map((record, i) => readRecord(record, `/records/${i}`));
@@ -96,11 +96,11 @@ async function check(batch: Batch): Promise<Taken | Equivocation> {
   if (nodeId !== undefined) {
     const why = batch.forbidden(nodeId);
     if (why !== undefined) throw new Refusal("node_forbidden", why);
-    if (store.state("peer", "default", nodeId) !== undefined)
+    if ((await store.state("peer", "default", nodeId)) !== undefined)
       throw new Refusal("node_quarantined", `${nodeId} has signed two histories; nothing more of it is taken`);
   }
   if (from > size) throw new Refusal("record_gap", `records ${size} to ${from - 1} are missing before these`);
-  const held = store.log.records(chainId, from, Math.min(size, from + read.length));
+  const held = await store.log.records(chainId, from, Math.min(size, from + read.length));
   const other = held.findIndex((record, i) => record !== read[i]!.record);
   if (other !== -1) return twice(batch, nodeId!, held[other]!, read[other]!, other);
   const fresh = read.slice(held.length);
@@ -138,7 +138,7 @@ async function continued(
   size: number,
 ): Promise<Taken | Equivocation> {
   const { ring, store, chainId } = batch;
-  const [lastRecord] = size > 0 ? store.log.records(chainId, size - 1, size) : [];
+  const [lastRecord] = size > 0 ? await store.log.records(chainId, size - 1, size) : [];
   const last = lastRecord === undefined ? undefined : readRecord(lastRecord, "");
   if (last === undefined) await introduced(batch, nodeId, fresh[0]!, offset);
   const keys = keysOf(ring, nodeId, last, fresh, offset);
@@ -146,11 +146,13 @@ async function continued(
   if (last !== undefined && fresh[0]!.event.prev_hash !== last.event.event_hash)
     return { kind: "equivocation", nodeId, sequence: size - 1, first: last.record, second: fresh[0]!.record };
   chained(fresh, last?.event.event_hash ?? null, offset);
-  known(store, fresh, offset);
+  await known(store, fresh, offset);
   const blobs = blobsOf(batch.body);
-  const appends = fresh.map((read, i) =>
-    appendOf(read, batch.body.artifacts?.[offset + i] ?? null, erasedBy(read.event, store, fresh), offset + i),
-  );
+  const appends: Append[] = [];
+  for (const [i, read] of fresh.entries()) {
+    const erased = await erasedBy(read.event, store, fresh);
+    appends.push(appendOf(read, batch.body.artifacts?.[offset + i] ?? null, erased, offset + i));
+  }
   appends[0] = { ...appends[0]!, blobs, keys: ring.found };
   return { kind: "taken", appends, keys: ring.found, nextSequence: size + fresh.length };
 }
@@ -219,10 +221,10 @@ function chained(fresh: readonly Read[], head: string | null, offset: number): v
 }
 
 /** An id names one event, whoever recorded it. */
-function known(store: StoreReader, fresh: readonly Read[], offset: number): void {
+async function known(store: StoreReader, fresh: readonly Read[], offset: number): Promise<void> {
   const ids = new Set<string>();
   for (const [i, { event }] of fresh.entries()) {
-    if (ids.has(event.id) || store.event(event.id) !== undefined)
+    if (ids.has(event.id) || (await store.event(event.id)) !== undefined)
       throw new Refusal("record_invalid", `has the id of another event, ${event.id}`, `/records/${offset + i}`);
     ids.add(event.id);
   }
@@ -269,7 +271,11 @@ function appendOf(
 }
 
 /** What the node has erased, on record, is erased here as well: one artifact, or those whose time has ended. */
-function erasedBy(event: EvidenceEvent, store: StoreReader, fresh: readonly Read[]): Pick<Append, "erases"> {
+async function erasedBy(
+  event: EvidenceEvent,
+  store: StoreReader,
+  fresh: readonly Read[],
+): Promise<Pick<Append, "erases">> {
   const { event_type, details = {}, sequence } = event;
   if (event_type !== "chain.anchor") return {};
   const { action, sequence: one, from_sequence: from, to_sequence: to } = details as Readonly<Record<string, unknown>>;
@@ -278,7 +284,7 @@ function erasedBy(event: EvidenceEvent, store: StoreReader, fresh: readonly Read
   const held = fresh[0]!.event.sequence;
   const erases = fresh.flatMap((read) => expiredIn(read.event, event, from, to));
   for (let at = from; at <= to && at < held; at += EXPIRED_PAGE)
-    for (const record of store.log.records(event.chain_id, at, Math.min(at + EXPIRED_PAGE, to + 1, held)))
+    for (const record of await store.log.records(event.chain_id, at, Math.min(at + EXPIRED_PAGE, to + 1, held)))
       erases.push(...expiredIn(JSON.parse(eventTextOf(record)) as EvidenceEvent, event, from, to));
   return { erases };
 }

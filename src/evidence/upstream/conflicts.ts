@@ -11,15 +11,24 @@ const POSITIONS_MAX = 2000;
 const EVENTS_MAX = 2000;
 
 /** @param after the position that was looked up to before. @param ownId of the node whose resolutions hold. */
-export function findConflicts(store: StoreReader, after: number, ownId: string): Conflicts {
-  const { places, next, more } = store.contested(STANDING_TYPES, after, POSITIONS_MAX);
-  const conflicts = places.flatMap(({ tenant_id, key }) => conflictOver(store, tenant_id, key, ownId) ?? []);
+export async function findConflicts(store: StoreReader, after: number, ownId: string): Promise<Conflicts> {
+  const { places, next, more } = await store.contested(STANDING_TYPES, after, POSITIONS_MAX);
+  const conflicts: Conflict[] = [];
+  for (const { tenant_id, key } of places) {
+    const found = await conflictOver(store, tenant_id, key, ownId);
+    if (found) conflicts.push(found);
+  }
   return { conflicts, next, more };
 }
 
 /** What nodes have decided differently on one workload; undefined where they have not. */
-function conflictOver(store: StoreReader, tenantId: string, workloadId: string, ownId: string): Conflict | undefined {
-  const events = store.events({ tenant_id: tenantId, workload_id: workloadId, order: "desc", limit: EVENTS_MAX });
+async function conflictOver(
+  store: StoreReader,
+  tenantId: string,
+  workloadId: string,
+  ownId: string,
+): Promise<Conflict | undefined> {
+  const events = await store.events({ tenant_id: tenantId, workload_id: workloadId, order: "desc", limit: EVENTS_MAX });
   const standings = new Standings(ownId);
   const types: readonly string[] = STANDING_TYPES;
   for (const { record } of events.toReversed()) {

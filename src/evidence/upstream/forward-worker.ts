@@ -25,8 +25,10 @@ class StreamRefusedError extends RailgateError {
   static override code = "stream_refused";
 }
 
+const store = await openReader(storePath);
+
 class Forwarder {
-  readonly #store: StoreReader = openReader(storePath);
+  readonly #store: StoreReader = store;
   readonly #service = new RemoteService(access);
   readonly #cursor = new CursorFile(cursorFile, access.url);
   readonly #sent = new SentBlobs();
@@ -90,7 +92,7 @@ class Forwarder {
     }
     this.#remember(true);
     this.#service.close();
-    this.#store.close();
+    await this.#store.close();
     tell({ kind: "stopped" });
   }
 
@@ -98,7 +100,7 @@ class Forwarder {
   async #round(): Promise<void> {
     for (let sent = true; sent && !this.#idle; ) {
       sent = false;
-      for (const stream of this.#store.log.streams()) {
+      for (const stream of await this.#store.log.streams()) {
         if (this.#idle) return;
         if (this.#behind(stream) && (await this.#advance(stream))) sent = true;
       }
@@ -112,10 +114,13 @@ class Forwarder {
 
   /** What arrived before its checkpoint was made is worth a signature now. */
   async #haveCosigned(): Promise<void> {
-    const waiting = this.#store.log.streams().filter(({ chain_id }) => {
-      const size = this.#store.log.checkpoint(chain_id)?.size ?? 0;
-      return size > (this.#cosigned.get(chain_id) ?? 0) && size <= (this.#arrived.get(chain_id) ?? 0);
-    });
+    const waiting: StreamRow[] = [];
+    for (const stream of await this.#store.log.streams()) {
+      const { chain_id } = stream;
+      const size = (await this.#store.log.checkpoint(chain_id))?.size ?? 0;
+      if (size > (this.#cosigned.get(chain_id) ?? 0) && size <= (this.#arrived.get(chain_id) ?? 0))
+        waiting.push(stream);
+    }
     for (const stream of waiting.slice(0, COSIGNED_AT_ONCE)) {
       if (this.#idle) return;
       const size = this.#arrived.get(stream.chain_id)!;
@@ -140,7 +145,7 @@ class Forwarder {
     const from = this.#arrived.get(chain_id);
     try {
       if (from === undefined) await this.#send(this.#nothing(chain_id, 0), stream);
-      else await this.#send(outgoing(this.#store, stream, from, this.#sent), stream);
+      else await this.#send(await outgoing(this.#store, stream, from, this.#sent), stream);
       if (this.#refused.delete(chain_id)) tell({ kind: "refused", chainId: chain_id, problem: undefined });
       return true;
     } catch (error) {
@@ -158,23 +163,25 @@ class Forwarder {
   async #sign(): Promise<void> {
     const [nodeId] = ownIds;
     const chain_id = `default/${nodeId}`;
-    const stream = this.#store.log.stream(chain_id);
+    const stream = await this.#store.log.stream(chain_id);
     if (!stream) return;
     const asked = this.#nothing(chain_id, this.#arrived.get(chain_id) ?? 0);
-    const superseded = { after: this.#superseded?.next ?? 0, nodes: this.#nodes() };
+    const superseded = { after: this.#superseded?.next ?? 0, nodes: await this.#nodes() };
     await this.#send({ ...asked, body: { ...asked.body, superseded } }, stream);
   }
 
   /** For whom it sends. */
-  #nodes(): string[] {
-    const nodes = this.#store.log.streams().map(({ chain_id, tenant_id }) => chain_id.slice(tenant_id.length + 1));
+  async #nodes(): Promise<string[]> {
+    const nodes = (await this.#store.log.streams()).map(({ chain_id, tenant_id }) =>
+      chain_id.slice(tenant_id.length + 1),
+    );
     return [...new Set([...ownIds, ...nodes])];
   }
 
   async #send(sending: Outgoing, stream: StreamRow): Promise<void> {
     const { chainId, count, digests } = sending;
     const end = sending.from + count;
-    const checkpoint = this.#store.log.checkpoint(chainId);
+    const checkpoint = await this.#store.log.checkpoint(chainId);
     // Worth a signature once all of it has arrived.
     const wanted = checkpoint && checkpoint.size <= end && checkpoint.size > (this.#cosigned.get(chainId) ?? 0);
     const asksFor = wanted ? { checkpoint: checkpoint.note } : {};
@@ -190,10 +197,10 @@ class Forwarder {
     });
     this.#sent.add(digests);
     if (wanted && answer.status === 200) this.#cosigned.set(chainId, checkpoint.size);
-    this.#answered(chainId, stream, answer.status, Buffer.from(answer.bytes).toString("utf8"));
+    await this.#answered(chainId, stream, answer.status, Buffer.from(answer.bytes).toString("utf8"));
   }
 
-  #answered(chainId: string, stream: StreamRow, status: number, text: string): void {
+  async #answered(chainId: string, stream: StreamRow, status: number, text: string): Promise<void> {
     if (status === 429 || status >= 500) throw new Error(`upstream answers ${status}: ${detailOf(text)}`);
     if (status === 401) throw new Error(`upstream does not know who is calling: ${detailOf(text)}`);
     tell({ kind: "heard", problem: undefined });
@@ -204,7 +211,7 @@ class Forwarder {
     }
     if (status !== 200) throw new StreamRefusedError(`${status} ${codeOf(text)}: ${detailOf(text)}`);
     const { next_sequence, accepted, checkpoint, superseded, node_id } = JSON.parse(text) as ReplicationAnswer;
-    if (next_sequence > stream.size && next_sequence > (this.#store.log.stream(chainId)?.size ?? 0))
+    if (next_sequence > stream.size && next_sequence > ((await this.#store.log.stream(chainId))?.size ?? 0))
       throw new StreamRefusedError(`upstream has ${next_sequence} records of ${chainId}, more than there are here`);
     this.#arrive(chainId, next_sequence, accepted, checkpoint ?? undefined);
     if (superseded) this.#handedDown(node_id, superseded);

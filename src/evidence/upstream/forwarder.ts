@@ -16,7 +16,7 @@ export interface ForwarderParts {
   readonly heard: (problem: string | undefined) => void;
   /** Resolutions that upstream hands down. @returns when they are on record; rejects where they cannot be now. */
   readonly superseded: (records: readonly string[]) => Promise<void>;
-  readonly streams: () => StreamRow[];
+  readonly streams: () => Promise<readonly StreamRow[]>;
 }
 
 /** How records go upstream, as operators are shown it. */
@@ -106,10 +106,9 @@ export class Forwarder {
     return this.#cosigned.get(chainId);
   }
 
-  get status(): Forwarding {
-    const backlog = this.#parts
-      .streams()
-      .reduce((sum, { chain_id, size }) => sum + Math.max(0, size - this.arrived(chain_id)), 0);
+  async status(): Promise<Forwarding> {
+    const streams = await this.#parts.streams();
+    const backlog = streams.reduce((sum, { chain_id, size }) => sum + Math.max(0, size - this.arrived(chain_id)), 0);
     const refused = [...this.#refused].map(([chain_id, problem]) => ({ chain_id, problem }));
     return { url: this.#parts.access.url, backlog, forwarded: this.#forwarded, refused };
   }

@@ -26,8 +26,8 @@ const UNPACK = {
 let store: StoreReader | undefined;
 
 answerRequests<IntakeRequest, IntakeReply>(async (request) => {
-  store ??= openReader(storePath);
-  return request.kind === "offer" ? offered(request, store) : findConflicts(store, request.after, request.ownId);
+  store ??= await openReader(storePath);
+  return request.kind === "offer" ? offered(request, store) : await findConflicts(store, request.after, request.ownId);
 });
 
 async function offered(offer: OfferedRecords, reader: StoreReader): Promise<IntakeReply> {
@@ -41,12 +41,12 @@ async function offered(offer: OfferedRecords, reader: StoreReader): Promise<Inta
   const verdict = await checkBatch({
     chainId,
     body,
-    ring: new KeyRing(reader.keys(), nodes, nowMs),
+    ring: new KeyRing(await reader.keys(), nodes, nowMs),
     store: reader,
     firstUse,
     forbidden: (nodeId) => whyForbidden(nodeId, { chainId, sender, ownIds, nodes }),
   });
-  const size = reader.log.stream(chainId)?.size ?? 0;
+  const size = (await reader.log.stream(chainId))?.size ?? 0;
   return { verdict, size, checkpoint: body.checkpoint, superseded: body.superseded };
 }
 

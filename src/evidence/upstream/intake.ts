@@ -10,7 +10,7 @@ import type { EvidenceEvent } from "../../core/schema/event.ts";
 import type { Replication, ReplicationAnswer } from "../../core/schema/replication.ts";
 import type { SupersededDetails } from "../../core/workload.ts";
 import { sha256, TREE_HASHER } from "../../core/sha256.ts";
-import { nodesOfTiles } from "../../core/tiles.ts";
+import { nodesOfTiles, overTiles } from "../../core/tiles.ts";
 import type { Append, KeyRow, StoredEvent, StoreReader } from "../../store/store.ts";
 import { startThread } from "../threads.ts";
 import { loadKey, type SigningKey } from "../keys/keys.ts";
@@ -120,8 +120,8 @@ export class Intake {
       node_id: nodeId,
       next_sequence: verdict.nextSequence,
       accepted: verdict.appends.length,
-      ...(checkpoint !== undefined && { checkpoint: this.#cosigned(chainId, checkpoint) }),
-      ...(superseded && { superseded: this.#superseded(superseded, sender) }),
+      ...(checkpoint !== undefined && { checkpoint: await this.#cosigned(chainId, checkpoint) }),
+      ...(superseded && { superseded: await this.#superseded(superseded, sender) }),
     };
   }
 
@@ -151,15 +151,18 @@ export class Intake {
   }
 
   /** The checkpoint with our signature, where it is over what we hold; null where it is not. */
-  #cosigned(chainId: string, given: string): string | null {
+  async #cosigned(chainId: string, given: string): Promise<string | null> {
     const { store, now, witnessName } = this.#parts;
     const note = parseNote(given);
     const checkpoint = note && parseCheckpoint(note.text);
-    const size = store.log.stream(chainId)?.size ?? 0;
+    const size = (await store.log.stream(chainId))?.size ?? 0;
     if (!checkpoint || checkpoint.size > size || checkpoint.size === 0 || !checkpoint.origin.endsWith(`/${chainId}`))
       return null;
-    const tiles = nodesOfTiles(TREE_HASHER, (level, n) => store.log.tile(chainId, level, n));
-    if (!equalBytes(rootAt(TREE_HASHER, tiles, checkpoint.size), checkpoint.root)) return null;
+    const root = await overTiles(
+      (level, n) => store.log.tile(chainId, level, n),
+      (tile) => rootAt(TREE_HASHER, nodesOfTiles(TREE_HASHER, tile), checkpoint.size),
+    );
+    if (!equalBytes(root, checkpoint.root)) return null;
     if (!this.#witness) return null;
     const { privateKey } = this.#witness;
     const key = noteKey(sha256, witnessName, SIGNATURE_TYPES.cosignature, rawPublicKey(privateKey));
@@ -171,7 +174,7 @@ export class Intake {
   async #readyWitness(): Promise<readonly KeyRow[]> {
     if (this.#witness) return [];
     const { dataDir, store, now } = this.#parts;
-    const known = store.keys().some(({ role, retired_at_ms }) => role === "witness" && retired_at_ms === null);
+    const known = (await store.keys()).some(({ role, retired_at_ms }) => role === "witness" && retired_at_ms === null);
     const key = await loadKey(dataDir, "witness", !known);
     this.#witness = key;
     const row: KeyRow = {
@@ -185,10 +188,10 @@ export class Intake {
   }
 
   /** Resolutions on our record that concern these nodes. */
-  #superseded({ after, nodes }: NonNullable<Replication["superseded"]>, sender: string | null) {
+  async #superseded({ after, nodes }: NonNullable<Replication["superseded"]>, sender: string | null) {
     const { store, nodeId } = this.#parts;
     const mine = nodes.filter((node) => sender === null || mayBringNode(sender, node, this.#parts.nodes));
-    const { events, next } = store.page({
+    const { events, next } = await store.page({
       event_type: "decision.superseded",
       order: "asc",
       limit: SUPERSEDED_MAX,

@@ -46,25 +46,26 @@ export class SentBlobs {
 }
 
 /** The records of a stream from a place on, as many as one request may have; none where there are none. */
-export function outgoing(
+export async function outgoing(
   store: StoreReader,
   { chain_id: chainId, tenant_id }: { readonly chain_id: string; readonly tenant_id: string },
   from: number,
   sent: SentBlobs,
-): Outgoing {
+): Promise<Outgoing> {
   const records: string[] = [];
   const artifacts: (string | null)[] = [];
   const blobs = new Map<string, string>();
   let bytes = 0;
-  for (const record of store.log.records(chainId, from, from + RECORDS_MAX)) {
-    const artifact = store.log.artifactAt(chainId, from + records.length);
+  for (const record of await store.log.records(chainId, from, from + RECORDS_MAX)) {
+    const artifact = await store.log.artifactAt(chainId, from + records.length);
     const event = JSON.parse(eventTextOf(record)) as EvidenceEvent;
-    bytes += record.length + (artifact?.length ?? 0) + addBlobs(store, event, artifact === undefined, blobs, sent);
+    bytes +=
+      record.length + (artifact?.length ?? 0) + (await addBlobs(store, event, artifact === undefined, blobs, sent));
     if (records.length > 0 && bytes > BYTES_MAX) break;
     records.push(record);
     artifacts.push(artifact === undefined || isCompanion(event) ? null : Buffer.from(artifact).toString("utf8"));
   }
-  const keys = store.keys();
+  const keys = await store.keys();
   const nodeId = chainId.slice(tenant_id.length + 1);
   const body: Replication = {
     from_sequence: from,
@@ -82,13 +83,13 @@ const isCompanion = ({ details, event_type }: EvidenceEvent): boolean =>
   event_type !== "workload.admit" && event_type !== "workload.refuse" && details?.["admission_event_id"] !== undefined;
 
 /** What the record names and others name as well. @returns how many bytes it adds. */
-function addBlobs(
+async function addBlobs(
   store: StoreReader,
   event: EvidenceEvent,
   pointed: boolean,
   blobs: Map<string, string>,
   sent: SentBlobs,
-): number {
+): Promise<number> {
   const { policy_snapshot_id, authority_snapshot_id, evidence_pointer } = event;
   const settings = settingsOfEvent(event) ?? EMPTY_SNAPSHOT;
   const named = [
@@ -100,7 +101,7 @@ function addBlobs(
   let added = 0;
   for (const digest of named) {
     if (digest === EMPTY_SNAPSHOT || sent.has(digest) || blobs.has(digest)) continue;
-    const bytes = store.artifact(digest);
+    const bytes = await store.artifact(digest);
     if (bytes === undefined || bytes.length > BLOB_BYTES_MAX) continue;
     blobs.set(digest, Buffer.from(bytes).toString("base64"));
     added += bytes.length;

@@ -2,9 +2,9 @@
 import type { StoreReader } from "../../store/store.ts";
 
 /** Ids that this store's node writes and wrote under, the present one first. */
-export function ownIds(store: Pick<StoreReader, "meta">): string[] {
-  const present = store.meta("node_id");
-  const noted = JSON.parse(store.meta("logs") ?? "[]") as readonly { readonly nodeId: string }[];
+export async function ownIds(store: Pick<StoreReader, "meta">): Promise<string[]> {
+  const present = await store.meta("node_id");
+  const noted = JSON.parse((await store.meta("logs")) ?? "[]") as readonly { readonly nodeId: string }[];
   const all = [...(present === undefined ? [] : [present]), ...noted.map(({ nodeId }) => nodeId)];
   return [...new Set(all)];
 }
@@ -15,5 +15,5 @@ export function isOwnStream(ids: readonly string[], tenantId: string, chainId: s
 }
 
 /** Whether records of other nodes are kept here: of any that was believed, a key is. */
-export const hasOthers = (store: Pick<StoreReader, "keys">): boolean =>
-  store.keys().some(({ role }) => role === "peer");
+export const hasOthers = async (store: Pick<StoreReader, "keys">): Promise<boolean> =>
+  (await store.keys()).some(({ role }) => role === "peer");

@@ -102,11 +102,11 @@ async function list(railgate: LocalRailgate, { caller, query }: Exchange<typeof 
   return { status: 200, body: `{"items":[${records.map(eventTextOf).join(",")}],"next":${JSON.stringify(next)}}` };
 }
 
-function follow(
+async function follow(
   railgate: LocalRailgate,
   followers: Followers,
   { req, peer, caller, query }: Exchange<typeof QUERY>,
-): Reply {
+): Promise<Reply> {
   const { order, limit, cursor, ...filters } = query;
   const idle = Object.entries({ order, limit, cursor }).find(([, value]) => value !== undefined);
   if (idle) throw invalid(idle[0], "means nothing where events are followed live");
@@ -116,7 +116,7 @@ function follow(
     status: 200,
     type: "text/event-stream",
     headers: { "X-Accel-Buffering": "no" },
-    body: followers.follow(railgate.as(caller), { ...filters, after }, tenantId, peer),
+    body: await followers.follow(railgate.as(caller), { ...filters, after }, tenantId, peer),
   };
 }
 

@@ -19,7 +19,7 @@ export const FOLLOW_LIMITS: FollowLimits = { clientsMax: 256, tenantClientsMax: 
 
 const RECONNECT_AFTER_MS = 2000;
 
-type Begin = ReturnType<LocalRailgate["followPages"]>;
+type Begin = Awaited<ReturnType<LocalRailgate["followPages"]>>;
 
 export class Followers {
   readonly #heartbeatMs: number;
@@ -47,8 +47,8 @@ export class Followers {
    * @param tenantId whose turn it takes.
    * @throws HttpError 503 `streams_exhausted`; and what is wrong with the query.
    */
-  follow(railgate: LocalRailgate, query: FollowQuery, tenantId: string | null, peer: Peer): Stream {
-    const begin = railgate.followPages(query);
+  async follow(railgate: LocalRailgate, query: FollowQuery, tenantId: string | null, peer: Peer): Promise<Stream> {
+    const begin = await railgate.followPages(query);
     const turn = this.#turns.take(tenantId, peer);
     return {
       parts: (ended) => this.#messages(begin, AbortSignal.any([ended, this.#closing.signal])),

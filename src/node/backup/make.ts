@@ -60,7 +60,7 @@ export async function makeBackup(options: BackupOptions): Promise<Backup> {
   try {
     staging = mkdtempSync(`${path}.partial-`);
     await copyConsistently(dataDir, staging, progress);
-    const { events } = checkCopy(staging, (verified) => progress(`verified ${counted(verified, "event")}…`));
+    const { events } = await checkCopy(staging, (verified) => progress(`verified ${counted(verified, "event")}…`));
     const list = await listOf(staging, options);
     progress("writing…");
     await write(list, staging);
@@ -105,14 +105,14 @@ function copyFolder(from: string, to: string): void {
 }
 
 async function listOf(dir: string, { nodeId, nowMs }: BackupOptions): Promise<BackupList> {
-  using store = openReader(dir);
+  await using store = await openReader(dir);
   const names = [DATABASE, ...FOLDERS.flatMap((folder) => namesIn(dir, folder))];
   const files: [string, string][] = [];
   for (const name of names) files.push([name, await digestOfFile(join(dir, name))]);
   return newList({
-    node_id: nodeIdIn(store, nodeId) ?? "",
+    node_id: (await nodeIdIn(store, nodeId)) ?? "",
     made_at: new Date(nowMs).toISOString(),
-    streams: store.log.streams().map(({ chain_id, size }) => ({ chain_id, size })),
+    streams: (await store.log.streams()).map(({ chain_id, size }) => ({ chain_id, size })),
     files: Object.fromEntries(files),
   });
 }

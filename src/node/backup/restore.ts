@@ -51,7 +51,7 @@ export async function restoreBackup({
     mustBeEmpty(dir);
     progress("unpacking…");
     const { node_id, made_at, streams } = await unpack(path, staging);
-    const { events } = checkCopy(staging, (verified) => progress(`verified ${counted(verified, "event")}…`));
+    const { events } = await checkCopy(staging, (verified) => progress(`verified ${counted(verified, "event")}…`));
     if (!(await keyFits(staging)))
       throw new NoBackupError(`${path}: its private key is not the one that its database names`);
     putInPlace(staging, dir);

@@ -7,12 +7,12 @@ import { checkStore, openReader } from "../../store/open.ts";
 import { NoBackupError } from "./files.ts";
 
 /** @param progress is told now and then how many events were verified. @throws BackupUnsoundError, NoBackupError */
-export function checkCopy(dir: string, progress: (events: number) => void): { readonly events: number } {
+export async function checkCopy(dir: string, progress: (events: number) => void): Promise<{ readonly events: number }> {
   const problem = checkStore(dir);
   if (problem === null) throw new NoBackupError("it holds no database");
   if (problem !== undefined) throw new BackupUnsoundError(`the database is damaged: ${problem}`);
-  using store = openReader(dir);
-  const { streams, states, order, events } = verifyStore(store, progress);
+  await using store = await openReader(dir);
+  const { streams, states, order, events } = await verifyStore(store, progress);
   for (const { chain_id, fault } of streams)
     if (fault) throw new BackupUnsoundError(`${chain_id}, event ${fault.sequence}: ${fault.message}`);
   if (states && states.length > 0) throw new BackupUnsoundError(`the state of ${states[0]} is not what its events say`);
@@ -23,7 +23,7 @@ export function checkCopy(dir: string, progress: (events: number) => void): { re
 /** Whether the private event key in it is the one that the database names; one that is given from elsewhere is not in it. */
 export async function keyFits(dir: string): Promise<boolean> {
   if (!existsSync(eventKeyFile(dir))) return true;
-  using store = openReader(dir);
-  const used = store.keys().find(({ role, retired_at_ms }) => role === "event" && retired_at_ms === null);
+  await using store = await openReader(dir);
+  const used = (await store.keys()).find(({ role, retired_at_ms }) => role === "event" && retired_at_ms === null);
   return used === undefined || used.kid === (await loadEventKey(dir, false)).kid;
 }

@@ -84,7 +84,7 @@ export class SqliteLogReader implements LogReader {
     );
   }
 
-  streams(): StreamRow[] {
+  async streams(): Promise<StreamRow[]> {
     const rows = this.#db
       .prepare(
         "SELECT s.chain_id, s.size, e.tenant_id FROM streams s JOIN events e ON e.stream = s.stream AND e.sequence = 0 ORDER BY s.chain_id",
@@ -93,35 +93,35 @@ export class SqliteLogReader implements LogReader {
     return rows as unknown as StreamRow[];
   }
 
-  stream(chainId: string): StreamRow | undefined {
+  async stream(chainId: string): Promise<StreamRow | undefined> {
     const row = this.#stream.get(chainId);
     return row && row["tenant_id"] !== null
       ? ({ chain_id: row["chain_id"], size: row["size"], tenant_id: row["tenant_id"] } as StreamRow)
       : undefined;
   }
 
-  tile(chainId: string, level: number, n: number): Uint8Array {
+  async tile(chainId: string, level: number, n: number): Promise<Uint8Array> {
     const row = this.#stream.get(chainId) as unknown as { stream: number; size: number } | undefined;
     return row ? readTile(this.#tile, this.#records, row.stream, level, n, row.size) : new Uint8Array(0);
   }
 
-  records(chainId: string, from: number, to: number): string[] {
+  async records(chainId: string, from: number, to: number): Promise<string[]> {
     const row = this.#stream.get(chainId);
     return row ? readRecords(this.#records, row["stream"] as number, from, to) : [];
   }
 
-  artifactAt(chainId: string, sequence: number): Uint8Array | undefined {
+  async artifactAt(chainId: string, sequence: number): Promise<Uint8Array | undefined> {
     return this.#artifact.get(chainId, sequence)?.["bytes"] as Uint8Array | undefined;
   }
 
-  checkpoint(chainId: string): StoredCheckpoint | undefined {
+  async checkpoint(chainId: string): Promise<StoredCheckpoint | undefined> {
     const row = this.#db
       .prepare("SELECT size, note FROM checkpoints WHERE stream = (SELECT stream FROM streams WHERE chain_id = ?)")
       .get(chainId);
     return row as unknown as StoredCheckpoint | undefined;
   }
 
-  uncheckpointed(): string[] {
+  async uncheckpointed(): Promise<string[]> {
     return this.#db
       .prepare(
         "SELECT chain_id FROM streams LEFT JOIN checkpoints USING (stream) WHERE streams.size > coalesce(checkpoints.size, 0)",

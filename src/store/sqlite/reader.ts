@@ -45,7 +45,7 @@ export class SqliteReader implements StoreReader {
     }
   }
 
-  heads(): Map<string, Head> {
+  async heads(): Promise<Map<string, Head>> {
     const rows = this.#db.prepare("SELECT chain_id, size, head_hash FROM streams").all() as {
       chain_id: string;
       size: number;
@@ -56,11 +56,11 @@ export class SqliteReader implements StoreReader {
     );
   }
 
-  page(query: EventQuery): EventPage {
+  async page(query: EventQuery): Promise<EventPage> {
     return this.#search.page(query);
   }
 
-  events(query: EventQuery): StoredEvent[] {
+  async events(query: EventQuery): Promise<StoredEvent[]> {
     const found: StoredEvent[] = [];
     for (let after = query.after; found.length < query.limit; ) {
       const { events, next } = this.#search.page({ ...query, limit: query.limit - found.length, after });
@@ -71,7 +71,7 @@ export class SqliteReader implements StoreReader {
     return found;
   }
 
-  event(id: string): (StoredEvent & { tenant_id: string; artifact_digest: string }) | undefined {
+  async event(id: string): Promise<(StoredEvent & { tenant_id: string; artifact_digest: string }) | undefined> {
     const row = this.#db
       .prepare("SELECT position, record, tenant_id, artifact_digest FROM events WHERE id = ?")
       .get(id);
@@ -82,13 +82,13 @@ export class SqliteReader implements StoreReader {
     };
   }
 
-  artifact(digest: string): Uint8Array | undefined {
+  async artifact(digest: string): Promise<Uint8Array | undefined> {
     return this.#db.prepare("SELECT bytes FROM blobs WHERE digest = ?").get(Buffer.from(hexOfDigest(digest), "hex"))?.[
       "bytes"
     ] as Uint8Array | undefined;
   }
 
-  artifactOf(eventId: string): StoredArtifact | undefined {
+  async artifactOf(eventId: string): Promise<StoredArtifact | undefined> {
     const row = this.#db
       .prepare(`SELECT record, CAST(bytes AS BLOB) AS bytes FROM events AS e LEFT ${OWN_ARTIFACT} WHERE e.id = ?`)
       .get(eventId);
@@ -97,7 +97,7 @@ export class SqliteReader implements StoreReader {
     const { evidence_pointer } = JSON.parse(eventTextOf(row["record"] as string)) as EvidenceEvent;
     const digest = digestOfPointer(evidence_pointer);
     if (digest === undefined) throw new ArtifactAlteredError(`the event ${eventId} points to no artifact`);
-    const bytes = (row["bytes"] as Uint8Array | null) ?? this.artifact(digest);
+    const bytes = (row["bytes"] as Uint8Array | null) ?? (await this.artifact(digest));
     if (bytes && digestOf(bytes) !== digest)
       throw new ArtifactAlteredError(
         `The artifact of the event ${eventId} is not the one that it points to (${digest}): the store was changed.`,
@@ -105,7 +105,7 @@ export class SqliteReader implements StoreReader {
     return bytes && { digest, bytes };
   }
 
-  state(kind: StateKind, tenantId: string, key: string): string | undefined {
+  async state(kind: StateKind, tenantId: string, key: string): Promise<string | undefined> {
     return this.#state.get(kind, tenantId, key)?.["value"] as string | undefined;
   }
 
@@ -113,7 +113,7 @@ export class SqliteReader implements StoreReader {
     return this.#state.get(kind, tenantId, key) as StoredState | undefined;
   }
 
-  states(kind: StateKind, tenantId: string | undefined, limit: number, after?: StatePlace) {
+  async states(kind: StateKind, tenantId: string | undefined, limit: number, after?: StatePlace) {
     // Written for what is asked, so that it is a search of the primary key and never a scan of what lies before.
     const clauses = ["kind = ?"];
     const given: SQLInputValue[] = [kind];
@@ -137,17 +137,16 @@ export class SqliteReader implements StoreReader {
     return rows as unknown as ({ key: string } & StoredState)[];
   }
 
-  *referring(kind: StateKind, tenantId: string, ref: string) {
-    // Stepped as far as it is asked for.
+  referring(kind: StateKind, tenantId: string, ref: string, limit = -1) {
     const rows = this.#db
       .prepare(
-        "SELECT key, value, version, rank FROM states WHERE kind = ? AND tenant_id = ? AND ref = ? ORDER BY rank, key",
+        "SELECT key, value, version, rank FROM states WHERE kind = ? AND tenant_id = ? AND ref = ? ORDER BY rank, key LIMIT ?",
       )
-      .iterate(kind, tenantId, ref);
-    for (const row of rows) yield row as unknown as { key: string; rank: number } & StoredState;
+      .all(kind, tenantId, ref, limit);
+    return rows as unknown as ({ key: string; rank: number } & StoredState)[];
   }
 
-  contested(types: readonly string[], after: number, positions: number) {
+  async contested(types: readonly string[], after: number, positions: number) {
     const last = (this.#db.prepare("SELECT max(position) AS last FROM events").get()!["last"] as number | null) ?? 0;
     const next = Math.min(last, after + positions);
     const among = types.map(() => "?").join(", ");
@@ -166,14 +165,14 @@ export class SqliteReader implements StoreReader {
     };
   }
 
-  due(kind: StateKind, nowMs: number, limit: number) {
+  async due(kind: StateKind, nowMs: number, limit: number) {
     const rows = this.#db
       .prepare("SELECT tenant_id, key FROM states WHERE kind = ? AND due_ms <= ? ORDER BY due_ms LIMIT ?")
       .all(kind, nowMs, limit);
     return rows as unknown as { tenant_id: string; key: string }[];
   }
 
-  keys(): KeyRow[] {
+  async keys(): Promise<KeyRow[]> {
     const rows = this.#db
       .prepare("SELECT kid, role, jwk, created_at_ms, retired_at_ms FROM keys ORDER BY created_at_ms, role, kid")
       .all();
@@ -183,7 +182,7 @@ export class SqliteReader implements StoreReader {
     }) as unknown as KeyRow[];
   }
 
-  artifactsBefore(occurredBeforeMs: number, after: number, limit: number): StoredEvent[] {
+  async artifactsBefore(occurredBeforeMs: number, after: number, limit: number): Promise<StoredEvent[]> {
     // Positions are in order of time but for clocks that were set back; beyond the last group that reaches back so far there is none.
     return this.#db
       .prepare(
@@ -194,7 +193,7 @@ export class SqliteReader implements StoreReader {
       .all(after, occurredBeforeMs, occurredBeforeMs, limit) as unknown as StoredEvent[];
   }
 
-  sizes(): TenantSize[] {
+  async sizes(): Promise<TenantSize[]> {
     return this.#db
       .prepare(
         `SELECT tenant_id, count(*) AS events, sum(octet_length(record)) AS record_bytes, coalesce(sum(octet_length(bytes)), 0) AS artifact_bytes
@@ -204,15 +203,15 @@ export class SqliteReader implements StoreReader {
       .all() as unknown as TenantSize[];
   }
 
-  meta(name: string): string | undefined {
+  async meta(name: string): Promise<string | undefined> {
     return this.#db.prepare("SELECT value FROM meta WHERE name = ?").get(name)?.["value"] as string | undefined;
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#db.close();
   }
 
-  [Symbol.dispose](): void {
-    this.close();
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 }

@@ -60,7 +60,9 @@ export class SqliteWriter implements StoreWriter {
         `INSERT INTO spans (span, min_ms, max_ms) VALUES (?, ?, ?)
          ON CONFLICT (span) DO UPDATE SET min_ms = min(min_ms, excluded.min_ms), max_ms = max(max_ms, excluded.max_ms)`,
       );
-      this.#deleteState = db.prepare("DELETE FROM states WHERE kind = ? AND tenant_id = ? AND key = ?");
+      this.#deleteState = db.prepare(
+        "DELETE FROM states WHERE kind = ? AND tenant_id = ? AND key = ? AND (? IS NULL OR due_ms <= ?)",
+      );
       this.#version = db.prepare("SELECT version FROM states WHERE kind = ? AND tenant_id = ? AND key = ?");
       this.#putBlob = db.prepare("INSERT OR IGNORE INTO blobs (digest, bytes) VALUES (?, ?)");
       this.#setHead = db.prepare("UPDATE streams SET size = ?, head_hash = ? WHERE stream = ?");
@@ -73,15 +75,15 @@ export class SqliteWriter implements StoreWriter {
     this.#db = db;
   }
 
-  versions(places: readonly Omit<StateRead, "version">[]): number[] {
+  async versions(places: readonly Omit<StateRead, "version">[]): Promise<number[]> {
     return places.map(({ kind, tenant_id, key }) => Number(this.#version.get(kind, tenant_id, key)?.["version"] ?? 0));
   }
 
-  checkPlace(): void {
+  async checkPlace(): Promise<void> {
     this.#checkFiles();
   }
 
-  settle(eventIds: readonly string[]): number | undefined {
+  async settle(eventIds: readonly string[]): Promise<number | undefined> {
     const position = this.#db.prepare("SELECT position FROM events WHERE id = ?");
     const found = eventIds.flatMap((id) => (position.get(id)?.["position"] as number | undefined) ?? []);
     // What can be seen may not have been synced; written into the database itself, it is.
@@ -91,7 +93,7 @@ export class SqliteWriter implements StoreWriter {
     return found.at(-1);
   }
 
-  append(batch: readonly Append[]): number {
+  async append(batch: readonly Append[]): Promise<number> {
     let first = 0;
     const erases = batch.some((event) => event.erases);
     const heads = new Map<number, { size: number; hash: string }>();
@@ -155,12 +157,12 @@ export class SqliteWriter implements StoreWriter {
       .run(stream, sequence);
   }
 
-  tree(chainId: string): { size: number; root: Uint8Array } {
+  async tree(chainId: string): Promise<{ size: number; root: Uint8Array }> {
     const { size, root } = this.#stream(chainId).tail;
     return { size, root };
   }
 
-  putCheckpoints(checkpoints: readonly (StoredCheckpoint & { readonly chain_id: string })[]): void {
+  async putCheckpoints(checkpoints: readonly (StoredCheckpoint & { readonly chain_id: string })[]): Promise<void> {
     this.#transaction(() => {
       for (const checkpoint of checkpoints)
         this.#log.putCheckpoint(this.#stream(checkpoint.chain_id).stream, checkpoint);
@@ -168,11 +170,11 @@ export class SqliteWriter implements StoreWriter {
     this.#trimStreams();
   }
 
-  uncheckpointed(): string[] {
+  async uncheckpointed(): Promise<string[]> {
     return new SqliteLogReader(this.#db).uncheckpointed();
   }
 
-  putKey(key: KeyRow): void {
+  async putKey(key: KeyRow): Promise<void> {
     this.#transaction(() => this.#putKey(key));
   }
 
@@ -188,11 +190,11 @@ export class SqliteWriter implements StoreWriter {
       );
   }
 
-  putMeta(name: string, value: string): void {
-    this.putAll([], { [name]: value });
+  async putMeta(name: string, value: string): Promise<void> {
+    await this.putAll([], { [name]: value });
   }
 
-  putAll(keys: readonly KeyRow[], meta: { readonly [name: string]: string }): void {
+  async putAll(keys: readonly KeyRow[], meta: { readonly [name: string]: string }): Promise<void> {
     this.#transaction(() => {
       for (const key of keys) this.#putKey(key);
       const put = this.#db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)");
@@ -200,12 +202,12 @@ export class SqliteWriter implements StoreWriter {
     });
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#db.close();
   }
 
-  [Symbol.dispose](): void {
-    this.close();
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   /** @throws DisplacedError, UnsettledError see StoreWriter.append. */
@@ -264,7 +266,7 @@ export class SqliteWriter implements StoreWriter {
 
   /** Two that were decided on the same state cannot both change it: the second finds another version than it was decided on. */
   #writeState({ kind, tenant_id, key, value, version, due_ms, ref, rank }: StateWrite): void {
-    if (value === null) return void this.#deleteState.run(kind, tenant_id, key);
+    if (value === null) return void this.#deleteState.run(kind, tenant_id, key, due_ms ?? null, due_ms ?? null);
     const put = version === undefined ? this.#putState : this.#putNextState;
     const { changes } = put.run(kind, tenant_id, key, version ?? 1, value, due_ms ?? null, ref ?? null, rank ?? null);
     if (changes === 0) throw new Error(`${kind} ${key} of ${tenant_id} has moved on since it was decided on`);
