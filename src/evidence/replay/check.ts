@@ -22,16 +22,10 @@ export class NoDecisionsError extends ReplayError {
 /** What a candidate policy would have changed. */
 export type ReplayChange = ChangeKind | "other_result";
 
-/** An event with the artifact that it points to. */
+/** What of an event is needed to decide again, with the artifact that it points to. */
 export interface ReplayItem {
-  readonly chain_id: string;
-  readonly sequence: number;
-  readonly event_id: string;
   /** An evaluation (`policy.evaluate`), whose result may be anything, and nothing; any other event has a decision. */
   readonly evaluation: boolean;
-  readonly tenant_id: string;
-  /** Null where the event is about none. */
-  readonly workload_id: string | null;
   /** Digest of the bundle that decided. */
   readonly policy: string;
   /** Digest of the settings that were laid over the bundle's own; null where there were none. */

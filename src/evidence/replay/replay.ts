@@ -3,19 +3,10 @@ import { readFileSync } from "node:fs";
 import { digestOf } from "../../core/event.ts";
 import { ReplayError, type ReplayChange, type ReplayFinding, type ReplayItem } from "./check.ts";
 import { CANDIDATE, nameOf, ReplayPool } from "./pool.ts";
-import { openReplaySource, type ReplaySource } from "./source.ts";
+import type { DecisionPlace, ReplaySource, SourceItem } from "./items.ts";
+import { openReplaySource } from "./source.ts";
 
 export { ReplayError } from "./check.ts";
-
-/** Which decision, and about what. */
-interface DecisionPlace {
-  readonly sequence: number;
-  readonly event_id: string;
-  readonly chain_id: string;
-  readonly tenant_id: string;
-  /** Null where the event is about none. */
-  readonly workload_id: string | null;
-}
 
 export interface DecisionChange extends DecisionPlace {
   readonly change: ReplayChange;
@@ -83,12 +74,24 @@ export function readCandidate(path: string): Uint8Array {
   }
 }
 
+/** What was found of a decision; which one it is may have to be looked up. */
+interface Told<T extends DecisionPlace> {
+  readonly place: SourceItem["place"];
+  readonly said: Omit<T, keyof DecisionPlace>;
+}
+
+/** Decisions that one thread is given at once, and which they are. */
+interface Batch {
+  readonly items: ReplayItem[];
+  readonly places: SourceItem["place"][];
+}
+
 class Replay {
   readonly #source: ReplaySource;
   readonly #pool: ReplayPool;
   readonly #options: ReplayOptions;
-  readonly #mismatches: Mismatch[] = [];
-  readonly #changed: DecisionChange[] = [];
+  readonly #mismatches: Told<Mismatch>[] = [];
+  readonly #changed: Told<DecisionChange>[] = [];
   readonly #hostRefused = { total: 0, decides_now: 0 };
   #decisions = 0;
   #reproduced = 0;
@@ -102,27 +105,28 @@ class Replay {
 
   async run(): Promise<ReplayReport> {
     const running: Promise<void>[] = [];
-    let batch: ReplayItem[] = [];
-    const start = (items: ReplayItem[]): Promise<void> => {
-      const job = this.#pool.check(items).then((findings) => this.#take(items, findings));
+    let batch: Batch = { items: [], places: [] };
+    const start = ({ items, places }: Batch): Promise<void> => {
+      const job = this.#pool.check(items).then((findings) => this.#take(places, findings));
       job.catch(() => {});
       return job;
     };
-    for await (const item of this.#source.items()) {
-      if (item.artifact === undefined) {
+    for await (const { place, artifact, ...item } of this.#source.items()) {
+      if (artifact === undefined) {
         this.#erased++;
         continue;
       }
       await this.#provide(item);
-      batch.push({ ...item, artifact: item.artifact });
-      if (batch.length < BATCH) continue;
+      batch.items.push({ ...item, artifact });
+      batch.places.push(place);
+      if (batch.items.length < BATCH) continue;
       running.push(start(batch));
-      batch = [];
+      batch = { items: [], places: [] };
       if (running.length > this.#pool.size * 2) await running.shift();
     }
     running.push(start(batch));
     await Promise.all(running);
-    return this.#report();
+    return this.#report(await this.#placed(this.#mismatches), await this.#placed(this.#changed));
   }
 
   /** Makes sure that the threads have the policy which is to decide. */
@@ -139,36 +143,45 @@ class Replay {
     return bytes;
   }
 
-  #take(items: readonly ReplayItem[], findings: readonly ReplayFinding[]): void {
-    findings.forEach((finding, i) => this.#count(items[i]!, finding));
+  #take(places: Batch["places"], findings: readonly ReplayFinding[]): void {
+    findings.forEach((finding, i) => this.#count(places[i]!, finding));
     this.#options.progress?.(this.#decisions);
   }
 
-  #count({ sequence, event_id, chain_id, tenant_id, workload_id }: ReplayItem, finding: ReplayFinding): void {
+  #count(place: SourceItem["place"], finding: ReplayFinding): void {
     if (finding.kind === "no_decision") return;
     this.#decisions++;
-    const place = { sequence, event_id, chain_id, tenant_id, workload_id };
     if (finding.kind === "mismatch" && this.#mismatches.length < LISTED_MAX)
-      this.#mismatches.push({ ...place, problem: finding.problem });
+      this.#mismatches.push({ place, said: { problem: finding.problem } });
     // All of them: whoever asks what a policy would change has to see each workload.
-    if (finding.kind === "changed") this.#changed.push({ ...place, change: finding.change, rules: finding.rules });
+    if (finding.kind === "changed")
+      this.#changed.push({ place, said: { change: finding.change, rules: finding.rules } });
     if (finding.kind === "reproduced") this.#reproduced++;
     if (finding.kind !== "host_refused") return;
     this.#hostRefused.total++;
     if (finding.decidesNow) this.#hostRefused.decides_now++;
   }
 
-  #report(): ReplayReport {
+  /** What was found, with the decisions that it is about. */
+  async #placed<T extends DecisionPlace>(found: readonly Told<T>[]): Promise<T[]> {
+    const lines = found.flatMap(({ place }) => (typeof place === "number" ? [place] : []));
+    const places = lines.length === 0 ? new Map<number, DecisionPlace>() : await this.#source.places(lines);
+    return found.map(
+      ({ place, said }) => ({ ...(typeof place === "number" ? places.get(place)! : place), ...said }) as T,
+    );
+  }
+
+  #report(mismatches: Mismatch[], changed: DecisionChange[]): ReplayReport {
     const inOrder = <T extends { chain_id: string; sequence: number }>(list: T[]): T[] =>
       list.sort((a, b) => (a.chain_id < b.chain_id ? -1 : a.chain_id > b.chain_id ? 1 : a.sequence - b.sequence));
     return {
-      ok: this.#mismatches.length === 0,
+      ok: mismatches.length === 0,
       decisions: this.#decisions,
       reproduced: this.#reproduced,
       host_refused: this.#hostRefused,
       erased: this.#erased,
-      mismatches: inOrder(this.#mismatches),
-      changed: inOrder(this.#changed),
+      mismatches: inOrder(mismatches),
+      changed: inOrder(changed),
       candidate: this.#options.candidate ? digestOf(this.#options.candidate) : null,
     };
   }

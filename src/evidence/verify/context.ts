@@ -5,7 +5,9 @@ import { JsonStream, JsonStreamError } from "./json-stream.ts";
 import type { Primitives } from "./primitives.ts";
 import type { CheckName, Findings } from "./report.ts";
 import type { EventKeys, EventRows, RecordRows, RowFault } from "./rows.ts";
-import type { DigestSet, Paired } from "./tables.ts";
+import type { DigestMarks } from "./digest-marks.ts";
+import type { PageStore } from "./pages.ts";
+import type { Paired } from "./tables.ts";
 
 /** Checks chunks of records; in Node on all cores. */
 export interface Checker {
@@ -18,10 +20,12 @@ export interface ReadingContext {
   readonly primitives: Primitives;
   readonly checker: Checker;
   readonly limits: ArchiveLimits;
+  /** Where what is remembered of each record lies. */
+  readonly scratch: PageStore;
   /** Called now and then with how many events were read. */
   readonly progress: (events: number) => void;
   /** What is known of artifacts, by digest: files, listings and pointers are marked as they are met. */
-  readonly artifacts: DigestSet;
+  readonly artifacts: DigestMarks;
   /** What two files must say alike of each event, whichever comes first. */
   readonly eventsAndRecords: Paired;
   readonly eventsAndSegment: Paired;

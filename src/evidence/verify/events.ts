@@ -6,7 +6,8 @@ import { type ReadingContext, EXCESS_MAX, KEPT_MAX, takeFaults } from "./context
 import { StreamingRoot } from "./merkle.ts";
 import type { Sha256Stream } from "./primitives.ts";
 import type { EventRows, LineFact, NotableEvent } from "./rows.ts";
-import { REFERENCED } from "./tables.ts";
+import { REFERENCED } from "./digest-marks.ts";
+import { NumberColumn } from "./tables.ts";
 
 /** What events.jsonl says. `first` is undefined where its first event has no place. */
 export interface Events {
@@ -18,7 +19,7 @@ export interface Events {
   /** Hash of all pointers, a line each. */
   readonly pointers: Uint8Array;
   /** Milliseconds since the epoch, one an event. */
-  readonly times: readonly number[];
+  readonly times: NumberColumn;
   readonly snapshots: ReadonlyMap<string, EventRows["snapshots"][number]>;
   readonly chains: readonly EventRows["chains"][number][];
   readonly notable: readonly NotableEvent[];
@@ -58,7 +59,7 @@ class EventsReader {
   readonly #root: StreamingRoot;
   readonly #flat: Sha256Stream;
   readonly #pointers: Sha256Stream;
-  readonly #times: number[] = [];
+  readonly #times: NumberColumn;
   readonly #snapshots = new Map<string, EventRows["snapshots"][number]>();
   readonly #chains: EventRows["chains"][number][] = [];
   readonly #notable: NotableEvent[] = [];
@@ -83,6 +84,7 @@ class EventsReader {
     this.#root = new StreamingRoot(sha256);
     this.#flat = sha256Stream();
     this.#pointers = sha256Stream();
+    this.#times = new NumberColumn(context.scratch);
   }
 
   /** Whether nothing more is worth reading. */

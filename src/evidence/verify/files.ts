@@ -12,7 +12,7 @@ export interface ArchiveLimits extends TarLimits {
 export const DEFAULT_ARCHIVE_LIMITS: ArchiveLimits = {
   bytesMax: 256 * 1024 ** 3,
   entriesMax: 20_000_000,
-  manifestBytesMax: 1024 ** 3,
+  manifestBytesMax: 16 * 1024 ** 3,
   eventsMax: 20_000_000,
 };
 

@@ -3,8 +3,11 @@
 /** How a member is handed over: an array by element, an object by member, an object of arrays by element of each. */
 export type Streamed = "array" | "object" | "lists";
 
-/** Called with each value's bytes and where it stands: `[member]`, or `[member, name]` inside a streamed object. */
-export type OnValue = (path: readonly string[], json: Uint8Array) => void;
+/**
+ * Called with each value's bytes and where it stands: `[member]`, or `[member, name]` inside a streamed object; `offset` is that of
+ * the value's first byte in the whole text.
+ */
+export type OnValue = (path: readonly string[], json: Uint8Array, offset: number) => void;
 
 /** The text is not the JSON object that it should be. */
 export class JsonStreamError extends Error {}
@@ -40,6 +43,8 @@ export class JsonStream {
   readonly #names = new Set<string>();
   readonly #places: Place[] = [];
   #rest: Uint8Array = new Uint8Array(0);
+  /** Where what is left to be read begins in the whole text. */
+  #offset = 0;
   #started = false;
 
   constructor(streamed: Readonly<Record<string, Streamed>>, onValue: OnValue) {
@@ -56,6 +61,7 @@ export class JsonStream {
       if (next !== -1) at = next;
     }
     this.#rest = bytes.slice(at);
+    this.#offset += at;
     if (this.#rest.length > VALUE_BYTES_MAX)
       throw new JsonStreamError(`a value in it is larger than ${VALUE_BYTES_MAX} bytes`);
   }
@@ -127,7 +133,7 @@ export class JsonStream {
     const end = endOfValue(bytes, at);
     if (end === -1) return -1;
     if (path.length === 1 && !Object.hasOwn(this.#streamed, path[0]!)) this.#once(path[0]!);
-    this.#onValue(path, bytes.subarray(at, end));
+    this.#onValue(path, bytes.subarray(at, end), this.#offset + at);
     return end;
   }
 

@@ -2,9 +2,12 @@
 import { canonicalText } from "./canonical.ts";
 import { digestBytes, hexBytes, isDigest } from "../../core/digest.ts";
 import { JsonStream, JsonStreamError, parseJson } from "./json-stream.ts";
+import type { ReadingContext } from "./context.ts";
+import { Spool } from "./pages.ts";
+import { type SignedBytes, wholeOf } from "./primitives.ts";
 import type { Findings } from "./report.ts";
 import { ARTIFACT_NAME, ARTIFACT_PREFIX, checkedName } from "./files.ts";
-import { AUTHORITY_DOCUMENT, KIND, LISTED, POLICY_DOCUMENT, type DigestSet } from "./tables.ts";
+import { AUTHORITY_DOCUMENT, KIND, LISTED, POLICY_DOCUMENT, type DigestMarks } from "./digest-marks.ts";
 
 export interface Manifest {
   readonly members: ReadonlyMap<string, unknown>;
@@ -20,8 +23,8 @@ export interface Manifest {
   /** Records of key rotations behind the range: they tie the key that signed the manifest to those that signed the records. */
   readonly rotations: readonly string[];
   readonly signatures: readonly ManifestSignature[] | undefined;
-  /** What may have been signed: the bytes as they stand without `signatures`, or the canonical form of that. */
-  readonly signed: readonly Uint8Array[];
+  /** What was signed: the bytes as they stand without `signatures`, or the canonical form of that; undefined where neither can be had. */
+  readonly signed: SignedBytes | undefined;
 }
 
 export interface ManifestSignature {
@@ -61,14 +64,18 @@ const SIGNATURES_MAX = 16;
 const CANONICALISED_BYTES_MAX = 64 * 1024 * 1024;
 const SIGNATURES_NAME = new TextEncoder().encode(',"signatures":');
 
-/** @returns undefined when it cannot be read at all. */
-export function readManifest(bytes: Uint8Array, artifacts: DigestSet, findings: Findings): Manifest | undefined {
+/** Reads it as it streams by. @returns undefined when it cannot be read at all. */
+export async function readManifest(
+  { artifacts, findings, scratch }: ReadingContext,
+  body: AsyncIterable<Uint8Array>,
+): Promise<Manifest | undefined> {
   const members = new Map<string, unknown>();
   const lists = new Lists(artifacts, findings);
-  let signatures: Uint8Array | undefined;
+  const spool = new Spool(scratch);
+  let signatures: Span | undefined;
   const stream = new JsonStream(
     { files: "object", artifacts: "lists", erasures: "array", rotations: "array" },
-    (path, json) => {
+    (path, json, offset) => {
       const [name, second] = path as [string, string?];
       if (name === "files") lists.file(second!, parseJson(json));
       else if (name === "artifacts") lists.artifact(second!, parseJson(json));
@@ -77,27 +84,37 @@ export function readManifest(bytes: Uint8Array, artifacts: DigestSet, findings: 
         const value = parseJson(json);
         if (MEMBERS.has(name)) members.set(name, value);
       }
-      if (name === "signatures") signatures = json;
+      if (name === "signatures") signatures = { from: offset, to: offset + json.length };
     },
   );
-  try {
-    stream.write(bytes);
-    stream.end();
-  } catch (error) {
-    if (!(error instanceof JsonStreamError)) throw error;
-    findings.fault("manifest", error.message, { file: FILE });
+  let problem: JsonStreamError | undefined;
+  const attempt = (work: () => void): void => {
+    try {
+      if (problem === undefined) work();
+    } catch (error) {
+      if (!(error instanceof JsonStreamError)) throw error;
+      problem = error;
+    }
+  };
+  for await (const part of body) {
+    spool.append(part);
+    attempt(() => stream.write(part));
+  }
+  attempt(() => stream.end());
+  if (problem !== undefined) {
+    findings.fault("manifest", problem.message, { file: FILE });
     return undefined;
   }
   return {
     members,
     ...lists.result(),
     signatures: readSignatures(members.get("signatures"), findings),
-    signed: signedBytes(bytes, signatures),
+    signed: signatures && signedBytes(spool, signatures),
   };
 }
 
 class Lists {
-  readonly #artifacts: DigestSet;
+  readonly #artifacts: DigestMarks;
   readonly #findings: Findings;
   readonly #files = new Map<string, Uint8Array>();
   readonly #kinds = new Map<string, number>();
@@ -105,7 +122,7 @@ class Lists {
   #byPath = 0;
   readonly #records = { erasures: [] as string[], rotations: [] as string[] };
 
-  constructor(artifacts: DigestSet, findings: Findings) {
+  constructor(artifacts: DigestMarks, findings: Findings) {
     this.#artifacts = artifacts;
     this.#findings = findings;
   }
@@ -123,7 +140,7 @@ class Lists {
     }
     const named = hexBytes(path, undefined, 0, PATH_LENGTH);
     if (named.some((byte, at) => byte !== bytes[at])) return this.#fault(`files lists ${path} with another digest`);
-    if ((this.#artifacts.mark(named, LISTED) & LISTED) !== 0) this.#fault(`files lists ${path} twice`);
+    this.#artifacts.mark(named, LISTED);
   }
 
   artifact(kind: string, ref: unknown): void {
@@ -188,19 +205,32 @@ function readSignatures(value: unknown, findings: Findings): ManifestSignature[]
   return [];
 }
 
-function signedBytes(bytes: Uint8Array, signatures: Uint8Array | undefined): Uint8Array[] {
-  if (signatures === undefined) return [];
-  const start = signatures.byteOffset - bytes.byteOffset - SIGNATURES_NAME.length;
-  if (start > 0 && SIGNATURES_NAME.every((byte, at) => bytes[start + at] === byte)) {
-    const end = signatures.byteOffset - bytes.byteOffset + signatures.length;
-    // In place, since a manifest can be large and nothing else is read from it any more.
-    bytes.copyWithin(start, end);
-    return [bytes.subarray(0, bytes.length - (end - start))];
-  }
-  if (bytes.length > CANONICALISED_BYTES_MAX) return [];
-  const { signatures: _, ...rest } = parseJson(bytes) as Record<string, unknown>;
+/** Bytes of the manifest's text, the end not included. */
+interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+function signedBytes(spool: Spool, signatures: Span): SignedBytes | undefined {
+  const start = signatures.from - SIGNATURES_NAME.length;
+  const name = start > 0 ? wholeOf(spool.pieces(start, signatures.from), SIGNATURES_NAME.length) : undefined;
+  if (name !== undefined && SIGNATURES_NAME.every((byte, at) => name[at] === byte))
+    return {
+      length: spool.length - (signatures.to - start),
+      *pieces() {
+        yield* spool.pieces(0, start);
+        yield* spool.pieces(signatures.to, spool.length);
+      },
+    };
+  if (spool.length > CANONICALISED_BYTES_MAX) return undefined;
+  const { signatures: _, ...rest } = parseJson(wholeOf(spool.pieces(0, spool.length), spool.length)) as Record<
+    string,
+    unknown
+  >;
   const text = canonicalText(rest);
-  return text === undefined ? [] : [new TextEncoder().encode(text)];
+  if (text === undefined) return undefined;
+  const bytes = new TextEncoder().encode(text);
+  return { length: bytes.length, pieces: () => [bytes] };
 }
 
 /** The range that the manifest claims; undefined where it claims none. */

@@ -1,8 +1,11 @@
 // The verifier's own Merkle hashing (RFC 6962 §2.1): roots as leaves stream by, and inclusion proofs of a whole range at once.
 import type { Primitives } from "./primitives.ts";
 import { DIGEST_BYTES } from "../../core/digest.ts";
+import { Rows, type PageStore } from "./pages.ts";
 
 const CONTRADICTIONS_MAX = 1000;
+/** A hash and whether it is known, so wide that an even number of rows makes a page. */
+const LEVEL_ROW_BYTES = DIGEST_BYTES + 8;
 
 type Hash = Primitives["sha256"];
 
@@ -48,25 +51,29 @@ export class StreamingRoot {
 
 /** Hashes of one level of the tree, from number `base` on. */
 class Level {
-  readonly base: number;
-  readonly #bytes: Uint8Array;
-  readonly #known: Uint8Array;
+  readonly #base: number;
+  readonly #count: number;
+  readonly #rows: Rows;
 
-  constructor(base: number, count: number) {
-    this.base = base;
-    this.#bytes = new Uint8Array(count * DIGEST_BYTES);
-    this.#known = new Uint8Array(count);
+  constructor(scratch: PageStore, base: number, count: number) {
+    // Siblings lie on one page.
+    this.#base = base - (base % 2);
+    this.#count = base + count - this.#base;
+    this.#rows = new Rows(scratch, LEVEL_ROW_BYTES);
   }
 
+  /** Good until a hash of another place than its sibling's is asked for. */
   get(index: number): Uint8Array | undefined {
-    const at = index - this.base;
-    return this.#known[at] === 1 ? this.#bytes.subarray(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES) : undefined;
+    const at = index - this.#base;
+    if (at < 0 || at >= this.#count) return undefined;
+    const row = this.#rows.at(at);
+    return row[DIGEST_BYTES] === 1 ? row.subarray(0, DIGEST_BYTES) : undefined;
   }
 
   set(index: number, hash: Uint8Array): void {
-    const at = index - this.base;
-    this.#known[at] = 1;
-    this.#bytes.set(hash, at * DIGEST_BYTES);
+    const row = this.#rows.change(index - this.#base);
+    row.set(hash);
+    row[DIGEST_BYTES] = 1;
   }
 }
 
@@ -84,6 +91,7 @@ export interface InclusionFault {
  */
 export class RangeInclusion {
   readonly #sha256: Hash;
+  readonly #scratch: PageStore;
   readonly #from: number;
   readonly #to: number;
   readonly #size: number;
@@ -95,8 +103,14 @@ export class RangeInclusion {
   readonly #contradictions: { leaf: number; level: number; index: number; hash: Uint8Array }[] = [];
 
   /** The leaves `from` to `to` of a tree of `size` leaves, 0 ≤ from ≤ to < size. */
-  constructor(sha256: Hash, decode: (text: string) => Uint8Array | undefined, from: number, to: number, size: number) {
+  constructor(
+    sha256: Hash,
+    scratch: PageStore,
+    decode: (text: string) => Uint8Array | undefined,
+    { from, to, size }: { readonly from: number; readonly to: number; readonly size: number },
+  ) {
     this.#sha256 = sha256;
+    this.#scratch = scratch;
     this.#decode = decode;
     this.#from = from;
     this.#to = to;
@@ -104,7 +118,7 @@ export class RangeInclusion {
     for (let level = 0; levelWidth(size, level) > 1; level++) {
       const [first, last] = [shift(from, level), shift(to, level)];
       const base = first - (first % 2);
-      this.#claimed.push(new Level(base, last - base + 2));
+      this.#claimed.push(new Level(scratch, base, last - base + 2));
     }
   }
 
@@ -137,7 +151,7 @@ export class RangeInclusion {
   /** Holds the proofs against the leaves and the root. */
   finish(leafHash: (index: number) => Uint8Array, root: Uint8Array): InclusionFault | undefined {
     const { length } = this.#claimed;
-    let below = new Level(this.#from, this.#to - this.#from + 1);
+    let below = new Level(this.#scratch, this.#from, this.#to - this.#from + 1);
     for (let leaf = this.#from; leaf <= this.#to; leaf++) below.set(leaf, leafHash(leaf - this.#from));
     for (let level = 0; level < length; level++) {
       const fault = this.#compare(below, level) ?? this.#above(below, level);
@@ -180,7 +194,7 @@ export class RangeInclusion {
 
   #above(below: Level, level: number): Level | InclusionFault {
     const [first, last] = [shift(this.#from, level + 1), shift(this.#to, level + 1)];
-    const above = new Level(first, last - first + 1);
+    const above = new Level(this.#scratch, first, last - first + 1);
     for (let index = first; index <= last; index++) {
       const left = this.#node(below, level, 2 * index);
       const right = this.#node(below, level, 2 * index + 1);

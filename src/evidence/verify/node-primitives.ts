@@ -16,6 +16,10 @@ export const NODE_PRIMITIVES: Primitives = {
       return false;
     }
   },
+  async verifyEd25519Pieces(publicKey, message, signature) {
+    const { verifyEd25519Pieces } = await import("./ed25519-pieces.ts");
+    return verifyEd25519Pieces(publicKey, message, signature);
+  },
 };
 
 const keys = new Map<string, KeyObject>();

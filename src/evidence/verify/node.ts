@@ -7,6 +7,7 @@ import { ArchiveError, type ArchiveEntry } from "../../archive/tar.ts";
 import { byUse, checkedName, DEFAULT_ARCHIVE_LIMITS, readArchive, type ArchiveLimits } from "./files.ts";
 import { opener, type ExportInput } from "./index.ts";
 import type { PinnedKeys } from "./keys.ts";
+import { DiskPages } from "./disk-pages.ts";
 import { NODE_PRIMITIVES } from "./node-primitives.ts";
 import { VerifierPool } from "./pool.ts";
 import type { VerifyReport } from "./report.ts";
@@ -28,9 +29,10 @@ const READ_BYTES = 64 * 1024;
  */
 export async function verifyExport(input: string | ExportInput, options: VerifyOptions = {}): Promise<VerifyReport> {
   const pool = new VerifierPool();
+  using scratch = new DiskPages();
   try {
     const open = await opened(input, options.limits);
-    return await verify(open, options, { primitives: NODE_PRIMITIVES, checker: pool });
+    return await verify(open, options, { primitives: NODE_PRIMITIVES, checker: pool, scratch });
   } finally {
     await pool.close();
   }

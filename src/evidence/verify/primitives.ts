@@ -7,11 +7,36 @@ export interface Sha256Stream {
   digest(): Uint8Array;
 }
 
+/** A message that need not be in memory as a whole. */
+export interface SignedBytes {
+  readonly length: number;
+  /** From the start each time; each piece is good until the next. */
+  pieces(): Iterable<Uint8Array>;
+}
+
+export const inOnePiece = (bytes: Uint8Array): SignedBytes => ({ length: bytes.length, pieces: () => [bytes] });
+
+export function wholeOf(pieces: Iterable<Uint8Array>, length: number): Uint8Array {
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
+}
+
 export interface Primitives {
   sha256(data: Uint8Array): Uint8Array;
   sha256Stream(): Sha256Stream;
   /** Ed25519 (RFC 8032). False, and never an exception, for keys and signatures of the wrong form. */
   verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean | Promise<boolean>;
+  /** The same of a long message that comes in pieces, accepting exactly the same. */
+  verifyEd25519Pieces?(
+    publicKey: Uint8Array,
+    message: Iterable<Uint8Array>,
+    signature: Uint8Array,
+  ): boolean | Promise<boolean>;
 }
 
 const imported = new Map<string, Promise<CryptoKey>>();

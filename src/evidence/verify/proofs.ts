@@ -17,7 +17,7 @@ const HASH_LENGTH = 44;
 
 /** @returns undefined where there is nothing that they could be proofs of. */
 export async function readProofs(
-  { findings, primitives }: ReadingContext,
+  { findings, primitives, scratch }: ReadingContext,
   body: AsyncIterable<Uint8Array>,
   checkpoint: Checkpoint | undefined,
   events: Events | undefined,
@@ -27,7 +27,11 @@ export async function readProofs(
     await drain(body);
     return undefined;
   }
-  const inclusion = new RangeInclusion(primitives.sha256, base64Hash, first, first + count - 1, checkpoint.size);
+  const inclusion = new RangeInclusion(primitives.sha256, scratch, base64Hash, {
+    from: first,
+    to: first + count - 1,
+    size: checkpoint.size,
+  });
   let proofs = 0;
   let treeSize: unknown;
   const fault = (message: string, index: number): void => findings.fault("inclusion", message, { file: FILE, index });

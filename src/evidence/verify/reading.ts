@@ -1,19 +1,19 @@
 // Reads an export's files, once, as they stream by: digests are kept of all of them, and of those of the layout what they say.
 import { ArchiveError, type ArchiveEntry } from "../../archive/tar.ts";
 import { concatBytes } from "../../core/bytes.ts";
-import { digestText, hexBytes } from "../../core/digest.ts";
+import { digestText, hexBytes, hexOf } from "../../core/digest.ts";
 import { type Checkpoint, type Note, parseCheckpoint, parseNote } from "../../core/note.ts";
 import { collect, type ReadingContext, drain, KEPT_MAX } from "./context.ts";
 import { type Events, readEvents } from "./events.ts";
 import { ARTIFACT_BYTES_MAX, ARTIFACT_NAME, ARTIFACT_PREFIX, type FileName, FILES, isFileName } from "./files.ts";
 import { parseJson } from "./json-stream.ts";
 import { type ExportKey, readKeys } from "./keys.ts";
-import { type Manifest, readManifest, scopeOf } from "./manifest.ts";
+import { FILE as MANIFEST, type Manifest, readManifest, scopeOf } from "./manifest.ts";
 import { type Proofs, readProofs } from "./proofs.ts";
 import { readRecords, type Records } from "./records.ts";
 import type { CheckName } from "./report.ts";
 import { readSegment, type Segment } from "./segment.ts";
-import { NAMED, PRESENT } from "./tables.ts";
+import { NAMED, PRESENT } from "./digest-marks.ts";
 
 /** All that is known of an export when its last byte was read. A file that is there and could not be read is in `digests` alone. */
 export interface ExportFacts {
@@ -60,6 +60,7 @@ export async function readFacts(
   try {
     for await (const entry of open()!) await reading.take(entry);
     await reading.takeDeferred(open);
+    reading.settleArtifacts();
     context.findings.done("archive");
     return { facts: reading.facts, whole: true };
   } catch (error) {
@@ -105,6 +106,17 @@ class Reading {
         if (this.#deferred.has(entry.name as FileName)) await this.#again(entry.name as FileName, entry);
   }
 
+  /** @throws ArchiveError an artifact is there twice. */
+  settleArtifacts(): void {
+    const { artifacts, findings } = this.#context;
+    const wanted = [...(this.facts.events?.snapshots.values() ?? [])].map(({ digest }) => digest);
+    for (const { mark, digest } of artifacts.settle(wanted)) {
+      const path = `${ARTIFACT_PREFIX}${hexOf(digest)}`;
+      if (mark === PRESENT) throw new ArchiveError(`${path} is in it twice`);
+      findings.fault("manifest", `files lists ${path} twice`, { file: MANIFEST });
+    }
+  }
+
   async #again(name: FileName, entry: ArchiveEntry): Promise<void> {
     const digest = await this.#hashed(entry, (body) => this.#file(name, entry.size, body));
     if (this.#digests.get(name)?.some((byte, at) => byte !== digest[at]))
@@ -144,7 +156,7 @@ class Reading {
     const named = hexBytes(name, undefined, 0, ARTIFACT_PREFIX.length);
     if ((await this.#artifactDigest(size, body)).some((byte, at) => byte !== named[at]))
       findings.fault("artifacts", `${name} is not what its name says`, { file: name });
-    if ((artifacts.mark(named, PRESENT) & PRESENT) !== 0) throw new ArchiveError(`${name} is in it twice`);
+    artifacts.mark(named, PRESENT);
   }
 
   async #artifactDigest(size: number, body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
@@ -183,7 +195,7 @@ class Reading {
     const { facts } = this;
     const readers: Record<FileName, () => Promise<void>> = {
       "manifest.json": async () => {
-        const manifest = readManifest(await collect(body, size), context.artifacts, context.findings);
+        const manifest = await readManifest(context, body);
         if (manifest !== undefined) facts.manifest = manifest;
       },
       "keys.json": async () => {

@@ -5,7 +5,7 @@ import { inOrder, lineChunks } from "./chunks.ts";
 import { type ReadingContext, takeFaults } from "./context.ts";
 import type { ExportKey } from "./keys.ts";
 import type { RecordRows } from "./rows.ts";
-import { DigestColumn } from "./tables.ts";
+import { DigestColumn, NumberColumn } from "./tables.ts";
 
 export interface Records {
   readonly count: number;
@@ -13,7 +13,7 @@ export interface Records {
   readonly leaves: DigestColumn;
   /** Kids in order of first use, and for each record the number of its own; −1 where it names none. */
   readonly kids: readonly string[];
-  readonly keyNumbers: readonly number[];
+  readonly keyNumbers: NumberColumn;
   readonly stopped: boolean;
 }
 
@@ -28,9 +28,9 @@ export async function readRecords(
 ): Promise<Records> {
   const eventKeys =
     keys && new Map(keys.filter(({ role }) => role === "event").map(({ kid, publicKey }) => [kid, publicKey]));
-  const leaves = new DigestColumn();
+  const leaves = new DigestColumn(context.scratch);
   const kids: string[] = [];
-  const keyNumbers: number[] = [];
+  const keyNumbers = new NumberColumn(context.scratch);
   let stopped = false;
   const take = (rows: RecordRows): void => {
     if (stopped) return;

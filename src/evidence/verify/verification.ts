@@ -22,7 +22,9 @@ import type { Primitives } from "./primitives.ts";
 import { readFacts } from "./reading.ts";
 import { type ErasedArtifact, type ExportSummary, Findings, type VerifyReport } from "./report.ts";
 import { checkEvents as checkEventLines, checkRecords as checkRecordLines } from "./rows.ts";
-import { DigestSet, Paired } from "./tables.ts";
+import { DigestMarks } from "./digest-marks.ts";
+import { IN_MEMORY, type PageStore } from "./pages.ts";
+import { Paired } from "./tables.ts";
 
 export interface VerifyOptions {
   /** A JWKS of keys that the auditor holds; only these may have signed. */
@@ -42,6 +44,8 @@ export interface Machine {
   readonly primitives: Primitives;
   /** Default: in this thread. */
   readonly checker?: Checker | undefined;
+  /** Default: in memory, which then grows with the export. */
+  readonly scratch?: PageStore | undefined;
 }
 
 /**
@@ -87,17 +91,21 @@ async function judge(judged: JudgedExport): Promise<ErasedArtifact[]> {
   return erased;
 }
 
-function contextOf({ limits, progress }: VerifyOptions, { primitives, checker }: Machine): ReadingContext {
+function contextOf(
+  { limits, progress }: VerifyOptions,
+  { primitives, checker, scratch = IN_MEMORY }: Machine,
+): ReadingContext {
   const findings = new Findings();
   const differing = (check: "records" | "segment", file: string, message: string) =>
-    new Paired((index) => findings.fault(check, message, { file, index }));
+    new Paired(scratch, (index) => findings.fault(check, message, { file, index }));
   return {
     findings,
     primitives,
     checker: checker ?? inThisThread(primitives),
     limits: { ...DEFAULT_ARCHIVE_LIMITS, ...limits },
     progress: progress ?? (() => {}),
-    artifacts: new DigestSet(),
+    scratch,
+    artifacts: new DigestMarks(scratch),
     eventsAndRecords: differing(
       "records",
       "records.jws",
@@ -122,7 +130,7 @@ function reportOf(judged: JudgedExport, erased: readonly ErasedArtifact[]): Veri
   const pinned = pins !== undefined || (own !== undefined && kids.length > 0 && kids.every((kid) => own.has(kid)));
   return {
     ok: checks.every(({ status }) => status === "passed"),
-    is_export: [...facts.digests.keys()].some(isFileName) || judged.artifacts.size > 0,
+    is_export: [...facts.digests.keys()].some(isFileName) || !judged.artifacts.isEmpty,
     checks,
     first_bad: findings.firstBad(first),
     export: summary(judged),

@@ -4,7 +4,7 @@ import { FILE } from "../events.ts";
 import { FILE as MANIFEST } from "../manifest.ts";
 import type { ErasedArtifact } from "../report.ts";
 import type { NotableEvent } from "../rows.ts";
-import { NAMED, PRESENT, REFERENCED } from "../tables.ts";
+import { NAMED, PRESENT, REFERENCED } from "../digest-marks.ts";
 import { firstOf, type JudgedExport } from "./judged.ts";
 import { readRecords } from "./signatures.ts";
 

@@ -2,7 +2,7 @@
 import { HASH_PROFILE, hexOf } from "../../../core/digest.ts";
 import { FILE, TEXTS } from "../manifest.ts";
 import { METHODS, SCHEMA_VERSION, SCHEMA_VERSION_1 } from "../profiles.ts";
-import { KIND, LISTED, PRESENT } from "../tables.ts";
+import { KIND, LISTED, PRESENT } from "../digest-marks.ts";
 import type { JudgedExport } from "./judged.ts";
 
 /** How segment and bundle hashes are made: over a tree, over a text, or in a way that is not known here. */

@@ -6,7 +6,7 @@ import { FILE as MANIFEST } from "../manifest.ts";
 import { BASELINE_FIELDS, CHAIN_FIELDS, PROFILES, SCHEMA_VERSION_1 } from "../profiles.ts";
 import { FILE as SEGMENT } from "../segment.ts";
 import type { ErasedArtifact } from "../report.ts";
-import { AUTHORITY_DOCUMENT, KIND, POLICY_DOCUMENT, PRESENT, REFERENCED } from "../tables.ts";
+import { AUTHORITY_DOCUMENT, KIND, POLICY_DOCUMENT, PRESENT, REFERENCED } from "../digest-marks.ts";
 import { firstOf, type JudgedExport } from "./judged.ts";
 
 const CLAIM = "profile-claim.json";

@@ -5,6 +5,7 @@ import { EXCESS_MAX } from "../context.ts";
 import { followHandOvers } from "../hand-overs.ts";
 import type { ExportKey } from "../keys.ts";
 import { FILE as MANIFEST } from "../manifest.ts";
+import { inOnePiece, type SignedBytes, wholeOf } from "../primitives.ts";
 import { FILE } from "../records.ts";
 import { checkRecords as checkLines, fromBase64url, type NotableEvent } from "../rows.ts";
 import { FILE as SEGMENT } from "../segment.ts";
@@ -14,6 +15,8 @@ const encoder = new TextEncoder();
 const KEYS = "keys.json";
 const NO_KEYS = "there is no keys.json";
 const SIGNATURE_BYTES = 64;
+/** Longer messages are never in memory as a whole. */
+const WHOLE_BYTES_MAX = 8 * 1024 * 1024;
 
 export function checkKeys({ findings, facts, pins }: JudgedExport): void {
   const { keys } = facts;
@@ -76,22 +79,23 @@ export function checkRecords(judged: JudgedExport): void {
 
 function checkRanges({ findings, facts, pins, own }: JudgedExport, keys: readonly ExportKey[]): void {
   const { kids, keyNumbers } = facts.records!;
-  const times = facts.events?.times ?? [];
+  const times = facts.events?.times;
+  const timeOf = (index: number): number => times?.at(index) ?? NaN;
   const byNumber = kids.map((kid) => ({
     key: keys.find((key) => key.role === "event" && key.kid === kid),
     endedAtMs: (pins ?? own)?.get(kid)?.endedAtMs,
   }));
   for (let index = 0; index < keyNumbers.length; index++) {
-    const { key, endedAtMs } = byNumber[keyNumbers[index]!] ?? {};
+    const { key, endedAtMs } = byNumber[keyNumbers.at(index)] ?? {};
     if (key === undefined) continue;
     const fault = (message: string): void =>
       findings.fault("key_ranges", `it is signed by ${key.kid}${message}`, { file: FILE, index });
     const sequence = firstOf(facts) + index;
     if (sequence < key.from || (key.to !== null && sequence > key.to))
       fault(`, which was valid from ${key.from} to ${key.to ?? "now"}`);
-    if (key.compromisedAtMs !== undefined && !(times[index]! < key.compromisedAtMs))
+    if (key.compromisedAtMs !== undefined && !(timeOf(index) < key.compromisedAtMs))
       fault(" after that key was known to others");
-    if (endedAtMs !== undefined && !(times[index]! <= endedAtMs)) fault(" after that key's end, by the pinned keys");
+    if (endedAtMs !== undefined && !(timeOf(index) <= endedAtMs)) fault(" after that key's end, by the pinned keys");
   }
 }
 
@@ -170,7 +174,11 @@ export async function checkManifestSignatures(judged: JudgedExport, handedOver: 
 /** A key that has ended since still vouches for what it signed while it was current; no manifest is older than its events. */
 function endedBefore({ pins, own, members, facts }: JudgedExport, kid: string): boolean {
   const endedAtMs = (pins ?? own)?.get(kid)?.endedAtMs;
-  const times = [Date.parse(String(members.get("created_at"))), ...(facts.events?.times.slice(-1) ?? [])];
+  const last = facts.events?.times;
+  const times = [
+    Date.parse(String(members.get("created_at"))),
+    ...(last === undefined || last.length === 0 ? [] : [last.at(last.length - 1)]),
+  ];
   return endedAtMs !== undefined && !times.every((time) => time <= endedAtMs);
 }
 
@@ -189,7 +197,7 @@ export async function checkSegmentSignature(judged: JudgedExport, handedOver: Ha
     signed !== undefined &&
     key_id === signatures?.[0]?.key_id &&
     key !== undefined &&
-    (await verifies(judged, key.publicKey, [encoder.encode(signed)], text));
+    (await verifies(judged, key.publicKey, inOnePiece(encoder.encode(signed)), text));
   if (!good)
     findings.fault(
       "segment_signature",
@@ -226,13 +234,14 @@ export async function checkRotations(judged: JudgedExport): Promise<void> {
 async function verifies(
   { primitives }: JudgedExport,
   publicKey: Uint8Array,
-  messages: readonly Uint8Array[],
+  message: SignedBytes | undefined,
   signature: unknown,
 ): Promise<boolean> {
   const bytes = typeof signature === "string" ? fromBase64url(signature) : undefined;
-  if (bytes?.length !== SIGNATURE_BYTES) return false;
-  for (const message of messages) if (await primitives.verifyEd25519(publicKey, message, bytes)) return true;
-  return false;
+  if (message === undefined || bytes?.length !== SIGNATURE_BYTES) return false;
+  if (message.length > WHOLE_BYTES_MAX && primitives.verifyEd25519Pieces !== undefined)
+    return primitives.verifyEd25519Pieces(publicKey, message.pieces(), bytes);
+  return primitives.verifyEd25519(publicKey, wholeOf(message.pieces(), message.length), bytes);
 }
 
 export type RecordedEvent = NotableEvent & { readonly sequence: number; readonly kid: string };
