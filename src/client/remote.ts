@@ -1,7 +1,7 @@
 // `Railgate` over HTTP: each call a request to the node that listens there.
 import { type EvaluationFailedError, RequestError } from "../core/errors.ts";
 import type { ReviewAnswer } from "../core/kubernetes/answer.ts";
-import type { Decision } from "../core/schema/decision.ts";
+import type { Decision, DryRun } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { ElevationPolicy, Mesh, MeshAnswer, PlacementAnswer, Rail } from "../core/schema/mesh.ts";
 import type { Isolation, NodeStatus } from "../core/schema/node.ts";
@@ -93,7 +93,7 @@ export class RemoteRailgate implements Railgate {
     return items.map((item) => ("receipt" in item && "decision" in item ? item : unreadable(item as Problem)));
   }
 
-  async dryRun(request: unknown): Promise<Decision> {
+  async dryRun(request: unknown): Promise<DryRun> {
     const call: WireCall = {
       method: "POST",
       path: "/v1/admissions",
@@ -102,7 +102,8 @@ export class RemoteRailgate implements Railgate {
       member: "decision",
       retry: "always",
     };
-    return (await this.#wire.json<{ decision: Decision }>(call)).decision;
+    const { decision, problem } = await this.#wire.json<{ decision: Decision; problem?: string }>(call);
+    return { ...decision, ...(problem !== undefined && { problem }) };
   }
 
   async review(body: unknown): Promise<ReviewAnswer> {

@@ -19,13 +19,25 @@ export function lazily<S extends TSchema>(schema: S): () => Shape<S> {
   return () => (shape ??= Compile(schema) as Shape<S>);
 }
 
-/** The first fault of an output that is not of a shape. */
+/** The first fault of an output that is not of a shape, and whose it is where it is a refusal's. */
 export function faultOf(
   shape: { Errors(value: unknown): { instancePath: string; message: string }[] },
   output: unknown,
 ) {
   const [error] = shape.Errors(output);
-  return `${error?.instancePath || "it"} ${error?.message ?? "is not a decision"}`;
+  const path = error?.instancePath ?? "";
+  return `${path || "it"} ${error?.message ?? "is not a decision"}${whose(path, output)}`;
+}
+
+function whose(path: string, output: unknown): string {
+  const at = /^\/refusals\/(\d+)/.exec(path)?.[1];
+  const refusal = at && (output as { refusals: readonly unknown[] }).refusals[Number(at)];
+  const { rule, code } = (typeof refusal === "object" && refusal ? refusal : {}) as { rule?: unknown; code?: unknown };
+  const named = [
+    ...(typeof rule === "string" ? [`of rule ${brief(rule)}`] : []),
+    ...(typeof code === "string" ? [`with code ${brief(code)}`] : []),
+  ];
+  return named.length > 0 ? `, in the refusal ${named.join(" ")}` : "";
 }
 
 const decisionShape = lazily(PolicyDecisionSchema);
@@ -92,7 +104,10 @@ export function recognise(output: unknown, catalogue: Catalogue): Recognised<Pol
   if (outcome === "accepted" && !(ENVELOPE_KINDS as readonly unknown[]).includes(envelope.declared))
     return { problem: "it accepts an unknown envelope" };
   const unexplained = refusals.find((refusal) => !Object.hasOwn(catalogue, refusal.code));
-  if (unexplained) return { problem: `its catalogue has no code ${unexplained.code}` };
+  if (unexplained) {
+    const { code, rule } = unexplained;
+    return { problem: `rule ${brief(rule)} refuses with code ${brief(code)}, which its catalogue does not have` };
+  }
   return { decision: output };
 }
 

@@ -78,7 +78,7 @@ export function judge<I, D extends Decided>(
   if (!law) return { ...made, ...refusedByHost(command, "policy_unavailable", "no policy is active") };
   const failed = (problem: string, error?: EvaluationError) => ({
     ...made,
-    ...refusedByHost(command, "policy_error", problem, error),
+    ...refusedByHost(command, "policy_error", `${command.entrypoint}: ${problem}`, error),
   });
   let output: unknown;
   try {

@@ -4,7 +4,7 @@ import { EMPTY_SNAPSHOT } from "../core/digest.ts";
 import { EvidenceUnavailableError } from "../core/errors.ts";
 import { eventIdIn } from "../core/event.ts";
 import { explain } from "../core/outcome.ts";
-import type { Decision, PolicyDecision } from "../core/schema/decision.ts";
+import type { DryRun, PolicyDecision } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
 import type { Entry } from "../evidence/ledger/entry.ts";
@@ -18,7 +18,6 @@ import {
   type AnyCommand,
   type Command,
   type Decided,
-  type Ruling,
   type Law,
   type SingleRefusal,
   type Tokens,
@@ -26,7 +25,7 @@ import {
 } from "./commands/command.ts";
 import { companions } from "./companions.ts";
 import { loadAll, entryOf } from "./entries.ts";
-import { enact, judge, situationOf, type Enacted } from "./decider.ts";
+import { enact, judge, situationOf, type Enacted, type Judged } from "./decider.ts";
 import type { GateParts } from "./parts.ts";
 import { Pauses } from "./pauses.ts";
 import { Retries, type Remember, type Retry, type Told } from "./retries.ts";
@@ -112,13 +111,13 @@ export class Gate {
   }
 
   /** What would be decided now. Nothing is recorded, so nothing is admitted. */
-  async dryRun(request: AdmissionRequest, caller: Caller): Promise<Decision> {
-    const { decision, catalogue } = await this.try(admission(request, caller), caller);
-    return explain(decision, catalogue);
+  async dryRun(request: AdmissionRequest, caller: Caller): Promise<DryRun> {
+    const { decision, catalogue, problem } = await this.try(admission(request, caller), caller);
+    return { ...explain(decision, catalogue), ...(problem !== undefined && { problem }) };
   }
 
   /** As `dryRun`, of any command. */
-  async try<I, D extends Decided>(command: Command<I, D>, caller: Caller): Promise<Ruling<I, D>> {
+  async try<I, D extends Decided>(command: Command<I, D>, caller: Caller): Promise<Judged<I, D>> {
     const tokens = await this.#prove(command);
     const draft = new Draft(this.#source);
     await loadAll(command, draft, tokens);

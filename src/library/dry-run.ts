@@ -1,7 +1,7 @@
 // What would be decided, with no store, no keys and no evidence: the same decider as a node's, over no state.
 import { hostCaller } from "../core/caller.ts";
 import type { Config } from "../node/config/config.ts";
-import type { Decision, PolicyDecision } from "../core/schema/decision.ts";
+import type { DryRun, PolicyDecision } from "../core/schema/decision.ts";
 import type { AdmissionInput } from "../core/schema/input.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
 import { explain } from "../core/outcome.ts";
@@ -21,19 +21,12 @@ import { nodeOptions } from "../node/config/options.ts";
 /**
  * Decides as a node would that has seen nothing yet.
  * @param nowMs the time to decide at, milliseconds since the epoch.
- * @param policyFailed is told why the host refused in the policy's place (POL-03).
  * @throws BundleError the policy can't be used.
  */
-export async function dryRun(
-  config: Config,
-  request: AdmissionRequest,
-  nowMs: number,
-  policyFailed: (problem: string) => void,
-): Promise<Decision> {
+export async function dryRun(config: Config, request: AdmissionRequest, nowMs: number): Promise<DryRun> {
   const policy = await lawOf(config);
   const { decision, catalogue, problem } = await decideOn(policy, config, request, nowMs);
-  if (problem !== undefined) policyFailed(problem);
-  return explain(decision, catalogue);
+  return { ...explain(decision, catalogue), ...(problem !== undefined && { problem }) };
 }
 
 /** What a law decides on a request, asked by the host itself of a node that has seen nothing yet. */

@@ -5,7 +5,7 @@ import { throughJson } from "../core/json.ts";
 import type { ReviewAnswer } from "../core/kubernetes/answer.ts";
 import { parseAdmissionRequest, parser } from "../core/request.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
-import type { Decision } from "../core/schema/decision.ts";
+import type { Decision, DryRun } from "../core/schema/decision.ts";
 import {
   ErasureSchema,
   ExportRequestSchema,
@@ -157,12 +157,12 @@ export class LocalRailgate extends LocalReader implements Railgate {
     return this.#node.gate.run(commands, callOf(this.caller, options, { requests }));
   }
 
-  async dryRun(request: unknown): Promise<Decision> {
+  async dryRun(request: unknown): Promise<DryRun> {
     return this.dryRunParsed(parseAdmissionRequest(throughJson(request)));
   }
 
   /** As `dryRun`, for what was read as strictly already. */
-  dryRunParsed(request: AdmissionRequest): Promise<Decision> {
+  dryRunParsed(request: AdmissionRequest): Promise<DryRun> {
     return this.#node.gate.dryRun(request, this.caller);
   }
 

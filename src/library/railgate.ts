@@ -6,7 +6,7 @@
 // - EvidenceUnavailableError: EVI-01; nothing was admitted or changed.
 // - NotFoundError, TenantForbiddenError, RevisionError, KeyReusedError: as their names say.
 import type { ReviewAnswer } from "../core/kubernetes/answer.ts";
-import type { Decision } from "../core/schema/decision.ts";
+import type { DryRun } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { ElevationPolicy, Mesh, MeshAnswer, PlacementAnswer, Rail } from "../core/schema/mesh.ts";
 import type {
@@ -234,7 +234,7 @@ export interface Railgate extends RailgateReader, AsyncDisposable {
   /** As `admit`, for several, in order and in one commit. What cannot be read has its error in its place. */
   admitAll(requests: readonly unknown[], options?: TraceOptions): Promise<(AdmissionAnswer | RequestError)[]>;
   /** What would be decided now; nothing is recorded, so nothing is admitted. */
-  dryRun(request: unknown): Promise<Decision>;
+  dryRun(request: unknown): Promise<DryRun>;
   /**
    * Answers a Kubernetes AdmissionReview v1, of a pod, a pod template or a namespace. Never refuses by an error, in this process:
    * what cannot be read or decided is answered with `allowed: false`.

@@ -67,6 +67,21 @@ for (const [what, output] of Object.entries(corruptions)) {
   });
 }
 
+test("a fault of a refusal names its rule and code", (t) => {
+  const other = { ...refusal, rule: "ACME-01", code: "acme_quota_exceeded" };
+  const of = (...refusals: unknown[]) => {
+    const recognised = recognise({ ...refused, refusals }, catalogue);
+    return "problem" in recognised ? recognised.problem : "";
+  };
+  t.is(of(refusal, other), "rule ACME-01 refuses with code acme_quota_exceeded, which its catalogue does not have");
+  t.regex(
+    of(refusal, { ...other, params: "a text" }),
+    /^\/refusals\/1\/params .+, in the refusal of rule ACME-01 with code acme_quota_exceeded$/,
+  );
+  t.regex(of("acme"), /^\/refusals\/0 (?!.*refusal of)/);
+  t.regex(of({ ...other, rule: "x".repeat(9999), params: 1 }), /^.{1,600}$/);
+});
+
 test("explaining fills placeholders from params, and says nothing is missing where it is", (t) => {
   const [explained] = explain(refused, catalogue).refusals;
   t.is(explained!.message, "vm is declared, tee is required; nothing [1]");

@@ -8,6 +8,7 @@ import { buildBundleFiles } from "../../src/workshop/build.ts";
 import { signBundleFiles, writeBundleFiles } from "../../src/policy/sign.ts";
 import type { BundleSource } from "../../src/node/open.ts";
 import { start, verifiedEvents } from "../http/support.ts";
+import { railgate } from "../cli/railgate.ts";
 import { differingStates, foldHistory } from "./history.ts";
 
 /** The law with texts replaced in files of it, built and signed. */
@@ -74,6 +75,14 @@ test("POL-03: a refusal whose params cannot be put on record as they are is refu
       /\/params\/runtime in the result is 9007199254740993, beyond/.test(problem ?? ""),
     ),
   );
+  // Whoever tries it without recording is told what the record would say, over HTTP and on the command line.
+  const cause = /railgate\/admission\/decision: .*\/params\/runtime in the result is 9007199254740993, beyond/;
+  t.regex((await served.call("POST", "/v1/admissions?dry_run=true", { body: request })).json.problem, cause);
+  const asked = ["decide", "--dry-run", "--json", "--url", `http://127.0.0.1:${served.port}`, "-"];
+  const { code, stdout, stderr } = await railgate(asked, { input: JSON.stringify(request) });
+  t.is(code, 1);
+  t.regex(stderr, new RegExp(`^railgate: the policy could not decide: ${cause.source}`));
+  t.regex(JSON.parse(stdout).problem, cause);
 });
 
 test("INV-MESH-*: where law and host disagree the command is refused, evidenced, and changes nothing", async (t) => {

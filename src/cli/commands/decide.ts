@@ -1,6 +1,6 @@
 // `railgate decide`: one admission request, decided by the node that holds the data directory, or by the one at `--url`.
 import type { Command } from "commander";
-import type { Decision } from "../../core/schema/decision.ts";
+import type { Decision, DryRun } from "../../core/schema/decision.ts";
 import type { ReviewAnswer } from "../../core/kubernetes/answer.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import type { AdmissionRequest } from "../../core/schema/request.ts";
@@ -8,8 +8,14 @@ import { EXIT, nodeCommand, run, UsageError, type CommandContext, type ExitCode 
 import { safe, type Output } from "../io/output.ts";
 
 type Options = { dryRun?: boolean; at?: string };
-/** `event` and `receipt` are absent from a dry run; `by` is the server that was asked for the data directory. */
-type Decided = { decision: Decision; event?: EvidenceEvent; receipt?: string; by?: string | undefined };
+/** `event` and `receipt` are absent from a dry run, which has `problem`; `by` is the server that was asked for the data directory. */
+type Decided = {
+  decision: Decision;
+  event?: EvidenceEvent;
+  receipt?: string;
+  problem?: string | undefined;
+  by?: string | undefined;
+};
 
 export function decideCommand(): Command {
   return nodeCommand("decide", "decide an admission request; exit 0 if admitted, 1 if refused")
@@ -125,15 +131,19 @@ function writeReview(
 
 /** By the running node that was named, else here, with the settings and nothing else. */
 async function dryRun(context: CommandContext, request: AdmissionRequest, atMs: number): Promise<Decided> {
-  const { config, out } = context;
+  const { problem, ...decision } = await dryRunOf(context, request, atMs);
+  if (problem !== undefined) context.out.note(`railgate: the policy could not decide: ${safe(problem)}`);
+  return { decision: { ...decision, dry_run: true }, problem };
+}
+
+async function dryRunOf(context: CommandContext, request: AdmissionRequest, atMs: number): Promise<DryRun> {
+  const { config } = context;
   if (config.server) {
     const { withRailgate } = await import("../io/open.ts");
-    const { answer } = await withRailgate(context, (railgate) => railgate.dryRun(request));
-    return { decision: { ...answer, dry_run: true } };
+    return (await withRailgate(context, (railgate) => railgate.dryRun(request))).answer;
   }
   const { dryRun } = await import("../../library/dry-run.ts");
-  const failed = (problem: string) => out.note(`railgate: the policy could not decide: ${safe(problem)}`);
-  return { decision: { ...(await dryRun(config, request, atMs, failed)), dry_run: true } };
+  return dryRun(config, request, atMs);
 }
 
 async function admit(context: CommandContext, request: AdmissionRequest): Promise<Decided> {
@@ -145,10 +155,13 @@ async function admit(context: CommandContext, request: AdmissionRequest): Promis
 
 async function write(
   { out }: CommandContext,
-  { decision, event, receipt, by }: Decided,
+  { decision, event, receipt, problem, by }: Decided,
   request: unknown,
 ): Promise<void> {
-  if (out.json) return out.value({ decision, ...(event && { event }), ...(receipt && { receipt }) });
+  if (out.json) {
+    const evidence = { ...(event && { event }), ...(receipt && { receipt }) };
+    return out.value({ decision, ...evidence, ...(problem !== undefined && { problem }) });
+  }
   const [{ writeDecision }, { writeReceipt }] = await Promise.all([
     import("../io/explain.ts"),
     import("../io/answer.ts"),

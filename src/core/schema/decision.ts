@@ -89,3 +89,5 @@ export type ExplainedRefusal = Static<typeof ExplainedRefusal>;
 export type Obligation = Static<typeof Obligation>;
 export type PolicyDecision = Static<typeof PolicyDecisionSchema>;
 export type Decision = Static<typeof DecisionSchema>;
+/** @property problem why the policy could not decide (POL-03): which entrypoint, and what of its answer, as the record would have it. */
+export type DryRun = Decision & { readonly problem?: string };

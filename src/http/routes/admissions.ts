@@ -3,7 +3,7 @@ import { provenTenant, tenantActing, tenantAsked, type Caller } from "../../core
 import Type from "typebox";
 import { RequestError } from "../../core/errors.ts";
 import { parseAdmissionRequest, parser } from "../../core/request.ts";
-import { closed } from "../../core/schema/base.ts";
+import { closed, optional } from "../../core/schema/base.ts";
 import { DecisionSchema } from "../../core/schema/decision.ts";
 import { AdmissionRequestSchema, type AdmissionRequest } from "../../core/schema/request.ts";
 import { AdmissionAnswer } from "../../core/schema/workload.ts";
@@ -21,7 +21,13 @@ export interface AdmissionLimits {
   readonly batchItemsMax: number;
 }
 
-const DryRunAnswer = closed({ decision: DecisionSchema, dry_run: Type.Literal(true) });
+const DryRunAnswer = closed({
+  decision: DecisionSchema,
+  dry_run: Type.Literal(true),
+  problem: optional(
+    Type.String({ description: "Why the policy could not decide (POL-03), as the record would have it" }),
+  ),
+});
 const BatchBody = closed({ items: Type.Array(AdmissionRequestSchema) });
 const BatchAnswer = closed({ items: Type.Array(Type.Union([AdmissionAnswer, ProblemSchema])) });
 
@@ -106,9 +112,9 @@ async function admit(railgate: LocalRailgate, request: AdmissionRequest, exchang
 }
 
 async function dryRun(railgate: LocalRailgate, request: AdmissionRequest, exchange: Admitting): Promise<Reply> {
-  const decision = await railgate.as(exchange.caller).dryRunParsed(request);
+  const { problem, ...decision } = await railgate.as(exchange.caller).dryRunParsed(request);
   exchange.notes = { dry_run: true, outcome: decision.outcome };
-  return json({ decision, dry_run: true });
+  return json({ decision, dry_run: true, ...(problem !== undefined && { problem }) });
 }
 
 async function readBatch(exchange: Exchange, { bodyBytesMax, batchItemsMax }: AdmissionLimits): Promise<unknown[]> {
