@@ -49,8 +49,18 @@ export interface Workload {
   readonly reattestation: Deadline | null;
   /** RFC 3339: the newest measurement that passed while it lives; absent where `attestation` is it, or none did. */
   readonly newest_measured_at?: string;
+  /** Absent where nothing of it was declared that attestations are held to. */
+  readonly bound?: Bound;
   /** The signing inputs' digests of the last tokens that a decision on it was made with, oldest first. */
   readonly used_tokens?: readonly string[];
+}
+
+/** What was declared, and each attestation of the workload must say. */
+export interface Bound {
+  /** `tee.init_data_digest`. */
+  readonly init_data_digest?: string;
+  /** Digests of the envelope's images, where its attestation named one. */
+  readonly images?: readonly string[];
 }
 
 /** The admission in force. */
@@ -103,6 +113,7 @@ export interface AdmitDetails {
   readonly governance_profile: string | null;
   /** The declared `tee.platform`; absent or null for other envelopes. */
   readonly platform?: string | null;
+  readonly bound?: Bound;
   /** The attestation that was judged; absent or null where none was given. */
   readonly attestation?: AttestationDetails | null;
 }
@@ -190,6 +201,12 @@ export interface LifecycleFacts {
   readonly workload: LifecycleWorkload | null;
   /** Attest only: what the attestation says and whether it could be verified. */
   readonly attestation: AttestationFact | null;
+  /** Attest only: what it is held to beside the envelope's kind and platform. */
+  readonly bound?: {
+    readonly tenant_id: string;
+    readonly init_data_digest: string | null;
+    readonly images: readonly string[];
+  };
   /** Attest only: the deadline that follows if it is accepted; null where the envelope is not attested periodically. */
   readonly reattestation: { readonly interval_s: number; readonly by: string } | null;
   /** Where it is placed, sorted by mesh. */
@@ -256,10 +273,17 @@ export function lifecycleFacts(
     now_ms: nowMs,
     workload: workload && workloadFact(workload),
     attestation,
+    ...(attestation !== null && workload !== null && { bound: boundFact(workload) }),
     reattestation: follows ? { interval_s, by: wholeSecondsUtc(nowMs + interval_s * 1000) } : null,
     placements,
   };
 }
+
+const boundFact = ({ tenant_id, bound }: Workload): NonNullable<LifecycleFacts["bound"]> => ({
+  tenant_id,
+  init_data_digest: bound?.init_data_digest ?? null,
+  images: bound?.images ?? [],
+});
 
 /** RFC 3339; never falls while the workload lives. null where no measurement passed. */
 function newestMeasuredAt({ newest_measured_at, attestation }: Workload): string | null {
@@ -453,6 +477,7 @@ function admit(current: Workload | null, event: WorkloadEvent, details: AdmitDet
     obligations: details.obligations,
     ...measured(live, details.attestation ?? null),
     reattestation: firstDeadline(details, live?.reattestation ?? null),
+    ...(details.bound && { bound: details.bound }),
     ...(current?.used_tokens && { used_tokens: current.used_tokens }),
   };
 }
@@ -498,9 +523,11 @@ function supersede(
   }
   must("INV-LIFECYCLE-FAIL-CLOSED", isOneOf(ENVELOPE_KINDS, details.envelope.declared), "no known envelope stands");
   must("INV-LIFECYCLE-FAIL-CLOSED", isOneOf(LEVELS, details.least_level), "no known rail level stands");
-  const { obligations, valid_until, crp, governance_profile } = details;
+  const { obligations, valid_until, crp, governance_profile, bound } = details;
+  const { bound: _, ...kept } = current;
   return {
-    ...current,
+    ...kept,
+    ...(bound && { bound }),
     envelope_kind: details.envelope.declared,
     platform: details.platform ?? null,
     least_level: stricter(current.least_level, details.least_level),

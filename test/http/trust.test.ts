@@ -319,12 +319,14 @@ test.serial("silence on the debug state is refused for ncp", async (t) => {
       available: true,
       local: true,
     }));
-    const given = await token({ platform_type: "vtpm", ...over });
-    return (await admit({ ...vm, authority, attestation: { token: given } })).decision.refusals.map(
-      ({ params }: any) => params.reason,
-    );
+    const given = await token({ platform_type: "vtpm", nonce: "silent-1", ...over });
+    const bound = { ...vm, authority, attestation: { token: given }, correlation_id: "silent-1" };
+    return (await admit(bound)).decision.refusals.map(({ params }: any) => params.reason);
   };
   t.deepEqual(await of({}), []);
+  t.deepEqual(await of({ nonce: undefined }), [
+    "nonce missing (attest with a challenge, or the correlation_id, as nonce)",
+  ]);
   t.deepEqual(await of({ debuggable: undefined }), ["debug state not stated"]);
   t.deepEqual(await of({ debuggable: undefined, submods: { vm: { dbgstat: "disabled-since-boot" } } }), []);
 });

@@ -38,8 +38,12 @@ no_platform(kind) := concat("", ["no platform is known for the envelope ", kind]
 # The rules that judge an attestation on admission, TEE-01 to TEE-04 and VM-04, asked about the admitted envelope.
 attestation_refusal(request, facts, workload) := first_of(refusals) if {
 	kind := workload.envelope_kind
-	envelope := {"kind": kind, kind: {"platform": object.get(workload, "platform", null)}}
-	admitted := {"governance_profile": workload.governance_profile, "envelope": envelope}
+	envelope := {"kind": kind, kind: admitted_profile(workload, object.get(facts, "bound", {}))}
+	admitted := {
+		"tenant_id": object.get(facts, ["bound", "tenant_id"], null),
+		"governance_profile": workload.governance_profile,
+		"envelope": envelope,
+	}
 	refusals := attestation.refusals with input as {
 		"request": {"workload": admitted, "attestation": request.attestation},
 		"facts": {
@@ -49,6 +53,19 @@ attestation_refusal(request, facts, workload) := first_of(refusals) if {
 		},
 		"context": input.context,
 	}
+}
+
+# What of the admitted envelope an attestation is held to; inputs of 0.1 have nothing of it but the platform.
+admitted_profile(workload, bound) := {
+	"platform": object.get(workload, "platform", null),
+	"images": [{"reference": concat("", ["@", digest])} | some digest in object.get(bound, "images", [])],
+	"init_data_digest": digest_text,
+} if {
+	digest_text := bound.init_data_digest
+	is_string(digest_text)
+} else := {
+	"platform": object.get(workload, "platform", null),
+	"images": [{"reference": concat("", ["@", digest])} | some digest in object.get(bound, "images", [])],
 }
 
 # Failed where a measurement was made and says so; nothing where there is none that could be believed.

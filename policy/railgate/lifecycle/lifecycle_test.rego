@@ -50,6 +50,7 @@ token := {
 	"result": "pass",
 	"measured_at_ms": now_ms - 1000,
 	"debuggable": false,
+	"nonce": {"form": "challenge", "ok": true},
 	"token_digest": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 }
 
@@ -282,8 +283,29 @@ test_unreadable_facts_are_refused if {
 	verdict(json.remove(attest(tee, token), ["facts/reattestation"])) == ["reattestation_interval_invalid", "TEE-04", null]
 }
 
+# What was declared on admission holds for every attestation.
+digest := "sha256:abcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcd"
+
+bound(over) := object.union(
+	attest(tee, object.union(token, {"init_data_digest": digest, "image_digests": [digest]})),
+	{"facts": {"bound": object.union({"tenant_id": "acme", "init_data_digest": digest, "images": [digest]}, over)}},
+)
+
+test_an_attestation_is_held_to_what_was_admitted if {
+	standing(bound({})) == [null, null, "passed"]
+	failed := ["attestation_failed", "TEE-02", null]
+	standing(bound({"init_data_digest": "sha256:0"})) == failed
+	standing(bound({"init_data_digest": null})) == [null, null, "passed"]
+	image_bound := {"attestation": {"bind_image": {"ncp": true}}}
+	fixture.stepped_by(image_bound, bound({})).outcome == "accepted"
+	fixture.stepped_by(image_bound, bound({"images": []})).rule == "TEE-02"
+	measured := {"attestation": {"measurements": {"acme": {"intel-tdx": {"mr_td": ["00"]}}}}}
+	fixture.stepped_by(measured, bound({})).rule == "TEE-02"
+}
+
 # As 0.1 recorded them; policies of today are replayed on those too.
 of_0_1(case) := json.remove(case, [
+	"facts/attestation/nonce",
 	"facts/attestation/token_digest",
 	"facts/placements",
 	"facts/workload/least_level",
@@ -299,7 +321,11 @@ test_inputs_of_0_1_are_judged_as_they_were if {
 		verdict(of_0_1(transition("destroy", workload))) == reached("destroyed")
 		standing(of_0_1(deadline(workload))) == [null, null, null]
 	}
-	standing(of_0_1(attest(tee, token))) == [null, null, "passed"]
+	baseline := object.union(tee, {"governance_profile": "baseline"})
+	standing(of_0_1(attest(baseline, token))) == [null, null, "passed"]
+
+	# What nothing binds is refused since then.
+	standing(of_0_1(attest(tee, token))) == ["attestation_failed", "TEE-02", null]
 	late := object.union(tee, {"reattestation": {"by_ms": now_ms - 1}})
 	standing(of_0_1(deadline(late))) == ["attestation_stale", "TEE-03", "missed"]
 	verdict(of_0_1(transition("start", in_state(late, "created")))) == stale

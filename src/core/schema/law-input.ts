@@ -44,6 +44,10 @@ const LifecycleFacts = closed({
   now_ms: EpochMs,
   workload: nullable(LifecycleWorkload),
   attestation: nullable(AttestationFact),
+  /** Of an attestation: whose workload it is, and what was declared of it when it was admitted. */
+  bound: optional(
+    closed({ tenant_id: Identifier, init_data_digest: nullable(Type.String()), images: Type.Array(Type.String()) }),
+  ),
   reattestation: nullable(closed({ interval_s: Type.Number(), by: Time })),
   placements: optional(Type.Array(PlacedFact)),
 });

@@ -26,9 +26,17 @@ const seconds = (title: string, minimum = 0): TSchema =>
 const text = (title: string): TSchema => Type.String({ minLength: 1, title, description: "a text that isn't empty" });
 const list = (item: TSchema, title: string, description: string): TSchema => Type.Array(item, { title, description });
 
+const Name = Type.String({ minLength: 1, description: "a text that isn't empty" });
+
+/** A list, or a table of what is on it. */
+const choice = (title: string, description: string): TSchema =>
+  Type.Union([Type.Array(Name), Type.Record(Type.String(), Flag)], {
+    title,
+    description: `${description}, or a mapping of such to true`,
+  });
+
 const Kind = Type.Unsafe<string>({ ...EnvelopeKind, description: `one of ${ENVELOPE_KINDS.join(", ")}` });
 const Rail = oneOf(LEVELS, { description: `one of ${LEVELS.join(", ")}` });
-const Name = Type.String({ minLength: 1, description: "a text that isn't empty" });
 
 const kinds = (title: string): TSchema => table(Kind, title);
 const byProfile = (value: TSchema, title: string): TSchema =>
@@ -83,6 +91,27 @@ const ATTESTATION = section(
       "Whose attestation counts, by profile",
     ),
     debug_state_required: byProfile(Flag, "Whether the token must say that the platform is not debuggable, by profile"),
+    tcb: byProfile(
+      choice("States of the TCB that count", "a list of states"),
+      "Which states of a platform's TCB count, by profile; with none listed any but `Revoked`",
+    ),
+    measurements: table(
+      table(
+        table(choice("Values that are allowed", "a list of values in hex"), "By the token's own name of a measurement"),
+        "By platform type",
+      ),
+      "What must have been measured, by tenant (`*`: any) and platform; what has no entry is not compared",
+    ),
+    bind_image: byProfile(Flag, "Whether the image that a token names must be one of the envelope's, by profile"),
+    devices_required: byProfile(
+      choice("Kinds of devices", "a list of kinds: gpu, switch, dcu"),
+      "Devices that must be attested beside the platform, by profile",
+    ),
+    nonce: byProfile(
+      oneOf(["any", "bound", "challenge"], { description: "one of any, bound, challenge" }),
+      "What an attestation must be bound to, by profile: nothing (`any`), a nonce (`bound`), a challenge of this node (`challenge`)",
+    ),
+    vector_required: byProfile(Flag, "Whether an EAR must have a trustworthiness vector in each part, by profile"),
     reattestation: section(
       { interval_min_s: seconds("Least", 1), interval_max_s: seconds("Longest", 1) },
       "The interval within which a tee attests again (TEE-04)",

@@ -1,4 +1,5 @@
 // Admission: may this workload run, in which envelope, on which rail (spec law §2, §3).
+import { isDigest } from "../../core/digest.ts";
 import { briefly, countOf } from "../../core/brief.ts";
 import { provenTenant, tenantActing, type Caller } from "../../core/caller.ts";
 import { proofChanges, proofFact, proofNeeds, type About } from "../../core/challenge.ts";
@@ -6,7 +7,7 @@ import { buildInput, type TrustFacts } from "../../core/facts.ts";
 import { placedAt, type Placed } from "../../core/mesh-state.ts";
 import { explain, hostRefusal, recognise } from "../../core/outcome.ts";
 import type { Decision, PolicyDecision } from "../../core/schema/decision.ts";
-import type { AdmissionInput } from "../../core/schema/input.ts";
+import type { AdmissionInput, AttestationFact } from "../../core/schema/input.ts";
 import type { AdmissionRequest } from "../../core/schema/request.ts";
 import type { Reads } from "../../core/state.ts";
 import {
@@ -122,6 +123,7 @@ export function admitDetails(
     crp: workload.crp?.designated === true,
     governance_profile: briefly(workload.governance_profile ?? null),
     platform: briefly(declaredPlatform(workload.envelope)),
+    ...boundOf(workload.envelope, attestation),
     attestation: attestation && attestationDetails(attestation),
   };
 }
@@ -144,3 +146,27 @@ function declaredPlatform(envelope: AdmissionRequest["workload"]["envelope"]): s
   if (typeof envelope !== "object" || !("tee" in envelope)) return null;
   return (envelope.tee as { platform?: string }).platform ?? null;
 }
+
+/** What later attestations of the workload are held to; nothing where nothing of it was declared, or none could say. */
+function boundOf(
+  envelope: AdmissionRequest["workload"]["envelope"],
+  attestation: AttestationFact | null,
+): Pick<AdmitDetails, "bound"> {
+  const declared = profileOf(envelope);
+  const images = attestation?.image_digests?.length ? digestsOf(declared.images) : [];
+  const { init_data_digest } = declared;
+  const bound = { ...(init_data_digest !== undefined && { init_data_digest }), ...(images.length > 0 && { images }) };
+  return Object.keys(bound).length === 0 ? {} : { bound };
+}
+
+type Attested = { readonly init_data_digest?: string; readonly images?: readonly { readonly reference?: string }[] };
+
+function profileOf(envelope: AdmissionRequest["workload"]["envelope"]): Attested {
+  if (typeof envelope !== "object") return {};
+  if ("tee" in envelope) return (envelope.tee ?? {}) as Attested;
+  return "vm" in envelope ? ((envelope.vm ?? {}) as Attested) : {};
+}
+
+const digestsOf = (images: Attested["images"] = []): string[] => [
+  ...new Set(images.map(({ reference = "" }) => reference.slice(reference.lastIndexOf("@") + 1)).filter(isDigest)),
+];

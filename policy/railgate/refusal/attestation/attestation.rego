@@ -101,7 +101,7 @@ location_of(member) := lib.pointer(["/attestation", member]) if {
 
 # METADATA
 # title: The attestation failed
-# description: "The verification result is a pass; the platform is allowed, the declared one and not debuggable, and says so where `settings.attestation.debug_state_required` wants it; the form, signature, issuer and nonce are accepted; it was not measured in the future."
+# description: "The verification result is a pass; the platform is allowed, the declared one and not debuggable, and says so where `settings.attestation.debug_state_required` wants it; the form, signature, issuer and nonce are accepted; it was not measured in the future; TCB, measurements, image, init data, devices and trustworthiness vector are as `settings.attestation` and the declaration want them."
 # custom:
 #   rule: TEE-02
 #   code: attestation_failed
@@ -124,7 +124,7 @@ attestation_passed(_) if failures == set()
 failures contains [location_of("nonce"), reason] if {
 	lib.attestation_given
 	not judged
-	reason := lib.error_of(lib.attestation)
+	reason := error_reason
 }
 
 failures contains ["/attestation", "form not accepted"] if {
@@ -173,6 +173,17 @@ failures contains [location_of("measured_at"), "measured in the future"] if {
 	lib.attestation.measured_at_ms > input.facts.now_ms + (settings.attestation.future_max_s * 1000)
 }
 
+# The steps of the host that a word does not explain.
+error_words := {
+	"size": "size: larger than a token may be",
+	"key": "key: none that its issuer has pinned",
+	"certificate": "certificate: its chain leads to no pinned root, or is not valid now",
+	"age": "age: older than its issuer's tokens may be (attest again)",
+	"policy": "policy: the verifier did not hold it to a pinned policy, or it did not match",
+}
+
+error_reason := object.get(error_words, lib.error_of(lib.attestation), lib.error_of(lib.attestation))
+
 form_accepted if settings.attestation.forms[lib.profile][lib.attestation.form]
 
 form_accepted if not lib.profile_known
@@ -201,6 +212,179 @@ matches_declared if lib.attestation.platform_type == lib.declared.platform
 matches_declared if not declared_platform_allowed
 
 declared_platform_allowed if settings.attestation.platforms.tee[lib.declared.platform]
+
+# What an operator's data and the declaration ask of it beyond a pass. What it does not say is no answer.
+subject := "/attestation/token" if {
+	lib.attestation.form != "report"
+} else := "/attestation"
+
+on_list(list, value) if {
+	is_array(list)
+	value in list
+}
+
+# Lists may be written as objects of `true`.
+on_list(list, value) if list[value] == true
+
+listed(list) := list if {
+	is_array(list)
+} else := [value | some value, true in list]
+
+tcb_listed if count(settings.attestation.tcb[lib.profile]) > 0
+
+tcb_status := lib.attestation.tcb.status if {
+	is_string(lib.attestation.tcb.status)
+} else := null
+
+tcb_accepted(status) if {
+	tcb_listed
+	on_list(settings.attestation.tcb[lib.profile], status)
+}
+
+tcb_accepted(status) if {
+	not tcb_listed
+	lower(status) != "revoked"
+}
+
+failures contains [subject, "TCB status not stated (attest by a verifier that states it, or list none in attestation.tcb)"] if {
+	judged
+	tcb_listed
+	tcb_status == null
+}
+
+failures contains [subject, reason] if {
+	judged
+	tcb_status != null
+	not tcb_accepted(tcb_status)
+	reason := concat(" ", [
+		"TCB status",
+		lib.text(tcb_status),
+		"not accepted (update the platform, or list the state in attestation.tcb)",
+	])
+}
+
+# A tenant's own values stand in place of everybody's, name by name.
+expected_of(tenant) := settings.attestation.measurements[tenant][lib.attestation.platform_type] if {
+	is_object(settings.attestation.measurements[tenant][lib.attestation.platform_type])
+} else := {}
+
+expected := {name: allowed |
+	own := expected_of(lib.workload.tenant_id)
+	all := expected_of("*")
+	some name in (object.keys(all) | object.keys(own))
+	allowed := object.get(own, name, object.get(all, name, []))
+}
+
+measurement_allowed(name, allowed) if {
+	value := lib.attestation.measurements[name]
+	some each in listed(allowed)
+	lower(each) == value
+}
+
+failures contains [subject, reason] if {
+	judged
+	some name, allowed in expected
+	not measurement_allowed(name, allowed)
+	reason := concat(" ", [
+		"measurement",
+		name,
+		"not allowed (run what was released, or add the value to attestation.measurements)",
+	])
+}
+
+image_bound if settings.attestation.bind_image[lib.profile] == true
+
+image_digests := lib.attestation.image_digests if {
+	is_array(lib.attestation.image_digests)
+} else := []
+
+image_declared(digest) if {
+	some image in lib.declared.images
+	endswith(image.reference, concat("", ["@", digest]))
+}
+
+failures contains [subject, "image not stated (attest by a verifier that states it, or clear attestation.bind_image)"] if {
+	judged
+	image_bound
+	image_digests == []
+}
+
+failures contains [subject, "image not one of the envelope's (run the declared image, or declare the one that runs)"] if {
+	judged
+	image_bound
+	some digest in image_digests
+	not image_declared(digest)
+}
+
+failures contains ["/workload/envelope/tee/init_data_digest", reason] if {
+	judged
+	lib.kind == "tee"
+	lib.declared.init_data_digest
+	not lib.attestation.init_data_digest == lib.declared.init_data_digest
+	reason := init_data_reason
+}
+
+init_data_reason := "init data not the declared (start the guest with it, or declare what it was started with)" if {
+	is_string(lib.attestation.init_data_digest)
+} else := "init data not stated (attest by a verifier that states it, or declare none)"
+
+devices := lib.attestation.devices if {
+	is_array(lib.attestation.devices)
+} else := []
+
+devices_at := "/attestation/devices" if {
+	lib.has(input.request.attestation, "devices")
+} else := subject
+
+failures contains [devices_at, reason] if {
+	judged
+	some device in devices
+	reason := device_reason(device)
+}
+
+device_reason(device) := concat("", ["device not verified: ", device.error, " (attest it again under the same nonce)"]) if {
+	is_string(device.error)
+} else := concat("", ["device ", lib.shown(device, "kind"), " failed (attest it again once it is well)"]) if {
+	device.result != "pass"
+}
+
+failures contains [devices_at, reason] if {
+	judged
+	some kind in listed(settings.attestation.devices_required[lib.profile])
+	not device_passed(kind)
+	reason := concat("", ["no ", kind, " attested (give its bundle in attestation.devices)"])
+}
+
+device_passed(kind) if {
+	some device in devices
+	device.kind == kind
+	device.result == "pass"
+	device.error == null
+}
+
+# Of what this attestation was made for; absent in inputs of 0.1, and taken for nothing.
+nonce_form := lib.attestation.nonce.form if {
+	lib.attestation.nonce.ok == true
+} else := "none"
+
+failures contains [location_of("nonce"), "nonce missing (attest with a challenge, or the correlation_id, as nonce)"] if {
+	judged
+	settings.attestation.nonce[lib.profile] == "bound"
+	nonce_form == "none"
+}
+
+failures contains [location_of("nonce"), "nonce is no challenge (ask for one, and attest with it as nonce)"] if {
+	judged
+	settings.attestation.nonce[lib.profile] == "challenge"
+	nonce_form != "challenge"
+}
+
+failures contains [subject, "no trustworthiness vector (have the verifier issue one, or clear attestation.vector_required)"] if {
+	judged
+	settings.attestation.vector_required[lib.profile] == true
+	lib.attestation.format == "ear"
+	not is_object(lib.attestation.vector)
+}
 
 # METADATA
 # title: The attestation is too old
