@@ -20,6 +20,7 @@ import { policyCommand } from "./commands/policy.ts";
 import { replayCommand } from "./commands/replay.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { showCommand } from "./commands/show.ts";
+import { storeCommand } from "./commands/store.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { testCommand } from "./commands/test.ts";
 import { tryCommand } from "./commands/try.ts";
@@ -63,6 +64,7 @@ function program(): Command {
     eraseCommand,
     backupCommand,
     restoreCommand,
+    storeCommand,
     doctorCommand,
   ])
     railgate.addCommand(make());

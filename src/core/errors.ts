@@ -282,6 +282,26 @@ export class CheckpointsMissingError extends RailgateError {
   static override code: string = "checkpoints_missing";
 }
 
+/** The store is no place for a node: a copy that is not finished, or one whose node has gone over to another. */
+export class StoreMovedError extends RailgateError {
+  static override code: string = "store_moved";
+}
+
+/** A record or artifact is not what was signed: nothing behind it is copied. */
+export class AlteredRecordError extends RailgateError {
+  static override code: string = "record_altered";
+}
+
+/** Both sides of a copy were read again and are not alike, though nothing was written to the source meanwhile. */
+export class CopyDiffersError extends RailgateError {
+  static override code: string = "copy_differs";
+}
+
+/** The target of a copy holds something else. */
+export class TargetNotEmptyError extends RailgateError {
+  static override code: string = "target_not_empty";
+}
+
 /** A policy that can be trusted does not decide: it is older, or its trial speaks against it. A root authority may say otherwise. */
 export class PolicyRefusedError extends RailgateError {
   static override code: string = "policy_refused";

@@ -2,8 +2,9 @@
 import type { KeyObject } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { EvidenceUnavailableError, KeyError, RailgateError } from "../core/errors.ts";
+import { EvidenceUnavailableError, KeyError, RailgateError, StoreMovedError } from "../core/errors.ts";
 import { openReader, openWriter } from "../store/open.ts";
+import { SIDE_META } from "../evidence/copy/rows.ts";
 import type { StoreReader, StoreWriter } from "../store/store.ts";
 import type { LogData } from "../evidence/ledger/messages.ts";
 import {
@@ -51,6 +52,7 @@ export async function prepare(options: PrepareOptions, nowMs: number): Promise<P
   try {
     await using writer = await openWriter(options.dataDir);
     await using reader = await openReader(options.dataDir);
+    await mustBeFinished(reader);
     await compareOrRestore(options, reader, writer, nowMs);
     const key = await prepareKey(options.dataDir, "event", reader, writer, nowMs, options.eventKey);
     const { privateKey, kid } = await prepareKey(options.dataDir, "log", reader, writer, nowMs);
@@ -89,6 +91,15 @@ export async function prepare(options: PrepareOptions, nowMs: number): Promise<P
         : ["railgate.data_dir", `the data directory ${dataDir}`];
     throw new EvidenceUnavailableError(`${setting}: ${place} cannot be used: ${message}`, { cause: error });
   }
+}
+
+/** @throws StoreMovedError it is a copy, and what it is a copy of goes on. */
+async function mustBeFinished(reader: StoreReader): Promise<void> {
+  const of = await reader.meta(SIDE_META.unfinished);
+  if (of)
+    throw new StoreMovedError(
+      `this is a copy of ${of} that is not finished; finish it: railgate store copy --from ${of} --to … --cut-over`,
+    );
 }
 
 /** The private key that the database names for a role; a new one where it names none yet. */

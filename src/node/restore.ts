@@ -7,8 +7,10 @@ import {
   ConfigError,
   KeyError,
   LogRolledBackError,
+  StoreMovedError,
   type RailgateError,
 } from "../core/errors.ts";
+import { SIDE_META } from "../evidence/copy/rows.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
 import { saysNothing } from "../core/text.ts";
 import { checkpointFile, openCheckpoints } from "../evidence/log/checkpoints.ts";
@@ -132,6 +134,12 @@ async function problemWith(
   reader: StoreReader,
   nodeId: string,
 ): Promise<RailgateError | undefined> {
+  const movedTo = await reader.meta(SIDE_META.movedTo);
+  if (movedTo)
+    return new StoreMovedError(
+      `${nodeId} has gone over to ${movedTo} (railgate store copy --cut-over), and two of it would show two histories. ` +
+        'To go on here as another node, say why: railgate serve --after-restore "why"',
+    );
   const path = checkpointPath(options, nodeId);
   const own = (await reader.log.streams()).filter(({ chain_id }) => isOwn(chain_id, nodeId));
   if (!existsSync(path) && (await anyCheckpoint(reader, own)))
@@ -193,7 +201,7 @@ async function goOnAsAnother(
     });
   }
   const restored: Restored = { node_id: nodeId, from, reason };
-  await writer.putAll(rows, { node_id: nodeId, [RESTORED]: JSON.stringify(restored) });
+  await writer.putAll(rows, { node_id: nodeId, [RESTORED]: JSON.stringify(restored), [SIDE_META.movedTo]: "" });
   for (const { kid, role, retired_at_ms } of rows) if (retired_at_ms === null) adoptKey(dataDir, kid, role);
 }
 

@@ -94,6 +94,32 @@ export interface StoredState {
 /** What is at hand comes at once. */
 export type MaybePromise<T> = T | Promise<T>;
 
+/** A piece of state with all that a store has of it. */
+export interface StateRow extends StatePlace {
+  readonly kind: StateKind;
+  readonly version: number;
+  /** JSON. */
+  readonly value: string;
+  readonly due_ms: number | null;
+  readonly ref: string | null;
+  readonly rank: number | null;
+}
+
+export type StateKey = Pick<StateRow, "kind" | "tenant_id" | "key">;
+
+/** What a copy takes over as another store has it, beside events. */
+export interface CopiedRows {
+  readonly states?: readonly StateRow[];
+  /** State that is not there any more. */
+  readonly gone?: readonly StateKey[];
+  readonly keys?: readonly KeyRow[];
+  readonly meta?: Readonly<Record<string, string>>;
+  readonly blobs?: readonly Blob[];
+  readonly checkpoints?: readonly (StoredCheckpoint & { readonly chain_id: string })[];
+  /** Events whose own artifact is not there any more; MUST NOT be recoverable from the store's files. */
+  readonly erased?: readonly { readonly chain_id: string; readonly sequence: number }[];
+}
+
 type KeyedState = StoredState & { readonly key: string };
 type RankedState = KeyedState & { readonly rank: number };
 
@@ -256,6 +282,12 @@ export interface StoreReader extends AsyncDisposable {
   /** The largest first. Every event is looked at. */
   sizes(): Promise<TenantSize[]>;
   meta(name: string): Promise<string | undefined>;
+  /** All of it. */
+  metaRows(): Promise<Readonly<Record<string, string>>>;
+  /** State of all kinds, by kind, tenant and key, behind a place. */
+  stateRows(limit: number, after?: StateKey): Promise<StateRow[]>;
+  /** Content addresses of shared artifacts, sorted, behind one of them. */
+  blobDigests(limit: number, after?: string): Promise<string[]>;
   close(): Promise<void>;
 }
 
@@ -282,6 +314,8 @@ export interface StoreWriter extends AsyncDisposable {
   putCheckpoints(checkpoints: readonly (StoredCheckpoint & { readonly chain_id: string })[]): Promise<void>;
   /** See {@link LogReader.uncheckpointed}. */
   uncheckpointed(): Promise<string[]>;
+  /** Rows as another store has them, versions included; all or nothing. For a copy alone: no version is compared. */
+  putRows(rows: CopiedRows): Promise<void>;
   putKey(key: KeyRow): Promise<void>;
   putMeta(name: string, value: string): Promise<void>;
   /** All or nothing. */

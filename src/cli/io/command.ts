@@ -2,7 +2,9 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Config, Flags } from "../../node/config/config.ts";
 import {
+  AlteredRecordError,
   BackupUnsoundError,
+  CopyDiffersError,
   ExportIncompleteError,
   NotFoundError,
   PolicyRefusedError,
@@ -118,7 +120,15 @@ async function report(error: unknown, out: Output): Promise<ExitCode> {
 }
 
 const USED_WRONGLY = new Set([UsageError.code, "config_invalid", "no_export"]);
-const REFUSED = [RefusedError, RevisionError, ExportIncompleteError, BackupUnsoundError, PolicyRefusedError];
+const REFUSED = [
+  RefusedError,
+  RevisionError,
+  ExportIncompleteError,
+  BackupUnsoundError,
+  PolicyRefusedError,
+  AlteredRecordError,
+  CopyDiffersError,
+];
 
 /** What names nothing is a bad name (2); what was there once, and was erased, is not. */
 function exitCodeOf(code: string, error: unknown): ExitCode {

@@ -1,10 +1,8 @@
 // Verifies what a data directory holds from its stored bytes, independently of what wrote it: signatures, chains, artifacts, state.
-import { createPublicKey, verify, type KeyObject } from "node:crypto";
 import { equalBytes } from "../../core/bytes.ts";
 import { digestOfPointer } from "../../core/digest.ts";
 import { ArtifactAlteredError } from "../../core/errors.ts";
-import { digestOf, EMPTY_STREAM, type Head } from "../../core/event.ts";
-import { canonicalJson, parseStrict } from "../../core/json.ts";
+import { EMPTY_STREAM, type Head } from "../../core/event.ts";
 import { appendLeaf, EMPTY_FRONTIER, rootAt, rootOf, type Frontier } from "../../core/merkle.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import { TREE_HASHER } from "../../core/sha256.ts";
@@ -12,6 +10,7 @@ import { nodesOfTiles, overTiles } from "../../core/tiles.ts";
 import type { StoredEvent, StoreReader } from "../../store/store.ts";
 import { isOwnStream, ownIds } from "../upstream/own.ts";
 import { FoldedStates } from "./folded-states.ts";
+import { placeProblem, readKeys, readRecord, type Keys } from "./record.ts";
 
 const PAGE = 500;
 const ROUNDS_MAX = 10;
@@ -28,7 +27,6 @@ export type StoreReport = {
   readonly events: number;
 };
 
-type Keys = ReadonlyMap<string, KeyObject>;
 /** How far a stream was read, and the Merkle tree of it (evidence.md §4). */
 type End = Head & { readonly tree: Frontier };
 const START: End = { ...EMPTY_STREAM, tree: EMPTY_FRONTIER };
@@ -71,14 +69,6 @@ export async function verifyStore(store: StoreReader, progress: (events: number)
   return { streams: [...walk.reports.values()], states, order: folded.faults(), events: walk.events };
 }
 
-async function readKeys(store: StoreReader): Promise<Keys> {
-  return new Map(
-    (await store.keys())
-      .filter(({ role }) => role === "event" || role === "peer")
-      .map(({ kid, jwk }) => [kid, createPublicKey({ key: jwk as never, format: "jwk" })]),
-  );
-}
-
 async function readOn(walk: Walk, progress: (events: number) => void): Promise<void> {
   for (;;) {
     const page = await walk.store.events({ order: "asc", limit: PAGE, after: walk.position });
@@ -115,53 +105,6 @@ function reportOf(walk: Walk, chain: string): StreamReport {
 
 function faulted(report: StreamReport, sequence: number, message: string): void {
   report.fault ??= { sequence, message };
-}
-
-/** Signature over the stored bytes, then what they say of themselves. Source: evidence.md §1, §2. */
-function readRecord(record: string, keys: Keys): { event?: EvidenceEvent; problem?: string } {
-  const [header, payload, signature, ...more] = record.split(".");
-  if (header === undefined || payload === undefined || signature === undefined || more.length > 0)
-    return { problem: "the record is no compact JWS" };
-  const bytes = Buffer.from(payload, "base64url");
-  let event: EvidenceEvent;
-  let protectedHeader: { alg?: unknown; kid?: unknown; typ?: unknown };
-  try {
-    event = parseStrict(bytes) as EvidenceEvent;
-    protectedHeader = JSON.parse(Buffer.from(header, "base64url").toString()) as typeof protectedHeader;
-  } catch {
-    return { problem: "the record's header or payload is not JSON" };
-  }
-  const problem =
-    signatureProblem(protectedHeader, `${header}.${payload}`, signature, keys) ?? hashProblem(event, bytes);
-  return { event, ...(problem !== undefined && { problem }) };
-}
-
-function signatureProblem(
-  header: { alg?: unknown; kid?: unknown; typ?: unknown },
-  signed: string,
-  signature: string,
-  keys: Keys,
-): string | undefined {
-  if (header.alg !== "EdDSA" || header.typ !== "railgate-event+jws")
-    return "the record's header isn't that of an event";
-  const key = keys.get(String(header.kid));
-  if (key === undefined) return `it is signed by ${String(header.kid)}, which is none of this node's keys`;
-  return verify(null, Buffer.from(signed), key, Buffer.from(signature, "base64url"))
-    ? undefined
-    : "its signature does not verify";
-}
-
-function hashProblem(event: EvidenceEvent, bytes: Uint8Array): string | undefined {
-  const { event_hash, ...rest } = event;
-  if (canonicalJson(event) !== new TextDecoder().decode(bytes)) return "its bytes are not canonical JSON";
-  return digestOf(canonicalJson(rest)) === event_hash ? undefined : "event_hash is not the hash of the event";
-}
-
-function placeProblem(event: EvidenceEvent, end: Head): string | undefined {
-  if (!event.chain_id.startsWith(`${event.tenant_id}/`))
-    return `it is ${event.tenant_id}'s and lies in ${event.chain_id}`;
-  if (event.sequence !== end.size) return `a gap: it is number ${event.sequence} where ${end.size} should be`;
-  return event.prev_hash === end.hash ? undefined : "prev_hash is not the hash of the event before it";
 }
 
 async function artifactProblem(

@@ -8,8 +8,10 @@ import type {
   EventQuery,
   KeyRow,
   LogReader,
+  StateKey,
   StateKind,
   StatePlace,
+  StateRow,
   StoredArtifact,
   StoredEvent,
   StoredState,
@@ -205,6 +207,29 @@ export class SqliteReader implements StoreReader {
 
   async meta(name: string): Promise<string | undefined> {
     return this.#db.prepare("SELECT value FROM meta WHERE name = ?").get(name)?.["value"] as string | undefined;
+  }
+
+  async metaRows(): Promise<Readonly<Record<string, string>>> {
+    const rows = this.#db.prepare("SELECT name, value FROM meta ORDER BY name").all();
+    return Object.fromEntries(rows.map(({ name, value }) => [name as string, value as string]));
+  }
+
+  async stateRows(limit: number, after?: StateKey): Promise<StateRow[]> {
+    const { kind, tenant_id, key } = after ?? { kind: "", tenant_id: "", key: "" };
+    const beside = this.format === 1 ? "1 AS version, NULL AS ref, NULL AS rank" : "version, ref, rank";
+    return this.#db
+      .prepare(
+        `SELECT kind, tenant_id, key, value, due_ms, ${beside} FROM states WHERE (kind, tenant_id, key) > (?, ?, ?) ORDER BY kind, tenant_id, key LIMIT ?`,
+      )
+      .all(kind, tenant_id, key, limit) as unknown as StateRow[];
+  }
+
+  async blobDigests(limit: number, after?: string): Promise<string[]> {
+    const behind = after === undefined ? new Uint8Array() : Buffer.from(hexOfDigest(after), "hex");
+    const rows = this.#db
+      .prepare("SELECT digest FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?")
+      .all(behind, limit);
+    return rows.map(({ digest }) => digestText(digest as Uint8Array));
   }
 
   async close(): Promise<void> {

@@ -6,6 +6,7 @@ import {
   DisplacedError,
   UnsettledError,
   type Append,
+  type CopiedRows,
   type KeyRow,
   type StateRead,
   type StateWrite,
@@ -174,6 +175,25 @@ export class SqliteWriter implements StoreWriter {
     return new SqliteLogReader(this.#db).uncheckpointed();
   }
 
+  async putRows(rows: CopiedRows): Promise<void> {
+    const { states = [], gone = [], keys = [], meta = {}, blobs = [], checkpoints = [], erased = [] } = rows;
+    this.#transaction(() => {
+      const putState = this.#db.prepare(
+        "INSERT OR REPLACE INTO states (kind, tenant_id, key, version, value, due_ms, ref, rank) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      );
+      for (const { kind, tenant_id, key, version, value, due_ms, ref, rank } of states)
+        putState.run(kind, tenant_id, key, version, value, due_ms, ref, rank);
+      for (const { kind, tenant_id, key } of gone) this.#deleteState.run(kind, tenant_id, key, null, null);
+      for (const key of keys) this.#putKey(key);
+      this.#putMeta(meta);
+      for (const { digest, bytes } of blobs) this.#putBlob.run(digestBytes(digest), bytes);
+      for (const checkpoint of checkpoints)
+        this.#log.putCheckpoint(this.#stream(checkpoint.chain_id).stream, checkpoint);
+      for (const { chain_id, sequence } of erased) this.#erase(this.#stream(chain_id).stream, sequence);
+    });
+    if (erased.length > 0) this.#foldLog();
+  }
+
   async putKey(key: KeyRow): Promise<void> {
     this.#transaction(() => this.#putKey(key));
   }
@@ -197,9 +217,13 @@ export class SqliteWriter implements StoreWriter {
   async putAll(keys: readonly KeyRow[], meta: { readonly [name: string]: string }): Promise<void> {
     this.#transaction(() => {
       for (const key of keys) this.#putKey(key);
-      const put = this.#db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)");
-      for (const [name, value] of Object.entries(meta)) put.run(name, value);
+      this.#putMeta(meta);
     });
+  }
+
+  #putMeta(meta: Readonly<Record<string, string>>): void {
+    const put = this.#db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)");
+    for (const [name, value] of Object.entries(meta)) put.run(name, value);
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,57 @@
+// Whether two stores hold the same evidence, read from both anew: records, artifacts and trees (spec replicas §9).
+import { equalBytes } from "../../core/bytes.ts";
+import { rootAt } from "../../core/merkle.ts";
+import { TREE_HASHER } from "../../core/sha256.ts";
+import { nodesOfTiles, overTiles } from "../../core/tiles.ts";
+import type { StoreReader } from "../../store/store.ts";
+import type { Sides } from "./records.ts";
+
+const PAGE = 256;
+
+export interface UnlikePlace {
+  readonly chain_id: string;
+  /** The first place in the stream that differs. */
+  readonly sequence: number;
+}
+
+/**
+ * Compares every stream, and erases in the copy what the source has erased meanwhile.
+ * @param progress is told how many events were compared.
+ * @returns where they differ; undefined where they do not.
+ */
+export async function compareRecords(
+  { source, target, copied }: Sides,
+  progress: (events: number) => void,
+): Promise<UnlikePlace | undefined> {
+  const theirs = await source.log.streams();
+  for (const { chain_id, size } of await copied.log.streams())
+    if (!theirs.some((stream) => stream.chain_id === chain_id)) return { chain_id, sequence: size - 1 };
+  for (const { chain_id, size } of theirs) {
+    for (let at = 0; at < size; at += PAGE) {
+      const to = Math.min(size, at + PAGE);
+      const [left, right] = [await source.log.records(chain_id, at, to), await copied.log.records(chain_id, at, to)];
+      const other = left.findIndex((record, i) => record !== right[i]);
+      if (other >= 0 || right.length !== left.length) return { chain_id, sequence: at + Math.max(other, 0) };
+      const erased = [];
+      for (let sequence = at; sequence < to; sequence++) {
+        const [theirs, ours] = await artifactsAt(source, copied, chain_id, sequence);
+        if (theirs === undefined && ours !== undefined) erased.push({ chain_id, sequence });
+        else if (theirs !== undefined && !(ours && equalBytes(theirs, ours))) return { chain_id, sequence };
+      }
+      if (erased.length > 0) await target.putRows({ erased });
+      progress(to - at);
+    }
+    const [left, right] = [await treeRoot(source, chain_id, size), await treeRoot(copied, chain_id, size)];
+    if (!equalBytes(left, right)) return { chain_id, sequence: size - 1 };
+  }
+  return undefined;
+}
+
+const artifactsAt = (source: StoreReader, copied: StoreReader, chainId: string, sequence: number) =>
+  Promise.all([source.log.artifactAt(chainId, sequence), copied.log.artifactAt(chainId, sequence)]);
+
+const treeRoot = ({ log }: StoreReader, chainId: string, size: number): Promise<Uint8Array> =>
+  overTiles(
+    (level, n) => log.tile(chainId, level, n),
+    (tile) => rootAt(TREE_HASHER, nodesOfTiles(TREE_HASHER, tile), size),
+  );
