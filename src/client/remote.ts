@@ -48,7 +48,6 @@ import type {
   RotatedKey,
   Status,
   StreamSummary,
-  TraceOptions,
   WorkloadHandle,
 } from "../library/railgate.ts";
 import { AnswerError, errorOf, evaluationFailed, type EvaluationRead } from "./errors.ts";
@@ -81,15 +80,20 @@ export class RemoteRailgate implements Railgate {
 
   async admitAll(
     requests: readonly unknown[],
-    { traceId }: TraceOptions = {},
+    options: CommandOptions = {},
   ): Promise<(AdmissionAnswer | RequestError)[]> {
-    const { items } = await this.#wire.json<{ items: (AdmissionAnswer | Problem)[] }>({
+    const call = {
       method: "POST",
       path: "/v1/admissions/batch",
-      query: { trace_id: traceId },
       json: { items: requests.map((request) => request ?? null) },
       member: "items",
-    });
+    } as const;
+    // Without a key of the caller's it is not kept for a retry: it may be large.
+    const sent =
+      options.idempotencyKey === undefined
+        ? { ...call, query: { trace_id: options.traceId } }
+        : command(call, undefined, options);
+    const { items } = await this.#wire.json<{ items: (AdmissionAnswer | Problem)[] }>(sent);
     return items.map((item) => ("receipt" in item && "decision" in item ? item : unreadable(item as Problem)));
   }
 

@@ -36,7 +36,7 @@ export type { Trace } from "./commands/command.ts";
 export interface Call {
   readonly caller: Caller;
   readonly trace?: Trace | undefined;
-  /** Of a call of one command: it may come again. */
+  /** It may come again. */
   readonly retry?: Retry | undefined;
   /** Told what came of each command in turn: whether the rest shall not be decided any more. */
   readonly enough?: ((outcome: unknown) => boolean) | undefined;
@@ -101,13 +101,11 @@ export class Gate {
     const [first] = commands;
     if (!first) return [];
     if (!call.retry) return (await this.#carryOut(commands, call)).map((told) => new Evidenced(told));
-    if (commands.length > 1) throw new TypeError("a retry is of one command");
-    const told = await this.#retries.once<O>(
-      first.tenantId,
-      call.retry,
-      async (remember) => (await this.#carryOut(commands, call, remember))[0]!,
+    const tenants = commands.map(({ tenantId }) => tenantId) as [string, ...string[]];
+    const told = await this.#retries.once<O>(tenants, call.retry, (remember) =>
+      this.#carryOut(commands, call, remember),
     );
-    return [new Evidenced(told)];
+    return told.map((each) => new Evidenced(each));
   }
 
   /** What would be decided now. Nothing is recorded, so nothing is admitted. */
@@ -166,14 +164,14 @@ export class Gate {
       const pause = pauses?.next();
       if (pause !== undefined) await pause;
       places.push(enacted.length);
-      const following: { command: AnyCommand; tokens: Tokens; remember?: Remember | undefined }[] = [
-        { command, tokens: tokens[i]!, remember },
+      const following: { command: AnyCommand; tokens: Tokens; place?: number }[] = [
+        { command, tokens: tokens[i]!, place: i },
       ];
       for (const next of following) {
         const waiting = loadAll(next.command, draft, next.tokens);
         if (waiting !== undefined) await waiting;
         const made = this.#decide(next.command, draft, caller, next.tokens, trace);
-        const kept = next.remember?.(made.outcome, made.event.id) ?? [];
+        const kept = next.place === undefined ? [] : (remember?.(next.place, made.outcome, made.event.id) ?? []);
         enacted.push(made);
         entries.push(entryOf(next.command, made, [...draft.set(made.changes), ...kept]));
         for (const beside of this.#beside(made)) {

@@ -2,14 +2,14 @@
 //
 // What came of a command commits with its event, so it is there exactly when the command took place, however the node
 // ended. The event and its record lie in the store anyway; beside them only the plain outcome is kept.
-import { KeyReusedError } from "../core/errors.ts";
+import { EvidenceUnavailableError, KeyReusedError } from "../core/errors.ts";
 import { eventTextOf } from "../core/event.ts";
 import type { Receipt } from "../evidence/ledger/ledger.ts";
 import type { StatePlace, StateWrite, StoreReader } from "../store/store.ts";
 
 /** That a call may come again. */
 export interface Retry {
-  /** Chosen by the caller; keys are apart by tenant. It has no space. */
+  /** Chosen by the caller; keys are apart by tenant. Printable. */
   readonly key: string;
   /** Of all that the caller asked for. */
   readonly digest: string;
@@ -21,15 +21,20 @@ export interface Told<O> {
   readonly receipt: Receipt;
 }
 
-/** Called once a command is decided; what it returns commits with the command's event. */
-export type Remember = (outcome: unknown, eventId: string) => StateWrite[];
+/** Called once a command of the call is decided, with its place in it; what it returns commits with the command's event. */
+export type Remember = (place: number, outcome: unknown, eventId: string) => StateWrite[];
 
+/** What came of the first command of a call; what came of the others lies beside it, each under its place. */
 interface Stored {
   readonly digest: string;
   readonly event_id: string;
   readonly outcome: unknown;
   readonly kept_until_ms: number;
+  /** How many others; absent: none. */
+  readonly more?: number;
 }
+
+type StoredOther = Pick<Stored, "event_id" | "outcome">;
 
 /** How long a retry is answered so. */
 export const KEPT_MS = 24 * 60 * 60 * 1000;
@@ -39,8 +44,8 @@ const DELETED_AT_ONCE = 4;
 export class Retries {
   readonly #reader: StoreReader;
   readonly #now: () => number;
-  /** Commands under way: a retry that overtakes its answer waits for it. */
-  readonly #underWay = new Map<string, { digest: string; told: Promise<Told<unknown>> }>();
+  /** Calls under way: a retry that overtakes its answer waits for it. */
+  readonly #underWay = new Map<string, { digest: string; told: Promise<Told<unknown>[]> }>();
 
   /** @param now milliseconds since the epoch. */
   constructor(reader: StoreReader, now: () => number) {
@@ -49,55 +54,99 @@ export class Retries {
   }
 
   /**
-   * Carries out a command, or tells what came of it before. A command that leaves no event leaves nothing to be told, and
-   * the next try is the first again.
+   * Carries out a call, or tells what came of it before: all of its commands commit together. A call that leaves no event leaves
+   * nothing to be told, and the next try is the first again.
+   * @param tenants of its commands; the key is the first one's.
    * @throws KeyReusedError
    */
   async once<O>(
-    tenantId: string,
+    tenants: readonly [string, ...string[]],
     { key, digest }: Retry,
-    carryOut: (remember: Remember) => Promise<Told<O>>,
-  ): Promise<Told<O>> {
-    const name = `${tenantId} ${key}`;
+    carryOut: (remember: Remember) => Promise<Told<O>[]>,
+  ): Promise<Told<O>[]> {
+    const name = `${tenants[0]} ${key}`;
     const first = () => this.#underWay.get(name);
-    const stored = first() ? undefined : await this.#stored(tenantId, key);
-    const expired = stored || first() ? [] : await this.#reader.due("answer", this.#now(), DELETED_AT_ONCE);
+    const before = first() ? undefined : await this.#before(tenants, key);
+    const forgets = before?.told || first() ? 0 : DELETED_AT_ONCE * tenants.length;
+    const expired = forgets === 0 ? [] : await this.#reader.due("answer", this.#now(), forgets);
     const underWay = first();
     if (underWay) {
       mustBeSame(key, digest, underWay.digest);
-      return underWay.told as Promise<Told<O>>;
+      return underWay.told as Promise<Told<O>[]>;
     }
-    if (stored) {
-      mustBeSame(key, digest, stored.digest);
-      return this.#again<O>(stored);
-    }
-    const writes = (outcome: unknown, eventId: string): StateWrite[] => [
-      ...expired.map(forgotten(this.#now())),
-      this.#write(tenantId, key, { digest, event_id: eventId, outcome }),
+    if (before?.told) return this.#again<O>(key, digest, before.told);
+    const writes: Remember = (place, outcome, event_id) => [
+      ...(place === 0 ? expired.map(forgotten(this.#now())) : []),
+      place === 0
+        ? this.#write(tenants[0], key, {
+            digest,
+            event_id,
+            outcome,
+            kept_until_ms: this.#now() + KEPT_MS,
+            ...(tenants.length > 1 && { more: tenants.length - 1 }),
+          })
+        : this.#write(tenants[place]!, placeIn(key, place), { event_id, outcome }),
     ];
-    const told = carryOut(writes).finally(() => this.#underWay.delete(name));
+    const told = this.#carriedOut(tenants, { key, digest }, () => carryOut(writes)).finally(() =>
+      this.#underWay.delete(name),
+    );
     this.#underWay.set(name, { digest, told });
     return told;
   }
 
-  async #stored(tenantId: string, key: string): Promise<Stored | undefined> {
-    const text = await this.#reader.state("answer", tenantId, key);
+  /** Where another replica was first with the same call, what came of it there is what is told. */
+  async #carriedOut<O>(
+    tenants: readonly [string, ...string[]],
+    { key, digest }: Retry,
+    carryOut: () => Promise<Told<O>[]>,
+  ): Promise<Told<O>[]> {
+    try {
+      return await carryOut();
+    } catch (error) {
+      if (!(error instanceof EvidenceUnavailableError)) throw error;
+      const elsewhere = await this.#before(tenants, key).catch(() => undefined);
+      if (elsewhere?.told === undefined) throw error;
+      return this.#again<O>(key, digest, elsewhere.told);
+    }
+  }
+
+  /** What is kept under a key; `told` undefined where that is too old, or not whole any more. */
+  async #before(
+    tenants: readonly [string, ...string[]],
+    key: string,
+  ): Promise<{ told?: [Stored, ...StoredOther[]] } | undefined> {
+    const text = await this.#reader.state("answer", tenants[0], key);
     if (text === undefined) return undefined;
     const stored = JSON.parse(text) as Stored;
-    return this.#now() < stored.kept_until_ms ? stored : undefined;
+    if (this.#now() >= stored.kept_until_ms) return {};
+    const told: [Stored, ...StoredOther[]] = [stored];
+    // Of another call there may be more or fewer; then it is no retry, whatever they are.
+    for (let place = 1; place <= Math.min(stored.more ?? 0, tenants.length - 1); place++) {
+      const other = await this.#reader.state("answer", tenants[place]!, placeIn(key, place));
+      if (other === undefined) return {};
+      told.push(JSON.parse(other) as StoredOther);
+    }
+    return { told };
   }
 
-  async #again<O>({ event_id, outcome }: Stored): Promise<Told<O>> {
-    const { record, position } = (await this.#reader.event(event_id))!;
-    return { outcome: outcome as O, receipt: { record, position, eventText: eventTextOf(record) } };
+  async #again<O>(key: string, digest: string, told: [Stored, ...StoredOther[]]): Promise<Told<O>[]> {
+    mustBeSame(key, digest, told[0].digest);
+    const again: Told<O>[] = [];
+    for (const { event_id, outcome } of told) {
+      const { record, position } = (await this.#reader.event(event_id))!;
+      again.push({ outcome: outcome as O, receipt: { record, position, eventText: eventTextOf(record) } });
+    }
+    return again;
   }
 
-  #write(tenant_id: string, key: string, told: Omit<Stored, "kept_until_ms">): StateWrite {
+  #write(tenant_id: string, key: string, told: Stored | StoredOther): StateWrite {
     const due_ms = this.#now() + KEPT_MS;
-    const stored: Stored = { ...told, kept_until_ms: due_ms };
-    return { kind: "answer", tenant_id, key, value: JSON.stringify(stored), due_ms, ref: told.event_id };
+    return { kind: "answer", tenant_id, key, value: JSON.stringify(told), due_ms, ref: told.event_id };
   }
 }
+
+/** No key that a caller chooses has a line's end. */
+const placeIn = (key: string, place: number): string => `${key}\n${place}`;
 
 /** Unless it was written anew meanwhile. */
 const forgotten =

@@ -71,7 +71,7 @@ export interface HandleParts {
 const parseAttestation = parser(Attestation);
 const parseRevision = parser(closed({ revision: optional(Type.Integer({ minimum: 0 })) }));
 
-const KEY = /^[A-Za-z0-9._:/@-]{1,255}$/;
+const KEY = /^[!-~](?:[ -~]{0,253}[!-~])?$/;
 
 /**
  * @param asked all of it, for a retry to be told from another command under the same key.
@@ -82,7 +82,7 @@ export function callOf(caller: Caller, { traceId, idempotencyKey: key, call }: L
   checkNames({ trace_id: traceId });
   if (key !== undefined && !KEY.test(key))
     throw new RequestError(422, [
-      { pointer: "/idempotency_key", message: "must be 1 to 255 letters, digits and -._:/@" },
+      { pointer: "/idempotency_key", message: "must be 1 to 255 printable characters of ASCII" },
     ]);
   const retry =
     key === undefined ? undefined : { key, digest: digestOf(canonicalJson({ ...asked, trace_id: traceId ?? null })) };

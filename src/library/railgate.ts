@@ -232,7 +232,7 @@ export interface Railgate extends RailgateReader, AsyncDisposable {
    */
   admit(request: unknown, options?: CommandOptions): Promise<AdmissionAnswer>;
   /** As `admit`, for several, in order and in one commit. What cannot be read has its error in its place. */
-  admitAll(requests: readonly unknown[], options?: TraceOptions): Promise<(AdmissionAnswer | RequestError)[]>;
+  admitAll(requests: readonly unknown[], options?: CommandOptions): Promise<(AdmissionAnswer | RequestError)[]>;
   /** What would be decided now; nothing is recorded, so nothing is admitted. */
   dryRun(request: unknown): Promise<DryRun>;
   /**

@@ -539,7 +539,7 @@ test("a key belongs to one request of one tenant", async (t) => {
   ]) {
     t.like((await sending).json, { status: 422, code: "idempotency_key_reused" });
   }
-  for (const key of ["", "a b", "k".repeat(256)]) t.is((await mesh.place("z", "fast", {}, keyed(key))).status, 422);
+  for (const key of ["", "é", "k".repeat(256)]) t.is((await mesh.place("z", "fast", {}, keyed(key))).status, 422);
   t.is((await mesh.events()).length, recorded);
   t.is((await other.place("w", "fast", {}, keyed("k"))).status, 201);
   t.is((await mesh.place("z", "fast", {}, keyed("k".repeat(255)))).status, 201);
@@ -580,6 +580,27 @@ test("admissions take a key as well", async (t) => {
     "idempotency_key_reused",
   );
   t.is((await served.call("GET", "/v1/events?tenant_id=keyed")).json.items.length, 1);
+});
+
+test("a batch of admissions under a key is carried out once, tenant by tenant, and each item's answer is kept with its event", async (t) => {
+  const items = [admissible("a", "batched"), { workload: 1 }, admissible("b", "batched-2"), admissible("a", "batched")];
+  const send = (body: object, key = "one key: with spaces") =>
+    served.call("POST", "/v1/admissions/batch", { body, ...keyed(key) });
+  const [first, overtaking] = await Promise.all([send({ items }), send({ items })]);
+  const events = async (tenant: string) =>
+    (await served.call("GET", `/v1/events?tenant_id=${tenant}`)).json.items as { id: string }[];
+  const withoutProblem = ({ json }: { json: any }) => json.items.filter((item: object) => "receipt" in item);
+  t.is(first.status, 200);
+  t.is(withoutProblem(first).length, 3);
+  t.deepEqual(withoutProblem(overtaking), withoutProblem(first));
+  t.deepEqual(withoutProblem(await send({ items })), withoutProblem(first));
+  t.deepEqual([(await events("batched")).length, (await events("batched-2")).length], [2, 1]);
+  t.like((await send({ items: items.slice(0, 1) })).json, { status: 422, code: "idempotency_key_reused" });
+  const [{ id }] = (await events("batched-2")) as [{ id: string }];
+  await served.railgate.erase(id, { tenant_id: "batched-2", basis: "asked for" });
+  await using store = await served.store();
+  t.is((await store.states("answer", "batched-2", 10)).length, 0, "what is kept goes with the artifact");
+  t.is((await store.states("answer", "batched", 10)).length, 2);
 });
 
 test("with an artifact goes the answer that was kept for a retry", async (t) => {

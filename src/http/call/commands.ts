@@ -25,7 +25,7 @@ export const COMMAND_QUERY = {
 
 export const COMMAND_HEADERS = {
   "Idempotency-Key":
-    "An identifier of 1 to 255 characters. The same request under the same key is carried out once, and answered alike for a day; another request under it is a 422.",
+    "1 to 255 printable characters. The same request under the same key is carried out once, and answered alike for a day; another request under it is a 422.",
 };
 
 export const COMMAND_PROBLEMS: readonly ProblemCode[] = [
@@ -90,7 +90,8 @@ function askedBy({ caller, query, trace }: CommandExchange, body: CommandBody): 
   };
 }
 
-const KEY = /^[A-Za-z0-9._:/@-]{1,255}$/;
+/** Printable, as in a header's text. */
+const KEY = /^[!-~](?:[ -~]{0,253}[!-~])?$/;
 
 /** `Idempotency-Key`, bare or in the quotes of a structured field. @throws RequestError 422 */
 function idempotencyKey({ headers }: Exchange["req"]): string | undefined {
@@ -99,7 +100,7 @@ function idempotencyKey({ headers }: Exchange["req"]): string | undefined {
   const key = typeof given === "string" ? given.replace(/^"(.*)"$/, "$1") : "";
   if (!KEY.test(key))
     throw new RequestError(422, [
-      { pointer: "/headers/idempotency-key", message: "must be 1 to 255 letters, digits and -._:/@" },
+      { pointer: "/headers/idempotency-key", message: "must be 1 to 255 printable characters of ASCII" },
     ]);
   return key;
 }

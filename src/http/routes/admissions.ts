@@ -83,7 +83,8 @@ export function admissionRoutes(railgate: LocalRailgate, limits: AdmissionLimits
           content: { "application/json": "BatchAnswer" },
         },
       },
-      problems: ["tenant_forbidden", "evidence_unavailable"],
+      headers: COMMAND_HEADERS,
+      problems: COMMAND_PROBLEMS,
       handle: async (exchange) => admitAll(railgate, await readBatch(exchange, limits), exchange),
     }),
   ];
@@ -129,7 +130,8 @@ async function admitAll(railgate: LocalRailgate, items: readonly unknown[], exch
   tenantAsked(caller, query.tenant_id);
   const read = items.map((item) => readItem(item, exchange));
   const requests = read.filter((item): item is AdmissionRequest => !(item instanceof RequestError));
-  const admitted = await railgate.as(caller).decide(requests, { call: { trace: traceIn(exchange) } });
+  const asked = { body: { items }, trace: traceIn(exchange) };
+  const admitted = await carryOut(exchange, asked, (options) => railgate.as(caller).decide(requests, options));
   exchange.notes = { items: items.length, decided: admitted.length };
   let next = 0;
   const texts = read.map((item) =>
