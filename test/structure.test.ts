@@ -20,7 +20,7 @@ function imports(file: string): string[] {
 
 /** Layers, lowest first; a file may import from its own layer and from lower ones. */
 const LAYERS: [name: string, of: RegExp][] = [
-  ["core, archive, outbound", /^src\/(?:core|archive|outbound)\//],
+  ["core, archive, outbound, threads", /^src\/(?:core|archive|outbound|threads)\//],
   ["store", /^src\/store\//],
   ["policy, trust", /^src\/(?:policy|trust)\//],
   ["policies, evidence", /^src\/(?:policies|evidence)\//],

@@ -14,6 +14,7 @@ import { eventsCommand } from "./commands/events.ts";
 import { exportCommand } from "./commands/export.ts";
 import { initCommand } from "./commands/init.ts";
 import { keysCommand } from "./commands/keys.ts";
+import { provenanceCommand } from "./commands/provenance.ts";
 import { meshCommand } from "./commands/mesh.ts";
 import { nodeCommands } from "./commands/node.ts";
 import { policyCommand } from "./commands/policy.ts";
@@ -60,6 +61,7 @@ function program(): Command {
     bundleCommand,
     policyCommand,
     keysCommand,
+    provenanceCommand,
     nodeCommands,
     eraseCommand,
     backupCommand,

@@ -9,6 +9,7 @@ import {
   NotFoundError,
   OperatorNeededError,
   PolicyRefusedError,
+  ProvenanceRefusedError,
   RailgateError,
   RefusedError,
   RequestError,
@@ -48,6 +49,7 @@ export type ProblemRead = Partial<Problem> & {
   readonly recorded?: unknown;
   readonly event_id?: unknown;
   readonly reason?: unknown;
+  readonly step?: unknown;
   readonly report?: unknown;
 };
 
@@ -80,6 +82,7 @@ const NOT_FOUND: ReadonlySet<string> = new Set<NotFoundCode>([
   "event_unknown",
   "mesh_unknown",
   "policy_unknown",
+  "provenance_unknown",
   "stream_unknown",
   "tile_unknown",
   "workload_unknown",
@@ -102,6 +105,7 @@ export function errorOf(status: number, problem: ProblemRead, revision = 0): Rai
   }
   if (code === RevisionError.code) return new RevisionError(message, revision);
   if (code === BundleError.code) return new BundleError(String(problem.reason ?? ""), message);
+  if (code === ProvenanceRefusedError.code) return new ProvenanceRefusedError(String(problem.step ?? ""), message);
   if (code === PolicyRefusedError.code)
     return new PolicyRefusedError(message, (problem.report ?? null) as PolicyRefusedError["report"]);
   if (code === ExportIncompleteError.code) return new ExportIncompleteError([message]);

@@ -16,6 +16,7 @@ import type {
   ListQuery,
   Rotation,
 } from "../core/schema/queries.ts";
+import type { ProvenanceAnswer, ProvenanceList } from "../core/schema/provenance.ts";
 import type { AttestationRequest } from "../core/schema/request.ts";
 import type {
   AdmissionAnswer,
@@ -276,6 +277,18 @@ export class RemoteRailgate implements Railgate {
 
   policyDifferences(digest: string): Promise<ShadowFigures> {
     return this.#get(policyPath(digest, "differences"));
+  }
+
+  addProvenance(
+    bundle: unknown,
+    { tenantId }: { readonly tenantId?: string | undefined } = {},
+  ): Promise<ProvenanceAnswer> {
+    const query = { tenant_id: tenantId };
+    return this.#wire.json({ method: "POST", path: "/v1/provenance", query, json: bundle as object, retry: "always" });
+  }
+
+  provenance(digest: string): Promise<ProvenanceList> {
+    return this.#get(`/v1/provenance/${segment(digest)}`);
   }
 
   rotateKey(rotation: Rotation = {}): Promise<RotatedKey> {

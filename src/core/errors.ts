@@ -191,6 +191,7 @@ export type NotFoundCode =
   | "event_unknown"
   | "mesh_unknown"
   | "policy_unknown"
+  | "provenance_unknown"
   | "stream_unknown"
   | "tile_unknown"
   | "workload_unknown";
@@ -255,6 +256,18 @@ export class BundleError extends RailgateError {
   constructor(reason: string, message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.reason = reason;
+  }
+}
+
+/** A Sigstore bundle does not hold; nothing that it says was used, and it is not kept. */
+export class ProvenanceRefusedError extends RailgateError {
+  static override code: string = "provenance_invalid";
+  /** Which step failed, e.g. `signature`; see spec trust §2. */
+  readonly step: string;
+
+  constructor(step: string, message: string) {
+    super(message);
+    this.step = step;
   }
 }
 

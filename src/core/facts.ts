@@ -12,7 +12,7 @@ import type {
   AdmissionInput,
 } from "./schema/input.ts";
 import type { AdmissionRequest, AttestationRequest, ContainerProfile } from "./schema/request.ts";
-import { pinnedDigest, pinnedReference } from "./reference.ts";
+import { artifactsOf, envelopeKind, provenanceFact, withBundleDigests, type ProvenanceFacts } from "./provenance.ts";
 import { saysNothing } from "./text.ts";
 import { durationS, timeMs, wholeSecondsUtc } from "./time.ts";
 
@@ -21,6 +21,8 @@ export type TrustFacts = {
   authority: AuthorityFact | null;
   attestation: AttestationFact | null;
   exceptions: ExceptionFact[];
+  /** Of what bundles speak; absent: of nothing. */
+  provenance?: ProvenanceFacts;
 };
 
 /** The facts of a request that bears no token. */
@@ -49,11 +51,16 @@ export function buildInput({
   context,
 }: Known): AdmissionInput {
   const attestation = reportFact(request.attestation, request.correlation_id) ?? trust.attestation;
+  const artifacts = artifactsOf(request);
   const facts: Facts = {
     now: new Date(nowMs).toISOString(),
     now_ms: nowMs,
     caller,
-    artifacts: artifacts(request),
+    artifacts: artifacts.map((artifact) => ({
+      pointer: artifact.pointer,
+      pinned: artifact.digest !== null,
+      provenance: provenanceFact(artifact, trust.provenance),
+    })),
     blank: blankTexts(request),
     reattestation: reattestation(request, nowMs, attestation, workload),
     authority: trust.authority,
@@ -62,42 +69,7 @@ export function buildInput({
     workload,
     placements: [...placements],
   };
-  return { request, facts, context };
-}
-
-type Artifact = Facts["artifacts"][number];
-type EnvelopeWithProfile = { kind?: string; [profile: string]: unknown };
-
-const imagePinned = (image: { reference?: string }): boolean => pinnedReference(image.reference ?? "");
-const componentPinned = (component: { digest?: string }): boolean => pinnedDigest(component.digest ?? "");
-
-/** Per kind: the lists that hold artifacts, in the order in which they are reported. */
-const ARTIFACT_LISTS: Record<string, [list: string, isPinned: (artifact: object) => boolean][]> = {
-  container: [["images", imagePinned]],
-  vm: [
-    ["firmware", componentPinned],
-    ["drivers", componentPinned],
-    ["images", imagePinned],
-  ],
-  tee: [["images", imagePinned]],
-};
-
-function artifacts({ workload: { envelope } }: AdmissionRequest): Artifact[] {
-  const found: Artifact[] = [];
-  const kind = envelopeKind(envelope);
-  if (kind === undefined || !Object.hasOwn(ARTIFACT_LISTS, kind)) return found;
-  const profile = (envelope as EnvelopeWithProfile)[kind] as Record<string, object[] | undefined>;
-  for (const [list, isPinned] of ARTIFACT_LISTS[kind]!) {
-    const pointer = `/workload/envelope/${kind}/${list}/`;
-    profile[list]?.forEach((artifact, index) => found.push({ pointer: pointer + index, pinned: isPinned(artifact) }));
-  }
-  return found;
-}
-
-function envelopeKind(envelope: AdmissionRequest["workload"]["envelope"]): string | undefined {
-  return typeof envelope === "object" && Object.hasOwn(envelope, "kind")
-    ? (envelope as EnvelopeWithProfile).kind
-    : undefined;
+  return { request: withBundleDigests(request, artifacts), facts, context };
 }
 
 /** The texts that the law asks to state something, and do not; of a seccomp profile on this host, its name. */

@@ -4,7 +4,8 @@ import { Compile, type Validator } from "typebox/compile";
 import { RequestError } from "./errors.ts";
 import { explain } from "./schema/explain.ts";
 import { ElevationBodySchema, PlacementBodySchema, TopologyBodySchema, type TopologyBody } from "./schema/mesh.ts";
-import { AdmissionRequestSchema } from "./schema/request.ts";
+import { artifactsOf } from "./provenance.ts";
+import { AdmissionRequestSchema, type AdmissionRequest } from "./schema/request.ts";
 import { AttestationBodySchema, LifecycleBodySchema } from "./schema/workload.ts";
 
 /**
@@ -22,7 +23,19 @@ export function parser<S extends TSchema>(schema: S): (value: unknown) => Static
 }
 
 /** `POST /v1/admissions` (spec: the admission request). */
-export const parseAdmissionRequest = parser(AdmissionRequestSchema);
+export function parseAdmissionRequest(value: unknown): AdmissionRequest {
+  const request = parseAdmission(value);
+  const bundles = artifactsOf(request).reduce((sum, { provenance }) => sum + (provenance?.bundles?.length ?? 0), 0);
+  if (bundles > BUNDLES_MAX)
+    throw new RequestError(422, [
+      { pointer: "/workload/envelope", message: `brings ${bundles} bundles; ${BUNDLES_MAX} at most are verified` },
+    ]);
+  return request;
+}
+
+const parseAdmission = parser(AdmissionRequestSchema);
+/** Verifying one takes milliseconds of a thread. */
+const BUNDLES_MAX = 16;
 
 /** What of a topology an event, which names it in full, has room for: bytes of its canonical JSON (spec evidence §1). */
 const TOPOLOGY_BYTES_MAX = 32 * 1024;

@@ -110,6 +110,8 @@ export interface AdmitDetails {
   readonly reattestation_interval_s: number | null;
   readonly valid_until: string | null;
   readonly crp: boolean;
+  /** Of how many artifacts it was verified where they come from, and of how many only declared; absent in events of 0.1. */
+  readonly provenance?: { readonly verified: number; readonly declared: number };
   readonly governance_profile: string | null;
   /** The declared `tee.platform`; absent or null for other envelopes. */
   readonly platform?: string | null;

@@ -27,7 +27,7 @@ export function entryOf(
     artifactDigest,
     workloadId,
     occurredAtMs: situation.nowMs,
-    blobs: tokens === NO_TOKENS ? [] : [tokens.snapshot],
-    states,
+    blobs: tokens === NO_TOKENS ? [] : [tokens.snapshot, ...(tokens.blobs ?? [])],
+    states: tokens.states?.length && artifact !== null ? [...states, ...tokens.states] : states,
   };
 }

@@ -30,6 +30,7 @@ import { filesOf, reloadables } from "./reloadables.ts";
 import { bundleRoutes } from "./routes/bundles.ts";
 import { nodeRoutes } from "./routes/node.ts";
 import { operatorRoutes } from "./routes/operators.ts";
+import { provenanceRoutes } from "./routes/provenance.ts";
 import { policyRoutes } from "./routes/policies.ts";
 import { replicationRoutes } from "./routes/replication.ts";
 import { LocalSocket } from "./socket-file.ts";
@@ -339,6 +340,7 @@ function routesOf(
       ...operatorRoutes(railgate, bodyBytesMax),
       ...nodeRoutes(railgate, bodyBytesMax),
       ...policyRoutes(railgate, bodyBytesMax),
+      ...provenanceRoutes(railgate),
     ]),
     ...bundleRoutes(railgate, followers.closing),
     ...witnessRoutes(railgate.witness),

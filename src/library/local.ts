@@ -15,6 +15,7 @@ import {
   type Rotation,
 } from "../core/schema/queries.ts";
 import type { PolicyItem, ShadowFigures } from "../core/schema/policies.ts";
+import { ArtifactDigest, type ProvenanceAnswer, type ProvenanceList } from "../core/schema/provenance.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
 import { timeMs } from "../core/time.ts";
 import { ExportRangeError, prepareExport, type PreparedExport } from "../evidence/export/export.ts";
@@ -45,6 +46,7 @@ import {
   type LocalOptions,
   type WithProof,
 } from "./handles.ts";
+import { checkNames } from "./names.ts";
 import { LocalReader } from "./reader.ts";
 import type {
   ActedPolicy,
@@ -88,6 +90,7 @@ export interface NodeFigures {
 }
 
 const parseExport = parser(ExportRequestSchema);
+const parseArtifactDigest = parser(ArtifactDigest);
 const parseRotation = parser(RotationSchema);
 const parseIsolation = parser(IsolationSchema);
 const parseErasure = parser(ErasureSchema);
@@ -285,6 +288,24 @@ export class LocalRailgate extends LocalReader implements Railgate {
   async rejoin(): Promise<NodeStatus> {
     await this.#node.rejoin(operatorActing(this.caller));
     return this.nodeStatus();
+  }
+
+  async addProvenance(
+    bundle: unknown,
+    { tenantId }: { readonly tenantId?: string | undefined } = {},
+  ): Promise<ProvenanceAnswer> {
+    const given = throughJson(bundle);
+    if (typeof given !== "object" || given === null || Array.isArray(given))
+      throw new RequestError(422, [{ pointer: "", message: "must be a Sigstore bundle, a JSON object" }]);
+    checkNames({ tenant_id: tenantId });
+    const by = { tenantId: tenantOf(this.caller, tenantId), actor: actorOf(this.caller) };
+    return this.#node.submitBundle(given, by);
+  }
+
+  async provenance(digest: string): Promise<ProvenanceList> {
+    const items = await this.#node.bundlesKept(parseArtifactDigest(digest));
+    if (items.length === 0) throw new NotFoundError("provenance_unknown", `no bundle is kept for ${digest}`);
+    return { digest, items };
   }
 
   async policies(): Promise<PolicyItem[]> {

@@ -38,6 +38,23 @@ const DATA = {
         maxAgeS: optional(Type.Number({ exclusiveMinimum: 0 })),
       }),
     ),
+    provenance: optional(
+      closed({
+        trustedRoot: Any,
+        keys: Type.Array(closed({ id: Text, pem: Text })),
+        identities: Type.Array(
+          closed({
+            issuer: Text,
+            subject: Text,
+            builder: optional(Text),
+            source: optional(Text),
+            build_types: optional(Type.Array(Text)),
+            level: Type.Integer({ minimum: 0, maximum: 4 }),
+          }),
+        ),
+        store: Type.Boolean(),
+      }),
+    ),
   }),
   witness: closed({ name: optional(LogName), logs: Type.Array(closed({ origin: Text, key: Any })) }),
   upstream: closed({
@@ -107,8 +124,8 @@ export function checkOptions(options: object): void {
   checkTrust((options as Partial<NodeOptions>).trust);
 }
 
-function checkTrust(trust: NodeOptions["trust"]): void {
-  for (const [kind, issuers] of Object.entries(trust ?? {}) as [string, { issuer: string; jwks: object[] }[]][])
+function checkTrust({ provenance: _, ...pinned }: Partial<NonNullable<NodeOptions["trust"]>> = {}): void {
+  for (const [kind, issuers] of Object.entries(pinned) as [string, { issuer: string; jwks: object[] }[]][])
     issuers.forEach(({ issuer, jwks }, index) => {
       const place = `trust.${kind}.${index}`;
       if (issuers.findIndex((other) => other.issuer === issuer) < index)

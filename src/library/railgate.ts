@@ -20,6 +20,7 @@ import type {
 } from "../core/schema/queries.ts";
 import type { Isolation, NodeStatus } from "../core/schema/node.ts";
 import type { PolicyItem, ShadowFigures, TrialReport } from "../core/schema/policies.ts";
+import type { ProvenanceAnswer, ProvenanceList } from "../core/schema/provenance.ts";
 import type { AttestationRequest } from "../core/schema/request.ts";
 import type {
   AdmissionAnswer,
@@ -285,5 +286,12 @@ export interface Railgate extends RailgateReader, AsyncDisposable {
   deprecatePolicy(digest: string): Promise<ActedPolicy>;
   /** What came of deciding beside the active policy. @throws NotFoundError `policy_unknown`: it does not. */
   policyDifferences(digest: string): Promise<ShadowFigures>;
+  /**
+   * Verifies a Sigstore bundle against what the node has pinned, and keeps it by the digests of its artifacts, on record.
+   * @param bundle its JSON, parsed. @throws ProvenanceRefusedError with the step that failed.
+   */
+  addProvenance(bundle: unknown, options?: { readonly tenantId?: string | undefined }): Promise<ProvenanceAnswer>;
+  /** Bundles that are kept for an artifact. @param digest `sha256:…` or `sha512:…` @throws NotFoundError `provenance_unknown` */
+  provenance(digest: string): Promise<ProvenanceList>;
   status(): Promise<Status>;
 }

@@ -3,13 +3,14 @@ import { resolve } from "node:path";
 import { eventTextOf } from "../core/event.ts";
 import type { EventType } from "../core/event-types.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
+import type { KeptBundle, ProvenanceAnswer } from "../core/schema/provenance.ts";
 import { BundleError } from "../core/errors.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
 import { EventKey, type Rotated, type RotateOptions } from "../evidence/keys/event-key.ts";
 import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
 import { makeIds } from "../evidence/ledger/ids.ts";
 import { DEFAULT_LEDGER_LIMITS, Ledger, type Receipt } from "../evidence/ledger/ledger.ts";
-import { Recorder } from "../evidence/ledger/recorder.ts";
+import { Recorder, type ActedBy } from "../evidence/ledger/recorder.ts";
 import { StateView } from "../evidence/ledger/state.ts";
 import { TransparencyLog } from "../evidence/log/log.ts";
 import type { Witness } from "../evidence/log/witness.ts";
@@ -28,11 +29,13 @@ import type { Policy } from "../policy/policy.ts";
 import { DataDirLock, type LockHolder } from "../store/lock.ts";
 import { openReader, placeOf } from "../store/open.ts";
 import type { StoreReader } from "../store/store.ts";
+import { bundleStore } from "../trust/provenance/store.ts";
 import { makeTrust, type Trust, type TrustConfig } from "../trust/trust.ts";
 import { bundleServices, remoteServices } from "./bundle-services.ts";
 import { ClockWatch } from "./clock.ts";
 import { deadlines } from "./deadlines.ts";
 import { eraseArtifact } from "./erasure.ts";
+import { bundlesKept, submitBundle, type ProvenanceParts } from "./provenance.ts";
 import { DEFAULT_BUNDLE, VERSION, type NodeOptions } from "./options.ts";
 import { Partition, PARTITION_TIMES, type PartitionMemory } from "./partition.ts";
 import { partitionBefore, recordPartition } from "./partition-record.ts";
@@ -206,7 +209,7 @@ export class RailgateNode implements AsyncDisposable {
     try {
       const prepared = await prepare(options, now());
       store = await openReader(options.dataDir);
-      const trust = await makeTrust(options.trust ?? { authorities: [], attesters: [] });
+      const trust = await makeTrust(options.trust ?? { authorities: [], attesters: [] }, bundleStore(store));
       node = new RailgateNode(options, lock, store, trust, prepared, await readBefore(store, prepared.nodeId));
       await node.#start(prepared);
       for (const service of node.#services) await service.start();
@@ -337,7 +340,24 @@ export class RailgateNode implements AsyncDisposable {
 
   /** From now on these keys are pinned, and no others. @throws ConfigError nothing changed. */
   async renewTrust(config: TrustConfig): Promise<void> {
-    this.#trust = await makeTrust(config);
+    const before = this.#trust;
+    this.#trust = await makeTrust(config, bundleStore(this.store));
+    await before.close();
+  }
+
+  /** See `submitBundle`. */
+  submitBundle(bundle: object, by: ActedBy): Promise<ProvenanceAnswer> {
+    return submitBundle(this.#provenanceParts, bundle, by);
+  }
+
+  /** See `bundlesKept`. */
+  bundlesKept(subject: string): Promise<KeptBundle[]> {
+    return bundlesKept(this.#provenanceParts, subject);
+  }
+
+  get #provenanceParts(): ProvenanceParts {
+    const { provenance } = this.#trust;
+    return { provenance, recorder: this.#recorder, store: this.store, now: this.#now };
   }
 
   /**
@@ -378,6 +398,7 @@ export class RailgateNode implements AsyncDisposable {
     await this.#policies.close();
     await this.#shadows.settled();
     await this.#ledger.close();
+    await this.#trust.close();
     await this.store.close();
     this.#lock.release();
   }
@@ -539,6 +560,10 @@ const renewable = (trust: () => Trust): Trust => ({
   verify: (request, against) => trust().verify(request, against),
   verifyAttestation: (token, against, devices) => trust().verifyAttestation(token, against, devices),
   override: (token, digest, nowMs) => trust().override(token, digest, nowMs),
+  get provenance() {
+    return trust().provenance;
+  },
+  close: () => trust().close(),
 });
 
 /** What a node left in its store when it last ran. */

@@ -38,7 +38,8 @@ export interface EventRow {
 /**
  * Workloads, the parts of meshes, where each workload is placed, and a cluster's namespaces are folds of the evidence; an `answer`
  * is what came of a command, kept for whoever asks again; `policy` has the digest of the one activated last, `partition` whether the
- * node is cut off, `peer` what is held against another node; `challenge` a nonce that was issued, `token` that a token was used.
+ * node is cut off, `peer` what is held against another node; `challenge` a nonce that was issued, `token` that a token was used;
+ * `provenance` that a bundle is about an artifact.
  */
 export type StateKind =
   | "workload"
@@ -50,7 +51,8 @@ export type StateKind =
   | "partition"
   | "peer"
   | "challenge"
-  | "token";
+  | "token"
+  | "provenance";
 
 export interface StatePlace {
   readonly tenant_id: string;

@@ -136,6 +136,45 @@ export const KEY_ALGORITHMS = [
   "HS512",
 ] as const;
 
+const pattern = (title: string) => text(title, "a text, exact but for * (within a path segment) and ** (any text)");
+
+const PROVENANCE = section(
+  {
+    trusted_root: text("The TrustedRoot of a Sigstore instance, a file; nothing is fetched"),
+    keys: optional(
+      Type.Array(
+        section({
+          id: text("What it is called: issuer and subject of what it signed"),
+          key: text("A public key, a PEM file"),
+        }),
+        { description: "a list", title: "Keys that bundles may name in the place of a certificate" },
+      ),
+    ),
+    identities: optional(
+      Type.Array(
+        section({
+          issuer: pattern("Who identified the signer, as its certificate says; or the id of a key"),
+          subject: pattern("The signer, as its certificate says; or the id of a key"),
+          builder: optional(pattern("What `builder.id` (of a summary: `verifier.id`) must be (default: anything)")),
+          source: optional(
+            pattern("The repository, `git+https://…`, that all of it must come from (default: anything)"),
+          ),
+          build_types: optional(
+            Type.Array(pattern("One build type"), {
+              description: "a list",
+              title: "What `buildType` must be one of (default: anything)",
+            }),
+          ),
+          level: optional(whole("The SLSA build level that it counts for (default 1)", 0, 4)),
+        }),
+        { description: "a list", title: "Who may vouch; the first that matches counts" },
+      ),
+    ),
+    store: optional(flag("Keep bundles that hold, by the digest of their artifact (default true)")),
+  },
+  "Where software comes from: Sigstore bundles that this node verifies itself",
+);
+
 const KEY = section({
   key: optional(
     text(
@@ -380,6 +419,7 @@ const RAILGATE = section({
           { description: "a list" },
         ),
       ),
+      provenance: optional(PROVENANCE),
       attesters: optional(
         Type.Array(
           section({

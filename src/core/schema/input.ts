@@ -133,6 +133,41 @@ export const ExceptionFact = closed({
   until_ms: NullableMs,
 });
 
+/** The steps that a bundle must pass, see `src/trust/provenance/`; `unpinned`: no trusted root is. */
+export const PROVENANCE_STEPS = [
+  "unpinned",
+  "too_large",
+  "malformed",
+  "timestamp",
+  "certificate",
+  "key",
+  "log",
+  "signature",
+  "statement",
+  "subject",
+  "predicate",
+  "identity",
+  "builder",
+  "source",
+  "build_type",
+] as const;
+
+/** Where an artifact comes from. `verified`: by bundles that hold; `declared`: the caller says so; all else is null unless verified. */
+export const ProvenanceFact = closed({
+  status: oneOf(["verified", "rejected", "declared", "absent"]),
+  /** The step that a bundle failed. */
+  error: nullable(oneOf(PROVENANCE_STEPS)),
+  issuer: NullableText,
+  subject: NullableText,
+  builder: NullableText,
+  source: NullableText,
+  predicate_type: NullableText,
+  level: nullable(Type.Integer()),
+  signed_at_ms: NullableMs,
+  /** Since the newest start of validity in the trusted root, seconds. */
+  trusted_root_age_s: nullable(Type.Integer()),
+});
+
 export const CallerFact = closed({ tenant_id: Identifier });
 
 /** What the host holds about the workload id. */
@@ -151,7 +186,10 @@ export const Facts = closed({
   now: Time,
   now_ms: EpochMs,
   caller: nullable(CallerFact),
-  artifacts: Type.Array(closed({ pointer: Type.String(), pinned: Type.Boolean() })),
+  /** Images, firmware and drivers; `provenance` is absent in inputs of 0.1, which say no more than the request. */
+  artifacts: Type.Array(
+    closed({ pointer: Type.String(), pinned: Type.Boolean(), provenance: optional(ProvenanceFact) }),
+  ),
   /** Pointers to texts of the request that state nothing: blanks, controls, characters that show nothing. */
   blank: Texts,
   reattestation: nullable(closed({ interval_s: Type.Number(), by: Time })),
@@ -180,6 +218,8 @@ export type DelegationFact = Static<typeof DelegationFact>;
 export type AttestationFact = Static<typeof AttestationFact>;
 export type DeviceFact = Static<typeof DeviceFact>;
 export type ExceptionFact = Static<typeof ExceptionFact>;
+export type ProvenanceStep = (typeof PROVENANCE_STEPS)[number];
+export type ProvenanceFact = Static<typeof ProvenanceFact>;
 export type CallerFact = Static<typeof CallerFact>;
 export type PlacedFact = Static<typeof PlacedFact>;
 export type WorkloadFact = Static<typeof WorkloadFact>;

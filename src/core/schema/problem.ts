@@ -20,6 +20,7 @@ export const ProblemSchema = closed({
   solution: optional(Type.String()),
   next_sequence: optional(Type.Integer({ minimum: 0, description: "records: the sequence that is expected next" })),
   reason: optional(Type.String({ description: "policy_invalid: in a word, what is wrong with the bundle" })),
+  step: optional(Type.String({ description: "provenance_invalid: the step that the bundle failed" })),
   report: optional(nullable(TrialReportSchema)),
   mesh_event: optional(nullable(Type.String())),
   event: optional(EvidenceEventSchema),

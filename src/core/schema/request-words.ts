@@ -30,6 +30,11 @@ const artifact = (at: string, pin: Record<string, FieldWords>): Record<string, F
   [`${at}/[]/provenance/verified`]: field("Whether its provenance was verified before this request.", "SUP-04", true),
   [`${at}/[]/provenance/issuer`]: field("Who vouches for it.", "SUP-04", CI, "supply.issuers"),
   [`${at}/[]/provenance/attestation`]: field("The digest of the statement that was verified.", "", PINNED),
+  [`${at}/[]/provenance/bundles`]: field(
+    "Sigstore bundles, which the node verifies itself, in the place of one's word; the law sees their digests.",
+    "SUP-04",
+    [],
+  ),
 });
 
 const image = { reference: field("Where it is, pinned by its digest.", "SUP-01", `registry.example/api@${PINNED}`) };

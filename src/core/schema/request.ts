@@ -26,13 +26,23 @@ const JURISDICTIONS_MAX = 128;
 const DEPENDENCIES_MAX = 128;
 const TENANTS_MAX = 256;
 const EXCEPTIONS_MAX = 16;
+const BUNDLES_MAX = 8;
 const UNKNOWN_VALUES_MAX = 4096;
 const DEVICE_BUNDLES_MAX = 16;
 
-const Provenance = closed({
+const DeclaredProvenance = closed({
   verified: optional(Type.Boolean()),
   issuer: optional(Text),
   attestation: optional(Digest),
+});
+
+/** Sigstore bundles; what is wrong with one is no fault of the request's form, but SUP-04. */
+const BundledProvenance = closed({ bundles: listOf(Type.Object({}), BUNDLES_MAX) });
+
+/** The caller's word, or bundles that the host verifies. */
+const Provenance = Type.Union([DeclaredProvenance, BundledProvenance], {
+  "~branch": (value: unknown) =>
+    typeof value === "object" && value !== null && Object.hasOwn(value, "bundles") ? 1 : 0,
 });
 
 const Image = closed({

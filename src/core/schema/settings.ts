@@ -38,6 +38,8 @@ const choice = (title: string, description: string): TSchema =>
 const Kind = Type.Unsafe<string>({ ...EnvelopeKind, description: `one of ${ENVELOPE_KINDS.join(", ")}` });
 const Rail = oneOf(LEVELS, { description: `one of ${LEVELS.join(", ")}` });
 
+const BuildLevel = Type.Integer({ minimum: 0, maximum: 4, description: "a SLSA build level, 0 to 4" });
+
 const kinds = (title: string): TSchema => table(Kind, title);
 const byProfile = (value: TSchema, title: string): TSchema =>
   section(Object.fromEntries(PROFILES.map((profile) => [profile, value])), title);
@@ -173,7 +175,14 @@ export const SettingsSchema = section(
     triggers: TRIGGERS,
     container: CONTAINER,
     vm: section({ hypervisors: listed("Hypervisors that are allowed (VM-01)") }, "The vm profile"),
-    supply: section({ issuers: listed("Who may have issued provenance (SUP-04)") }, "The supply chain"),
+    supply: section(
+      {
+        issuers: listed("Who may have issued provenance (SUP-04)"),
+        declared_accepted: byProfile(Flag, "Whether the caller's word counts where no bundle speaks (SUP-04)"),
+        level: byProfile(BuildLevel, "The least SLSA build level of verified provenance (SUP-04)"),
+      },
+      "The supply chain",
+    ),
     attestation: ATTESTATION,
     dependencies: section(
       {

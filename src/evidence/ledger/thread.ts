@@ -2,7 +2,7 @@
 import type { Worker } from "node:worker_threads";
 import { EvidenceUnavailableError } from "../../core/errors.ts";
 import type { Append } from "../../store/store.ts";
-import { startThread } from "../threads.ts";
+import { startThread } from "../../threads/threads.ts";
 import type { RecordKey } from "./entry.ts";
 import type { CommitterData, CommitterReply, CommitterRequest, Group } from "./messages.ts";
 

@@ -1,5 +1,5 @@
 // Threads that decide again, one per core; each has the policies loaded once.
-import { ThreadPool } from "../threads.ts";
+import { ThreadPool } from "../../threads/threads.ts";
 import { ReplayError, type ReplayFinding, type ReplayItem } from "./check.ts";
 
 /** The name under which the candidate is loaded, which is no digest. */

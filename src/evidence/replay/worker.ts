@@ -1,6 +1,6 @@
 // A thread that decides again what it is sent.
 import type { Evaluator } from "../../policy/evaluator.ts";
-import { answerRequests } from "../threads.ts";
+import { answerRequests } from "../../threads/threads.ts";
 import { checkDecision, compareDecision, loadForReplay, type ReplayFinding } from "./check.ts";
 import { CANDIDATE, nameOf, type ReplayRequest } from "./pool.ts";
 

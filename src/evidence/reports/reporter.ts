@@ -1,7 +1,7 @@
 // Reports this node's decisions on a thread of its own, and knows how that goes.
 import type { Worker } from "node:worker_threads";
 import type { StoreReader } from "../../store/store.ts";
-import { startThread } from "../threads.ts";
+import { startThread } from "../../threads/threads.ts";
 import { beginAtEnd, START } from "./place.ts";
 import type { ReportData, ReportReply, ReportRequest } from "./report-messages.ts";
 

@@ -2,7 +2,7 @@
 import type { Worker } from "node:worker_threads";
 import type { ServiceAccess } from "../../outbound/access.ts";
 import type { StreamRow } from "../../store/store.ts";
-import { startThread } from "../threads.ts";
+import { startThread } from "../../threads/threads.ts";
 import type { ForwardData, ForwardReply, ForwardRequest } from "./forward-messages.ts";
 
 export interface ForwarderParts {

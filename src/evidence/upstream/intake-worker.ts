@@ -7,7 +7,7 @@ import { parser } from "../../core/request.ts";
 import { ReplicationSchema, type Replication } from "../../core/schema/replication.ts";
 import { openReader } from "../../store/open.ts";
 import type { StoreReader } from "../../store/store.ts";
-import { answerRequests } from "../threads.ts";
+import { answerRequests } from "../../threads/threads.ts";
 import { checkBatch } from "./check.ts";
 import { KeyRing } from "./key-ring.ts";
 import { findConflicts } from "./conflicts.ts";

@@ -12,7 +12,7 @@ import type { SupersededDetails } from "../../core/workload.ts";
 import { sha256, TREE_HASHER } from "../../core/sha256.ts";
 import { nodesOfTiles, overTiles } from "../../core/tiles.ts";
 import type { Append, KeyRow, StoredEvent, StoreReader } from "../../store/store.ts";
-import { startThread } from "../threads.ts";
+import { startThread } from "../../threads/threads.ts";
 import { loadKey, type SigningKey } from "../keys/keys.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Recorder } from "../ledger/recorder.ts";

@@ -1,7 +1,7 @@
 // Verification in a thread of its own, so that no archive, however it is made, keeps decisions waiting; bounded in time, counts and memory.
 import type { Worker } from "node:worker_threads";
 import { RailgateError } from "../../core/errors.ts";
-import { startThread } from "../threads.ts";
+import { startThread } from "../../threads/threads.ts";
 import type { ArchiveLimits } from "./files.ts";
 import type { VerifyReport } from "./report.ts";
 import type { VerifyOptions } from "./verification.ts";

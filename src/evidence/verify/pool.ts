@@ -1,5 +1,5 @@
 // Threads that check chunks of records, one per core: signatures are most of the work of verifying an export.
-import { ThreadPool } from "../threads.ts";
+import { ThreadPool } from "../../threads/threads.ts";
 import type { LineChunk } from "./chunks.ts";
 import type { Checker } from "./context.ts";
 import type { EventKeys, EventRows, RecordRows } from "./rows.ts";

@@ -1,5 +1,5 @@
 // A thread of the verifier: checks the chunks it is sent.
-import { answerRequests } from "../threads.ts";
+import { answerRequests } from "../../threads/threads.ts";
 import { NODE_PRIMITIVES } from "./node-primitives.ts";
 import type { PoolRequest } from "./pool.ts";
 import { checkEvents, checkRecords, type EventRows, type RecordRows } from "./rows.ts";

@@ -65,8 +65,8 @@ export function admission(
 export async function verifyTokens(request: AdmissionRequest, trust: Trust, nowMs: number): Promise<Tokens> {
   const verified = await trust.verify(request, { nowMs, nonce: request.correlation_id });
   if (!verified) return NO_TOKENS;
-  const { facts, used, materials, proof } = verified;
-  return { facts, snapshot: authoritySnapshot(used, materials), proof };
+  const { facts, used, materials, proof, blobs, states } = verified;
+  return { facts, snapshot: authoritySnapshot(used, materials), proof, blobs, states };
 }
 
 /** The situation with what its tokens prove for this workload, now. */
@@ -121,11 +121,22 @@ export function admitDetails(
     reattestation_interval_s: reattestation?.interval_s ?? null,
     valid_until: validUntil(decision, tokens.facts),
     crp: workload.crp?.designated === true,
+    provenance: countsOf(input.facts.artifacts),
     governance_profile: briefly(workload.governance_profile ?? null),
     platform: briefly(declaredPlatform(workload.envelope)),
     ...boundOf(workload.envelope, attestation),
     attestation: attestation && attestationDetails(attestation),
   };
+}
+
+/** Of how many artifacts the host verified where they come from, and of how many there is only the caller's word. */
+function countsOf(artifacts: AdmissionInput["facts"]["artifacts"]): NonNullable<AdmitDetails["provenance"]> {
+  let [verified, declared] = [0, 0];
+  for (const { provenance } of artifacts) {
+    if (provenance?.status === "verified") verified++;
+    else if (provenance?.status === "declared") declared++;
+  }
+  return { verified, declared };
 }
 
 /** An admission lasts no longer than the first of what it rests on: the binding, each exception that lifted something, and the links of both. */

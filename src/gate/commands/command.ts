@@ -11,7 +11,7 @@ import type { EventType } from "../../core/event-types.ts";
 import type { Context } from "../../core/schema/input.ts";
 import type { KubernetesSettings } from "../../core/kubernetes/settings.ts";
 import type { Change, Need, Reads } from "../../core/state.ts";
-import type { Blob } from "../../store/store.ts";
+import type { Blob, StateWrite } from "../../store/store.ts";
 import { authoritySnapshot, type Trust } from "../../trust/trust.ts";
 
 /** What ties a command to the caller's own records. */
@@ -30,6 +30,9 @@ export interface Tokens {
   readonly snapshot: Blob;
   /** Null where no attestation token was given. */
   readonly proof: TokenProof | null;
+  /** What they were judged by lies with the evidence; and what is kept of it. */
+  readonly blobs?: readonly Blob[];
+  readonly states?: readonly StateWrite[];
 }
 
 export const NO_TOKENS: Tokens = { facts: NO_TRUST, snapshot: authoritySnapshot([]), proof: null };

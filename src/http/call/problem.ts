@@ -4,6 +4,7 @@ import {
   EvidenceUnavailableError,
   NotFoundError,
   PolicyRefusedError,
+  ProvenanceRefusedError,
   RailgateError,
   RecordsRefusedError,
   RefusedError,
@@ -58,6 +59,8 @@ export function problemOf(error: unknown, requestId: string): ProblemAnswer {
   if (error instanceof RecordsRefusedError) return recordsRefused(error, instance);
   if (error instanceof BundleError)
     return { problem: { ...problem("policy_invalid", error.message, instance), reason: error.reason }, headers: {} };
+  if (error instanceof ProvenanceRefusedError)
+    return { problem: { ...problem("provenance_invalid", error.message, instance), step: error.step }, headers: {} };
   if (error instanceof PolicyRefusedError)
     return { problem: { ...problem("policy_refused", error.message, instance), report: error.report }, headers: {} };
   if (hasProblem(error)) return { problem: problem(error.code as ProblemCode, error.message, instance), headers: {} };
@@ -110,6 +113,7 @@ export function isUnexpected(error: unknown): boolean {
     OpaError,
     BundleError,
     PolicyRefusedError,
+    ProvenanceRefusedError,
     RequestError,
     RefusedError,
     RecordsRefusedError,

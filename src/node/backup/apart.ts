@@ -1,6 +1,6 @@
 // A backup of a node that runs, made by a thread of its own.
 import { BackupError, BackupUnsoundError } from "../../core/errors.ts";
-import { ThreadPool } from "../../evidence/threads.ts";
+import { ThreadPool } from "../../threads/threads.ts";
 
 import type { Backup, BackupOptions } from "./make.ts";
 

@@ -2,7 +2,8 @@
 import type { TrustConfig } from "../../trust/trust.ts";
 import { readJwks, readRoots } from "./keys.ts";
 import { trustOptions } from "./options.ts";
-import type { Source } from "./source.ts";
+import { provenanceFiles } from "./provenance.ts";
+import { given, type Source } from "./source.ts";
 import type { Config, Jwks } from "./types.ts";
 
 type Jwt = NonNullable<NonNullable<Config["authentication"]>["jwt"]>;
@@ -22,10 +23,11 @@ export function rereadCallers({ jwks, jwksFile }: Pick<Jwt, "jwks" | "jwksFile">
   return jwksFile === undefined ? jwks : reread(jwksFile, "authentication", "jwt", "jwks");
 }
 
-export function trustFiles({ authorities, attesters }: Config["trust"]): string[] {
+export function trustFiles({ authorities, attesters, provenance }: Config["trust"]): string[] {
   return [
     ...[...authorities, ...attesters].flatMap(({ jwksFile }) => jwksFile ?? []),
     ...attesters.flatMap(({ x5cRootsFile }) => x5cRootsFile ?? []),
+    ...provenanceFiles(provenance),
   ];
 }
 
@@ -42,5 +44,6 @@ export function rereadTrust(trust: Config["trust"]): TrustConfig {
         ? attester
         : { ...attester, x5cRoots: rootsAnew(attester.x5cRootsFile, index) },
     ),
+    ...given("provenance", trust.provenance),
   });
 }

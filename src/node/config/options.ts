@@ -7,6 +7,8 @@ import { sha256 } from "../../core/sha256.ts";
 import type { BundleSource, ConfiguredSource } from "../../policies/source.ts";
 import { DEFAULT_BUNDLE, type NodeOptions } from "../options.ts";
 import type { TrustConfig } from "../../trust/trust.ts";
+import { provenanceOptions } from "./provenance.ts";
+import { given } from "./source.ts";
 import type { ConfiguredBundle, Reporting } from "./types.ts";
 
 /** @throws ConfigError for a setting that asks for what can't be done. */
@@ -62,7 +64,7 @@ function logOptions({ service, console: _, ...logs }: Reporting): Pick<NodeOptio
 /** OPA's default between two reports. */
 const STATUS_MS = 300_000;
 
-export function trustOptions({ authorities, attesters }: Config["trust"]): TrustConfig {
+export function trustOptions({ authorities, attesters, provenance }: Config["trust"]): TrustConfig {
   const keysOf = ({ keys }: Jwks) => keys.map((key) => ({ ...key }));
   return {
     authorities: authorities.map(({ issuer, jwks, root }) => ({ issuer, jwks: keysOf(jwks), root })),
@@ -70,6 +72,7 @@ export function trustOptions({ authorities, attesters }: Config["trust"]): Trust
       ...attester,
       jwks: keysOf(jwks),
     })),
+    ...given("provenance", provenanceOptions(provenance)),
   };
 }
 

@@ -8,6 +8,7 @@ import { sha256 } from "../../core/sha256.ts";
 import { durationS } from "../../core/time.ts";
 import type { SettingPath } from "../../core/settings.ts";
 import { readJwks, readRoots } from "./keys.ts";
+import { readProvenance } from "./provenance.ts";
 import { absolute, fault, fileNamed, given, readFileOf, readUrl, type Source } from "./source.ts";
 import type { Address, Config, EventKeySource } from "./types.ts";
 
@@ -141,6 +142,7 @@ export function readTrust(file: ConfigFile, source: Source): Config["trust"] {
         ...given("maxAgeS", entry.max_age === undefined ? undefined : durationS(entry.max_age)),
       };
     }),
+    ...given("provenance", readProvenance(file, source)),
   };
 }
 

@@ -1,5 +1,6 @@
 // What settings are once they are read: names as the code has them, paths absolute, every default in its place.
 import type { ATTESTATION_FORMATS } from "../../core/schema/input.ts";
+import type { Identity } from "../../trust/provenance/identity.ts";
 import type { ServiceAccess } from "../../outbound/access.ts";
 import type { EVIDENCE_PROFILES, KEY_ALGORITHMS, LOG_LEVELS, SUBJECT_FIELDS } from "../../core/schema/config.ts";
 
@@ -105,6 +106,13 @@ export type Config = {
   readonly trust: {
     readonly authorities: readonly (Pinned & { readonly root: boolean })[];
     readonly attesters: readonly Attester[];
+    readonly provenance?: {
+      /** Files. */
+      readonly trustedRoot: string;
+      readonly keys: readonly { readonly id: string; readonly file: string }[];
+      readonly identities: readonly Identity[];
+      readonly store: boolean;
+    };
   };
   readonly evidence: {
     readonly profile: EvidenceProfileId;

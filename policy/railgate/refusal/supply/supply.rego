@@ -105,14 +105,14 @@ list_at(name) := lib.pointer(["/workload/envelope", lib.kind, name])
 
 # METADATA
 # title: An artifact's provenance is not verified
-# description: "The provenance of every image, firmware and driver was verified, by an issuer in `settings.supply.issuers`."
+# description: "Every image, firmware and driver comes from an issuer in `settings.supply.issuers`: by bundles that the host verified, of which each holds and one is of `settings.supply.level`, or, where `settings.supply.declared_accepted`, by the caller's word."
 # custom:
 #   rule: SUP-04
 #   code: artifact_unverified
 #   class: evidence_precondition_failed
 #   short_name: artifacts_verified
-#   message: "The provenance of {artifact} was not verified by an accepted issuer."
-#   solution: "Verify the artifact's provenance and have it issued by one of `settings.supply.issuers`."
+#   message: "The provenance of {artifact} is not accepted: {reason}."
+#   solution: "Give a Sigstore bundle that this node can verify (`railgate provenance verify` says which step fails), by one of `settings.supply.issuers` and an identity pinned under `railgate.trust.provenance`; or send it to /v1/provenance before. A declared one must say `verified: true` and name such an issuer."
 #   source: "Boot integrity verification; driver/firmware provenance (SUP-01/04)."
 artifact_unverified(location, params) := lib.refuse(rego.metadata.rule(), location, params)
 
@@ -120,15 +120,22 @@ refusals contains artifact_unverified(location, params) if {
 	not artifacts_verified(lib.kind, lib.declared)
 	some list in lists(lib.kind)
 	some i, artifact in lib.declared[list]
-	not trusted(artifact)
-	some member in provenance_faults(artifact)
-	location := lib.pointer([lib.at(list_at(list), i), member])
-	params := {"artifact": lib.shown(artifact, "name")}
+	place := lib.at(list_at(list), i)
+	some [member, reason] in faults_of(artifact, place)
+	location := lib.pointer([place, member])
+	params := {"artifact": lib.shown(artifact, "name"), "reason": reason}
 }
 
+# Most requests bring the caller's word alone, and it counts: then there is nothing to look up.
 artifacts_verified(kind, profile) if {
+	not any_judged
+	not word_refused
 	every list in lists(kind) {
 		not untrusted(profile[list])
+	}
+} else if {
+	every list in lists(kind) {
+		not any_fault(list, profile[list])
 	}
 }
 
@@ -142,13 +149,105 @@ trusted(artifact) if {
 	settings.supply.issuers[artifact.provenance.issuer]
 }
 
-provenance_faults(artifact) := {fault |
+any_fault(list, artifacts) if {
+	some i, artifact in artifacts
+	faults_of(artifact, lib.at(list_at(list), i)) != set()
+}
+
+# Whether the host found out anything of an artifact, by a bundle.
+any_judged if {
+	some artifact in input.facts.artifacts
+	not by_word(artifact.provenance.status)
+}
+
+by_word("declared") := true
+
+by_word("absent") := true
+
+word_refused if settings.supply.declared_accepted[lib.profile] == false
+
+fact_by_place[artifact.pointer] := artifact.provenance if some artifact in input.facts.artifacts
+
+# Where an artifact's provenance is at fault, and why. Without a fact there is the caller's word, as in inputs of 0.1.
+faults_of(artifact, place) := word_faults(artifact) if {
+	not fact_by_place[place]
+} else := word_faults(artifact) if {
+	by_word(fact_by_place[place].status)
+} else := bundle_faults(artifact, fact_by_place[place]) if {
+	fact_by_place[place].status == "verified"
+} else := {[member_of(artifact), reason_of(fact_by_place[place])]}
+
+reason_of(fact) := object.get(words, lib.error_of(fact), "a bundle of it could not be verified")
+
+bundle_faults(artifact, fact) := {[member_of(artifact), reason] |
+	some reason in [reason |
+		some which in ["issuer", "level"]
+		reason := short_of(which, fact)
+	]
+}
+
+short_of("issuer", fact) := concat("", [
+	"it is verified, but ",
+	lib.shown(fact, "issuer"),
+	" is not among the accepted issuers",
+]) if {
+	not settings.supply.issuers[fact.issuer]
+}
+
+short_of("level", fact) := concat("", [
+	"it is verified for SLSA build level ",
+	shown_level(fact.level),
+	", and the least for this governance profile is ",
+	shown_level(settings.supply.level[lib.profile]),
+]) if {
+	not fact.level >= settings.supply.level[lib.profile]
+	lib.has(settings.supply.level, lib.profile)
+}
+
+shown_level(level) := format_int(level, 10) if {
+	is_number(level)
+} else := "none"
+
+# Bundles that are kept are in nobody's request: their artifact is at fault as a whole.
+member_of(artifact) := "provenance/bundles" if {
+	artifact.provenance.bundles
+} else := "provenance"
+
+word_faults(artifact) := {["provenance/bundles", "the caller's word alone does not count for this governance profile"]} if {
+	is_object(artifact.provenance)
+	word_refused
+} else := {[fault, reason] |
 	some fault in ["provenance/verified", "provenance/issuer"]
 	not holds(fault, artifact.provenance)
+	reason := word_reasons[fault]
 } if {
 	is_object(artifact.provenance)
-} else := {"provenance"}
+} else := {["provenance", "nothing vouches for it"]}
+
+word_reasons := {
+	"provenance/verified": "nobody says that it was verified",
+	"provenance/issuer": "its issuer is not among the accepted ones",
+}
 
 holds("provenance/verified", provenance) if provenance.verified == true
 
 holds("provenance/issuer", provenance) if settings.supply.issuers[provenance.issuer]
+
+# The steps that a bundle passes, and what it means that it fails one.
+words := {
+	"unpinned": "bundles cannot be verified, since no trusted root is pinned on this node",
+	"too_large": "a bundle is too large or nested too deeply",
+	"malformed": "a bundle is malformed",
+	"timestamp": "no trusted time of a bundle's signature holds",
+	"certificate": "a bundle's certificate was not issued by the pinned authorities at the time of the signature",
+	"key": "a bundle names a key that is not pinned",
+	"log": "a bundle is not in a pinned transparency log",
+	"signature": "a bundle's signature does not hold",
+	"statement": "a bundle signs no in-toto statement",
+	"subject": "a bundle is not about this artifact",
+	"predicate": "a bundle is neither SLSA provenance nor a summary that passed",
+	"identity": "nobody who is pinned signed a bundle",
+	"builder": "a bundle's builder is not one that its signer is pinned for",
+	"source": "a bundle's source is not one that its signer is pinned for",
+	"build_type": "a bundle's build type is not one that its signer is pinned for",
+}
