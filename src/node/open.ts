@@ -6,6 +6,7 @@ import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { KeptBundle, ProvenanceAnswer } from "../core/schema/provenance.ts";
 import { BundleError } from "../core/errors.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
+import type { SignedBytes } from "../evidence/verify/primitives.ts";
 import { EventKey, type Rotated, type RotateOptions } from "../evidence/keys/event-key.ts";
 import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
 import { makeIds } from "../evidence/ledger/ids.ts";
@@ -259,7 +260,7 @@ export class RailgateNode implements AsyncDisposable {
   }
 
   /** Signs with the event key what no record can be: canonical JSON begins with a brace, a record's signing input never does. */
-  sign(canonicalJson: Uint8Array): { readonly kid: string; readonly signature: Uint8Array } {
+  sign(canonicalJson: SignedBytes): Promise<{ readonly kid: string; readonly signature: Uint8Array }> {
     return this.#eventKey.sign(canonicalJson);
   }
 

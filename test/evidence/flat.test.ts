@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { digestText, hexOf } from "../../src/core/digest.ts";
 import { DigestMarks, KIND, LISTED, PRESENT, REFERENCED } from "../../src/evidence/verify/digest-marks.ts";
 import { DiskPages } from "../../src/evidence/verify/disk-pages.ts";
-import { verifyEd25519Pieces } from "../../src/evidence/verify/ed25519-pieces.ts";
+import { signEd25519Pieces, verifyEd25519Pieces } from "../../src/evidence/verify/ed25519-pieces.ts";
 import { IN_MEMORY, PAGE_BYTES, Rows, type PageStore, Spool } from "../../src/evidence/verify/pages.ts";
 
 const sha256 = (text: string): Uint8Array => createHash("sha256").update(text).digest();
@@ -153,6 +153,16 @@ test("a signature over pieces is judged as OpenSSL judges it over the whole", (t
   ]);
   t.false(byOpenSsl(publicKey, message, unreduced));
   t.false(verifyEd25519Pieces(publicKey, pieces, unreduced));
+});
+
+test("a signature made over pieces is the one that OpenSSL makes", (t) => {
+  for (let n = 0; n < 5; n++) {
+    const { privateKey } = generateKeyPairSync("ed25519");
+    const pieces = [Buffer.from("in several "), Buffer.alloc(n), Buffer.from("pieces")];
+    const message = Buffer.concat(pieces);
+    const made = signEd25519Pieces(privateKey, { length: message.length, pieces: () => pieces });
+    t.deepEqual(Buffer.from(made), sign(null, message, privateKey));
+  }
 });
 
 /** Encodings of the points of small order, canonical and not, and what is no point at all. */

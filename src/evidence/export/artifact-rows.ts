@@ -1,40 +1,54 @@
-// Which artifacts the events of a range point to, a few bytes each, and how such listings are put together.
-import { hexOfDigest } from "../../core/digest.ts";
-import { HASH_BYTES } from "../../core/merkle.ts";
+// Which artifacts the events of a range point to, in order of their digests, and how such listings are put together.
+import { DIGEST_BYTES, hexBytes, hexOf } from "../../core/digest.ts";
+import { DigestSorter } from "../verify/digest-sort.ts";
+import { type PageStore, Rows } from "../verify/pages.ts";
+import { sameDigest } from "../verify/tables.ts";
 
-const FIRST_ROWS = 256;
-const ROW_BYTES = 40;
+const SEQUENCE_BYTES = 8;
+const DIGEST_TEXT_START = "sha256:".length;
 
-/** Artifacts that events of the range point to: digest and sequence of each, in rows of 40 bytes, so that a million need little. */
+/** Artifacts that events of the range point to: digest and first sequence of each. */
 export class ArtifactRows {
-  #rows = Buffer.alloc(FIRST_ROWS * ROW_BYTES);
+  readonly #sorter: DigestSorter;
+  /** In order of digests, each once, as soon as they were asked for. */
+  readonly #rows: Rows;
   #count = 0;
+  #isSorted = false;
+  readonly #sequence = new Uint8Array(SEQUENCE_BYTES);
+  readonly #sequenceView = new DataView(this.#sequence.buffer);
 
-  add(digest: string, sequence: number): void {
-    const at = this.#count++ * ROW_BYTES;
-    if (at === this.#rows.length) this.#rows = Buffer.concat([this.#rows, Buffer.alloc(this.#rows.length)]);
-    this.#rows.write(hexOfDigest(digest), at, "hex");
-    this.#rows.writeDoubleBE(sequence, at + HASH_BYTES);
+  constructor(store: PageStore) {
+    this.#sorter = new DigestSorter(store, SEQUENCE_BYTES);
+    this.#rows = new Rows(store, DIGEST_BYTES + SEQUENCE_BYTES);
   }
 
-  /** In order of digests, each once. */
+  add(digest: string, sequence: number): void {
+    this.#sequenceView.setFloat64(0, sequence);
+    this.#sorter.add(hexBytes(digest, undefined, 0, DIGEST_TEXT_START), this.#sequence);
+  }
+
+  /** In order of digests, each once; when all were added. */
   *sorted(): Generator<{ hex: string; sequence: number }> {
-    const rows = this.#rows;
-    const compare = (a: number, b: number) =>
-      rows.compare(rows, b * ROW_BYTES, b * ROW_BYTES + HASH_BYTES, a * ROW_BYTES, a * ROW_BYTES + HASH_BYTES);
-    const order = Uint32Array.from({ length: this.#count }, (_, i) => i).sort((a, b) => compare(a, b) || a - b);
-    let last = -1;
-    for (const row of order) {
-      if (last === -1 || compare(last, row) !== 0) {
-        yield {
-          hex: rows.toString("hex", row * ROW_BYTES, row * ROW_BYTES + HASH_BYTES),
-          sequence: rows.readDoubleBE(row * ROW_BYTES + HASH_BYTES),
-        };
-      }
-      last = row;
+    if (!this.#isSorted) this.#sort();
+    for (let at = 0; at < this.#count; at++) {
+      const row = this.#rows.at(at);
+      yield { hex: hexOf(row.subarray(0, DIGEST_BYTES)), sequence: sequenceOf(row) };
+    }
+  }
+
+  #sort(): void {
+    this.#isSorted = true;
+    for (const row of this.#sorter.merged()) {
+      if (this.#count > 0 && sameDigest(this.#rows.at(this.#count - 1), row)) {
+        const known = this.#rows.change(this.#count - 1);
+        if (sequenceOf(row) < sequenceOf(known)) known.set(row);
+      } else this.#rows.change(this.#count++).set(row);
     }
   }
 }
+
+const sequenceOf = (row: Uint8Array): number =>
+  new DataView(row.buffer, row.byteOffset, row.byteLength).getFloat64(DIGEST_BYTES);
 
 /** Two sorted sequences as one, what is in both once. */
 export function* mergedRows(

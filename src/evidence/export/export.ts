@@ -1,4 +1,5 @@
 // Exports a range of a stream with all that is needed to verify it offline (spec evidence §6). It is read page by page and never held.
+import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,9 +29,12 @@ import { handOversFrom } from "../keys/hand-over.ts";
 import { keyHistory, type KeyHistory } from "../keys/key-history.ts";
 import type { TransparencyLog } from "../log/log.ts";
 import { RangeProofs } from "../log/range-proofs.ts";
+import { DiskPages } from "../verify/disk-pages.ts";
+import { type PageStore, Rows } from "../verify/pages.ts";
+import { inOnePiece, type SignedBytes } from "../verify/primitives.ts";
 import { PROFILES, SCHEMA_VERSION, SCHEMA_VERSION_1 } from "../verify/profiles.ts";
 import { ArtifactRows, merged, mergedRows } from "./artifact-rows.ts";
-import { commaSeparated, objectText } from "./json-text.ts";
+import { commaSeparated, signedObject } from "./json-text.ts";
 import { StagedFile } from "./staged-file.ts";
 import {
   artifactPointer,
@@ -53,7 +57,7 @@ export interface ExportSource {
   readonly log: TransparencyLog;
   readonly nodeId: string;
   readonly logOrigin: string;
-  sign(canonicalJson: Uint8Array): { readonly kid: string; readonly signature: Uint8Array };
+  sign(canonicalJson: SignedBytes): Promise<{ readonly kid: string; readonly signature: Uint8Array }>;
   record(type: EventType, tenantId: string, actor: string, details: { [name: string]: unknown }): Promise<void>;
 }
 
@@ -94,8 +98,13 @@ export async function prepareExport(source: ExportSource, request: ExportRequest
   const range = await findRange(source, request);
   const checkpoint = await source.log.checkpoint(range.chainId, range.to + 1);
   const staging = mkdtempSync(join(tmpdir(), "railgate-export-"));
+  const pages = new DiskPages();
+  const dispose = (): void => {
+    pages[Symbol.dispose]();
+    rmSync(staging, { recursive: true, force: true });
+  };
   try {
-    const made = await new ExportMaker(source, request, range, checkpoint, staging).make();
+    const made = await new ExportMaker(source, request, range, checkpoint, staging, pages).make();
     const { export_id, bundle_hash, manifestDigest } = made;
     await source.record("evidence.export", request.tenantId, request.actor, {
       export_id,
@@ -113,10 +122,10 @@ export async function prepareExport(source: ExportSource, request: ExportRequest
       fromSequence: range.from,
       toSequence: range.to,
       files: made.files,
-      [Symbol.dispose]: () => rmSync(staging, { recursive: true, force: true }),
+      [Symbol.dispose]: dispose,
     };
   } catch (error) {
-    rmSync(staging, { recursive: true, force: true });
+    dispose();
     throw error;
   }
 }
@@ -152,12 +161,13 @@ class ExportMaker {
   readonly #range: Range;
   readonly #checkpoint: { readonly size: number; readonly note: string };
   readonly #staging: string;
-  readonly #rows = new ArtifactRows();
+  readonly #rows: ArtifactRows;
   readonly #shared: Shared = new Map();
   readonly #kinds = new Map<string, Set<string>>();
   readonly #missing: string[] = [];
   readonly #erased = new Map<string, number>();
-  readonly #leaves: Buffer;
+  readonly #pages: PageStore;
+  readonly #leaves: Rows;
   readonly #head: ExportHead;
   readonly #snapshots = { policy: new Set<string>(), authority: new Set<string>() };
   #schema = SCHEMA_VERSION;
@@ -170,13 +180,16 @@ class ExportMaker {
     range: Range,
     checkpoint: { size: number; note: string },
     staging: string,
+    pages: PageStore,
   ) {
     this.#source = source;
     this.#request = request;
     this.#range = range;
     this.#checkpoint = checkpoint;
     this.#staging = staging;
-    this.#leaves = Buffer.alloc((range.to - range.from + 1) * HASH_BYTES);
+    this.#pages = pages;
+    this.#rows = new ArtifactRows(pages);
+    this.#leaves = new Rows(pages, HASH_BYTES);
     this.#head = headOf(request.evidenceProfileId, source.logOrigin, source.nodeId);
   }
 
@@ -191,7 +204,7 @@ class ExportMaker {
     this.#checkProfile();
     if (this.#missing.length > 0) throw new ExportIncompleteError(this.#missing);
     const bundle_hash = digestText(rootOf(TREE_HASHER, this.#frontier));
-    const segment = this.#endSegment(staged.segment, bundle_hash);
+    const segment = await this.#endSegment(staged.segment, bundle_hash);
     const proofs = await this.#proofs();
     const segmentRef = segmentPointer(segment.digest);
     const small = await this.#smallFiles(history, segmentRef);
@@ -199,13 +212,18 @@ class ExportMaker {
       [staged.events, staged.records, segment, proofs, ...small].map((each) => [each.file.name, each]),
     );
     const export_id = `export-${hexOfDigest(digestOf(canonicalJson([chainId, from, to, bundle_hash, this.#request.evidenceProfileId, this.#checkpoint.note]))).slice(0, 32)}`;
-    const manifest = this.#manifest(
+    const manifest = await this.#manifest(
       { export_id, bundle_hash, chain_segment_ref: segmentRef },
       named,
       erasures,
       history,
     );
-    return { export_id, bundle_hash, manifestDigest: digestOf(manifest), files: () => this.#files(named, manifest) };
+    return {
+      export_id,
+      bundle_hash,
+      manifestDigest: await digestOfFile(manifest),
+      files: () => this.#files(named, manifest),
+    };
   }
 
   async #readRange() {
@@ -241,7 +259,7 @@ class ExportMaker {
     segment.write(
       `${line === 0 ? "" : ","}${canonicalJson({ id, sequence, prev_hash, event_hash, event_ref: event.evidence_pointer, evidence_profile_id: this.#head.evidence_profile_id })}`,
     );
-    this.#leaves.set(recordLeaf(record), line * HASH_BYTES);
+    this.#leaves.change(line).set(recordLeaf(record));
     this.#frontier = appendLeaf(
       TREE_HASHER,
       this.#frontier,
@@ -362,7 +380,7 @@ class ExportMaker {
     }
   }
 
-  #endSegment(segment: StagedFile, segment_hash: string) {
+  async #endSegment(segment: StagedFile, segment_hash: string) {
     const { from, to, chainId } = this.#range;
     const rest = {
       evidence_profile_id: this.#head.evidence_profile_id,
@@ -372,14 +390,16 @@ class ExportMaker {
       tenant_id: this.#request.tenantId,
       to_sequence: to,
     };
-    const signature = this.#signature(Buffer.from(canonicalJson({ algorithm: SEGMENT_ALGORITHM, ...rest })));
+    const signature = await this.#signature(
+      inOnePiece(Buffer.from(canonicalJson({ algorithm: SEGMENT_ALGORITHM, ...rest }))),
+    );
     // `algorithm` and `events` stand before these members already.
     segment.write(`],${canonicalJson({ ...rest, signature }).slice(1)}`);
     return segment.end();
   }
 
-  #signature(json: Uint8Array): { key_id: string; signature: string } {
-    const { kid, signature } = this.#source.sign(json);
+  async #signature(json: SignedBytes): Promise<{ key_id: string; signature: string }> {
+    const { kid, signature } = await this.#source.sign(json);
     return { key_id: kid, signature: Buffer.from(signature).toString("base64url") };
   }
 
@@ -392,6 +412,7 @@ class ExportMaker {
       to,
       size,
       leaves: this.#leaves,
+      pages: this.#pages,
       firstProof: await log.inclusionProof(chainId, from, size),
       lastProof: await log.inclusionProof(chainId, to, size),
     });
@@ -445,12 +466,12 @@ class ExportMaker {
     });
   }
 
-  #manifest(
+  async #manifest(
     of: { readonly export_id: string; readonly bundle_hash: string; readonly chain_segment_ref: string },
     named: ReadonlyMap<string, { digest: string }>,
     erasures: string[],
     history: KeyHistory,
-  ): Buffer {
+  ): Promise<ExportFile> {
     const { chainId, from, to } = this.#range;
     const texts = {
       ...this.#head,
@@ -470,10 +491,9 @@ class ExportMaker {
     );
     members.set("artifacts", () => this.#artifactsText());
     members.set("files", () => this.#filesText(named));
-    const unsigned = objectText(members);
-    const signature = this.#signature(unsigned);
-    members.set("signatures", () => [canonicalJson([signature])]);
-    return objectText(members);
+    return signedObject(new StagedFile(this.#staging, "manifest.json"), members, "signatures", async (unsigned) =>
+      canonicalJson([await this.#signature(unsigned)]),
+    );
   }
 
   *#artifactsText(): Generator<string> {
@@ -509,7 +529,7 @@ class ExportMaker {
   }
 
   /** In order of names. */
-  async *#files(named: ReadonlyMap<string, { file: ExportFile }>, manifest: Buffer): AsyncGenerator<ExportFile> {
+  async *#files(named: ReadonlyMap<string, { file: ExportFile }>, manifest: ExportFile): AsyncGenerator<ExportFile> {
     const { store } = this.#source;
     let given = 0;
     for (const { hex, sequence } of mergedRows(this.#rows.sorted(), [...this.#shared.keys()].sort())) {
@@ -523,9 +543,14 @@ class ExportMaker {
       yield { name: `artifacts/${hex}`, size: bytes.length, open: () => [bytes] };
     }
     const others = [...named.values()].map(({ file }) => file);
-    others.push({ name: "manifest.json", size: manifest.length, open: () => [manifest] });
-    yield* others.sort((a, b) => (a.name < b.name ? -1 : 1));
+    yield* [...others, manifest].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
+}
+
+async function digestOfFile(file: ExportFile): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const piece of file.open()) hash.update(piece);
+  return digestText(hash.digest());
 }
 
 /** Which of the artifacts that are not there an event says to be gone: one that was erased, or a range that was kept no longer. */

@@ -1,20 +1,52 @@
-// JSON written piece by piece, for documents of which only parts are ever at hand.
+// A JSON object written piece by piece, signed, and given out with its signature in it: it is never in memory as a whole.
+import { createReadStream } from "node:fs";
+import { setImmediate } from "node:timers/promises";
+import type { SignedBytes } from "../verify/primitives.ts";
+import type { ExportFile } from "./files.ts";
+import type { StagedFile } from "./staged-file.ts";
 
-/** An object, its members in order of their names. */
-export function objectText(members: ReadonlyMap<string, () => Iterable<string>>): Buffer {
-  const parts: Buffer[] = [];
-  let pending = "{";
-  const flush = () => {
-    parts.push(Buffer.from(pending));
-    pending = "";
-  };
-  for (const [i, name] of [...members.keys()].sort().entries()) {
-    pending += `${i === 0 ? "" : ","}${JSON.stringify(name)}:`;
-    for (const text of members.get(name)!()) if ((pending += text).length > 65_536) flush();
+/** Others get their turn after so many pieces. */
+const PIECES_AT_ONCE = 4096;
+
+/** A member of an object, as the pieces of its value's text. */
+export type Members = ReadonlyMap<string, () => Iterable<string>>;
+
+/**
+ * Writes an object, its members in order of their names, and signs it as it is without one member, which then holds the signature.
+ * @param name that member's.
+ * @param signatureText the member's value, for a signature over what is given.
+ */
+export async function signedObject(
+  file: StagedFile,
+  members: Members,
+  name: string,
+  signatureText: (unsigned: SignedBytes) => Promise<string>,
+): Promise<ExportFile> {
+  let [pieces, insertAt] = [0, 0];
+  for (const [i, member] of [...members.keys()].sort().entries()) {
+    if (member < name) insertAt = -1;
+    else if (insertAt === -1) insertAt = file.length;
+    file.write(`${i === 0 ? "{" : ","}${JSON.stringify(member)}:`);
+    for (const text of members.get(member)!()) {
+      file.write(text);
+      if (++pieces % PIECES_AT_ONCE === 0) await setImmediate();
+    }
   }
-  pending += "}";
-  flush();
-  return Buffer.concat(parts);
+  if (insertAt === -1) insertAt = file.length;
+  file.write("}");
+  const { path, size } = file.close();
+  const member = Buffer.from(
+    `,${JSON.stringify(name)}:${await signatureText({ length: size, pieces: () => file.pieces() })}`,
+  );
+  return {
+    name: file.name,
+    size: size + member.length,
+    async *open() {
+      yield* createReadStream(path, { end: insertAt - 1 });
+      yield member;
+      yield* createReadStream(path, { start: insertAt });
+    },
+  };
 }
 
 export function* commaSeparated<T>(items: Iterable<T>, text: (item: T) => string): Generator<string> {

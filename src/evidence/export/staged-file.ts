@@ -1,9 +1,11 @@
 // A file of an export while it is made: it grows in a folder of its own, so that a long one takes no memory.
 import { createHash, type Hash } from "node:crypto";
-import { closeSync, createReadStream, openSync, writeSync } from "node:fs";
+import { closeSync, createReadStream, openSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { digestText } from "../../core/digest.ts";
 import type { ExportFile } from "./files.ts";
+
+const PIECE_BYTES = 256 * 1024;
 
 /** A file that grows in the staging folder, hashed as it grows. */
 export class StagedFile {
@@ -24,18 +26,44 @@ export class StagedFile {
   write(text: string): void {
     this.#pending.push(text);
     this.#pendingLength += text.length;
-    if (this.#pendingLength > 256 * 1024) this.#flush();
+    if (this.#pendingLength > PIECE_BYTES) this.#flush();
+  }
+
+  /** In bytes, as far as it was written. */
+  get length(): number {
+    this.#flush();
+    return this.#size;
   }
 
   /** @returns the file, and its digest. */
   end(): { file: ExportFile; digest: string } {
-    this.#flush();
-    closeSync(this.#fd);
-    const path = this.#path;
+    const { path, size } = this.close();
     return {
-      file: { name: this.name, size: this.#size, open: () => createReadStream(path) },
+      file: { name: this.name, size, open: () => createReadStream(path) },
       digest: digestText(this.#hash.digest()),
     };
+  }
+
+  /** Nothing more is written. @returns where it lies. */
+  close(): { path: string; size: number } {
+    this.#flush();
+    closeSync(this.#fd);
+    return { path: this.#path, size: this.#size };
+  }
+
+  /** What was written, from the start, when it is closed. */
+  *pieces(): Generator<Uint8Array, void> {
+    const fd = openSync(this.#path, "r");
+    try {
+      for (;;) {
+        const piece = Buffer.allocUnsafe(PIECE_BYTES);
+        const length = readSync(fd, piece);
+        if (length === 0) return;
+        yield piece.subarray(0, length);
+      }
+    } finally {
+      closeSync(fd);
+    }
   }
 
   #flush(): void {

@@ -1,6 +1,7 @@
 // The key that signs this node's events, and its succession: a rotation is an event that the old key signs (spec evidence §5).
 import { sign } from "node:crypto";
 import { KeyError } from "../../core/errors.ts";
+import { type SignedBytes, WHOLE_BYTES_MAX, wholeOf } from "../verify/primitives.ts";
 import type { KeyRow, StoreReader } from "../../store/store.ts";
 import { adoptKey, loadGivenKey, makeNextKey, type KeySource, type SigningKey } from "./keys.ts";
 import { signHandOver } from "./hand-over.ts";
@@ -45,9 +46,14 @@ export class EventKey {
   }
 
   /** Signs what no record can be: canonical JSON begins with a brace, a record's signing input never does. */
-  sign(canonicalJson: Uint8Array): { readonly kid: string; readonly signature: Uint8Array } {
-    if (canonicalJson[0] !== "{".charCodeAt(0)) throw new TypeError("only JSON objects are signed beside records");
-    return { kid: this.#key.kid, signature: sign(null, canonicalJson, this.#key.privateKey) };
+  async sign(canonicalJson: SignedBytes): Promise<{ readonly kid: string; readonly signature: Uint8Array }> {
+    const { kid, privateKey } = this.#key;
+    const [first] = canonicalJson.pieces();
+    if (first?.[0] !== "{".charCodeAt(0)) throw new TypeError("only JSON objects are signed beside records");
+    if (canonicalJson.length <= WHOLE_BYTES_MAX)
+      return { kid, signature: sign(null, wholeOf(canonicalJson.pieces(), canonicalJson.length), privateKey) };
+    const { signEd25519Pieces } = await import("../verify/ed25519-pieces.ts");
+    return { kid, signature: signEd25519Pieces(privateKey, canonicalJson) };
   }
 
   /** See RailgateNode.rotateKey. */

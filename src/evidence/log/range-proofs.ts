@@ -2,11 +2,13 @@
 import { fromBase64 } from "../../core/bytes.ts";
 import { HASH_BYTES } from "../../core/merkle.ts";
 import { TREE_HASHER } from "../../core/sha256.ts";
+import { type PageStore, Rows } from "../verify/pages.ts";
 
 /** Hashes of one level of the tree, from number `first` on. */
 interface Level {
   readonly first: number;
-  readonly hashes: Buffer;
+  readonly last: number;
+  readonly hashes: Rows;
 }
 
 /** What is needed: where the range lies in the tree, its leaf hashes one after another, and the proofs of its first and last leaf. */
@@ -14,7 +16,9 @@ export interface RangeProofsInput {
   readonly from: number;
   readonly to: number;
   readonly size: number;
-  readonly leaves: Buffer;
+  readonly leaves: Rows;
+  /** Where the levels over them are kept. */
+  readonly pages: PageStore;
   /** Base64, from the leaf up. Siblings outside the range stand in one of these two. */
   readonly firstProof: readonly string[];
   readonly lastProof: readonly string[];
@@ -23,21 +27,23 @@ export interface RangeProofsInput {
 export class RangeProofs {
   readonly #levels: Level[] = [];
   readonly #outside = new Map<string, Uint8Array>();
+  readonly #pages: PageStore;
   readonly #size: number;
   readonly #last: { index: number; text: string }[] = [];
 
-  constructor({ from, to, size, leaves, firstProof, lastProof }: RangeProofsInput) {
+  constructor({ from, to, size, leaves, pages, firstProof, lastProof }: RangeProofsInput) {
     this.#size = size;
+    this.#pages = pages;
     this.#keep(from, firstProof);
     this.#keep(to, lastProof);
-    this.#levels.push({ first: from, hashes: leaves });
+    this.#levels.push({ first: from, last: to, hashes: leaves });
     for (let level = 1; widthAt(size, level - 1) > 1; level++)
       this.#levels.push(this.#above(level, shift(from, level), shift(to, level)));
   }
 
   /** The root that the proofs lead to. */
   get root(): Uint8Array {
-    return this.#levels.at(-1)!.hashes;
+    return this.#levels.at(-1)!.hashes.at(0);
   }
 
   /** PATH(index), RFC 6962 §2.1.1, in base64. */
@@ -70,22 +76,19 @@ export class RangeProofs {
   }
 
   #above(level: number, first: number, last: number): Level {
-    const hashes = Buffer.allocUnsafe((last - first + 1) * HASH_BYTES);
+    const hashes = new Rows(this.#pages, HASH_BYTES);
     for (let index = first; index <= last; index++) {
       const left = this.#node(level - 1, 2 * index);
       const alone = 2 * index + 1 >= widthAt(this.#size, level - 1);
-      hashes.set(
-        alone ? left : TREE_HASHER.node(left, this.#node(level - 1, 2 * index + 1)),
-        (index - first) * HASH_BYTES,
-      );
+      hashes.change(index - first).set(alone ? left : TREE_HASHER.node(left, this.#node(level - 1, 2 * index + 1)));
     }
-    return { first, hashes };
+    return { first, last, hashes };
   }
 
   #node(level: number, index: number): Uint8Array {
-    const { first, hashes } = this.#levels[level]!;
-    const at = (index - first) * HASH_BYTES;
-    if (at >= 0 && at < hashes.length) return hashes.subarray(at, at + HASH_BYTES);
+    const { first, last, hashes } = this.#levels[level]!;
+    // A page that is put away keeps what it held, so both of two siblings can be had at once.
+    if (index >= first && index <= last) return hashes.at(index - first);
     const outside = this.#outside.get(`${level}/${index}`);
     if (!outside) throw new RangeError(`no node ${level}/${index} beside the range`);
     return outside;

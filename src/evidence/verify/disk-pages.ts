@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PAGE_BYTES, type Pages, type PageStore } from "./pages.ts";
 
-/** 24 MiB. */
-const KEPT_MAX = 384;
+/** 8 MiB. */
+const KEPT_MAX = 128;
 
 interface Held {
   readonly slot: number;

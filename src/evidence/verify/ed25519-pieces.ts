@@ -1,7 +1,8 @@
 // Ed25519 (RFC 8032) over messages that are never in memory as a whole, which OpenSSL has no way to do: the manifest of a large export is one.
-import { createHash } from "node:crypto";
+import { createHash, type KeyObject } from "node:crypto";
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { equalBytes } from "../../core/bytes.ts";
+import type { SignedBytes } from "./primitives.ts";
 
 const { Point } = ed25519;
 const POINT_BYTES = 32;
@@ -29,6 +30,22 @@ export function verifyEd25519Pieces(
   } catch {
     return false;
   }
+}
+
+/** The signature that OpenSSL would make: Ed25519 leaves no choice. It reads the message twice (RFC 8032 §5.1.6). */
+export function signEd25519Pieces(privateKey: KeyObject, message: SignedBytes): Uint8Array {
+  const seed = Buffer.from(privateKey.export({ format: "jwk" }).d!, "base64url");
+  const { prefix, scalar, pointBytes } = ed25519.utils.getExtendedPublicKey(seed);
+  const scalarOf = (...beginning: Uint8Array[]): bigint => {
+    const hash = createHash("sha512");
+    for (const part of beginning) hash.update(part);
+    for (const piece of message.pieces()) hash.update(piece);
+    return littleEndian(hash.digest()) % Point.Fn.ORDER;
+  };
+  const nonce = scalarOf(prefix);
+  const r = Point.BASE.multiply(nonce).toBytes();
+  const s = Point.Fn.create(nonce + scalarOf(r, pointBytes) * scalar);
+  return Buffer.concat([r, Point.Fn.toBytes(s)]);
 }
 
 function littleEndian(bytes: Uint8Array): bigint {

@@ -14,6 +14,9 @@ export interface SignedBytes {
   pieces(): Iterable<Uint8Array>;
 }
 
+/** Longer messages are never in memory as a whole. */
+export const WHOLE_BYTES_MAX = 8 * 1024 * 1024;
+
 export const inOnePiece = (bytes: Uint8Array): SignedBytes => ({ length: bytes.length, pieces: () => [bytes] });
 
 export function wholeOf(pieces: Iterable<Uint8Array>, length: number): Uint8Array {

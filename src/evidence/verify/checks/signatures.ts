@@ -5,7 +5,7 @@ import { EXCESS_MAX } from "../context.ts";
 import { followHandOvers } from "../hand-overs.ts";
 import type { ExportKey } from "../keys.ts";
 import { FILE as MANIFEST } from "../manifest.ts";
-import { inOnePiece, type SignedBytes, wholeOf } from "../primitives.ts";
+import { inOnePiece, type SignedBytes, WHOLE_BYTES_MAX, wholeOf } from "../primitives.ts";
 import { FILE } from "../records.ts";
 import { checkRecords as checkLines, fromBase64url, type NotableEvent } from "../rows.ts";
 import { FILE as SEGMENT } from "../segment.ts";
@@ -15,8 +15,6 @@ const encoder = new TextEncoder();
 const KEYS = "keys.json";
 const NO_KEYS = "there is no keys.json";
 const SIGNATURE_BYTES = 64;
-/** Longer messages are never in memory as a whole. */
-const WHOLE_BYTES_MAX = 8 * 1024 * 1024;
 
 export function checkKeys({ findings, facts, pins }: JudgedExport): void {
   const { keys } = facts;
