@@ -343,6 +343,19 @@ def read_jws(text, typ):
     return header["kid"], b64url(parts[1]), f"{parts[0]}.{parts[1]}".encode(), signature
 
 
+def read_head(text):
+    """(origin, size, root) of a checkpoint's text (c2sp.org/tlog-checkpoint)."""
+    origin, size, root, *more = text[:-1].split("\n")
+    if not text.endswith("\n") or not re.fullmatch(r"0|[1-9]\d{0,15}", size) or not origin or "" in more:
+        raise Malformed("no checkpoint")
+    return origin, int(size), b64(root, 32)
+
+
+def read_since(text):
+    """An earlier checkpoint, with signatures or without: (its text, its head)."""
+    return text, read_head(text.rpartition("\n\n")[0] + "\n" if "\n\n" in text else text)
+
+
 def lines_of(data):
     lines = data.split(b"\n")
     return lines[:-1] if lines and lines[-1] == b"" else lines
@@ -352,14 +365,14 @@ def lines_of(data):
 
 CHECKS = ("archive", "manifest", "manifest_signature", "files", "methods", "keys", "signer", "events", "event_hashes", "chain",
           "records", "record_signatures", "key_ranges", "segment", "segment_hash", "segment_signature", "bundle_hash",
-          "checkpoint", "inclusion", "artifacts", "policies", "profile", "ecs")
+          "checkpoint", "inclusion", "artifacts", "policies", "profile", "ecs", "since")
 
 
 class Verification:
     """Every check of one export; `faults` is what is wrong, by check. A check that cannot be carried out has failed."""
 
-    def __init__(self, files, pins=None, trust_embedded=False):
-        self.files, self.pins, self.trust_embedded = files, pins, trust_embedded
+    def __init__(self, files, pins=None, trust_embedded=False, since=None):
+        self.files, self.pins, self.trust_embedded, self.since = files, pins, trust_embedded, since
         self.faults, self.erased = {}, []
         self.manifest = self.json("manifest.json", "manifest", {})
         if not isinstance(self.manifest, dict):
@@ -389,7 +402,7 @@ class Verification:
     def run(self):
         for check in (self.check_manifest, self.check_methods, self.check_chain, self.check_signer, self.check_ranges,
                       self.check_segment, self.check_signatures, self.check_rotations, self.check_inclusion,
-                      self.check_artifacts, self.check_files, self.check_profile, self.check_form):
+                      self.check_artifacts, self.check_files, self.check_profile, self.check_form, self.check_since):
             try:
                 check()
             except (Malformed, KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
@@ -488,25 +501,9 @@ class Verification:
     def read_checkpoint(self):
         """(origin, size, root) of a note that a log key signed."""
         try:
-            text, _, signatures = self.files["checkpoint"].decode("utf-8").rpartition("\n\n")
-            text += "\n"
-            origin, size, root, *more = text[:-1].split("\n")
-            if not re.fullmatch(r"0|[1-9]\d{0,15}", size) or not origin or "" in more or not signatures.endswith("\n"):
-                raise Malformed("no checkpoint")
-            head = (origin, int(size), b64(root, 32))
-            signed = False
-            for line in signatures[:-1].split("\n"):
-                dash, name, blob = line.split(" ")
-                blob = b64(blob)
-                if dash != "\u2014" or not name or len(blob) < 5:
-                    raise Malformed("no signature of a note")
-                for key in self.keys.values():
-                    named = sha256(origin.encode() + b"\n\x01" + key["key"])[:4]
-                    if key["role"] == "log" and name == origin and blob[:4] == named:
-                        if not verifies(key["key"], text.encode(), blob[4:]):
-                            raise Malformed("a log key's signature does not verify")
-                        signed = True
-            if not signed:
+            note = self.files["checkpoint"].decode("utf-8")
+            head = origin, _, _ = read_head(note.rpartition("\n\n")[0] + "\n")
+            if not self.is_signed(note):
                 self.fault("checkpoint", "it is signed by no log key of keys.json")
         except (KeyError, ValueError) as error:
             self.fault("checkpoint", f"it is no signed checkpoint: {error}")
@@ -517,6 +514,26 @@ class Verification:
         if head[1] < self.first() + len(self.events):
             self.fault("checkpoint", "it does not cover the range")
         return head
+
+    def is_signed(self, note):
+        """Whether a log key of keys.json signed a note."""
+        text, _, signatures = note.rpartition("\n\n")
+        text += "\n"
+        origin, signed = text.split("\n")[0], False
+        if not signatures.endswith("\n"):
+            raise Malformed("no note")
+        for line in signatures[:-1].split("\n"):
+            dash, name, blob = line.split(" ")
+            blob = b64(blob)
+            if dash != "\u2014" or not name or len(blob) < 5:
+                raise Malformed("no signature of a note")
+            for key in self.keys.values():
+                named = sha256(origin.encode() + b"\n\x01" + key["key"])[:4]
+                if key["role"] == "log" and name == origin and blob[:4] == named:
+                    if not verifies(key["key"], text.encode(), blob[4:]):
+                        raise Malformed("a log key's signature does not verify")
+                    signed = True
+        return signed
 
     # what follows
 
@@ -738,6 +755,39 @@ class Verification:
             if proof["sequence"] != sequence or sequence >= size or root_from(leaf_hash(line), sequence, size, path) != root:
                 self.fault("inclusion", f"record {sequence} is not in the tree of the checkpoint at its place")
 
+    def check_since(self):
+        """The log begins with what an earlier checkpoint is over: the first proof brings what lies before the range."""
+        if self.since is None:
+            return
+        if "inclusion" in self.faults or self.note is None:
+            return self.fault("since", "the records were not shown to be in the log")
+        text, (origin, size, root) = self.since
+        first, end = self.first(), self.first() + len(self.records)
+        if self.note[0] != origin:
+            return self.fault("since", "it is another log")
+        if "\n\n" in text and not self.is_signed(text):
+            return self.fault("since", "the earlier checkpoint is signed by no log key of this export")
+        if not first <= size <= end:
+            return self.fault("since", f"the export holds {first} to {end - 1}, and {size} records were verified before")
+        path, at, last, subtrees = self.json("proofs.json", "since", {})["proofs"][0]["hashes"], first, self.note[1] - 1, []
+        level = 0
+        for sibling in path:
+            while not at % 2 and at == last:
+                at, last, level = at >> 1, last >> 1, level + 1
+            if at % 2:
+                subtrees.insert(0, (b64(sibling, 32), 1 << level))
+            at, last, level = at >> 1, last >> 1, level + 1
+        for _, line in self.records[:size - first]:
+            node, leaves = leaf_hash(line), 1
+            while subtrees and subtrees[-1][1] == leaves:
+                node, leaves = sha256(b"\1" + subtrees.pop()[0] + node), 2 * leaves
+            subtrees.append((node, leaves))
+        computed = sha256(b"")
+        for at, (node, _) in enumerate(reversed(subtrees)):
+            computed = node if at == 0 else sha256(b"\1" + node + computed)
+        if computed != root:
+            self.fault("since", f"the log does not begin with the {size} records that were verified before")
+
     def check_artifacts(self):
         there = {"sha256:" + name[10:] for name in self.files if ARTIFACT.fullmatch(name)}
         for name in self.files:
@@ -839,10 +889,11 @@ class Verification:
                 self.fault("ecs", f"no document says what a {member}_snapshot_id stands for")
 
 
-def verify(files, pins=None, trust_embedded=False):
+def verify(files, pins=None, trust_embedded=False, since=None):
     """A report as `railgate verify --json` gives it: {ok, checks: [{name, status, detail}]}."""
-    faults = Verification(files, pins, trust_embedded).run().faults
-    checks = [{"name": name, "status": "failed" if name in faults else "passed", "detail": faults.get(name, "")} for name in CHECKS]
+    faults = Verification(files, pins, trust_embedded, since).run().faults
+    checks = [{"name": name, "status": "failed" if name in faults else "passed", "detail": faults.get(name, "")}
+              for name in CHECKS if name != "since" or since is not None]
     return {"ok": not faults, "checks": checks}
 
 
@@ -851,14 +902,14 @@ def unreadable(message):
     return {"ok": False, "checks": checks}
 
 
-def verify_bytes(data, pins=None, trust_embedded=False):
+def verify_bytes(data, pins=None, trust_embedded=False, since=None):
     try:
-        return verify(read_archive(data), pins, trust_embedded)
+        return verify(read_archive(data), pins, trust_embedded, since)
     except Unreadable as error:
         return unreadable(str(error))
 
 
-def verify_path(path, pins, trust_embedded):
+def verify_path(path, pins, trust_embedded, since=None):
     if os.path.isdir(path):
         try:
             files = read_folder(path)
@@ -866,9 +917,9 @@ def verify_path(path, pins, trust_embedded):
             return unreadable(str(error))
         if not any(name in FILES or ARTIFACT.fullmatch(name) for name in files):
             raise SystemExit(told(f"{path} is no export", 2))
-        return verify(files, pins, trust_embedded)
+        return verify(files, pins, trust_embedded, since)
     with open(path, "rb") as file:
-        return verify_bytes(file.read(), pins, trust_embedded)
+        return verify_bytes(file.read(), pins, trust_embedded, since)
 
 
 def events_of(path):
@@ -930,6 +981,7 @@ def main():
     asked.add_argument("export", nargs="+", help="a folder, .tar.gz or .tar")
     asked.add_argument("--jwks", help="the producer's public keys, had by another way than the export")
     asked.add_argument("--trust-embedded-keys", action="store_true", help="take the keys in the export for the producer's; proves nothing about who signed")
+    asked.add_argument("--since", help="a checkpoint of this log up to which all was verified before")
     asked.add_argument("--json", action="store_true", help="a report a line")
     given = asked.parse_args()
     try:
@@ -937,9 +989,13 @@ def main():
         if given.jwks:
             with open(given.jwks, "rb") as file:
                 pins = read_pins(parse(file.read()))
+        since = None
+        if given.since:
+            with open(given.since, encoding="utf-8") as file:
+                since = read_since(file.read())
         good = True
         for path in given.export:
-            report = verify_path(path, pins, given.trust_embedded_keys)
+            report = verify_path(path, pins, given.trust_embedded_keys, since)
             good = good and report["ok"]
             if given.json:
                 print(json.dumps(report))

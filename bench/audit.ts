@@ -14,6 +14,8 @@ import { RailgateNode } from "../src/node/open.ts";
 const AT_ONCE = 256;
 const SAMPLE_MS = 100;
 const TICKS_A_SECOND = 100;
+/** Decided after the audit, which is then gone on with. */
+const MORE = 10_000;
 /** As it is installed: built, so that no memory goes into reading the sources. */
 const MAIN = new URL("../scripts/railgate.js", import.meta.url).pathname;
 
@@ -22,7 +24,7 @@ const scratch = mkdtempSync(join(tmpdir(), "railgate-audit-"));
 const dataDir = join(scratch, "data");
 
 /** Different workloads, accepted and refused, all of one tenant. */
-async function decide(): Promise<void> {
+async function decide(decisions: number): Promise<void> {
   const examples = ["container-low-risk.json", "several-refusals.json", "vm-confidential.json"].map((name) =>
     JSON.parse(readFileSync(new URL(`../examples/requests/${name}`, import.meta.url), "utf8")),
   );
@@ -96,13 +98,18 @@ function usedBy(pid: number): Used | undefined {
 try {
   const archive = join(scratch, "export.tar.gz");
   console.log(`${decisions} decisions, ${availableParallelism()} cores`);
-  await measured("decide", decisions, decide);
+  await measured("decide", decisions, () => decide(decisions));
   await measured("export", decisions, () => railgate("export", "--tenant", "acme", "--out", archive));
   console.log(
     `${"".padEnd(16)} ${(statSync(archive).size / decisions).toFixed(0).padStart(8)} bytes a decision, packed`,
   );
-  await measured("verify", decisions, () => railgate("verify", archive, "--trust-embedded-keys"));
+  const kept = join(scratch, "audited.checkpoint");
+  await measured("verify", decisions, () => railgate("verify", archive, "--trust-embedded-keys", "--keep", kept));
   await measured("replay", decisions, () => railgate("replay", archive));
+  await decide(MORE);
+  const next = join(scratch, "next.tar.gz");
+  await measured("export since", MORE, () => railgate("export", "--tenant", "acme", "--since", kept, "--out", next));
+  await measured("verify since", MORE, () => railgate("verify", next, "--trust-embedded-keys", "--since", kept));
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }

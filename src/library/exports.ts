@@ -10,6 +10,8 @@ import { ARTIFACT_BYTES_MAX, ARTIFACT_PREFIX, isFileName } from "../evidence/ver
 import { opened } from "../evidence/verify/node.ts";
 import type { Shown } from "./shown.ts";
 
+export { writeDurably } from "../store/files.ts";
+export { checkpointSize } from "../evidence/verify/checks/since.ts";
 export { writeFolder, writeTarGz } from "../evidence/export/files.ts";
 export { verifyExport, type Check, type PinnedKeys, type VerifyReport } from "../evidence/verify/node.ts";
 

@@ -44,8 +44,9 @@ blobs = {name: base64.b64decode(data) for name, data in given["blobs"].items()}
 for each in given["asked"]:
     pins = verify.read_pins(each["jwks"]) if each["jwks"] else None
     files = each["files"]
-    if isinstance(files, str): report = verify.verify_bytes(blobs[files], pins, each["trusts"])
-    else: report = verify.verify({name: blobs[blob] for name, blob in files.items()}, pins, each["trusts"])
+    since = verify.read_since(each["since"]) if each["since"] else None
+    if isinstance(files, str): report = verify.verify_bytes(blobs[files], pins, each["trusts"], since)
+    else: report = verify.verify({name: blobs[blob] for name, blob in files.items()}, pins, each["trusts"], since)
     print(json.dumps(report))
 `;
 
@@ -87,12 +88,13 @@ function secondOpinions(): Opinion[] | undefined {
     blobs[name] ??= data.toString("base64");
     return name;
   };
-  const asked = judged.map(({ given, options: { jwks, ownKeys, trustEmbeddedKeys = false } }) => ({
+  const asked = judged.map(({ given, options: { jwks, ownKeys, trustEmbeddedKeys = false, since } }) => ({
     files: Buffer.isBuffer(given)
       ? put(given)
       : Object.fromEntries([...given].map(([name, data]) => [name, put(data)])),
     jwks: jwks ?? ownKeys ?? null,
     trusts: trustEmbeddedKeys,
+    since: since ?? null,
   }));
   const { status, stdout, stderr } = spawnSync("python3", ["-c", ASKS, AUDIT], {
     input: JSON.stringify({ blobs, asked }),

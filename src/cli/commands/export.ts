@@ -16,8 +16,17 @@ import {
   type ExitCode,
 } from "../io/command.ts";
 import { safe } from "../io/output.ts";
+import { readText } from "../io/text-file.ts";
 
-type Options = { tenant: string; profile?: string; out: string; from?: number; to?: number; chain?: string };
+type Options = {
+  tenant: string;
+  profile?: string;
+  out: string;
+  from?: number;
+  to?: number;
+  since?: string;
+  chain?: string;
+};
 type Written = {
   export_id: string;
   events?: number;
@@ -34,19 +43,21 @@ export function exportCommand(): Command {
     .requiredOption("--out <path>", "a new folder, or a new file whose name ends in .tar.gz")
     .option("--from <sequence>", "the first event (default 0)", whole(0))
     .option("--to <sequence>", "the last event (default: the newest)", whole(0))
+    .option("--since <file>", "from where an audit ended: a checkpoint that `railgate verify --keep` wrote")
     .option("--chain <chain_id>", "the stream (default: the tenant's on this node)")
     .action((options: Options) => run({ ...options }, (context) => exportTo(context, options)));
 }
 
 async function exportTo(
   context: CommandContext,
-  { tenant, profile, from, to, chain, out: path }: Options,
+  { tenant, profile, from, to, since, chain, out: path }: Options,
 ): Promise<ExitCode> {
   const { out } = context;
+  if (since !== undefined && from !== undefined) throw new UsageError("--since and --from both say where it begins");
   const query = {
     tenant_id: tenant,
     evidence_profile_id: profile as ExportQuery["evidence_profile_id"],
-    from_sequence: from,
+    from_sequence: since === undefined ? from : await sizeIn(since),
     to_sequence: to,
     chain_id: chain,
   };
@@ -70,6 +81,14 @@ async function exportTo(
     }
     return EXIT.refused;
   }
+}
+
+/** How many records the checkpoint in a file is over. */
+async function sizeIn(file: string): Promise<number> {
+  const { checkpointSize } = await import("../../library/exports.ts");
+  const size = checkpointSize(readText("--since", file));
+  if (size === undefined) throw new UsageError(`--since ${file}: it is no checkpoint`);
+  return size;
 }
 
 const count = (n: number, of: string): string => `${n} ${of}${n === 1 ? "" : "s"}`;

@@ -13,8 +13,9 @@ import {
   type ExitCode,
 } from "../io/command.ts";
 import { safe, type Output } from "../io/output.ts";
+import { readText } from "../io/text-file.ts";
 
-type Options = { jwks?: string; trustEmbeddedKeys?: boolean };
+type Options = { jwks?: string; trustEmbeddedKeys?: boolean; since?: string; keep?: string };
 
 export function verifyCommand(): Command {
   return newCommand("verify", "check an export: signatures, hashes, chain, proofs, artifacts; exit 0 only if all hold")
@@ -24,11 +25,18 @@ export function verifyCommand(): Command {
       "--trust-embedded-keys",
       "take the keys in the export for the producer's; proves that it agrees with itself, and not who made it",
     )
+    .option(
+      "--since <file>",
+      "go on from an earlier audit: the checkpoint that it kept; what that is over is not looked at again",
+    )
+    .option("--keep <file>", "where every check passes, write down where this audit ends, for a later --since")
     .action((paths: string[], options: Options) => run({ ...options }, (context) => verify(context, paths, options)));
 }
 
 async function verify(context: CommandContext, paths: readonly string[], options: Options): Promise<ExitCode> {
   const { out } = context;
+  if (paths.length > 1 && (options.since ?? options.keep) !== undefined)
+    throw new UsageError("--since and --keep are about one log: name one export");
   const reports: VerifyReport[] = [];
   for (const path of paths) {
     const report = await verifyOne(context, path, options);
@@ -61,7 +69,7 @@ function writeTogether(out: Output, faults: readonly string[]): void {
 }
 
 async function verifyOne({ config, out }: CommandContext, path: string, options: Options): Promise<VerifyReport> {
-  const { jwks, trustEmbeddedKeys } = options;
+  const { jwks, trustEmbeddedKeys, since, keep } = options;
   if (jwks !== undefined && trustEmbeddedKeys === true)
     throw new UsageError(
       "--jwks and --trust-embedded-keys contradict each other: name the keys, or trust those that came",
@@ -73,6 +81,8 @@ async function verifyOne({ config, out }: CommandContext, path: string, options:
   const report = await verifyExport(path, {
     ...(jwks === undefined ? { ownKeys: await ownKeys(config.dataDir) } : { jwks: readJwks(jwks) }),
     trustEmbeddedKeys,
+    since: since === undefined ? undefined : await readCheckpoint(since),
+    keepHead: keep !== undefined,
     progress: (events) => out.progress(`${counted(events, "event")} read`),
   }).catch((cause: unknown) => {
     if (cause instanceof TypeError) throw new UsageError(`--jwks ${jwks}: ${cause.message}`, { cause });
@@ -80,6 +90,7 @@ async function verifyOne({ config, out }: CommandContext, path: string, options:
   });
   out.progress("");
   if (!report.is_export) throw new NoExportError(`${path} is no export: ${failureOf(report)}`);
+  if (keep !== undefined && report.head != null) await keepHead(keep, report.head);
   return report;
 }
 
@@ -99,6 +110,23 @@ function readJwks(file: string): PinnedKeys {
     throw new UsageError(`--jwks ${file}: ${(cause as NodeJS.ErrnoException).code ?? "it is no JSON"}`, { cause });
   }
   throw new UsageError(`--jwks ${file}: it is no JWKS, an object with a list "keys"`);
+}
+
+/** Where an earlier audit ended. */
+async function readCheckpoint(file: string): Promise<string> {
+  const { checkpointSize } = await import("../../library/exports.ts");
+  const text = readText("--since", file);
+  if (checkpointSize(text) !== undefined) return text;
+  throw new UsageError(`--since ${file}: it is no checkpoint, as \`railgate verify --keep\` writes it`);
+}
+
+async function keepHead(file: string, head: string): Promise<void> {
+  const { writeDurably } = await import("../../library/exports.ts");
+  try {
+    writeDurably(file, head);
+  } catch (cause) {
+    throw new CannotRunError(`--keep ${file}: ${(cause as NodeJS.ErrnoException).code}`, { cause });
+  }
 }
 
 const MARKS = { passed: "ok", failed: "FAILED", not_checked: "not checked" } as const;

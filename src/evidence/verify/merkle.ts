@@ -23,15 +23,21 @@ export class StreamingRoot {
   /** Roots of perfect subtrees, largest first, each with how many leaves it has. */
   readonly #subtrees: { hash: Uint8Array; leaves: number }[] = [];
 
-  constructor(sha256: Hash) {
+  /** @param before what stands before the first leaf: roots of perfect subtrees, largest first. */
+  constructor(sha256: Hash, before: readonly { readonly hash: Uint8Array; readonly leaves: number }[] = []) {
     this.#sha256 = sha256;
+    this.#subtrees.push(...before);
   }
 
   /** @param leaf the leaf's data, of 32 bytes. */
   add(leaf: Uint8Array): void {
     const data = new Uint8Array(1 + leaf.length);
     data.set(leaf, 1);
-    let subtree = { hash: this.#sha256(data), leaves: 1 };
+    this.addLeafHash(this.#sha256(data));
+  }
+
+  addLeafHash(hash: Uint8Array): void {
+    let subtree = { hash, leaves: 1 };
     for (
       let last;
       (last = this.#subtrees.at(-1)) !== undefined && last.leaves === subtree.leaves;
@@ -146,6 +152,16 @@ export class RangeInclusion {
       this.#contradictions.push({ leaf, level, index, hash });
     this.#last[level] = { index, text: text as string };
     return undefined;
+  }
+
+  /** What lies before the range, as the proofs have it: roots of perfect subtrees, largest first. Only to be believed once they were held against the root. */
+  before(): { hash: Uint8Array; leaves: number }[] {
+    const subtrees: { hash: Uint8Array; leaves: number }[] = [];
+    for (let level = this.#claimed.length - 1; level >= 0; level--) {
+      const index = shift(this.#from, level);
+      if (index % 2 === 1) subtrees.push({ hash: this.#claimed[level]!.get(index - 1)!.slice(), leaves: 2 ** level });
+    }
+    return subtrees;
   }
 
   /** Holds the proofs against the leaves and the root. */

@@ -25,7 +25,11 @@ export const CHECKS = {
   policies: "every policy bundle and authority material that an event names is there",
   profile: "what the evidence profile demands is there",
   ecs: "it has the form that the ECS contracts publish",
+  since: "the log begins with all that was verified before, and the export takes up where that ended",
 } as const;
+
+/** Checks that are made only where they were asked for. */
+const ON_REQUEST: ReadonlySet<CheckName> = new Set(["since"]);
 
 export type CheckName = keyof typeof CHECKS;
 export type CheckStatus = "passed" | "failed" | "not_checked";
@@ -70,6 +74,8 @@ export interface VerifyReport {
   readonly erased: readonly ErasedArtifact[];
   /** Thumbprints of the keys that signed, and whether the caller had them by another way than the export. */
   readonly keys: { readonly pinned: boolean; readonly kids: readonly string[] };
+  /** Where this audit ends, for a later one to go on from (`keepHead`); null where not all of it passed. */
+  readonly head?: string | null;
 }
 
 export interface ErasedArtifact {
@@ -97,7 +103,13 @@ const LINED = new Set(["events.jsonl", "records.jws"]);
 export class Findings {
   readonly #faults = new Map<CheckName, { first: Fault; count: number }>();
   readonly #unchecked = new Map<CheckName, string>();
+  readonly #requested = new Set<CheckName>();
   readonly #passed = new Map<CheckName, string | undefined>();
+
+  /** One of those that are made only then: it is to be in the report, whatever comes of it. */
+  request(check: CheckName): void {
+    this.#requested.add(check);
+  }
 
   fault(check: CheckName, message: string, place: FaultPlace = {}, count = 1): void {
     const known = this.#faults.get(check);
@@ -125,7 +137,9 @@ export class Findings {
   }
 
   checks(firstSequence: number | undefined): Check[] {
-    return (Object.keys(CHECKS) as CheckName[]).map((name) => this.#check(name, firstSequence));
+    return (Object.keys(CHECKS) as CheckName[])
+      .filter((name) => !ON_REQUEST.has(name) || this.#requested.has(name))
+      .map((name) => this.#check(name, firstSequence));
   }
 
   /** The record at fault that comes first; where no record is, the file. */

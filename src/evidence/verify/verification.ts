@@ -15,6 +15,7 @@ import {
   checkSegmentSignature,
   checkSigner,
 } from "./checks/signatures.ts";
+import { checkSince, headOf, readEarlierHead } from "./checks/since.ts";
 import type { Checker, ReadingContext } from "./context.ts";
 import { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS, isFileName } from "./files.ts";
 import { type PinnedKeys, readPins } from "./keys.ts";
@@ -33,6 +34,10 @@ export interface VerifyOptions {
   readonly ownKeys?: PinnedKeys | undefined;
   /** Take the keys that came with the export for the producer's. This proves nothing about who signed. */
   readonly trustEmbeddedKeys?: boolean | undefined;
+  /** Where an earlier audit ended: the text of a checkpoint of this log. What it is over is not looked at again. */
+  readonly since?: string | undefined;
+  /** Whether the report is to say where this one ends. */
+  readonly keepHead?: boolean | undefined;
   /** Bounds of the archive. */
   readonly limits?: Partial<ArchiveLimits> | undefined;
   /** Called now and then with how many events were read. */
@@ -50,7 +55,7 @@ export interface Machine {
 
 /**
  * @param open gives the export's files, from the start again when called again; null on the second call if that cannot be.
- * @throws TypeError when the keys that the caller gives are no keys.
+ * @throws TypeError when the keys that the caller gives are no keys, or the checkpoint is none.
  */
 export async function verify(
   open: () => AsyncIterable<ArchiveEntry> | null,
@@ -62,10 +67,15 @@ export async function verify(
     own: options.ownKeys && readPins(options.ownKeys, machine.primitives),
     trustsEmbedded: options.trustEmbeddedKeys === true,
   };
+  const earlier = options.since === undefined ? undefined : readEarlierHead(options.since);
   const context = contextOf(options, machine);
+  if (earlier !== undefined) context.findings.request("since");
   const { facts, whole } = await readFacts(context, open);
   const judged: JudgedExport = { ...context, ...known, facts, ...membersOf(facts) };
-  return reportOf(judged, whole ? await judge(judged) : []);
+  const erased = whole ? await judge(judged) : [];
+  if (whole && earlier !== undefined) await checkSince(judged, earlier);
+  const report = reportOf(judged, erased);
+  return options.keepHead === true ? { ...report, head: report.ok ? (headOf(judged) ?? null) : null } : report;
 }
 
 /** What could not be concluded has failed, or, in an export that was never signed, was not checked. */
