@@ -7,8 +7,8 @@ import { DEFAULTS } from "../core/schema/defaults.ts";
 import { copyAll, type CopyProgress } from "../evidence/copy/copy.ts";
 import { SIDE_META } from "../evidence/copy/rows.ts";
 import { DataDirLock, isLocked, readHolder } from "../store/lock.ts";
-import { openReader, openWriter, storeExists } from "../store/open.ts";
-import type { StoreReader } from "../store/store.ts";
+import { openCopySource, openCopyTarget, storeExists } from "../store/open.ts";
+import type { CopySource } from "../store/store.ts";
 
 export interface StoreCopyOptions {
   /** A data directory. */
@@ -66,21 +66,21 @@ export async function copyStore(options: StoreCopyOptions): Promise<StoreCopied>
 
 async function copyOnce(from: string, to: string, progress: StoreCopyOptions["progress"]): Promise<number> {
   if (storeExists(to)) await mustBeCopy(to);
-  await using target = await openWriter(to);
+  await using target = await openCopyTarget(to);
   await target.putMeta(SIDE_META.unfinished, from);
-  await using source = await openReader(from);
-  await using copied = await openReader(to);
+  await using source = await openCopySource(from);
+  await using copied = await openCopySource(to);
   return await copyAll({ source, target, copied }, progress);
 }
 
 /** @throws TargetNotEmptyError */
 async function mustBeCopy(to: string): Promise<void> {
-  await using reader = await openReader(to);
+  await using reader = await openCopySource(to);
   if (!(await isEmpty(reader)) && !(await reader.meta(SIDE_META.unfinished)))
     throw new TargetNotEmptyError(`${to} is neither empty nor a copy that was interrupted; name another target`);
 }
 
-async function isEmpty(store: StoreReader): Promise<boolean> {
+async function isEmpty(store: CopySource): Promise<boolean> {
   const meta = Object.keys(await store.metaRows());
   return meta.length === 0 && (await store.keys()).length === 0 && (await store.log.streams()).length === 0;
 }
@@ -118,9 +118,9 @@ function copyFiles(from: string, to: string): void {
 
 async function finish(from: string, to: string, moves: boolean): Promise<void> {
   if (moves) {
-    await using source = await openWriter(from);
+    await using source = await openCopyTarget(from);
     await source.putMeta(SIDE_META.movedTo, to);
   }
-  await using target = await openWriter(to);
+  await using target = await openCopyTarget(to);
   await target.putMeta(SIDE_META.unfinished, "");
 }

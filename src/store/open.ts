@@ -5,7 +5,7 @@ import { checkDatabase, copyDatabase } from "./sqlite/check.ts";
 import { fileAt } from "./sqlite/files.ts";
 import { SqliteReader } from "./sqlite/reader.ts";
 import { SqliteWriter } from "./sqlite/writer.ts";
-import type { StoreReader, StoreWriter } from "./store.ts";
+import type { CopySource, CopyTarget, StoreReader, StoreWriter } from "./store.ts";
 
 /** Where a data directory keeps its database; a database may be named by itself, too. */
 export const storeFile = (at: string): string => (at.endsWith(".db") ? at : join(at, "railgate.db"));
@@ -30,6 +30,16 @@ export function placeOf(at: string): string | undefined {
 /** Opens a store for reading; the writer may be another thread or process. */
 export async function openReader(at: string): Promise<StoreReader> {
   return new SqliteReader(storeFile(at));
+}
+
+/** Opens a store to copy all that it has; its node may write it meanwhile. */
+export async function openCopySource(at: string): Promise<CopySource> {
+  return new SqliteReader(storeFile(at));
+}
+
+/** Opens or creates a store to copy into. */
+export async function openCopyTarget(at: string): Promise<CopyTarget> {
+  return new SqliteWriter(storeFile(at));
 }
 
 /**

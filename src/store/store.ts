@@ -284,12 +284,6 @@ export interface StoreReader extends AsyncDisposable {
   /** The largest first. Every event is looked at. */
   sizes(): Promise<TenantSize[]>;
   meta(name: string): Promise<string | undefined>;
-  /** All of it. */
-  metaRows(): Promise<Readonly<Record<string, string>>>;
-  /** State of all kinds, by kind, tenant and key, behind a place. */
-  stateRows(limit: number, after?: StateKey): Promise<StateRow[]>;
-  /** Content addresses of shared artifacts, sorted, behind one of them. */
-  blobDigests(limit: number, after?: string): Promise<string[]>;
   close(): Promise<void>;
 }
 
@@ -316,11 +310,24 @@ export interface StoreWriter extends AsyncDisposable {
   putCheckpoints(checkpoints: readonly (StoredCheckpoint & { readonly chain_id: string })[]): Promise<void>;
   /** See {@link LogReader.uncheckpointed}. */
   uncheckpointed(): Promise<string[]>;
-  /** Rows as another store has them, versions included; all or nothing. For a copy alone: no version is compared. */
-  putRows(rows: CopiedRows): Promise<void>;
   putKey(key: KeyRow): Promise<void>;
   putMeta(name: string, value: string): Promise<void>;
   /** All or nothing. */
   putAll(keys: readonly KeyRow[], meta: { readonly [name: string]: string }): Promise<void>;
   close(): Promise<void>;
+}
+
+/** A store as a copy reads it: all that it has. */
+export interface CopySource extends StoreReader {
+  metaRows(): Promise<Readonly<Record<string, string>>>;
+  /** State of all kinds, by kind, tenant and key in the order of their bytes, behind a place. */
+  stateRows(limit: number, after?: StateKey): Promise<StateRow[]>;
+  /** Content addresses of shared artifacts, sorted, behind one of them. */
+  blobDigests(limit: number, after?: string): Promise<string[]>;
+}
+
+/** A store as a copy writes it. */
+export interface CopyTarget extends StoreWriter {
+  /** Rows as another store has them, versions included; all or nothing. No version is compared. */
+  putRows(rows: CopiedRows): Promise<void>;
 }

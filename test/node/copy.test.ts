@@ -5,7 +5,7 @@ import test from "ava";
 import { verifyStore } from "../../src/evidence/fsck/streams.ts";
 import { copyStore, type StoreCopyOptions } from "../../src/node/copy.ts";
 import { RailgateNode } from "../../src/node/open.ts";
-import { openReader } from "../../src/store/open.ts";
+import { openCopySource, openReader } from "../../src/store/open.ts";
 import { railgate } from "../cli/railgate.ts";
 import { admit, admitAll, lifecycle, mesh } from "../gate/commands.ts";
 import { spawnServer } from "../host/process.ts";
@@ -40,7 +40,7 @@ interface Held {
 }
 
 async function held(dir: string): Promise<Held> {
-  await using store = await openReader(dir);
+  await using store = await openCopySource(dir);
   const events = await store.events({ order: "asc", limit: 100_000 });
   const artifacts = [];
   for (const { chain_id, size } of await store.log.streams())

@@ -3,7 +3,7 @@ import { equalBytes } from "../../core/bytes.ts";
 import { rootAt } from "../../core/merkle.ts";
 import { TREE_HASHER } from "../../core/sha256.ts";
 import { nodesOfTiles, overTiles } from "../../core/tiles.ts";
-import type { StoreReader } from "../../store/store.ts";
+import type { CopySource } from "../../store/store.ts";
 import type { Sides } from "./records.ts";
 
 const PAGE = 256;
@@ -47,10 +47,10 @@ export async function compareRecords(
   return undefined;
 }
 
-const artifactsAt = (source: StoreReader, copied: StoreReader, chainId: string, sequence: number) =>
+const artifactsAt = (source: CopySource, copied: CopySource, chainId: string, sequence: number) =>
   Promise.all([source.log.artifactAt(chainId, sequence), copied.log.artifactAt(chainId, sequence)]);
 
-const treeRoot = ({ log }: StoreReader, chainId: string, size: number): Promise<Uint8Array> =>
+const treeRoot = ({ log }: CopySource, chainId: string, size: number): Promise<Uint8Array> =>
   overTiles(
     (level, n) => log.tile(chainId, level, n),
     (tile) => rootAt(TREE_HASHER, nodesOfTiles(TREE_HASHER, tile), size),

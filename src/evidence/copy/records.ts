@@ -5,16 +5,16 @@ import { digestOfPointer } from "../../core/digest.ts";
 import { AlteredRecordError, TargetNotEmptyError } from "../../core/errors.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import { timeMs } from "../../core/time.ts";
-import type { Append, StoreReader, StoreWriter } from "../../store/store.ts";
+import type { Append, CopySource, CopyTarget } from "../../store/store.ts";
 import { placeProblem, readKeys, readRecord, type Keys } from "../fsck/record.ts";
 
 const PAGE = 256;
 
 export interface Sides {
-  readonly source: StoreReader;
-  readonly target: StoreWriter;
+  readonly source: CopySource;
+  readonly target: CopyTarget;
   /** What the target holds. */
-  readonly copied: StoreReader;
+  readonly copied: CopySource;
 }
 
 /**

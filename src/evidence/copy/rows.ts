@@ -1,6 +1,6 @@
 // What a store holds beside events, taken over as it is: state with its versions, keys, shared artifacts, checkpoints, and what a node notes of itself.
 import { digestOf } from "../../core/event.ts";
-import type { KeyRow, StateKey, StateRow, StoreReader } from "../../store/store.ts";
+import type { KeyRow, StateKey, StateRow, CopySource } from "../../store/store.ts";
 import { AlteredRecordError } from "../../core/errors.ts";
 import type { Sides } from "./records.ts";
 
@@ -41,18 +41,18 @@ export async function copyRows({ source, target, copied }: Sides): Promise<numbe
   return differing;
 }
 
-async function differingKeys(source: StoreReader, copied: StoreReader): Promise<KeyRow[]> {
+async function differingKeys(source: CopySource, copied: CopySource): Promise<KeyRow[]> {
   const known = new Map((await copied.keys()).map((row) => [row.kid, JSON.stringify(row)]));
   return (await source.keys()).filter((row) => known.get(row.kid) !== JSON.stringify(row));
 }
 
-async function differingMeta(source: StoreReader, copied: StoreReader): Promise<Record<string, string>> {
+async function differingMeta(source: CopySource, copied: CopySource): Promise<Record<string, string>> {
   const known = await copied.metaRows();
   const all = Object.entries(await source.metaRows());
   return Object.fromEntries(all.filter(([name, value]) => !OWN_META.includes(name) && known[name] !== value));
 }
 
-async function* missingBlobs(source: StoreReader, copied: StoreReader): AsyncGenerator<string> {
+async function* missingBlobs(source: CopySource, copied: CopySource): AsyncGenerator<string> {
   for (let after: string | undefined; ; ) {
     const page = await source.blobDigests(PAGE, after);
     for (const digest of page) if ((await copied.artifact(digest)) === undefined) yield digest;
@@ -68,7 +68,7 @@ interface Differing {
 }
 
 /** Where two sorted listings of state differ. */
-async function* differingStates(source: StoreReader, copied: StoreReader): AsyncGenerator<Differing> {
+async function* differingStates(source: CopySource, copied: CopySource): AsyncGenerator<Differing> {
   const [theirs, ours] = [rowsOf(source), rowsOf(copied)];
   let [left, right] = [await theirs.next(), await ours.next()];
   while (!left.done || !right.done) {
@@ -81,7 +81,7 @@ async function* differingStates(source: StoreReader, copied: StoreReader): Async
   }
 }
 
-async function* rowsOf(store: StoreReader): AsyncGenerator<StateRow, void> {
+async function* rowsOf(store: CopySource): AsyncGenerator<StateRow, void> {
   for (let after: StateRow | undefined; ; ) {
     const page = await store.stateRows(PAGE, after);
     yield* page;

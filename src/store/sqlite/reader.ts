@@ -15,7 +15,7 @@ import type {
   StoredArtifact,
   StoredEvent,
   StoredState,
-  StoreReader,
+  CopySource,
   TenantSize,
 } from "../store.ts";
 import { digestOfPointer, digestText, hexOfDigest } from "../../core/digest.ts";
@@ -23,7 +23,7 @@ import { OWN_ARTIFACT, SqliteLogReader } from "./log.ts";
 import { BUSY_TIMEOUT_MS, checkReadable, SPAN_POSITIONS, versionOf } from "./schema.ts";
 import { EventSearch } from "./search.ts";
 
-export class SqliteReader implements StoreReader {
+export class SqliteReader implements CopySource {
   readonly format: number;
   readonly log: LogReader;
   readonly #db: DatabaseSync;

@@ -11,7 +11,7 @@ import {
   type StateRead,
   type StateWrite,
   type StoredCheckpoint,
-  type StoreWriter,
+  type CopyTarget,
 } from "../store.ts";
 import { hexOfDigest } from "../../core/digest.ts";
 import { DatabaseFiles } from "./files.ts";
@@ -23,7 +23,7 @@ const WAL_AUTOCHECKPOINT_PAGES = 4000;
 /** Streams whose end is kept in memory (at most some 12 KB each); the end of any other is read when it is appended to. */
 const STREAMS_KEPT_MAX = 2048;
 
-export class SqliteWriter implements StoreWriter {
+export class SqliteWriter implements CopyTarget {
   readonly #db: DatabaseSync;
   readonly #insertEvent: StatementSync;
   readonly #insertArtifact: StatementSync;
