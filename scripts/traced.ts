@@ -19,6 +19,13 @@ const NO_POLICY =
   "test/host/policy.test.ts: a bundle that cannot be trusted leaves none: everything is refused with POL-01, on record";
 const UNSAFE_PARAMS =
   "test/host/rogue-law.test.ts: POL-03: a refusal whose params cannot be put on record as they are is refused in the law's place, evidenced";
+const POD_ALLOWED =
+  "test/kubernetes/admission.test.ts: a pod that both laws let pass is allowed, and its event is named";
+const POD_REFUSED = "test/kubernetes/admission.test.ts: a refusal names rule, field and cure, and is on record";
+const HELD_BACK =
+  "test/host/upstream.test.ts: told that it is cut off, a node holds its records back; told that it no longer is, it reconciles";
+const UPSTREAM_GONE =
+  "test/host/upstream.test.ts: an upstream that is gone is a partition, and one that is back ends it; a restart in between forgets nothing";
 const EVERY_STATE = "test/mesh/exhaustive.test.ts: INV-MESH-*: every transition of the world ${name}";
 const ROGUE =
   "test/host/rogue-law.test.ts: INV-MESH-*: where law and host disagree the command is refused, evidenced, and changes nothing";
@@ -102,7 +109,11 @@ const WS3: readonly Elsewhere[] = [
     by: "the node's own ledger, which is written first whether connected or not",
     cases: [LEDGER_CHAINS, "test/evidence/log.test.ts: a record that was altered in the database is found out"],
   },
-  { sentence: "Kubernetes baseline controls", by: "not fulfilled yet: there is no Kubernetes door", cases: [] },
+  {
+    sentence: "Kubernetes baseline controls",
+    by: "`POST /v1/kubernetes/admission`",
+    cases: [POD_ALLOWED, POD_REFUSED],
+  },
   {
     sentence: "VM envelope profile",
     by: "VM rules, and the triggers of `settings.triggers`",
@@ -200,8 +211,8 @@ const WS3: readonly Elsewhere[] = [
   },
   {
     sentence: "Evidence emitted during partitions",
-    by: "not fulfilled yet: replication when the partition heals; that it is buffered is the node's own stream, written first whether connected or not",
-    cases: [LEDGER_CHAINS],
+    by: "the node's own stream, written first whether connected or not; upstream takes it in order, and the partition ends once all of it has arrived (`chain.reconciliation`)",
+    cases: [LEDGER_CHAINS, HELD_BACK, UPSTREAM_GONE],
   },
   {
     sentence: "CRP-designated envelopes MUST continue",

@@ -15,6 +15,8 @@ import { Pauses } from "./pauses.ts";
 
 /** Of each outcome, the newest admissions that it is tried on. */
 const DECISIONS_MAX = 200;
+/** Workloads that it is tried on: some ten seconds of them. Those beyond are counted as untried. */
+const WORKLOADS_MAX = 100_000;
 /** Workloads that a report names. */
 const LISTED_MAX = 100;
 const PAGE = 200;
@@ -32,12 +34,12 @@ interface Judged extends DecisionShape {
 const encoder = new TextEncoder();
 
 /** It evaluates in this thread, in turns, so that nobody who asks meanwhile waits for it. */
-export function makeTrial(store: StoreReader): PolicyTrial {
+export function makeTrial(store: StoreReader, workloadsMax = WORKLOADS_MAX): PolicyTrial {
   return async (candidate, active) => {
     const pauses = new Pauses();
     const conformance = await conform(candidate, pauses);
     const admits = candidate.entrypoints.includes(ADMISSION);
-    const workloads = admits ? await tryWorkloads(store, { candidate, active }, pauses) : NO_WORKLOADS;
+    const workloads = admits ? await tryWorkloads(store, { candidate, active, workloadsMax }, pauses) : NO_WORKLOADS;
     const decisions = admits ? await tryDecisions(store, candidate, pauses) : NO_DECISIONS;
     const passes = (conformance?.violations.length ?? 0) === 0 && workloads.too_weak === 0;
     return { passes, conformance, workloads, decisions };
@@ -62,11 +64,12 @@ async function conform(candidate: Policy, pauses: Pauses): Promise<TrialReport["
 interface Two {
   readonly candidate: Policy;
   readonly active: Policy | null;
+  readonly workloadsMax: number;
 }
 
 async function tryWorkloads(
   store: StoreReader,
-  { candidate, active }: Two,
+  { candidate, active, workloadsMax }: Two,
   pauses: Pauses,
 ): Promise<TrialReport["workloads"]> {
   let [tried, untried] = [0, 0];
@@ -75,7 +78,7 @@ async function tryWorkloads(
   for await (const workload of liveWorkloads(store, pauses)) {
     const placed = await placedOf(store, workload);
     if (workload.state !== "running" && placed.length === 0) continue;
-    const stored = await storedDecision(store, workload.admission.event_id);
+    const stored = tried < workloadsMax ? await storedDecision(store, workload.admission.event_id) : undefined;
     const now = stored && decide(candidate, stored);
     if (!stored || !now) {
       untried++;

@@ -169,7 +169,7 @@ function observer(log: Logger, metrics: Metrics): NodeObserver {
         { behind_s: Math.round(behindMs / 1000), latest },
         "the clock was set back; events bear its time, and are earlier than ones before them",
       ),
-    policyWarned: (problem) => log.warn({ problem }, "a bundle was taken whose order cannot be told"),
+    policyWarned: (problem) => log.warn({ problem }, "a bundle was taken that should be another"),
     policyRejected: (problem) => log.error({ problem }, "the bundle was not taken"),
     reportFailed: (problem) => log.warn({ problem }, "what is reported to a service did not get there, or not whole"),
     bundleFailed: (problem) => log.warn({ problem }, "a bundle could not be fetched; it is tried again"),

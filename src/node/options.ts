@@ -24,11 +24,11 @@ export interface NodeObserver {
   commanded?(law: string, code: string | null): void;
   /** An evaluation; `result`: `defined`, `undefined` or `error`. */
   answered?(entrypoint: string, result: string): void;
-  /** The cause of a POL-01 or POL-03, which the caller is not told. */
+  /** The cause of a POL-01 or POL-03, which the caller finds in the artifact. */
   policyFailed?(problem: string, eventId: string): void;
   /** A bundle was offered and not taken: nothing is active, or what was active before stays. */
   policyRejected?(problem: string): void;
-  /** A bundle was taken whose order cannot be told from the one before: same sequence, other bytes. */
+  /** A bundle was taken that should be another: its order cannot be told from the one before, or it lacks an entrypoint that is asked. */
   policyWarned?(problem: string): void;
   /** A bundle could not be fetched; it is tried again. Told once, until it could. */
   bundleFailed?(problem: string): void;

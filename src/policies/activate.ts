@@ -8,6 +8,7 @@ import type { StoreReader } from "../store/store.ts";
 import {
   asBundleError,
   isOlder,
+  lacks,
   twins,
   loadUnder,
   rollback,
@@ -114,7 +115,10 @@ export class Policies {
       unnamed.length > 0
         ? unnamed.map((name) => new Slot(name, null, { keys }))
         : sources.map((source) => new Slot(source.name ?? null, source, source));
-    for (const slot of this.slots.all) await this.#open(slot);
+    for (const slot of this.slots.all) {
+      await this.#open(slot);
+      this.#warn(slot.policy && lacks(slot.policy));
+    }
     this.slots.settle();
   }
 
@@ -232,6 +236,7 @@ export class Policies {
       this.#undo = undefined;
     };
     this.#undo = undo;
+    this.#warn(lacks(policy));
     Object.assign(slot, { policy, confirmedAtMs: slot.polled ? this.#parts.now() : null, over });
     this.#changed();
     try {
@@ -363,8 +368,11 @@ export class Policies {
   }
 
   #warnOfTwins(offered: Policy, last: Activated | Policy | undefined): void {
-    const warning = last && twins(offered, last);
-    if (warning !== undefined) this.#parts.warned(warning);
+    this.#warn(last && twins(offered, last));
+  }
+
+  #warn(warning: string | null | undefined): void {
+    if (warning) this.#parts.warned(warning);
   }
 
   /** @throws BundleError `gate` */

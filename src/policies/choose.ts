@@ -77,6 +77,13 @@ export function twins(offered: Known, active: Known): string | undefined {
   return `the bundle (${nameOf(offered)}) is taken after another of the same sequence (${nameOf(active)}), so it cannot be told which is older: give each its own`;
 }
 
+/** What its author should hear of a policy that decides admissions and has not all that a node asks of it. */
+export function lacks(policy: Pick<Policy, "entrypoints" | "revision" | "sequence">): string | undefined {
+  const has = (entrypoint: string) => policy.entrypoints.includes(`railgate/${entrypoint}/decision`);
+  if (!has("admission") || has("reconciliation")) return undefined;
+  return `the policy (${nameOf(policy)}) has no entrypoint railgate/reconciliation/decision: a node that decides by it never leaves a partition, and does not resolve what nodes have decided differently`;
+}
+
 /** @param what becomes of the one that was active. */
 export const rollback = (offered: Placed, active: Placed, what: string): BundleError =>
   new BundleError(

@@ -24,7 +24,11 @@ export interface PollerParts {
   readonly failed: (problem: string) => void;
 }
 
-type News = "confirmed" | "new" | "refused";
+/** What was refused is had in full again after so long, though it be the same: why it was may have passed. */
+const REFUSED_MS = 10 * 60_000;
+
+/** `same`: what was refused, and is offered still. */
+type News = "confirmed" | "new" | "refused" | "same";
 
 export class BundlePoller {
   readonly #parts: PollerParts;
@@ -33,6 +37,8 @@ export class BundlePoller {
   /** Whether the service may hold requests open: it is asked to, until an answer says that it does not. */
   #held: boolean;
   #failures = 0;
+  /** What the service calls what it offered and was refused, as long as that is not looked at again. */
+  #refused: { readonly etag: string; readonly untilMs: number } | undefined;
 
   constructor(parts: PollerParts) {
     this.#parts = parts;
@@ -71,13 +77,15 @@ export class BundlePoller {
     const { longPollingTimeoutS } = bundle.polling;
     const heldS = this.#held ? longPollingTimeoutS : undefined;
     const etag = policies.etag(bundle.name);
+    if (this.#refused && this.#refused.untilMs < performance.now()) this.#refused = undefined;
+    const known = [etag, this.#refused?.etag].filter((each) => each !== undefined);
     policies.polled(bundle.name, { requestedMs: now() });
     const answer = await service.request({
       method: "GET",
       path: bundle.resource,
       headers: {
         Prefer: `modes=snapshot${heldS === undefined ? "" : `;wait=${heldS}`}`,
-        ...(etag !== undefined && { "If-None-Match": etag }),
+        ...(known.length > 0 && { "If-None-Match": known.join(", ") }),
       },
       ...(bundle.sizeLimitBytes !== undefined && { bytesMax: bundle.sizeLimitBytes }),
       msMax: DOWNLOAD_MS_MAX + (heldS ?? 0) * 1000,
@@ -89,7 +97,13 @@ export class BundlePoller {
 
   async #answered({ status, headers, bytes }: ServiceAnswer, etag: string | undefined): Promise<News> {
     const { bundle, policies, now } = this.#parts;
+    if (status === 304 && this.#refused && !isSame(headers.etag, etag)) {
+      // It confirms nothing: what decides grows older, and why this one does not is told as before.
+      policies.polled(bundle.name, { answeredMs: now() });
+      return "same";
+    }
     if (status === 304 && etag !== undefined) {
+      this.#refused = undefined;
       policies.polled(bundle.name, { answeredMs: now(), problem: undefined });
       policies.confirmed(bundle.name, etag);
       return "confirmed";
@@ -99,18 +113,20 @@ export class BundlePoller {
     this.#held = this.#mayHold && mediaType(headers) === LONG_POLLING_TYPE;
     policies.polled(bundle.name, { answeredMs: now(), downloadedMs: now(), bytes: bytes.length, problem: undefined });
     const offered = await policies.offer(bundle.name, () => bytes, headers.etag);
+    this.#refused = undefined;
     if (offered.outcome !== "rejected") return offered.outcome === "activated" ? "new" : "confirmed";
     const { reason: code, message } = offered.error;
     policies.polled(bundle.name, { problem: { code, message } });
+    if (headers.etag !== undefined) this.#refused = { etag: headers.etag, untilMs: performance.now() + REFUSED_MS };
     return "refused";
   }
 
-  /** What was refused is asked for in full again, so not at once. */
+  /** What was refused may be sent in full again, so it is not asked for at once. */
   #next(news: News, tookMs: number): number {
     this.#failures = 0;
     this.#parts.reached(undefined);
     const { minDelayS, maxDelayS } = this.#parts.bundle.polling;
-    const again = this.#held && (news === "new" || (news === "confirmed" && tookMs >= HELD_MS_MIN));
+    const again = this.#held && (news === "new" || (news !== "refused" && tookMs >= HELD_MS_MIN));
     return again ? 0 : between(minDelayS * 1000, maxDelayS * 1000);
   }
 
@@ -138,6 +154,10 @@ class StatusError extends ServiceError {
     this.status = status;
   }
 }
+
+/** As `If-None-Match` compares (RFC 9110 §13.1.2): weakly. */
+const isSame = (a: string | undefined, b: string | undefined): boolean =>
+  a !== undefined && a.replace(/^W\//, "") === b?.replace(/^W\//, "");
 
 const mediaType = ({ "content-type": type = "" }: ServiceAnswer["headers"]): string =>
   /^[^;]*/.exec(type)![0].trim().toLowerCase();

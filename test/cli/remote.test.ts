@@ -90,6 +90,12 @@ test("a node that wants to know who asks is shown a token, and an operator's act
   const operator = { cwd, env: { RAILGATE_URL: served.url, RAILGATE_TOKEN_FILE: "operator" } };
   const rotated = await railgate(["keys", "rotate"], operator);
   t.is(rotated.code, 0, rotated.stderr);
+  const isolating = await railgate(["node", "partition", "--reason", "drill", "--json", ...flags], { cwd });
+  t.deepEqual([isolating.code, JSON.parse(isolating.stdout).code], [3, "operator_needed"]);
+  t.is((await railgate(["node", "partition", "--reason", "drill"], operator)).code, 0);
+  const status = await railgate(["node", "status", "--json"], operator);
+  t.like(JSON.parse(status.stdout).partition.reasons[0], { reason: "operator", problem: "drill" }, status.stdout);
+  t.is((await railgate(["node", "rejoin"], operator)).code, 0);
   const seen = await railgate(["events", "--type", "key.rotate", "--tenant", "acme", "--json"], operator);
   t.like(JSON.parse(seen.stdout), { tenant_id: "acme", actor: "jwt:https://login.example#ops" });
 });

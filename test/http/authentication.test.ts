@@ -1,11 +1,11 @@
 // Where callers have to prove who they are: by JWT or by client certificate, and then only within their own tenant.
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { get, type ClientRequest, type IncomingMessage } from "node:http";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT, type CryptoKey } from "jose";
+import { certificates } from "./certificates.ts";
 import { admissible, emptyDir, send, start, type Started } from "./support.ts";
 
 const ISSUER = "https://login.example";
@@ -248,6 +248,42 @@ test("metrics are an operator's, and no tenant's; an operator sees every tenant,
   t.is(denied.json.code, "operator_needed");
 });
 
+test("what operators do with node, keys and policies is closed to tenants, and on record by name", async (t) => {
+  const { call, close } = await start({
+    authentication: { jwt: { jwks: { keys: [ours.jwk] }, issuer: ISSUER, audience: AUDIENCE } },
+  });
+  t.teardown(close);
+  const operator = await bearer({ tenant_id: undefined, railgate_role: "operator", sub: "olga" });
+  const tenant = await bearer();
+  const digest = `sha256:${"0".repeat(64)}`;
+  const closed: [method: string, path: string, body?: object | Uint8Array][] = [
+    ["GET", "/v1/node"],
+    ["POST", "/v1/node/partition", { reason: "drill" }],
+    ["POST", "/v1/node/rejoin", {}],
+    ["POST", "/v1/keys/rotate", {}],
+    ["GET", "/v1/policies"],
+    ["POST", "/v1/policies", new Uint8Array(1)],
+    ...["activate", "shadow", "deprecate"].map(
+      (act) => ["POST", `/v1/policies/${digest}/${act}`, {}] as [string, string, object],
+    ),
+    ["GET", `/v1/policies/${digest}/differences`],
+  ];
+  for (const [method, path, body] of closed) {
+    const type = body instanceof Uint8Array && { "content-type": "application/gzip" };
+    const ask = (headers: object) => call(method, path, { headers: { ...headers, ...type }, ...(body && { body }) });
+    const denied = await ask(tenant);
+    t.deepEqual([denied.status, denied.json.code], [403, "operator_needed"], `${method} ${path}`);
+    t.not((await ask(operator)).status, 403, `${method} ${path}`);
+  }
+  const { json } = await call("GET", "/v1/events?event_type=node.start&limit=2&tenant_id=default", {
+    headers: operator,
+  });
+  t.deepEqual(
+    json.items.map(({ actor, details }: any) => [actor, details.act]),
+    ["rejoin", "partition"].map((act) => [`jwt:${ISSUER}#olga`, act]),
+  );
+});
+
 test("metrics and health on a listener of their own, and nothing else", async (t) => {
   const jwt = { jwks: { keys: [ours.jwk] }, issuer: ISSUER, audience: AUDIENCE, operator_claim: "role" };
   const own = await start({ authentication: { jwt }, diagnostics: { listen: "127.0.0.1:0" } });
@@ -295,42 +331,6 @@ test("keys without ids are all tried", async (t) => {
   t.is((await many.call("GET", "/v1/events", { headers: await bearer({}, stranger, null) })).status, 401);
   await many.close();
 });
-
-/** An authority and what it signed, by the openssl command. */
-function certificates(dir: string) {
-  const ssl = (...args: string[]) => execFileSync("openssl", args, { cwd: dir, stdio: "pipe" });
-  const make = (name: string, subject: string, by: string | null, more: string[] = []) => {
-    ssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", `${name}.key`);
-    if (by === null)
-      return ssl("req", "-x509", "-new", "-key", `${name}.key`, "-subj", subject, "-days", "2", "-out", `${name}.crt`);
-    ssl("req", "-new", "-key", `${name}.key`, "-subj", subject, "-out", `${name}.csr`);
-    return ssl(
-      "x509",
-      "-req",
-      "-in",
-      `${name}.csr`,
-      "-CA",
-      `${by}.crt`,
-      "-CAkey",
-      `${by}.key`,
-      "-CAcreateserial",
-      "-days",
-      "2",
-      "-out",
-      `${name}.crt`,
-      ...more,
-    );
-  };
-  writeFileSync(join(dir, "san"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
-  make("ca", "/CN=ca", null);
-  make("strange-ca", "/CN=ca", null);
-  make("server", "/CN=localhost", "ca", ["-extfile", "san"]);
-  make("client", "/O=acme/CN=deployer", "ca");
-  make("no-tenant", "/CN=deployer", "ca");
-  make("operator", "/OU=operator/CN=olga", "ca");
-  make("stranger", "/O=acme/CN=deployer", "strange-ca");
-  return (name: string) => readFileSync(join(dir, name), "utf8");
-}
 
 test("mTLS: the certificate's subject names the tenant; without one only the open doors are open", async (t) => {
   const dir = emptyDir();

@@ -62,6 +62,22 @@ test("a body that does not come is given up, and said so", async (t) => {
   await served.close();
 });
 
+test("records of a node that do not come are given up as any body is, and its turn is free again", async (t) => {
+  const served = await start({}, { peers: QUICK });
+  const path = "/v1/streams/acme%2Fedge/records";
+  const slow = Array.from({ length: 16 }, () =>
+    bare(served, head(served, "POST", path, { "content-type": "application/json", "content-length": "100" })),
+  );
+  for (const each of slow) drip(each, 30);
+  for (const each of slow) {
+    await each.closed;
+    t.regex(each.text(), /^HTTP\/1.1 (?:408 [^]*"code":"request_timeout"|503 [^]*"code":"records_busy")/);
+  }
+  t.true(slow.some((each) => each.text().startsWith("HTTP/1.1 408 ")));
+  t.is((await served.call("POST", path, { body: {} })).status, 422);
+  await served.close();
+});
+
 for (const [what, method, path, more] of [
   ["at no path", "POST", "/nowhere", {}],
   ["that a GET brings along", "GET", "/healthz", {}],

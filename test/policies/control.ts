@@ -1,6 +1,7 @@
 // A service of bundles for tests: an HTTP server that says what it was asked, and answers as it is told to.
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer, type ServerOptions } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { ExecutionContext } from "ava";
 import type { ServiceAccess } from "../../src/outbound/access.ts";
@@ -21,7 +22,8 @@ export interface Control {
   close(): Promise<void>;
 }
 
-export async function makeControl(t: ExecutionContext): Promise<Control> {
+/** @param tls over TLS, with these. */
+export async function makeControl(t: ExecutionContext, tls?: ServerOptions): Promise<Control> {
   let bytes: Uint8Array | undefined;
   let status: number | undefined;
   const asked: IncomingMessage["headers"][] = [];
@@ -29,7 +31,7 @@ export async function makeControl(t: ExecutionContext): Promise<Control> {
   const answer = (req: IncomingMessage, res: ServerResponse) => {
     asked.push(req.headers);
     const etag = bytes && `"${createHash("sha256").update(bytes).digest("hex")}"`;
-    const matches = etag !== undefined && req.headers["if-none-match"] === etag;
+    const matches = etag !== undefined && (req.headers["if-none-match"] ?? "").split(", ").includes(etag);
     const code = status ?? (bytes === undefined ? 404 : matches ? 304 : 200);
     res.on("finish", () => {
       for (const resolve of waiting) resolve(code);
@@ -38,9 +40,9 @@ export async function makeControl(t: ExecutionContext): Promise<Control> {
     res.writeHead(code, { ...(etag && { ETag: etag }), "Content-Type": "application/gzip" });
     res.end(code === 200 ? bytes : undefined);
   };
-  const server = createServer(answer);
+  const server = tls ? createTlsServer(tls, answer) : createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const url = `${tls ? "https" : "http"}://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const close = () =>
     new Promise<void>((resolve) => {
       server.closeAllConnections();

@@ -1,11 +1,15 @@
 // Policy that comes from a service: it replaces, is refused, ages, ends, and outlasts a restart without a network.
+import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { eventTextOf } from "../../src/core/event.ts";
 import { parseAdmissionRequest } from "../../src/core/request.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import { RailgateNode, type NodeOptions } from "../../src/node/open.ts";
+import { lacks } from "../../src/policies/choose.ts";
 import { containerRequest } from "../core/requests.ts";
 import { admit } from "../gate/commands.ts";
+import type { ServiceAccess } from "../../src/outbound/access.ts";
+import { certificates } from "../http/certificates.ts";
 import { emptyDir } from "../http/support.ts";
 import { lawBundle, makeSigner } from "./bundles.ts";
 import { makeControl, until, type Control } from "./control.ts";
@@ -98,6 +102,63 @@ test("what is tampered with, unsigned, foreign, older or a delta is refused once
   t.is(revision(node), "two");
   control.offer(await lawBundle(signer, { revision: "three", sequence: 3 }));
   await until(() => revision(node) === "three");
+});
+
+test("what was refused is not sent again with each poll, confirms nothing, and is left behind by the next", async (t) => {
+  const control = await makeControl(t);
+  const two = await lawBundle(signer, { revision: "two", sequence: 2 });
+  control.offer(two);
+  await using node = await RailgateNode.open(options(control, emptyDir()));
+  await until(() => revision(node) === "two");
+  const active = await until(() => control.asked.at(-1)!["if-none-match"]);
+  control.offer(await lawBundle(stranger, { revision: "three", sequence: 3 }));
+  await rejection(node, "signature");
+  await until(() => /^"\w+", "\w+"$/.test(control.asked.at(-1)!["if-none-match"] ?? ""));
+  const { confirmedAtMs } = node.policies.bundles()[0]!;
+  t.is(await control.answered(), 304);
+  t.is(await control.answered(), 304);
+  t.is(node.policies.bundles()[0]!.confirmedAtMs, confirmedAtMs);
+  t.is(node.bundleStatuses()[0]!.rejected?.reason, "signature");
+  control.offer(two);
+  await until(() => control.asked.at(-1)!["if-none-match"] === active);
+  await until(() => node.policies.bundles()[0]!.confirmedAtMs !== confirmedAtMs);
+  t.is((await eventsOf(node, "policy.reject")).length, 1);
+});
+
+test("over TLS a service is who its authority says, and is shown a certificate", async (t) => {
+  const dir = emptyDir();
+  const file = certificates(dir);
+  const tls = { key: file("server.key"), cert: file("server.crt"), ca: file("ca.crt"), requestCert: true };
+  const control = await makeControl(t, tls);
+  control.offer(await lawBundle(signer, { revision: "two", sequence: 2 }));
+  const at = (name: string) => join(dir, name);
+  const trusting = { ...control.access, tls: { caCert: at("ca.crt"), systemCaRequired: false } };
+  const showing = { ...trusting, clientTls: { cert: at("client.crt"), privateKey: at("client.key") } };
+  const asked = async (access: ServiceAccess) => {
+    const failures: string[] = [];
+    const observe = { bundleFailed: (problem: string) => failures.push(problem) };
+    await using node = await RailgateNode.open(options({ ...control, access }, emptyDir(), { observe }));
+    await until(() => revision(node) ?? failures[0]);
+    return revision(node) ?? failures[0];
+  };
+  t.is(await asked(showing), "two");
+  t.regex((await asked(trusting))!, /the bundle law could not be had: .*certificate/);
+  t.regex(
+    (await asked({ ...showing, clientTls: { cert: at("stranger.crt"), privateKey: at("stranger.key") } }))!,
+    /could not be had/,
+  );
+  for (const caCert of ["strange-ca.crt", undefined])
+    t.regex(
+      (await asked({ ...showing, tls: { ...(caCert && { caCert: at(caCert) }), systemCaRequired: false } }))!,
+      /could not be had: .*certificate/,
+    );
+});
+
+test("an author hears of a policy that decides admissions and no reconciliation", (t) => {
+  const policy = { revision: "old", sequence: 1, entrypoints: ["railgate/admission/decision"] };
+  t.regex(lacks(policy)!, /\(revision old, sequence 1\) has no entrypoint railgate\/reconciliation\/decision/);
+  t.is(lacks({ ...policy, entrypoints: [...policy.entrypoints, "railgate/reconciliation/decision"] }), undefined);
+  t.is(lacks({ ...policy, entrypoints: ["authz/allow"] }), undefined);
 });
 
 test("a service that fails leaves no evidence, a policy that grows old, and then POL-02", async (t) => {

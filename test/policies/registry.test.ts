@@ -11,6 +11,7 @@ import {
   PLACE_FACTS,
   violationOf,
 } from "../../src/gate/conformance.ts";
+import { makeTrial } from "../../src/gate/trial.ts";
 import { RailgateNode, type NodeOptions } from "../../src/node/open.ts";
 import { DEFAULT_BUNDLE } from "../../src/node/options.ts";
 import { PolicyRefusedError } from "../../src/core/errors.ts";
@@ -185,6 +186,10 @@ test("a policy under which a placed or running workload would be too weak is ref
     envelope: { admitted: "container", required: "vm" },
   });
   t.is(report!.conformance?.violations.length, 0);
+  // As many as a trial may look at; of the others it says that it did not.
+  const candidate = await loadBundle(stricter, { keys: signer.keys });
+  const { passes, workloads } = await makeTrial(node.store, 0)(candidate, node.policy);
+  t.deepEqual([passes, workloads], [true, { tried: 0, untried: 1, too_weak: 0, listed: [] }]);
   // The same by its own source: refused on record, and what decided goes on.
   const offered = await node.policies.offer("law", () => stricter);
   t.like(offered, { outcome: "rejected", error: { reason: "gate" } });

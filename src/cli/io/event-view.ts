@@ -1,4 +1,5 @@
 // Events as a person reads them: a line each, or one on a page with what was asked, what came of it, and what proves it.
+import { settingsOfEvent } from "../../core/snapshots.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import type { ProofCheck, Shown, ArtifactView } from "../../library/shown.ts";
 import { writeDecision } from "./explain.ts";
@@ -48,6 +49,8 @@ export function writeEvent(
   labelled("Actor", safe(event.actor));
   labelled("Correlation", safe(event.correlation_id));
   labelled("Policy", event.policy_snapshot_id);
+  const settings = settingsOfEvent(event);
+  if (settings !== null) labelled("Settings", settings);
   const isPlain = told === undefined || event.event_type === "policy.evaluate";
   for (const [name, value] of Object.entries(event.details ?? {}))
     if (isPlain || name === "trace_id" || name === "request_id")
