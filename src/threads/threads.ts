@@ -1,6 +1,6 @@
 // Worker threads: how one is started; a pool of those that answer requests, one after the other each, and the thread's end of it.
 import { availableParallelism } from "node:os";
-import { parentPort, Worker, type Transferable, type WorkerOptions } from "node:worker_threads";
+import { parentPort, Worker, type MessagePort, type Transferable, type WorkerOptions } from "node:worker_threads";
 
 type Job = { readonly job: number; readonly request: unknown };
 type Reply = { readonly job: number; readonly answer: unknown } | { readonly job: number; readonly error: string };
@@ -90,6 +90,9 @@ export class ThreadPool<Request, Answer> {
   }
 }
 
+/** What a thread has of whoever started it: `parentPort`, or what stands for it where there is no thread. */
+export type OwnPort = Pick<MessagePort, "postMessage" | "on" | "close">;
+
 /**
  * The thread's end: answers each request as it comes.
  * @param transfer what of an answer is handed over in place of being copied.
@@ -97,8 +100,9 @@ export class ThreadPool<Request, Answer> {
 export function answerRequests<Request, Answer>(
   work: (request: Request) => Answer | Promise<Answer>,
   transfer: (answer: Answer) => Transferable[] = () => [],
+  port: OwnPort = parentPort!,
 ): void {
-  parentPort!.on("message", async ({ job, request }: { job: number; request: Request }) => {
+  port.on("message", async ({ job, request }: { job: number; request: Request }) => {
     let reply: Reply;
     let handed: Transferable[] = [];
     try {
@@ -108,6 +112,6 @@ export function answerRequests<Request, Answer>(
     } catch (error) {
       reply = { job, error: (error as Error).message };
     }
-    parentPort!.postMessage(reply, handed);
+    port.postMessage(reply, handed);
   });
 }
