@@ -1,0 +1,37 @@
+// `npm run simulate -- [--scenario NAME] [--seeds N] [--from SEED] [--trace]`: runs schedules, says which fail, and shows what happened in one.
+import { parseArgs } from "node:util";
+import { readLaws } from "./node.ts";
+import { run } from "./run.ts";
+import { SCENARIOS } from "./scenarios.ts";
+
+const { values } = parseArgs({
+  options: {
+    scenario: { type: "string" },
+    seeds: { type: "string" },
+    from: { type: "string", default: "1" },
+    trace: { type: "boolean", default: false },
+  },
+});
+const chosen = SCENARIOS.filter(({ name }) => values.scenario === undefined || name === values.scenario);
+if (chosen.length === 0) {
+  console.error(`There is no scenario ${values.scenario}. There are:`);
+  for (const { name, about } of SCENARIOS) console.error(`  ${name}: ${about}`);
+  process.exit(2);
+}
+const from = Number(values.from);
+const seeds = Number(values.seeds ?? (values.trace ? 1 : 100));
+const laws = await readLaws();
+let failed = 0;
+for (const scenario of chosen) {
+  const started = performance.now();
+  for (let seed = from; seed < from + seeds; seed++) {
+    const { broken, trace } = await run(scenario, seed, laws, { traced: values.trace });
+    for (const line of trace) console.log(line);
+    if (broken === undefined) continue;
+    failed++;
+    console.log(`FAILED npm run simulate -- --scenario ${scenario.name} --from ${seed} --trace\n  ${broken}`);
+  }
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  console.log(`${scenario.name}: ${seeds} schedules from seed ${from} in ${seconds} s`);
+}
+process.exitCode = failed > 0 ? 1 : 0;

@@ -1,0 +1,87 @@
+// Faults that are put into what is tested, to see that the simulation finds them: each changes what the disk does, or what threads and nodes say to each other.
+import { zstdDecompressSync } from "node:zlib";
+import { CursorFile, type CursorState } from "../../src/evidence/upstream/cursor.ts";
+import type { Simulation } from "./simulation.ts";
+import { tamper } from "./threads.ts";
+
+export interface Mutant {
+  readonly name: string;
+  /** In which it must be found. */
+  readonly scenario: string;
+  readonly prepare: (simulation: Simulation) => void;
+}
+
+type Message = { readonly [member: string]: any };
+
+/** @param change of what a node and one of its threads say to each other. @returns what is said in its place. */
+const inThreads =
+  (change: (thread: string, toThread: boolean, message: Message) => Message[] | undefined): Mutant["prepare"] =>
+  ({ world }) =>
+    tamper(world, (thread, toThread, message) => change(thread, toThread, message as Message) ?? [message]);
+
+/** What the thread that checks records has to say of them. */
+const inVerdicts = (change: (verdict: Message, size: number) => Message | undefined): Mutant["prepare"] =>
+  inThreads((thread, toThread, { job, answer }) => {
+    if (toThread || !thread.endsWith(":intake-worker") || !answer?.verdict) return undefined;
+    const verdict = change(answer.verdict, answer.size);
+    return verdict && [{ job, answer: { ...answer, verdict } }];
+  });
+
+const taken = (nextSequence: number) => ({ kind: "taken", appends: [], keys: [], nextSequence });
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "answers before it has synced",
+    scenario: "one-node",
+    prepare: (simulation) => void (simulation.everyDisk = { lies: true }),
+  },
+  {
+    name: "does not check the epoch of a batch",
+    scenario: "one-node",
+    prepare: inThreads((_thread, toThread, message) =>
+      toThread && message["kind"] === "commit" ? [{ ...message, epoch: Number.MAX_SAFE_INTEGER }] : undefined,
+    ),
+  },
+  {
+    name: "commits a batch twice",
+    scenario: "one-node",
+    prepare: inThreads((_thread, toThread, message) =>
+      toThread && message["kind"] === "commit" ? [message, message] : undefined,
+    ),
+  },
+  {
+    name: "accepts a gap",
+    scenario: "restored-hub",
+    prepare: inVerdicts((verdict, size) => (verdict["code"] === "record_gap" ? taken(size + 1) : undefined)),
+  },
+  {
+    name: "overlooks a second history",
+    scenario: "copied",
+    prepare: inVerdicts((verdict, size) => (verdict["kind"] === "equivocation" ? taken(size) : undefined)),
+  },
+  {
+    name: "takes a failure upstream for an arrival",
+    scenario: "edges-and-hub",
+    prepare: ({ network }) => {
+      network.eavesdropper = (_from, to, { body }, answer) => {
+        if (answer.status !== 503) return answer;
+        const { from_sequence, records } = JSON.parse(Buffer.from(zstdDecompressSync(body!)).toString());
+        const next_sequence = from_sequence + records.length;
+        const said = { node_id: to, next_sequence, accepted: records.length };
+        return { status: 200, headers: {}, bytes: Buffer.from(JSON.stringify(said)) };
+      };
+    },
+  },
+  {
+    name: "remembers more as arrived than has",
+    scenario: "edges-and-hub",
+    prepare: (simulation) => {
+      const { write } = CursorFile.prototype;
+      CursorFile.prototype.write = function (this: CursorFile, { arrived, ...state }: CursorState) {
+        const ahead = Object.fromEntries(Object.entries(arrived).map(([chain, next]) => [chain, next + 2]));
+        write.call(this, { ...state, arrived: ahead });
+      };
+      simulation.atEnd(() => void (CursorFile.prototype.write = write));
+    },
+  },
+];

@@ -1,0 +1,266 @@
+// One simulation: nodes at their sites, killed and started again, what their callers were told, and how it all comes to rest.
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { EvidenceUnavailableError } from "../../src/core/errors.ts";
+import { parseAdmissionRequest } from "../../src/core/request.ts";
+import { commitEvidence } from "../../src/evidence/ledger/committing.ts";
+import { answerRequests } from "../../src/threads/threads.ts";
+import { recordChecker } from "../../src/evidence/upstream/record-checker.ts";
+import { sendRecords } from "../../src/evidence/upstream/record-sender.ts";
+import { admission } from "../../src/gate/commands/admission.ts";
+import type { StoreReader } from "../../src/store/store.ts";
+import { request } from "../evidence/exports.ts";
+import { Disk, type Crash, type Faults } from "./disk.ts";
+import { Network } from "./network.ts";
+import { callerOf, SimulatedNode, type Laws } from "./node.ts";
+import { enter } from "./outside.ts";
+import { Random } from "./random.ts";
+import { simulatedThreads, type ThreadMains } from "./threads.ts";
+import { Actor, World } from "./world.ts";
+
+/** What a caller was told of what it asked for. */
+export interface Told {
+  readonly site: Site;
+  /** Stands in the event, if there is one. */
+  readonly requestId: string;
+  /** The record, where it was told that it is on record. */
+  readonly receipt?: string;
+  /** Where it was not: whether that is certain. */
+  readonly recorded?: "no" | "unknown";
+}
+
+/** Where a node lives: one life after the other. */
+export interface Site {
+  readonly name: string;
+  readonly upstream: string | undefined;
+  /** The id that it goes by in the settings; copies of one node have the same. */
+  readonly nodeId: string;
+  dir: string;
+  disk: Disk;
+  actor: Actor;
+  /** Undefined while it is down, or on its way up. */
+  life: SimulatedNode | undefined;
+  /** Why it would not start. */
+  refusal: Error | undefined;
+  afterRestore: string | undefined;
+}
+
+/** Requests of one moment, as far as they come apart. */
+const APART_MS_MAX = 4;
+
+/** It was seen that something does not hold. */
+export class BrokenError extends Error {}
+
+export class Simulation {
+  readonly world: World;
+  readonly network: Network;
+  readonly sites: Site[] = [];
+  readonly told: Told[] = [];
+  /** Errors that nobody foresaw. */
+  readonly surprises: string[] = [];
+  /** What is wrong with each disk of a node that is started. */
+  everyDisk: Partial<Faults> = {};
+  readonly #laws: Laws;
+  readonly #scratch: string;
+  readonly #atEnd: (() => void)[] = [];
+  #dirs = 0;
+  #requests = 0;
+
+  constructor(seed: number, laws: Laws, traced = false) {
+    this.world = new World(seed, new Random(seed), traced);
+    this.network = new Network(this.world);
+    this.#laws = laws;
+    this.#scratch = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "railgate-simulated-"));
+    this.atEnd(enter(this.world, this.#threads()));
+  }
+
+  get random(): Random {
+    return this.world.random;
+  }
+
+  /** A place for a node, which is not started yet. @param from a directory that it begins with. */
+  site(name: string, upstream?: string, nodeId = name, from?: string): Site {
+    const dir = from ?? this.#newDir();
+    const actor = new Actor(name);
+    const disk = new Disk(dir, this.random, this.#newDir);
+    const site: Site = {
+      name,
+      upstream,
+      nodeId,
+      dir,
+      disk,
+      actor,
+      life: undefined,
+      refusal: undefined,
+      afterRestore: undefined,
+    };
+    actor.end();
+    this.sites.push(site);
+    return site;
+  }
+
+  /** Starts a node from what its disk holds, unless it is up. */
+  start(site: Site, faults: Partial<Faults> = {}): void {
+    if (site.actor.alive) return;
+    const { world } = this;
+    mkdirSync(site.dir, { recursive: true });
+    const disk = new Disk(site.dir, this.random, this.#newDir, { ...this.everyDisk, ...faults });
+    const actor = new Actor(site.name, undefined, disk);
+    Object.assign(site, { disk, actor, life: undefined, refusal: undefined });
+    disk.onOperation = (what) => world.tell(what);
+    disk.onCrash = (left) => this.#crashed(site, actor, disk, left);
+    world.after(0, actor, () => {
+      world.tell("starts");
+      const { nodeId, upstream, dir: dataDir, afterRestore } = site;
+      SimulatedNode.start({ nodeId, dataDir, upstream, afterRestore }, this.#laws).then(
+        (life) => this.#started(site, actor, life),
+        (error: Error) => this.#refused(site, actor, error),
+      );
+    });
+  }
+
+  /** It ends now, whatever it is at. */
+  kill(site: Site, crash: Crash): void {
+    if (!site.actor.alive) return;
+    Object.assign(site.disk.faults, { crash });
+    this.world.tell(`${crash}: ${site.name}`);
+    site.disk.crashNow();
+  }
+
+  /** One of its threads ends. */
+  killThread(site: Site): void {
+    const threads = simulatedThreads(site.actor);
+    if (threads.length > 0) this.random.pick(threads).die();
+  }
+
+  /** A workload is to be admitted; what comes of it is kept in `told`. */
+  admit(site: Site, workloadId: string, classification = "internal", tenantId = "acme"): void {
+    const { actor, life } = site;
+    if (!life || !actor.alive) return;
+    const requestId = `r${++this.#requests}`;
+    const asked = parseAdmissionRequest(request(workloadId, tenantId, classification));
+    const caller = callerOf(tenantId);
+    this.world.after(this.random.next() * APART_MS_MAX, actor, () => {
+      this.world.tell(`is asked to admit ${workloadId} (${classification}) as ${requestId}`);
+      life.gate.run([admission(asked, caller)], { caller, trace: { requestId } }).then(
+        ([done]) => this.#answered(actor, { site, requestId, receipt: done!.receipt }),
+        (error: Error) => this.#failed(actor, site, requestId, error),
+      );
+    });
+  }
+
+  /** Something is done at a node that is up, and may be refused for lack of evidence. */
+  at(site: Site, what: string, work: (life: SimulatedNode) => Promise<unknown>): void {
+    const { actor, life } = site;
+    if (!life || !actor.alive) return;
+    this.world.after(0, actor, () => {
+      this.world.tell(what);
+      work(life).catch((error: Error) => {
+        if (!(error instanceof EvidenceUnavailableError) && actor.alive) this.surprises.push(`${what}: ${error.stack}`);
+      });
+    });
+  }
+
+  /** What lies at a site where a node is up. */
+  read({ life }: Site): StoreReader {
+    return life!.store;
+  }
+
+  /** A copy of what a site's disk holds now, in a directory of its own. */
+  copyOf(site: Site): string {
+    return site.disk.copy();
+  }
+
+  /** No fault any more: all nodes are up and reach each other, once those that pause go on. */
+  heal(): void {
+    this.network.heal();
+    for (const site of this.sites) {
+      Object.assign(site.disk.faults, { crashIn: undefined, lies: false, commits: [] });
+      this.start(site);
+    }
+  }
+
+  /** @returns whether this came to hold, looked at now and then, before so much time had passed. */
+  async comesTo(holds: () => boolean | Promise<boolean>, withinMs: number): Promise<boolean> {
+    const endMs = this.world.nowMs + withinMs;
+    while (!(await holds())) {
+      if (this.world.nowMs >= endMs) return false;
+      await this.world.pass(250);
+    }
+    return true;
+  }
+
+  /** Does this when it is over. */
+  atEnd(undo: () => void): void {
+    this.#atEnd.push(undo);
+  }
+
+  end(): void {
+    for (const { actor, disk } of this.sites) {
+      actor.end();
+      disk.giveUp();
+    }
+    for (const undo of this.#atEnd.toReversed()) undo();
+    rmSync(this.#scratch, { recursive: true, force: true });
+  }
+
+  readonly #newDir = (): string => join(this.#scratch, String(this.#dirs++));
+
+  #threads(): ThreadMains {
+    return {
+      committer: (port, data) => commitEvidence(data, port),
+      "intake-worker": (port, data) => answerRequests(recordChecker(data), undefined, port),
+      "forward-worker": (port, data: Parameters<typeof sendRecords>[0]) => {
+        const site = this.sites.find(({ actor }) => actor === this.world.current.parent)!;
+        const service = this.network.service(site.name, new URL(data.access.url).hostname);
+        void sendRecords(data, service, port);
+      },
+    };
+  }
+
+  #started(site: Site, actor: Actor, life: SimulatedNode): void {
+    if (!actor.alive) return;
+    this.world.tell("is up");
+    site.life = life;
+    this.network.up(site.name, { actor, intake: life.intake });
+  }
+
+  #refused(site: Site, actor: Actor, error: Error): void {
+    if (!actor.alive) return;
+    this.world.tell(`does not start: ${(error as { code?: string }).code}: ${error.message.slice(0, 80)}`);
+    site.refusal = error;
+    actor.end();
+    this.world.after(0, this.world.root, () => site.disk.crashNow());
+  }
+
+  #crashed(site: Site, actor: Actor, disk: Disk, left: string): void {
+    this.world.tell(`crashed (${disk.faults.crash})`);
+    site.dir = left;
+    site.life = undefined;
+    actor.end();
+    this.world.after(0, this.world.root, () => disk.giveUp());
+  }
+
+  #answered(actor: Actor, told: Told): void {
+    if (!actor.alive) return;
+    this.world.tell(`answers ${told.requestId}: ${told.receipt === undefined ? told.recorded : "recorded"}`);
+    this.told.push(told);
+  }
+
+  #failed(actor: Actor, site: Site, requestId: string, error: Error): void {
+    if (!(error instanceof EvidenceUnavailableError)) {
+      if (actor.alive) this.surprises.push(String(error.stack));
+      return;
+    }
+    this.#answered(actor, { site, requestId, recorded: error.recorded });
+  }
+}
+
+/** Puts an older database in the place of a newer one; what lies beside it stays. */
+export function rollBack(from: string, dir: string): void {
+  for (const name of ["railgate.db", "railgate.db-wal", "railgate.db-shm"]) rmSync(join(dir, name), { force: true });
+  for (const name of ["railgate.db", "railgate.db-wal"])
+    if (existsSync(join(from, name))) cpSync(join(from, name), join(dir, name));
+}
