@@ -9,6 +9,7 @@ import { auditCommand } from "./commands/audit.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { decideCommand } from "./commands/decide.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { challengeCommand } from "./commands/challenge.ts";
 import { eraseCommand } from "./commands/erase.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { exportCommand } from "./commands/export.ts";
@@ -63,6 +64,7 @@ function program(): Command {
     keysCommand,
     provenanceCommand,
     nodeCommands,
+    challengeCommand,
     eraseCommand,
     backupCommand,
     restoreCommand,

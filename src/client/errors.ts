@@ -1,6 +1,7 @@
 // What a server's problem is to the caller: the same error that the library throws for it.
 import {
   BundleError,
+  ChallengesExhaustedError,
   EvaluationFailedError,
   type EvaluationFault,
   EvidenceUnavailableError,
@@ -109,7 +110,7 @@ export function errorOf(status: number, problem: ProblemRead, revision = 0): Rai
   if (code === PolicyRefusedError.code)
     return new PolicyRefusedError(message, (problem.report ?? null) as PolicyRefusedError["report"]);
   if (code === ExportIncompleteError.code) return new ExportIncompleteError([message]);
-  for (const Kind of [KeyReusedError, OperatorNeededError, TenantForbiddenError])
+  for (const Kind of [ChallengesExhaustedError, KeyReusedError, OperatorNeededError, TenantForbiddenError])
     if (code === Kind.code) return new Kind(message);
   if (NOT_FOUND.has(code)) return new NotFoundError(code as NotFoundCode, message);
   if (REQUEST_STATUSES.has(status) && errors) return new RequestError(status as RequestStatus, errors);

@@ -3,6 +3,7 @@ import { RemoteRailgate } from "./remote.ts";
 import type { ClientOptions } from "./wire.ts";
 
 export {
+  ChallengesExhaustedError,
   ConfigError,
   EvaluationFailedError,
   EvidenceUnavailableError,
@@ -30,6 +31,7 @@ export type {
   WorkloadSummary,
   WorkloadView,
 } from "../core/schema/workload.ts";
+export type { ChallengeQuery, IssuedChallenge } from "../core/schema/challenge.ts";
 export type { PublicKeys } from "../evidence/keys/jwks.ts";
 export type { VerifyReport } from "../evidence/verify/report.ts";
 export type * from "../library/railgate.ts";

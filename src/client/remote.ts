@@ -1,4 +1,5 @@
 // `Railgate` over HTTP: each call a request to the node that listens there.
+import type { ChallengeQuery, IssuedChallenge } from "../core/schema/challenge.ts";
 import { type EvaluationFailedError, RequestError } from "../core/errors.ts";
 import type { ReviewAnswer } from "../core/kubernetes/answer.ts";
 import type { Decision, DryRun } from "../core/schema/decision.ts";
@@ -289,6 +290,12 @@ export class RemoteRailgate implements Railgate {
 
   provenance(digest: string): Promise<ProvenanceList> {
     return this.#get(`/v1/provenance/${segment(digest)}`);
+  }
+
+  async challenge({ workloadId, tenantId }: ChallengeQuery): Promise<IssuedChallenge> {
+    checkNames({ workload_id: workloadId, tenant_id: tenantId });
+    const json = { workload_id: workloadId, ...(tenantId !== undefined && { tenant_id: tenantId }) };
+    return this.#wire.json({ method: "POST", path: "/v1/challenges", json });
   }
 
   rotateKey(rotation: Rotation = {}): Promise<RotatedKey> {

@@ -213,6 +213,11 @@ export class KeyReusedError extends RailgateError {
   static override code: string = "idempotency_key_reused";
 }
 
+/** As many challenges are open as there may be; none was issued. */
+export class ChallengesExhaustedError extends RailgateError {
+  static override code: string = "challenges_exhausted";
+}
+
 /** The export lacks what its profile demands, or what its events point to. */
 export class ExportIncompleteError extends RailgateError {
   static override code: string = "export_incomplete";

@@ -10,6 +10,7 @@ import { admissionRoutes } from "./routes/admissions.ts";
 import { dataRoutes } from "./routes/data.ts";
 import { uncompiledRoutes } from "./routes/uncompiled.ts";
 import { eventRoutes } from "./routes/events.ts";
+import { challengeRoutes } from "./routes/challenges.ts";
 import { exportRoutes, EXPORT_TURNS } from "./routes/exports.ts";
 import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./routes/follow.ts";
 import { CLOSE_MS_MAX, Listener, type Shared, type Site } from "./listener.ts";
@@ -328,6 +329,7 @@ function routesOf(
     ...consistent(railgate, [
       ...workloadRoutes(railgate),
       ...lifecycleRoutes(railgate, bodyBytesMax),
+      ...challengeRoutes(railgate, bodyBytesMax),
       ...meshRoutes(railgate, bodyBytesMax),
       ...eventRoutes(railgate, followers),
       ...streamRoutes(railgate),

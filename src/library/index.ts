@@ -11,6 +11,7 @@ export {
   BackupError,
   BackupUnsoundError,
   BundleError,
+  ChallengesExhaustedError,
   CheckpointsMissingError,
   ConfigError,
   DataDirError,
@@ -33,6 +34,7 @@ export {
   TenantForbiddenError,
 } from "../core/errors.ts";
 export { hostCaller, operatorCaller, tenantCaller, type Caller } from "../core/caller.ts";
+export type { ChallengeQuery, IssuedChallenge } from "../core/schema/challenge.ts";
 export type { Decision } from "../core/schema/decision.ts";
 export type { EvidenceEvent } from "../core/schema/event.ts";
 export type { ElevationPolicy, Mesh, MeshAnswer, MeshPlacement, PlacementAnswer, Rail } from "../core/schema/mesh.ts";

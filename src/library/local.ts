@@ -5,6 +5,7 @@ import { throughJson } from "../core/json.ts";
 import type { ReviewAnswer } from "../core/kubernetes/answer.ts";
 import { parseAdmissionRequest, parser } from "../core/request.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
+import { ChallengeBodySchema, type ChallengeQuery, type IssuedChallenge } from "../core/schema/challenge.ts";
 import type { Decision, DryRun } from "../core/schema/decision.ts";
 import {
   ErasureSchema,
@@ -93,6 +94,7 @@ const parseExport = parser(ExportRequestSchema);
 const parseArtifactDigest = parser(ArtifactDigest);
 const parseRotation = parser(RotationSchema);
 const parseIsolation = parser(IsolationSchema);
+const parseChallenge = parser(ChallengeBodySchema);
 const parseErasure = parser(ErasureSchema);
 
 /** The `.tar.gz` of an export's files. */
@@ -203,6 +205,11 @@ export class LocalRailgate extends LocalReader implements Railgate {
 
   override workload(workloadId: string, tenantId?: string): LocalWorkload {
     return new LocalWorkload(this.#handles, workloadId, tenantId);
+  }
+
+  async challenge({ workloadId, tenantId }: ChallengeQuery): Promise<IssuedChallenge> {
+    const asked = parseChallenge(throughJson({ workload_id: workloadId, tenant_id: tenantId }));
+    return this.#node.challenge(tenantOf(this.caller, asked.tenant_id), asked.workload_id);
   }
 
   async export(query: ExportQuery): Promise<Export> {

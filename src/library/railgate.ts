@@ -5,6 +5,7 @@
 // - RefusedError: the law refuses a command; `code`, `title`, `solution`, `pointer`, and the proof: `event`, `receipt`.
 // - EvidenceUnavailableError: EVI-01; nothing was admitted or changed.
 // - NotFoundError, TenantForbiddenError, RevisionError, KeyReusedError: as their names say.
+import type { ChallengeQuery, IssuedChallenge } from "../core/schema/challenge.ts";
 import type { ReviewAnswer } from "../core/kubernetes/answer.ts";
 import type { DryRun } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
@@ -187,7 +188,7 @@ export interface WorkloadHandle {
   stop(options?: CommandOptions): Promise<WorkloadAnswer>;
   /** Also takes it off the rails it is on, in the same commit. */
   destroy(options?: CommandOptions): Promise<WorkloadAnswer>;
-  /** Attests it again: a token that the host verifies, or a verifier's report. A nonce in it must be the trace id. */
+  /** Attests it again: a token that the host verifies, or a verifier's report. A nonce in a token must be a challenge, in a report the trace id. */
   attest(attestation: AttestationRequest, options?: CommandOptions): Promise<WorkloadAnswer>;
   /** State, admission, obligations and the last events; null where it was never admitted. */
   show(): Promise<WorkloadView | null>;
@@ -259,6 +260,11 @@ export interface Railgate extends RailgateReader, AsyncDisposable {
   mesh(meshId: string, tenantId?: string): MeshHandle;
   /** A workload, admitted or not. @throws RequestError for what is no identifier. */
   workload(workloadId: string, tenantId?: string): WorkloadHandle;
+  /**
+   * A nonce for one attestation of a workload, admitted or not: it binds the decision that it is named in, within five minutes.
+   * @returns when it is durable. @throws ChallengesExhaustedError
+   */
+  challenge(query: ChallengeQuery): Promise<IssuedChallenge>;
   /** A tenant's evidence with all that verifies it. @throws ExportIncompleteError, NotFoundError `stream_unknown` */
   export(query: ExportQuery): Promise<Export>;
   /** Verifies an export's `.tar.gz` or `.tar`. */

@@ -5,6 +5,7 @@ import type { EventType } from "../core/event-types.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { KeptBundle, ProvenanceAnswer } from "../core/schema/provenance.ts";
 import { BundleError } from "../core/errors.ts";
+import type { IssuedChallenge } from "../core/schema/challenge.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
 import type { SignedBytes } from "../evidence/verify/primitives.ts";
 import { EventKey, type Rotated, type RotateOptions } from "../evidence/keys/event-key.ts";
@@ -33,6 +34,7 @@ import type { StoreReader } from "../store/store.ts";
 import { bundleStore } from "../trust/provenance/store.ts";
 import { makeTrust, type Trust, type TrustConfig } from "../trust/trust.ts";
 import { bundleServices, remoteServices } from "./bundle-services.ts";
+import { forgetting, issueChallenge } from "./challenges.ts";
 import { ClockWatch } from "./clock.ts";
 import { deadlines } from "./deadlines.ts";
 import { eraseArtifact } from "./erasure.ts";
@@ -285,6 +287,11 @@ export class RailgateNode implements AsyncDisposable {
   eraseArtifact(eventId: string, tenantId: string, basis: string, actor: string): Promise<Receipt> {
     const parts = { ledger: this.#ledger, recorder: this.#recorder, store: this.store, nodeId: this.nodeId };
     return eraseArtifact(parts, eventId, basis, { tenantId, actor });
+  }
+
+  /** @throws ChallengesExhaustedError, EvidenceUnavailableError none was issued. */
+  challenge(tenantId: string, workloadId: string): Promise<IssuedChallenge> {
+    return issueChallenge(this.#ledger, this.#now(), tenantId, workloadId);
   }
 
   /**
@@ -547,6 +554,7 @@ export class RailgateNode implements AsyncDisposable {
         now,
       }),
       ...(options.retention ? [retention(options.retention, kept)] : []),
+      forgetting(this.#ledger, this.store, now, failed),
       deadlines({ gate: this.gate, store: this.store, decides: () => this.policy !== null, now, failed }),
     ];
   }

@@ -86,6 +86,12 @@ export interface StateRead extends StatePlace {
 export const stateName = ({ kind, tenant_id, key }: Pick<StateRead, "kind" | keyof StatePlace>): string =>
   `${kind} ${tenant_id} ${key}`;
 
+/** How many pieces of state of a kind there may be: with one reference, and of one tenant with any. */
+export interface StateBounds {
+  readonly ofRef: number;
+  readonly ofTenant: number;
+}
+
 export interface StoredState {
   /** Counts its writes, from 1. */
   readonly version: number;
@@ -310,6 +316,14 @@ export interface StoreWriter extends AsyncDisposable {
   putCheckpoints(checkpoints: readonly (StoredCheckpoint & { readonly chain_id: string })[]): Promise<void>;
   /** See {@link LogReader.uncheckpointed}. */
   uncheckpointed(): Promise<string[]>;
+  /**
+   * Puts a piece of state that comes with no event, where no more than so many of its kind would be left that are found by a
+   * reference: by the same, and in all of its tenant. What of its kind is due goes first, for good.
+   * @returns whether it was put.
+   */
+  putBounded(write: StateWrite, nowMs: number, most: StateBounds): Promise<boolean>;
+  /** What of this kind is due goes. */
+  deleteDue(kind: StateKind, nowMs: number): Promise<void>;
   putKey(key: KeyRow): Promise<void>;
   putMeta(name: string, value: string): Promise<void>;
   /** All or nothing. */

@@ -156,6 +156,7 @@ test("the reference names every command and option", async (t) => {
     "export",
     "keys jwks",
     "keys rotate",
+    "challenge",
     "erase",
     "workloads",
     "lifecycle",

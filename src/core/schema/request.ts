@@ -235,7 +235,9 @@ export const REPORT_MEMBERS = {
 
 /** Detached bundles about accelerators, unverified: the rules judge what is wrong with them. */
 const Devices = listOf(Type.Unknown(), DEVICE_BUNDLES_MAX);
-const TokenAttestation = closed({ token: TokenSchema, devices: optional(Devices) });
+export const TOKEN_MEMBERS = { token: TokenSchema, devices: optional(Devices) };
+
+const TokenAttestation = closed(TOKEN_MEMBERS);
 const ReportAttestation = closed(REPORT_MEMBERS);
 
 /** A token that the host verifies, or the report of a verifier that the caller's authority vouches for. */

@@ -8,14 +8,13 @@ import {
   oneOf,
   Identifier,
   Time,
-  TokenSchema,
   TRANSITIONS,
   WORKLOAD_STATES,
 } from "./base.ts";
 import { DecisionSchema, Obligation } from "./decision.ts";
 import { EvidenceEventSchema, ReceiptSchema } from "./event.ts";
 import { COMMAND_MEMBERS } from "./mesh.ts";
-import { attestationBranch, REPORT_MEMBERS } from "./request.ts";
+import { attestationBranch, REPORT_MEMBERS, TOKEN_MEMBERS } from "./request.ts";
 
 export const Transition = oneOf(TRANSITIONS);
 
@@ -23,7 +22,7 @@ export const LifecycleBodySchema = closed({ transition: Transition, ...COMMAND_M
 
 /** As the request's `attestation`: a token, or a report that the law finds complete or not. */
 export const AttestationBodySchema = Type.Union(
-  [closed({ token: TokenSchema, ...COMMAND_MEMBERS }), closed({ ...REPORT_MEMBERS, ...COMMAND_MEMBERS })],
+  [closed({ ...TOKEN_MEMBERS, ...COMMAND_MEMBERS }), closed({ ...REPORT_MEMBERS, ...COMMAND_MEMBERS })],
   { "~branch": attestationBranch },
 );
 

@@ -11,7 +11,7 @@ import { SoundStore } from "./sound.ts";
 import type { Head } from "../../core/event.ts";
 import { openReader } from "../../store/open.ts";
 import type { Append } from "../../store/store.ts";
-import type { CommitterData, CommitterReply, CommitterRequest, Group, LinkedAppend } from "./messages.ts";
+import type { CommitterData, CommitterReply, CommitterRequest, Group, LinkedAppend, PutState } from "./messages.ts";
 
 /** Answers requests over a port, until it is told to close. */
 export function commitEvidence(data: CommitterData, port: OwnPort): void {
@@ -62,6 +62,8 @@ class Committing {
         return this.#answerCheckpoint(request.request);
       case "replicate":
         return this.#reply(await this.#replicate(request.request, request.events));
+      case "put":
+        return this.#reply(await this.#put(request.request, request.put));
       case "probe":
         return this.#reply(await this.#probe());
       case "watch":
@@ -139,6 +141,21 @@ class Committing {
       return "position" in found
         ? taken(found.position)
         : { kind: "replicated", request, failure: (error as Error).message };
+    }
+  }
+
+  async #put(request: number, asked: PutState): Promise<CommitterReply> {
+    const { nowMs } = asked;
+    try {
+      const done = await this.#sound.write(async (store) => {
+        if ("write" in asked) return store.putBounded(asked.write, nowMs, asked.most);
+        for (const kind of asked.due) await store.deleteDue(kind, nowMs);
+        return true;
+      });
+      if ("write" in asked && done) this.#linker.wrote([asked.write]);
+      return { kind: "put", request, done };
+    } catch (error) {
+      return { kind: "put", request, done: false, failure: (error as Error).message };
     }
   }
 

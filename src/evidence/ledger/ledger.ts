@@ -3,7 +3,7 @@ import { EvidenceUnavailableError } from "../../core/errors.ts";
 import { DEFAULTS } from "../../core/schema/defaults.ts";
 import type { Append, StateRead, StoredEvent } from "../../store/store.ts";
 import { openAppend, type Entry, type RecordKey } from "./entry.ts";
-import type { CommitterData, CommitterReply, Group } from "./messages.ts";
+import type { CommitterData, CommitterReply, Group, PutState } from "./messages.ts";
 import { CommitterThread } from "./thread.ts";
 
 /** Proof that an event is signed and durable. */
@@ -154,6 +154,15 @@ export class Ledger {
   replicate(events: readonly Append[]): Promise<number> {
     if (this.#closed) return Promise.reject(new EvidenceUnavailableError("the node is shutting down"));
     return this.#committer.replicate(events);
+  }
+
+  /**
+   * State that comes with no event, durable when it resolves.
+   * @returns whether there was room for it. @throws EvidenceUnavailableError it was not put, as far as is known.
+   */
+  put(put: PutState): Promise<boolean> {
+    if (this.#closed) return Promise.reject(new EvidenceUnavailableError("the node is shutting down"));
+    return this.#committer.put(put);
   }
 
   /**

@@ -1,6 +1,6 @@
 // What the ledger and the committer's thread say to each other.
 import type { webcrypto } from "node:crypto";
-import type { Append, StateRead } from "../../store/store.ts";
+import type { Append, StateBounds, StateKind, StateRead, StateWrite } from "../../store/store.ts";
 import type { Entry, OpenAppend } from "./entry.ts";
 
 export interface CommitterData {
@@ -52,6 +52,12 @@ export interface Group {
   readonly everywhere?: Entry | undefined;
 }
 
+/** State that comes with no event: a piece where there is room for it, or what is due of some kinds goes. */
+export type PutState = { readonly nowMs: number } & (
+  | { readonly write: StateWrite; readonly most: StateBounds }
+  | { readonly due: readonly StateKind[] }
+);
+
 export type CommitterRequest =
   | {
       readonly kind: "commit";
@@ -61,6 +67,8 @@ export type CommitterRequest =
     }
   /** Records of another node, signed by it. */
   | { readonly kind: "replicate"; readonly request: number; readonly events: readonly Append[] }
+  /** State that comes with no event, see `putBounded` and `deleteDue` of the store. */
+  | { readonly kind: "put"; readonly request: number; readonly put: PutState }
   /** Checkpoints of all that is committed, now. */
   | { readonly kind: "checkpoint"; readonly request: number }
   /** Can the database be written again? */
@@ -107,4 +115,5 @@ export type CommitterReply =
       /** Absent: they are on record. */
       readonly failure?: string;
     }
+  | { readonly kind: "put"; readonly request: number; readonly done: boolean; readonly failure?: string }
   | { readonly kind: "probed"; readonly failure?: string };

@@ -4,7 +4,7 @@ import { EvidenceUnavailableError } from "../../core/errors.ts";
 import type { Append } from "../../store/store.ts";
 import { startThread } from "../../threads/threads.ts";
 import type { RecordKey } from "./entry.ts";
-import type { CommitterData, CommitterReply, CommitterRequest, Group } from "./messages.ts";
+import type { CommitterData, CommitterReply, CommitterRequest, Group, PutState } from "./messages.ts";
 
 /** How often a store that failed is tried again when nobody asks for anything. */
 const PROBE_MS = 1000;
@@ -39,6 +39,10 @@ export class CommitterThread {
     number,
     { resolve: (position: number) => void; reject: (error: EvidenceUnavailableError) => void }
   >();
+  readonly #puts = new Map<
+    number,
+    { resolve: (done: boolean) => void; reject: (error: EvidenceUnavailableError) => void }
+  >();
   #lastRequest = 0;
   #probe: NodeJS.Timeout | undefined;
   #watch: NodeJS.Timeout | undefined;
@@ -49,9 +53,9 @@ export class CommitterThread {
     this.#owner = owner;
   }
 
-  /** Somebody waits for a checkpoint, or for records of another node to be taken. */
+  /** Somebody waits for a checkpoint, for records of another node to be taken, or for state to be put. */
   get asked(): boolean {
-    return this.#requests.size > 0 || this.#replicas.size > 0;
+    return this.#requests.size > 0 || this.#replicas.size > 0 || this.#puts.size > 0;
   }
 
   commit(batch: number, groups: readonly Group[]): void {
@@ -66,6 +70,13 @@ export class CommitterThread {
     const request = ++this.#lastRequest;
     this.#post({ kind: "replicate", request, events });
     return new Promise((resolve, reject) => this.#replicas.set(request, { resolve, reject }));
+  }
+
+  /** State that comes with no event. @returns whether it was put. @throws EvidenceUnavailableError it was not, as far as is known. */
+  put(put: PutState): Promise<boolean> {
+    const request = ++this.#lastRequest;
+    this.#post({ kind: "put", request, put });
+    return new Promise((resolve, reject) => this.#puts.set(request, { resolve, reject }));
   }
 
   /** What a thread after this one must know of a batch that is on record. */
@@ -150,6 +161,7 @@ export class CommitterThread {
   #onReply(reply: CommitterReply): void {
     if (reply.kind === "checkpointed") return this.#onCheckpointed(reply);
     if (reply.kind === "replicated") return this.#onReplicated(reply);
+    if (reply.kind === "put") return this.#onPut(reply);
     if (reply.kind === "probed") {
       this.#probe = undefined;
       return this.#owner.onProbed(reply.failure);
@@ -177,7 +189,19 @@ export class CommitterThread {
     this.#owner.onAnswered();
   }
 
+  #onPut({ request, done, failure }: Extract<CommitterReply, { kind: "put" }>): void {
+    const asked = this.#puts.get(request);
+    this.#puts.delete(request);
+    if (failure === undefined) asked?.resolve(done);
+    else asked?.reject(new EvidenceUnavailableError(`the state could not be written: ${failure}`));
+    if (failure !== undefined) this.probeSoon();
+    this.#owner.onAnswered();
+  }
+
   #giveUpRequests(message: string): void {
+    for (const { reject } of this.#puts.values())
+      reject(new EvidenceUnavailableError(`the state could not be written: ${message}`));
+    this.#puts.clear();
     for (const { reject } of this.#replicas.values())
       reject(new EvidenceUnavailableError(`the records could not be taken: ${message}`));
     this.#replicas.clear();

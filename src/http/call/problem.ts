@@ -128,6 +128,7 @@ const hasProblem = (error: unknown): error is RailgateError =>
 
 const TOLD: ReadonlySet<ProblemCode> = new Set([
   "artifact_altered",
+  "challenges_exhausted",
   "export_incomplete",
   "key_unavailable",
   "node_needed",

@@ -37,6 +37,7 @@ export const PROBLEMS = {
   provenance_invalid: { status: 422, title: "The bundle does not hold" },
   idempotency_key_reused: { status: 422, title: "The key was used for another request" },
   record_not_visible: { status: 425, title: "That record cannot be seen here yet" },
+  challenges_exhausted: { status: 429, title: "Too many challenges are open" },
   headers_too_large: { status: 431, title: "The request's headers are too large" },
   evaluation_failed: { status: 500, title: "The policy could not be evaluated" },
   bodies_exhausted: { status: 503, title: "Too much is being sent at once" },

@@ -55,7 +55,7 @@ export function lifecycleRoutes(railgate: LocalRailgate, bodyBytesMax: number): 
         path: "/v1/workloads/:id/attestations",
         summary: "Attest a workload again",
         description:
-          "A token that the host verifies, or a verifier's report. Where it passes, the next deadline counts from now; where it fails, or a deadline is missed, the workload cannot start until another one passes. A nonce in it must be the `trace_id`.",
+          "A token that the host verifies, or a verifier's report. Where it passes, the next deadline counts from now; where it fails, or a deadline is missed, the workload cannot start until another one passes. A nonce in a token must be a challenge (`POST /v1/challenges`), in a report the `trace_id`.",
         body: "AttestationBody",
         refusals: ATTESTATION_REFUSALS,
       },

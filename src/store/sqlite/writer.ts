@@ -8,6 +8,8 @@ import {
   type Append,
   type CopiedRows,
   type KeyRow,
+  type StateBounds,
+  type StateKind,
   type StateRead,
   type StateWrite,
   type StoredCheckpoint,
@@ -192,6 +194,29 @@ export class SqliteWriter implements CopyTarget {
       for (const { chain_id, sequence } of erased) this.#erase(this.#stream(chain_id).stream, sequence);
     });
     if (erased.length > 0) this.#foldLog();
+  }
+
+  async putBounded(write: StateWrite, nowMs: number, most: StateBounds): Promise<boolean> {
+    const { kind, tenant_id, ref = null } = write;
+    let put = false;
+    this.#transaction(() => {
+      this.#deleteDue(kind, nowMs);
+      const count = (where: string, ...of: string[]): number =>
+        this.#db
+          .prepare(`SELECT count(*) AS n FROM states WHERE kind = ? AND tenant_id = ? AND ${where}`)
+          .get(kind, tenant_id, ...of)!["n"] as number;
+      put = (ref === null || count("ref = ?", ref) < most.ofRef) && count("ref IS NOT NULL") < most.ofTenant;
+      if (put) this.#writeState(write);
+    });
+    return put;
+  }
+
+  async deleteDue(kind: StateKind, nowMs: number): Promise<void> {
+    this.#transaction(() => this.#deleteDue(kind, nowMs));
+  }
+
+  #deleteDue(kind: StateKind, nowMs: number): void {
+    this.#db.prepare("DELETE FROM states WHERE kind = ? AND due_ms <= ?").run(kind, nowMs);
   }
 
   async putKey(key: KeyRow): Promise<void> {
