@@ -79,6 +79,7 @@ function opaErrorOf(status: number, error: EvaluationRead): RailgateError | unde
 
 const NOT_FOUND: ReadonlySet<string> = new Set<NotFoundCode>([
   "artifact_unknown",
+  "audit_unknown",
   "entrypoint_unknown",
   "event_unknown",
   "mesh_unknown",

@@ -1,6 +1,7 @@
 // `Railgate` over HTTP: each call a request to the node that listens there.
 import type { ChallengeQuery, IssuedChallenge } from "../core/schema/challenge.ts";
 import { type EvaluationFailedError, RequestError } from "../core/errors.ts";
+import { AUDIT_PART_MAX, type AuditedObject, type AuditedPage, type AuditRun } from "../core/schema/audits.ts";
 import type { ReviewAnswer } from "../core/kubernetes/answer.ts";
 import type { Decision, DryRun } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
@@ -307,6 +308,42 @@ export class RemoteRailgate implements Railgate {
     return this.#wire.json({ method: "POST", path, query: { tenant_id }, json: { basis } });
   }
 
+  async audit(
+    namespaces: AsyncIterable<readonly unknown[]>,
+    pages: AsyncIterable<AuditedPage>,
+    found?: (object: AuditedObject) => void,
+  ): Promise<AuditRun> {
+    const all: unknown[] = [];
+    for await (const items of namespaces) all.push(...items.map(withoutManagers));
+    const path = "/v1/kubernetes/audits";
+    const { run } = await this.#wire.json<{ run: string }>({ method: "POST", path, json: { namespaces: all } });
+    for await (const { kind, items } of pages)
+      for (let at = 0; at < items.length; at += AUDIT_PART_MAX) {
+        const part = items.slice(at, at + AUDIT_PART_MAX).map(withoutManagers);
+        for (const object of await this.#auditPart(`${path}/${run}`, kind, part)) found?.(object);
+      }
+    return this.#wire.json({ method: "POST", path: `${path}/${run}/end`, json: {} });
+  }
+
+  /** What is too large for one body goes in two. */
+  async #auditPart(path: string, kind: string, items: readonly unknown[]): Promise<AuditedObject[]> {
+    try {
+      const { objects } = await this.#wire.json<{ objects: AuditedObject[] }>({
+        method: "POST",
+        path,
+        json: { kind, items },
+      });
+      return objects;
+    } catch (error) {
+      if (!(error instanceof RequestError) || error.status !== 413 || items.length < 2) throw error;
+      const half = items.length >>> 1;
+      return [
+        ...(await this.#auditPart(path, kind, items.slice(0, half))),
+        ...(await this.#auditPart(path, kind, items.slice(half))),
+      ];
+    }
+  }
+
   async status(): Promise<Status> {
     try {
       await this.#wire.json({ method: "GET", path: "/readyz", retry: "never" });
@@ -326,6 +363,14 @@ export class RemoteRailgate implements Railgate {
   #get<T>(path: string, query: WireCall["query"] = {}): Promise<T> {
     return this.#wire.json({ method: "GET", path, query });
   }
+}
+
+/** Who manages which field is half of an object, and nothing is decided by it. */
+function withoutManagers(object: unknown): unknown {
+  const { metadata, ...rest } = (object ?? {}) as { metadata?: { managedFields?: unknown } };
+  if (typeof object !== "object" || typeof metadata !== "object" || metadata === null) return object;
+  const { managedFields: _, ...kept } = metadata;
+  return { ...rest, metadata: kept };
 }
 
 /** One part of a batch's answer: an evaluation, or OPA's error in its place. */

@@ -187,6 +187,7 @@ export class NotFoundError extends RailgateError {
 
 export type NotFoundCode =
   | "artifact_unknown"
+  | "audit_unknown"
   | "entrypoint_unknown"
   | "event_unknown"
   | "mesh_unknown"

@@ -14,6 +14,7 @@ import { challengeRoutes } from "./routes/challenges.ts";
 import { exportRoutes, EXPORT_TURNS } from "./routes/exports.ts";
 import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./routes/follow.ts";
 import { CLOSE_MS_MAX, Listener, type Shared, type Site } from "./listener.ts";
+import { clusterAuditRoutes } from "./routes/cluster-audits.ts";
 import { kubernetesRoutes } from "./routes/kubernetes.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
@@ -325,6 +326,7 @@ function routesOf(
   return [
     ...admissionRoutes(railgate, limits),
     ...kubernetesRoutes(railgate, bodyBytesMax),
+    ...clusterAuditRoutes(railgate),
     ...dataRoutes(railgate, limits, defaultDecision),
     ...consistent(railgate, [
       ...workloadRoutes(railgate),

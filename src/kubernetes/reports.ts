@@ -1,5 +1,5 @@
 // OpenReports: a bounded view of an audit, one `Report` a namespace (openreports.io/v1alpha1). What is whole and signed is the evidence.
-import type { AuditedObject } from "../library/doors.ts";
+import type { AuditedObject } from "../core/schema/audits.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** Of one report: an object of etcd holds 1.5 MB, and a result is a few hundred bytes. */

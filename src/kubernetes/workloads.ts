@@ -1,5 +1,5 @@
 // Everything in a cluster that brings pods, kind by kind and page by page.
-import type { AuditedPage } from "../library/doors.ts";
+import type { AuditedPage } from "../core/schema/audits.ts";
 import type { Cluster } from "./cluster.ts";
 import { pagesOf } from "./listing.ts";
 

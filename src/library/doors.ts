@@ -1,7 +1,7 @@
 // What doors need of a node's insides beside `Railgate`, and hosts don't: names for what they pass on, and never look into.
 export type { BatchFigures } from "../evidence/ledger/ledger.ts";
 export type { Witness, WitnessAnswer } from "../evidence/log/witness.ts";
-export type { AuditedObject, AuditedPage, AuditRun } from "./cluster-audit.ts";
+export type { ClusterAudit } from "./cluster-audit.ts";
 export type { NamespaceSource } from "./reviews.ts";
 export { ENCODINGS, type Encoding } from "../evidence/upstream/messages.ts";
 export type { AdmissionOutcome } from "../gate/commands/admission.ts";

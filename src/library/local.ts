@@ -2,6 +2,7 @@
 import { actorOf, hostCaller, nodeSending, operatorActing, tenantOf, type Caller } from "../core/caller.ts";
 import { NotFoundError, RequestError } from "../core/errors.ts";
 import { throughJson } from "../core/json.ts";
+import type { AuditedObject, AuditedPage, AuditRun } from "../core/schema/audits.ts";
 import type { ReviewAnswer } from "../core/kubernetes/answer.ts";
 import { parseAdmissionRequest, parser } from "../core/request.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
@@ -62,7 +63,7 @@ import type {
   RotatedKey,
   Status,
 } from "./railgate.ts";
-import { auditCluster, type AuditedObject, type AuditedPage, type AuditRun } from "./cluster-audit.ts";
+import { auditCluster, ClusterAudit } from "./cluster-audit.ts";
 import { review, type NamespaceSource, type ReviewOptions } from "./reviews.ts";
 import { workloadView } from "./workload-view.ts";
 
@@ -196,7 +197,14 @@ export class LocalRailgate extends LocalReader implements Railgate {
     found?: (object: AuditedObject) => void,
   ): Promise<AuditRun> {
     const { now = Date.now } = this.#settings;
-    return auditCluster({ node: this.#node, caller: this.caller, now, newId: makeIds(), found }, namespaces, pages);
+    const parts = { node: this.#node, caller: this.caller, now, newId: makeIds() };
+    return auditCluster(parts, namespaces, pages, found);
+  }
+
+  /** The same, handed over part by part by whoever lists the cluster. Operators only. */
+  beginAudit(namespaces: AsyncIterable<readonly unknown[]>): Promise<ClusterAudit> {
+    const { now = Date.now } = this.#settings;
+    return ClusterAudit.begin({ node: this.#node, caller: this.caller, now, newId: makeIds() }, namespaces);
   }
 
   override mesh(meshId: string, tenantId?: string): LocalMesh {

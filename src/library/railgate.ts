@@ -7,6 +7,7 @@
 // - NotFoundError, TenantForbiddenError, RevisionError, KeyReusedError: as their names say.
 import type { ChallengeQuery, IssuedChallenge } from "../core/schema/challenge.ts";
 import type { ReviewAnswer } from "../core/kubernetes/answer.ts";
+import type { AuditedObject, AuditedPage, AuditRun } from "../core/schema/audits.ts";
 import type { DryRun } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { ElevationPolicy, Mesh, MeshAnswer, PlacementAnswer, Rail } from "../core/schema/mesh.ts";
@@ -299,5 +300,14 @@ export interface Railgate extends RailgateReader, AsyncDisposable {
   addProvenance(bundle: unknown, options?: { readonly tenantId?: string | undefined }): Promise<ProvenanceAnswer>;
   /** Bundles that are kept for an artifact. @param digest `sha256:…` or `sha512:…` @throws NotFoundError `provenance_unknown` */
   provenance(digest: string): Promise<ProvenanceList>;
+  /**
+   * Judges what already runs in a cluster, on record as one run between two counts. Operators only.
+   * @param namespaces all of the cluster's, by pages. @param found is told of each object.
+   */
+  audit(
+    namespaces: AsyncIterable<readonly unknown[]>,
+    pages: AsyncIterable<AuditedPage>,
+    found?: (object: AuditedObject) => void,
+  ): Promise<AuditRun>;
   status(): Promise<Status>;
 }

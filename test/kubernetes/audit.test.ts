@@ -2,9 +2,10 @@
 import { join } from "node:path";
 import test from "ava";
 import { openRailgate } from "../../src/library/index.ts";
-import type { AuditedPage } from "../../src/library/doors.ts";
+import type { AuditedPage } from "../../src/core/schema/audits.ts";
 import { railgate as cli } from "../cli/railgate.ts";
-import { emptyDir } from "../http/support.ts";
+import { connectRailgate } from "../../src/client/index.ts";
+import { emptyDir, start } from "../http/support.ts";
 import { fakeCluster } from "./cluster.ts";
 import { controller, lawfulPod, namespace, soundContainer, soundPod } from "./reviews.ts";
 
@@ -90,4 +91,74 @@ test("the command lists a cluster by pages, tells by rule, and writes bounded re
     result: "fail",
     severity: "high",
   });
+});
+
+test("into a running node it is one sealed run as well, alike by the command and by the client, whatever the size of a part", async (t) => {
+  const cluster = await fakeCluster();
+  const served = await start();
+  t.teardown(() => served.close());
+  const cwd = emptyDir();
+  cluster.lists.set("/api/v1/namespaces", [namespace("shop", STRICT)]);
+  const managed = (pod: Json): Json => ({
+    ...pod,
+    metadata: { ...pod["metadata"], managedFields: [{ manager: "x" }] },
+  });
+  cluster.lists.set("/api/v1/pods", [
+    ...Array.from({ length: 130 }, (_, i) => managed(i % 2 === 0 ? privileged(`p${i}`) : named(soundPod(), `p${i}`))),
+    { metadata: { name: "odd", namespace: "shop" }, spec: { containers: "none" } },
+  ]);
+  const args = ["audit", "--cluster", "--kubeconfig", cluster.kubeconfig(cwd), "--url", served.url, "--json"];
+  const { code, stdout, stderr } = await cli(args, { cwd });
+  t.is(code, 1, stderr);
+  const run = JSON.parse(stdout) as Json;
+  t.like(run, {
+    listed: 131,
+    allowed: 65,
+    refused: 65,
+    unreadable: 1,
+    without_pod: 0,
+    rules: { "PSS-privileged": 65 },
+  });
+  const { items } = await served.railgate.events({ correlation_id: run["run"], order: "asc", limit: 1000 });
+  t.is(items.filter(({ details }) => details!["codes"] !== undefined).length, 130);
+  const acts = (await served.railgate.events({ tenant_id: "default", order: "asc", limit: 1000 })).items.filter(
+    ({ details }) => details?.["audit"] === run["run"] && details!["act"] !== undefined,
+  );
+  t.deepEqual(
+    acts.map(({ details }) => details!["act"]),
+    ["audit.begin", "audit.unreadable", "audit.end"],
+  );
+  await cluster.close();
+  // Three objects that together are more than one body may hold.
+  const large = (name: string): Json => {
+    const pod = privileged(name);
+    return { ...pod, metadata: { ...pod["metadata"], annotations: { note: "x".repeat(6 * 1024 * 1024) } } };
+  };
+  await using client = connectRailgate({ url: served.url });
+  const told: string[] = [];
+  const again = await client.audit(
+    once([namespace("shop", STRICT)]),
+    once({ kind: "Pod", items: [large("a"), large("b"), large("c")] }),
+    ({ name }) => void told.push(name),
+  );
+  t.like(again, { listed: 3, refused: 3 });
+  t.deepEqual(told, ["a", "b", "c"]);
+});
+
+test("a run is its beginner's alone, and of those that are forgotten nothing more is taken", async (t) => {
+  const served = await start();
+  t.teardown(() => served.close());
+  const post = (path: string, body: object) => served.call("POST", `/v1/kubernetes/audits${path}`, { body });
+  t.like((await post("/none", { kind: "Pod", items: [] })).json, { code: "audit_unknown", status: 404 });
+  t.is((await post("", { namespaces: "all" })).status, 422);
+  const first = (await post("", { namespaces: [] })).json.run as string;
+  t.like((await post(`/${first}`, { kind: "Pod", items: [named(soundPod(), "a")] })).json, {
+    objects: [{ kind: "Pod", name: "a", allowed: true }],
+  });
+  for (let open = 0; open < 8; open++) t.is((await post("", { namespaces: [] })).status, 200);
+  t.is((await post(`/${first}/end`, {})).json.code, "audit_unknown");
+  const last = (await post("", { namespaces: [namespace("shop", STRICT)] })).json.run as string;
+  t.is((await post(`/${last}`, { kind: "Pod", items: Array.from({ length: 126 }, () => ({})) })).status, 422);
+  t.like((await post(`/${last}/end`, {})).json, { run: last, listed: 0 });
+  t.is((await post(`/${last}/end`, {})).json.code, "audit_unknown", "sealed once");
 });

@@ -6,7 +6,7 @@ import type { ManifestJudge } from "../../library/manifests.ts";
 import { EXIT, nodeCommand, run, UsageError, type CommandContext, type ExitCode } from "../io/command.ts";
 import type { ManifestDocument } from "../io/manifests.ts";
 import { safe, type Output } from "../io/output.ts";
-import type { AuditRun } from "../../library/doors.ts";
+import type { AuditRun } from "../../core/schema/audits.ts";
 
 const FAIL_ON = ["deny", "warn", "audit", "never"] as const;
 
@@ -64,7 +64,10 @@ export function auditCommand(): Command {
     )
     .addOption(new Option("--fail-on <mode>", "the mildest mode that makes it fail").choices(FAIL_ON).default("warn"))
     .option("--sarif", "write SARIF 2.1.0, for code hosts")
-    .option("--cluster", "judge what runs in a cluster, on record in the data directory")
+    .option(
+      "--cluster",
+      "judge what runs in a cluster, on record here or at a running node (--url, or the one that holds the data)",
+    )
     .option("--kubeconfig <file>", "with --cluster, the kubeconfig that says which one (default: as kubectl finds it)")
     .option("--context <name>", "with --cluster, the kubeconfig's context (default: the current one)")
     .option("--reports", "with --cluster, write an OpenReports report into each namespace as well")
@@ -97,7 +100,7 @@ async function audit(context: CommandContext, paths: readonly string[], options:
 async function auditRunning(context: CommandContext, paths: readonly string[], options: Options): Promise<ExitCode> {
   if (paths.length > 0 || options.sarif) throw new UsageError("--cluster takes neither paths nor --sarif");
   const { out } = context;
-  const [{ Cluster }, { namespacesOf, workloadsOf }, { Reports }, { isHere, withRailgate }] = await Promise.all([
+  const [{ Cluster }, { namespacesOf, workloadsOf }, { Reports }, { withRailgate }] = await Promise.all([
     import("../../kubernetes/cluster.ts"),
     import("../../kubernetes/workloads.ts"),
     import("../../kubernetes/reports.ts"),
@@ -107,15 +110,13 @@ async function auditRunning(context: CommandContext, paths: readonly string[], o
   const reports = options.reports ? new Reports(Date.now()) : undefined;
   const modes = new Set<string>();
   let judged = 0;
-  const { answer } = await withRailgate(context, async (railgate) => {
-    if (!isHere(railgate))
-      throw new UsageError("a running node holds the data directory; give the audit one of its own (--data-dir)");
-    return railgate.audit(namespacesOf(cluster), workloadsOf(cluster), (object) => {
+  const { answer } = await withRailgate(context, (railgate) =>
+    railgate.audit(namespacesOf(cluster), workloadsOf(cluster), (object) => {
       reports?.add(object);
       for (const refusal of object.refusals) for (const mode of refusal.modes ?? []) modes.add(mode);
       if (++judged % PROGRESS_EVERY === 0) out.progress(`${judged} objects judged`);
-    });
-  });
+    }),
+  );
   out.progress("");
   const written = await reports?.write(cluster, answer.run);
   if (out.json) out.value({ ...answer, ...(written !== undefined && { reports: written }) });

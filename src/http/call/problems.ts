@@ -17,6 +17,7 @@ export const PROBLEMS = {
   provenance_unknown: { status: 404, title: "No bundle is kept for that artifact" },
   mesh_unknown: { status: 404, title: "No such mesh" },
   event_unknown: { status: 404, title: "No such event" },
+  audit_unknown: { status: 404, title: "No such audit is under way" },
   artifact_unknown: { status: 404, title: "The artifact is not here" },
   stream_unknown: { status: 404, title: "No such stream" },
   tile_unknown: { status: 404, title: "No such tile" },
