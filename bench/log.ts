@@ -96,7 +96,7 @@ async function measure(writer: StoreWriter, size: number): Promise<{ [what: stri
   await using reader = await openReader(path);
   const log = new TransparencyLog({
     reader: reader.log,
-    logs: [{ nodeId: "bench", origin: "bench", kid: "bench", publicKey: new Uint8Array(32) }],
+    logs: () => [{ nodeId: "bench", origin: "bench", kid: "bench", publicKey: new Uint8Array(32) }],
     checkpoint: () => Promise.resolve(),
   });
   const tail = await readTail(reader.log, size);

@@ -54,6 +54,8 @@ export interface ServeOptions {
   readonly reloadEveryMs?: number;
   /** See NodeOptions. */
   readonly afterRestore?: string | undefined;
+  /** See {@link NodeOptions.store}. */
+  readonly wait?: boolean | undefined;
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
 }
@@ -96,6 +98,7 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
         artifacts: config.evidence.artifacts,
         now: options.now,
         afterRestore: options.afterRestore,
+        ...(config.store && { store: { ...config.store, wait: options.wait } }),
         observe: observer(log, metrics),
         namespaces,
       },

@@ -25,5 +25,5 @@ export function bundlesAtHand(config: Config): BundleAtHand[] {
 async function kept(dataDir: string, name: string): Promise<Uint8Array | undefined> {
   if (!storeExists(dataDir)) return undefined;
   await using store = await openReader(dataDir);
-  return lastBundle(store, name);
+  return await lastBundle(store, name);
 }

@@ -407,7 +407,7 @@ export class LocalRailgate extends LocalReader implements Railgate {
 
   /** What the database takes on the disk, in bytes. */
   async storeBytes(): Promise<number> {
-    return storeBytes(this.#node.dataDir);
+    return (await this.#node.store.bytes?.()) ?? storeBytes(this.#node.dataDir);
   }
 
   /** What OPA would call the states of its plugins, of those that report. */

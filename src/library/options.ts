@@ -18,6 +18,11 @@ const Any = Type.Unknown();
 /** Options that are data, as a file's settings are checked. */
 const DATA = {
   dataDir: Text,
+  store: closed({
+    url: Text,
+    poolMax: optional(Type.Integer({ minimum: 1 })),
+    wait: optional(Type.Boolean()),
+  }),
   nodeId: Identifier,
   evidenceProfileId: oneOf(EVIDENCE_PROFILES),
   logOrigin: LogName,

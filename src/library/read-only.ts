@@ -45,7 +45,8 @@ export async function readRailgate(dataDir: string, logOrigin?: string): Promise
 
 async function logOf(opened: Promise<StoreReader>, logOrigin: string | undefined): Promise<TransparencyLog> {
   const store = await opened;
-  return new TransparencyLog({ reader: store.log, logs: await logsIn(store, logOrigin), checkpoint: async () => {} });
+  const logs = await logsIn(store, logOrigin);
+  return new TransparencyLog({ reader: store.log, logs: () => logs, checkpoint: async () => {} });
 }
 
 async function open(dataDir: string): Promise<StoreReader> {

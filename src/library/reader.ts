@@ -18,6 +18,7 @@ import { timeMs } from "../core/time.ts";
 import type { Workload } from "../core/workload.ts";
 import { publicJwk, publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
 import type { TransparencyLog } from "../evidence/log/log.ts";
+import { partitionBefore } from "../node/partition-record.ts";
 import { readMesh, readMeshes } from "../store/meshes.ts";
 import type { EventQuery, MaybePromise, StoredEvent, StoreReader, StreamRow } from "../store/store.ts";
 import { checkNames } from "./names.ts";
@@ -245,20 +246,20 @@ export class LocalReader implements RailgateReader {
   async nodeStatus(): Promise<NodeStatus> {
     operatorActing(this.caller);
     const store = await this.#parts.store;
-    const left = await store.state("partition", "default", "state");
-    const { state, since, reasons } = (
-      left === undefined ? NEVER_CUT_OFF : JSON.parse(left)
-    ) as NodeStatus["partition"];
+    const left = await partitionBefore(store);
+    const { state, since, reasons } = (left ?? NEVER_CUT_OFF) as NodeStatus["partition"];
     return { node_id: (await store.meta("node_id")) ?? null, partition: { state, since, reasons }, upstream: null };
   }
 
   async keys(): Promise<KeySummary[]> {
-    return (await (await this.#parts.store).keys()).flatMap(({ kid, role, created_at_ms, retired_at_ms, jwk }) => {
-      if (role === "peer") return [];
-      const created_at = new Date(created_at_ms).toISOString();
-      const retired_at = retired_at_ms === null ? null : new Date(retired_at_ms).toISOString();
-      return [{ kid, role, created_at, retired_at, jwk: publicJwk(jwk) }];
-    });
+    return (await (await this.#parts.store).keys()).flatMap(
+      ({ kid, role, node_id, created_at_ms, retired_at_ms, jwk }) => {
+        if (role === "peer" || node_id !== undefined) return [];
+        const created_at = new Date(created_at_ms).toISOString();
+        const retired_at = retired_at_ms === null ? null : new Date(retired_at_ms).toISOString();
+        return [{ kid, role, created_at, retired_at, jwk: publicJwk(jwk) }];
+      },
+    );
   }
 
   async close(): Promise<void> {

@@ -29,7 +29,8 @@ import type { SettingsSource } from "../policies/choose.ts";
 import { isPolled } from "../policies/source.ts";
 import type { Policy } from "../policy/policy.ts";
 import { DataDirLock, type LockHolder } from "../store/lock.ts";
-import { openReader, placeOf } from "../store/open.ts";
+import { openReader, placeOf, type StoreAt } from "../store/open.ts";
+import { letGo } from "../store/shared.ts";
 import type { StoreReader } from "../store/store.ts";
 import { bundleStore } from "../trust/provenance/store.ts";
 import { makeTrust, type Trust, type TrustConfig } from "../trust/trust.ts";
@@ -47,6 +48,7 @@ import { prepare, type Prepared } from "./prepare.ts";
 import { logsIn } from "./restore.ts";
 import { retention } from "./retention.ts";
 import { every, type Service } from "./services.ts";
+import { sharing, type Logs } from "./sharing.ts";
 import { checkSettingsSource, settingsSource } from "./settings.ts";
 import { superseding } from "./superseding.ts";
 import { NodeReports, type ReportFigures } from "./reporting.ts";
@@ -85,6 +87,7 @@ export class RailgateNode implements AsyncDisposable {
   readonly #lock: DataDirLock;
   readonly #ledger: Ledger;
   readonly #options: NodeOptions;
+  readonly #at: StoreAt;
   #trust: Trust;
   readonly #subscribers = new Subscribers();
   /** Servers of others that bundles come from and reports go to. */
@@ -96,6 +99,8 @@ export class RailgateNode implements AsyncDisposable {
   readonly #upstreaming: Upstreaming;
   readonly #reporting: NodeReports;
   readonly #clock: ClockWatch;
+  /** Of other nodes in the same store as well. */
+  #logs: Logs;
   readonly #services: readonly Service[];
   readonly #beforeClose: (() => Promise<void>)[] = [];
   #closed: Promise<void> | undefined;
@@ -105,10 +110,11 @@ export class RailgateNode implements AsyncDisposable {
     lock: DataDirLock,
     store: StoreReader,
     trust: Trust,
-    { nodeId, key, log, witnessKey }: Prepared,
+    { at, nodeId, key, log, witnessKey }: Prepared,
     before: Before,
   ) {
     this.#options = options;
+    this.#at = at;
     this.#trust = trust;
     this.#lock = lock;
     this.store = store;
@@ -120,8 +126,8 @@ export class RailgateNode implements AsyncDisposable {
     this.#ledger = new Ledger(
       nodeId,
       {
-        storePath: options.dataDir,
-        place: placeOf(options.dataDir),
+        storePath: at,
+        place: placeOf(at),
         privateJwk: key.privateKey.export({ format: "jwk" }),
         kid: key.kid,
         log,
@@ -134,6 +140,7 @@ export class RailgateNode implements AsyncDisposable {
     const pinned = renewable(() => this.#trust);
     const { policies, shadows, registry } = makePolicies({
       options,
+      nodeId,
       store,
       trust: pinned,
       settings: this.#settings,
@@ -166,9 +173,10 @@ export class RailgateNode implements AsyncDisposable {
       },
       key,
     );
+    this.#logs = before.logs;
     this.log = new TransparencyLog({
       reader: store.log,
-      logs: before.logs,
+      logs: () => this.#logs,
       checkpoint: () => this.#ledger.checkpoint(),
     });
     this.witness = makeWitness({ options, nodeId, key: witnessKey, recorder: this.#recorder, now: this.#now });
@@ -209,9 +217,10 @@ export class RailgateNode implements AsyncDisposable {
     const lock = DataDirLock.acquire(options.dataDir, new Date(now()).toISOString());
     let store: StoreReader | undefined;
     let node: RailgateNode | undefined;
+    let prepared: Prepared | undefined;
     try {
-      const prepared = await prepare(options, now());
-      store = await openReader(options.dataDir);
+      prepared = await prepare(options, now());
+      store = await openReader(prepared.at);
       const trust = await makeTrust(options.trust ?? { authorities: [], attesters: [] }, bundleStore(store));
       node = new RailgateNode(options, lock, store, trust, prepared, await readBefore(store, prepared.nodeId));
       await node.#start(prepared);
@@ -220,6 +229,7 @@ export class RailgateNode implements AsyncDisposable {
     } catch (error) {
       if (node) await node.#ledger.close();
       await store?.close();
+      await letGo(prepared?.at);
       lock.release();
       throw error;
     }
@@ -408,6 +418,7 @@ export class RailgateNode implements AsyncDisposable {
     await this.#ledger.close();
     await this.#trust.close();
     await this.store.close();
+    await letGo(this.#at);
     this.#lock.release();
   }
 
@@ -469,7 +480,7 @@ export class RailgateNode implements AsyncDisposable {
       before: before.partition,
       record: async (change) => {
         this.#upstreaming.changed(change);
-        await recordPartition(this.#recorder, change);
+        await recordPartition(this.#recorder, change, this);
       },
       reconciled: () => this.#upstreaming.reconciled(),
       now: this.#now,
@@ -490,6 +501,7 @@ export class RailgateNode implements AsyncDisposable {
     return new Upstreaming({
       upstream: this.#options.upstream,
       dataDir: this.#options.dataDir,
+      storePath: this.#at,
       nodeId: this.nodeId,
       ownIds: before.ownIds,
       store: this.store,
@@ -503,6 +515,7 @@ export class RailgateNode implements AsyncDisposable {
     return new NodeReports({
       options: this.#options,
       nodeId: this.nodeId,
+      storePath: this.#at,
       ownIds: before.ownIds,
       store: this.store,
       remotes: this.remotes,
@@ -514,6 +527,7 @@ export class RailgateNode implements AsyncDisposable {
   #takesRecords(before: Before): Intake {
     return new Intake({
       dataDir: this.#options.dataDir,
+      storePath: this.#at,
       nodeId: this.nodeId,
       ownIds: before.ownIds,
       nodes: this.#options.downstream ?? [],
@@ -544,6 +558,15 @@ export class RailgateNode implements AsyncDisposable {
     return [
       every(CLOCK_LOOKED_AT_MS, () => this.#lookAtClock()),
       this.partition.service(),
+      ...sharing({
+        store: this.store,
+        policies: this.#policies,
+        subscribers: this.#subscribers,
+        logs: (logs) => {
+          this.#logs = logs;
+        },
+        failed,
+      }),
       this.#upstreaming.service(),
       this.#reporting.service(),
       this.#supersedes(),

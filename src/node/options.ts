@@ -10,6 +10,7 @@ import type { BundleSource, ConfiguredSource } from "../policies/source.ts";
 import type { ServiceAccess } from "../outbound/access.ts";
 import type { BundleKeys } from "../policy/policy.ts";
 import type { GivenSettings } from "./settings.ts";
+import type { SharedStore } from "../store/shared.ts";
 import type { TrustConfig } from "../trust/trust.ts";
 import type { PartitionTimes } from "./partition.ts";
 import type { DecisionLogOptions, StatusOptions } from "./report-options.ts";
@@ -47,6 +48,8 @@ export interface NodeObserver {
 
 export interface NodeOptions {
   readonly dataDir: string;
+  /** A database that other nodes use as well; default: one in the data directory. */
+  readonly store?: SharedStore | undefined;
   /** Default: the prebuilt bundle that comes with Railgate. */
   readonly bundle?: BundleSource | undefined;
   /** In place of `bundle`: several, each by its name, about disjoint parts of `data`. */

@@ -3,15 +3,23 @@ import type { Recorder } from "../evidence/ledger/recorder.ts";
 import type { StoreReader } from "../store/store.ts";
 import type { PartitionMemory } from "./partition.ts";
 
-const AT = { kind: "partition", tenant_id: "default", key: "state" } as const;
+/** Of several nodes in one store, each has its own. */
+const placeOf = (shared: boolean, nodeId: string | undefined) =>
+  ({ kind: "partition", tenant_id: "default", key: shared ? `state ${nodeId}` : "state" }) as const;
 
 /** As it was when the node last recorded it; undefined: it was never anything but connected. */
 export async function partitionBefore(store: StoreReader): Promise<PartitionMemory | undefined> {
-  const stored = await store.state(AT.kind, AT.tenant_id, AT.key);
+  const { kind, tenant_id, key } = placeOf(store.shared, await store.meta("node_id"));
+  const stored = await store.state(kind, tenant_id, key);
   return stored === undefined ? undefined : (JSON.parse(stored) as PartitionMemory);
 }
 
 /** @throws EvidenceUnavailableError EVI-01 */
-export async function recordPartition(recorder: Recorder, change: PartitionMemory): Promise<void> {
-  await recorder.record("crp.partition.state", { ...change }, undefined, [{ ...AT, value: JSON.stringify(change) }]);
+export async function recordPartition(
+  recorder: Recorder,
+  change: PartitionMemory,
+  { store, nodeId }: { readonly store: StoreReader; readonly nodeId: string },
+): Promise<void> {
+  const place = placeOf(store.shared, nodeId);
+  await recorder.record("crp.partition.state", { ...change }, undefined, [{ ...place, value: JSON.stringify(change) }]);
 }

@@ -16,6 +16,7 @@ import type { NodeOptions } from "./options.ts";
 
 export interface PolicyParts {
   readonly options: NodeOptions;
+  readonly nodeId: string;
   readonly store: StoreReader;
   readonly trust: Trust;
   /** Laid over the policies' own. */
@@ -32,11 +33,21 @@ export interface NodePolicies {
   readonly registry: Registry;
 }
 
-export function makePolicies({ options, store, trust, settings, recorder, rejected, now }: PolicyParts): NodePolicies {
+export function makePolicies({
+  options,
+  nodeId,
+  store,
+  trust,
+  settings,
+  recorder,
+  rejected,
+  now,
+}: PolicyParts): NodePolicies {
   const { evaluationMsMax, observe, bundleKeys, dataDir } = options;
   const trial = makeTrial(store);
   const policies = new Policies({
     store,
+    ...(store.shared && { shared: { chainId: `default/${nodeId}` } }),
     recorder,
     now,
     evaluationMsMax,

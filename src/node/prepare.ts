@@ -3,7 +3,8 @@ import type { KeyObject } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { EvidenceUnavailableError, KeyError, RailgateError, StoreMovedError } from "../core/errors.ts";
-import { openReader, openWriter } from "../store/open.ts";
+import { openReader, openWriter, type StoreAt } from "../store/open.ts";
+import { claim, letGo, storeAt, type SharedStore } from "../store/shared.ts";
 import { SIDE_META } from "../evidence/copy/rows.ts";
 import type { StoreReader, StoreWriter } from "../store/store.ts";
 import type { LogData } from "../evidence/ledger/messages.ts";
@@ -19,6 +20,7 @@ import {
 import {
   checkpointPath,
   compareOrRestore,
+  isInUse,
   logOriginOf,
   logsIn,
   nodeIdIn,
@@ -29,12 +31,15 @@ import {
 } from "./restore.ts";
 
 export interface PrepareOptions extends RestoreOptions {
+  readonly store?: SharedStore | undefined;
   /** Whether this node cosigns logs of others, and so needs a key for it. */
   readonly witness?: object | undefined;
 }
 
 /** What a data directory holds, once it is made sure of. */
 export interface Prepared {
+  /** Where its store is, with the claim to its id. */
+  readonly at: StoreAt;
   readonly nodeId: string;
   readonly key: SigningKey;
   readonly log: LogData;
@@ -49,10 +54,16 @@ export interface Prepared {
  * @throws KeyError, LogRolledBackError, CheckpointsMissingError, EvidenceUnavailableError see RailgateNode.open.
  */
 export async function prepare(options: PrepareOptions, nowMs: number): Promise<Prepared> {
+  let claimed: StoreAt | undefined;
   try {
-    await using writer = await openWriter(options.dataDir);
-    await using reader = await openReader(options.dataDir);
+    const at = storeAt(options.dataDir, options.store);
+    await using writer = await openWriter(at);
+    await using reader = await openReader(at);
     await mustBeFinished(reader);
+    const before = await nodeIdIn(reader, options.nodeId);
+    // Whoever was restored or copied goes on under another id, and the one that it had may be in use.
+    if (before !== undefined && options.afterRestore === undefined)
+      claimed = await claim(at, before, options.store?.wait);
     await compareOrRestore(options, reader, writer, nowMs);
     const key = await prepareKey(options.dataDir, "event", reader, writer, nowMs, options.eventKey);
     const { privateKey, kid } = await prepareKey(options.dataDir, "log", reader, writer, nowMs);
@@ -62,6 +73,7 @@ export async function prepare(options: PrepareOptions, nowMs: number): Promise<P
         .replaceAll(/[^a-zA-Z0-9]/g, "")
         .slice(0, 8)
         .toLowerCase()}`;
+    claimed ??= await claim(at, nodeId, options.store?.wait);
     if ((await reader.meta("node_id")) !== nodeId) await writer.putMeta("node_id", nodeId);
     const origin = logOriginOf(options, nodeId);
     const log: LogData = {
@@ -75,6 +87,7 @@ export async function prepare(options: PrepareOptions, nowMs: number): Promise<P
     const earlierIds = (await logsIn(reader)).flatMap((earlier) => (earlier.nodeId === nodeId ? [] : [earlier.nodeId]));
     const witness = options.witness && (await prepareKey(options.dataDir, "witness", reader, writer, nowMs));
     return {
+      at: claimed,
       nodeId,
       key,
       log: { ...log, earlierIds },
@@ -82,7 +95,10 @@ export async function prepare(options: PrepareOptions, nowMs: number): Promise<P
       witnessKey: witness?.privateKey,
     };
   } catch (error) {
+    await letGo(claimed);
     if (error instanceof RailgateError) throw error;
+    if (options.store)
+      throw new EvidenceUnavailableError(`railgate.store.url: ${(error as Error).message}`, { cause: error });
     const { path = "", message } = error as NodeJS.ErrnoException;
     const { dataDir, checkpointDir } = options;
     const [setting, place] =
@@ -111,7 +127,7 @@ async function prepareKey(
   nowMs: number,
   source?: KeySource,
 ): Promise<SigningKey> {
-  const [known] = (await reader.keys()).filter((key) => key.role === role && key.retired_at_ms === null);
+  const [known] = (await reader.keys()).filter(isInUse(role));
   // A rotation or a restore that was recorded and whose end a crash prevented.
   if (known && !source) adoptKey(dataDir, known.kid, role);
   const key = source

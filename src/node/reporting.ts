@@ -6,6 +6,7 @@ import { Reporter, type ReportProblem } from "../evidence/reports/reporter.ts";
 import type { RemoteService } from "../outbound/service.ts";
 import type { Policies } from "../policies/activate.ts";
 import type { StoreReader } from "../store/store.ts";
+import type { StoreAt } from "../store/open.ts";
 import { VERSION, type NodeOptions } from "./options.ts";
 import type { DecisionLogOptions } from "./report-options.ts";
 import type { Service } from "./services.ts";
@@ -15,6 +16,7 @@ export interface ReportingParts {
   readonly options: NodeOptions;
   readonly nodeId: string;
   readonly ownIds: readonly string[];
+  readonly storePath: StoreAt;
   readonly store: StoreReader;
   readonly remotes: ReadonlyMap<string, RemoteService>;
   readonly policies: Policies;
@@ -63,7 +65,7 @@ export class NodeReports {
   }
 
   #makeReporter(to: DecisionLogOptions, labels: Readonly<Record<string, string>>): Reporter {
-    const { options, ownIds, store, remotes } = this.#parts;
+    const { options, ownIds, store, storePath, remotes } = this.#parts;
     serviceNamed(remotes, to.service, "decision_logs");
     let failing = false;
     const tried = (problem: ReportProblem | undefined) => {
@@ -72,7 +74,7 @@ export class NodeReports {
       this.#status?.due();
     };
     return new Reporter({
-      storePath: options.dataDir,
+      storePath,
       access: options.services![to.service]!,
       path: to.resource,
       cursorFile: join(options.dataDir, "decision-logs.json"),

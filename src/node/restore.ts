@@ -116,7 +116,7 @@ export async function logsIn(
   reader: StoreReader,
   logOrigin?: string,
 ): Promise<(LogIdentity & { readonly publicKey: Uint8Array })[]> {
-  const noted = JSON.parse((await reader.meta(LOGS)) ?? "[]") as LogIdentity[];
+  const noted = (await reader.metaOfAll(LOGS)).flatMap((text) => JSON.parse(text) as LogIdentity[]);
   const nodeId = (await reader.meta("node_id")) ?? "";
   const kid = (await inUse(reader, "log"))?.kid ?? "";
   const logs = noted.length > 0 ? noted : [{ nodeId, origin: logOriginOf({ logOrigin }, nodeId), kid }];
@@ -168,7 +168,13 @@ async function logKeyIn(reader: StoreReader): Promise<Uint8Array> {
 }
 
 const inUse = async (reader: StoreReader, role: KeyRole): Promise<KeyRow | undefined> =>
-  (await reader.keys()).find((key) => key.role === role && key.retired_at_ms === null);
+  (await reader.keys()).find(isInUse(role));
+
+/** Of this node's own keys. */
+export const isInUse =
+  (role: KeyRole) =>
+  (key: KeyRow): boolean =>
+    key.role === role && key.node_id === undefined && key.retired_at_ms === null;
 
 async function goOnAsAnother(
   options: RestoreOptions,

@@ -11,6 +11,7 @@ import { reconcileCommand, supersedeCommand, type Reconciled } from "../gate/com
 import type { Gate } from "../gate/gate.ts";
 import type { ServiceAccess } from "../outbound/access.ts";
 import type { StoreReader, StreamRow } from "../store/store.ts";
+import type { StoreAt } from "../store/open.ts";
 import type { Partition, PartitionMemory } from "./partition.ts";
 import type { Service } from "./services.ts";
 
@@ -25,6 +26,7 @@ export interface UpstreamOptions {
 export interface UpstreamingParts {
   readonly upstream: UpstreamOptions | undefined;
   readonly dataDir: string;
+  readonly storePath: StoreAt;
   readonly nodeId: string;
   readonly ownIds: readonly string[];
   readonly store: StoreReader;
@@ -50,11 +52,11 @@ export class Upstreaming {
 
   constructor(parts: UpstreamingParts) {
     this.#parts = parts;
-    const { upstream, dataDir, ownIds, store } = parts;
+    const { upstream, dataDir, storePath, ownIds, store } = parts;
     this.#forwarder =
       upstream &&
       new Forwarder({
-        storePath: dataDir,
+        storePath,
         access: upstream.access,
         cursorFile: join(dataDir, "upstream.json"),
         ownIds,

@@ -32,6 +32,8 @@ export type Offered =
 
 export interface PoliciesParts {
   readonly store: StoreReader;
+  /** Where other nodes use the store as well: the stream that this one's activations are on record in. */
+  readonly shared?: { readonly chainId: string } | undefined;
   readonly recorder: () => Recorder;
   readonly now: () => number;
   /** Longest evaluation, in milliseconds (POL-03). */
@@ -55,6 +57,8 @@ export interface PutOptions {
   readonly details?: object | undefined;
   /** See {@link Activated}. */
   readonly over?: string | null | undefined;
+  /** Another node of the same store has activated it. */
+  readonly followed?: boolean | undefined;
 }
 
 export class Policies {
@@ -124,6 +128,7 @@ export class Policies {
 
   /** Puts on record what `open` chose and refused. @throws EvidenceUnavailableError */
   async record(): Promise<void> {
+    const { shared } = this.#parts;
     for (const slot of this.slots.all) {
       if (slot.rejected) await this.#recordRejection(slot, slot.rejected);
       const { policy, name } = slot;
@@ -131,6 +136,8 @@ export class Policies {
       const last = await this.records.lastActivated(name);
       if (policy && (last?.digest !== policy.digest || last.settings !== policy.settings?.digest))
         await this.records.activated(policy, name, last?.digest === policy.digest ? { over: slot.over } : {});
+      else if (policy && shared && !(await this.records.isRecordedIn(shared.chainId, policy.digest)))
+        await this.records.activated(policy, name, { followed: true });
     }
   }
 
@@ -158,6 +165,36 @@ export class Policies {
       await this.put(slot, loaded);
       this.#confirm(slot, etag);
       return { outcome: "activated" };
+    });
+  }
+
+  /**
+   * Lets decide here what another node of the same store has activated, on record in this node's stream. What cannot be used
+   * here is refused once.
+   * @throws EvidenceUnavailableError it did not happen, and is tried the next time.
+   */
+  follow(): Promise<void> {
+    return this.alone(async () => {
+      for (const slot of this.slots.all) {
+        const last = await this.records.lastActivated(slot.name);
+        if (!last || last.digest === slot.policy?.digest || last.digest === slot.unusable) continue;
+        let policy: Policy;
+        try {
+          const bytes = await this.records.bytes(last.digest);
+          if (!bytes) continue;
+          policy = await this.load(slot, bytes);
+          this.slots.checkRoots(slot, policy);
+          // Only an operator goes back.
+          if (last.over === undefined && this.isOlder(slot, policy))
+            throw rollback(policy, slot.policy!, "which stays");
+        } catch (error) {
+          slot.unusable = last.digest;
+          slot.rejected = asBundleError(error);
+          await this.#recordRejection(slot, slot.rejected);
+          continue;
+        }
+        await this.put(slot, policy, { over: last.over, followed: true });
+      }
     });
   }
 
@@ -227,7 +264,7 @@ export class Policies {
    * Lets a policy decide in place of another: from the very moment that it is linked, and on record.
    * @returns when that is durable. @throws EvidenceUnavailableError it did not happen.
    */
-  async put(slot: Slot, policy: Policy, { by, details, over }: PutOptions = {}): Promise<Receipt> {
+  async put(slot: Slot, policy: Policy, { by, details, over, followed }: PutOptions = {}): Promise<Receipt> {
     const before = slot.policy === null ? undefined : await this.records.row(slot.policy.digest);
     const { policy: replaced, confirmedAtMs, over: overBefore } = slot;
     const undo = () => {
@@ -245,6 +282,7 @@ export class Policies {
         by,
         details,
         over,
+        followed,
       });
       this.#undo = undefined;
       slot.rejected = undefined;

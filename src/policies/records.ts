@@ -1,6 +1,8 @@
 // What is on record of policies: which was activated last under each name, which were submitted, and what was refused.
 import { brief } from "../core/brief.ts";
 import { HOST_REFUSALS } from "../core/catalogue.ts";
+import { eventTextOf } from "../core/event.ts";
+import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { BundleError } from "../core/errors.ts";
 import type { PolicyState } from "../core/schema/policies.ts";
 import type { Receipt } from "../evidence/ledger/ledger.ts";
@@ -95,13 +97,14 @@ export class PolicyRecords {
   activated(
     { digest, revision, sequence, entrypoints, bytes, settings }: Policy,
     name: string | null,
-    { over, before, by = THE_NODE, details = {} }: ActivationRecord,
+    { over, before, followed = false, by = THE_NODE, details = {} }: ActivationRecord,
   ): Promise<Receipt> {
     const recorder = this.#recorder();
     const activated: Activated = { digest, revision, sequence };
     const stated = { ...activated, ...(name !== null && { bundle: name }), ...details };
     const entry = recorder.entry("policy.activate", stated, by, { digest, bytes });
     const since = entry.draft.occurred_at;
+    if (followed) return recorder.append({ ...entry, blobs: [...entry.blobs, ...(settings ? [settings] : [])] });
     const states: StateWrite[] = [
       this.#write(activeKey(name), {
         ...activated,
@@ -113,6 +116,16 @@ export class PolicyRecords {
     if (before && before.digest !== digest)
       states.push(this.#write(ROW + before.digest, { ...before, state: "submitted", since }));
     return recorder.append({ ...entry, blobs: [...entry.blobs, ...(settings ? [settings] : [])], states });
+  }
+
+  /** Whether a stream's last activation is of this policy. */
+  async isRecordedIn(chain_id: string, digest: string): Promise<boolean> {
+    const query = { chain_id, event_type: "policy.activate", outcome: "accepted", order: "desc", limit: 20 } as const;
+    for (const { record } of await this.#store.events(query)) {
+      const { details = {} } = JSON.parse(eventTextOf(record)) as EvidenceEvent;
+      if (details["act"] === undefined || details["act"] === "activate") return details["digest"] === digest;
+    }
+    return false;
   }
 
   /** Another act of an operator's on a policy: what it is from now on. What is submitted is kept with it. */
@@ -153,6 +166,8 @@ interface ActivationRecord {
   readonly over?: string | null | undefined;
   /** What was active. */
   readonly before?: PolicyRow | undefined;
+  /** Another node has activated it: this one's stream says that it decides here, too. */
+  readonly followed?: boolean | undefined;
   readonly by?: ActedBy | undefined;
   readonly details?: object | undefined;
 }

@@ -39,6 +39,8 @@ export class Slot {
   rejected: BundleError | undefined;
   /** What was last put on record as refused: once is enough, until it changes. */
   recorded: string | undefined;
+  /** What another node of the same store has activated, and cannot be used here. */
+  unusable: string | undefined;
   figures: SourceFigures = {};
 
   constructor(name: string | null, source: BundleSource | PolledBundle | null, terms: BundleTerms) {

@@ -5,10 +5,17 @@ import { checkDatabase, copyDatabase } from "./sqlite/check.ts";
 import { fileAt } from "./sqlite/files.ts";
 import { SqliteReader } from "./sqlite/reader.ts";
 import { SqliteWriter } from "./sqlite/writer.ts";
+import { shownAddress, type DatabaseAt } from "./postgres/address.ts";
 import type { CopySource, CopyTarget, StoreReader, StoreWriter } from "./store.ts";
+
+/** Where a store is: a data directory or a database's file, or a server that several nodes share. */
+export type StoreAt = string | DatabaseAt;
 
 /** Where a data directory keeps its database; a database may be named by itself, too. */
 export const storeFile = (at: string): string => (at.endsWith(".db") ? at : join(at, "railgate.db"));
+
+/** For people. */
+export const placeName = (at: StoreAt): string => (typeof at === "string" ? at : shownAddress(at.url));
 
 export const storeExists = (at: string): boolean => existsSync(storeFile(at));
 
@@ -18,17 +25,20 @@ export const storeExists = (at: string): boolean => existsSync(storeFile(at));
  * @param place where it must be, as `placeOf` gave it; none is made then.
  * @throws DisplacedError it is another one.
  */
-export async function openWriter(at: string, place?: string): Promise<StoreWriter> {
+export async function openWriter(at: StoreAt, place?: string): Promise<StoreWriter> {
+  if (typeof at !== "string") return (await import("./postgres/writer.ts")).PostgresWriter.open(at);
   return new SqliteWriter(storeFile(at), place);
 }
 
 /** What tells this store from every other that might be put where it lies; undefined where there is none. */
-export function placeOf(at: string): string | undefined {
+export function placeOf(at: StoreAt): string | undefined {
+  if (typeof at !== "string") return undefined;
   return fileAt(storeFile(at));
 }
 
 /** Opens a store for reading; the writer may be another thread or process. */
-export async function openReader(at: string): Promise<StoreReader> {
+export async function openReader(at: StoreAt): Promise<StoreReader> {
+  if (typeof at !== "string") return (await import("./postgres/reader.ts")).PostgresReader.open(at);
   return new SqliteReader(storeFile(at));
 }
 

@@ -193,7 +193,7 @@ export interface StoredArtifact {
 export interface KeyRow {
   readonly kid: string;
   readonly role: "event" | "log" | "witness" | "peer";
-  /** Whose it is, of a peer's. */
+  /** Whose it is, where it is not this node's own. */
   readonly node_id?: string | undefined;
   /** JWK, public members only. */
   readonly jwk: { readonly [member: string]: unknown };
@@ -246,6 +246,8 @@ export interface TenantSize {
 export interface StoreReader extends AsyncDisposable {
   /** Of the stored data. 1: as 0.1 wrote it, with no state of kind `placed`. */
   readonly format: number;
+  /** Whether others write to it as well, so that nothing that was read stays true by itself. */
+  readonly shared: boolean;
   readonly log: LogReader;
   heads(): Promise<Map<string, Head>>;
   page(query: EventQuery): Promise<EventPage>;
@@ -290,6 +292,10 @@ export interface StoreReader extends AsyncDisposable {
   /** The largest first. Every event is looked at. */
   sizes(): Promise<TenantSize[]>;
   meta(name: string): Promise<string | undefined>;
+  /** What it takes where it is, where its files are not at hand. */
+  bytes?(): Promise<number>;
+  /** As `meta`, of every node that shares the database; this one's last. */
+  metaOfAll(name: string): Promise<string[]>;
   close(): Promise<void>;
 }
 
@@ -300,8 +306,12 @@ export interface StoreWriter extends AsyncDisposable {
    * @throws UnsettledError it may be on the disk all the same. @throws DisplacedError nothing was written, as with any other error.
    */
   append(batch: readonly Append[]): Promise<number>;
-  /** Of pieces of state, in order, as committed. Nobody else can change them before the next append of this writer. */
+  /** See {@link StoreReader.shared}. */
+  readonly shared: boolean;
+  /** Of pieces of state, in order, as committed. Nobody else can change them before this writer's next append or release. */
   versions(places: readonly Omit<StateRead, "version">[]): Promise<readonly number[]>;
+  /** Nothing is appended on the versions that were asked for. */
+  release(): Promise<void>;
   /** @throws DisplacedError see there. */
   checkPlace(): Promise<void>;
   /**

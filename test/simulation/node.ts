@@ -83,6 +83,7 @@ export class SimulatedNode {
     this.eventKey = new EventKey({ dataDir, nodeId, source: undefined, store, ledger, recorder, now }, key);
     this.intake = new Intake({
       dataDir,
+      storePath: dataDir,
       nodeId,
       ownIds: before.ownIds,
       nodes: [],
@@ -96,6 +97,7 @@ export class SimulatedNode {
     this.#upstreaming = new Upstreaming({
       upstream: upstream === undefined ? undefined : upstreamAt(upstream),
       dataDir,
+      storePath: dataDir,
       nodeId,
       ownIds: before.ownIds,
       store,
@@ -108,7 +110,7 @@ export class SimulatedNode {
       before: before.partition,
       record: async (change) => {
         this.#upstreaming.changed(change);
-        await recordPartition(recorder, change);
+        await recordPartition(recorder, change, { store, nodeId });
       },
       reconciled: () => this.#upstreaming.reconciled(),
       now,

@@ -323,6 +323,17 @@ export const LIMITS = section({
 
 const RAILGATE = section({
   data_dir: optional(text(`Where evidence, keys and state are kept (default \`${DEFAULTS.dataDir}\`)`)),
+  store: optional(
+    section({
+      url: optional(
+        text(
+          "PostgreSQL that several nodes share, for evidence and state; keys and checkpoints stay in `data_dir` (default: a database in `data_dir`)",
+          '"postgres://user:password@host/database?sslmode=verify-full"',
+        ),
+      ),
+      pool_max: optional(whole("Connections for reading (default `8`)", 1, 100)),
+    }),
+  ),
   listen: optional(
     text(
       `Where to listen (default \`${DEFAULTS.listen}\`); port 0 takes a free one`,

@@ -119,7 +119,9 @@ function stateFindings(states: string[] | null): Finding[] {
 async function checkpoints({ dataDir, checkpointDir, nodeIdIn }: DataDirectory): Promise<Finding> {
   if (!storeExists(dataDir)) return ok("none yet");
   await using store = await openReader(dataDir);
-  const key = (await store.keys()).find(({ role, retired_at_ms }) => role === "log" && retired_at_ms === null);
+  const key = (await store.keys()).find(
+    ({ role, node_id, retired_at_ms }) => role === "log" && node_id === undefined && retired_at_ms === null,
+  );
   const file = checkpointFile(checkpointDir ?? join(dataDir, DEFAULTS.checkpointDir), (await nodeIdIn(store)) ?? "");
   if (key === undefined) return warn("there is no log key", "start the node once; it makes one");
   try {

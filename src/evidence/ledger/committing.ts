@@ -9,7 +9,7 @@ import { Linker, type LinkedGroup } from "./linker.ts";
 import { recordSigner, type RecordSigner } from "./sign.ts";
 import { SoundStore } from "./sound.ts";
 import type { Head } from "../../core/event.ts";
-import { openReader } from "../../store/open.ts";
+import { openReader, type StoreAt } from "../../store/open.ts";
 import type { Append } from "../../store/store.ts";
 import type { CommitterData, CommitterReply, CommitterRequest, Group, LinkedAppend, PutState } from "./messages.ts";
 
@@ -109,7 +109,10 @@ class Committing {
         return record;
       });
       took.signingMs = performance.now() - started - took.linkingMs;
-      if (events.length === 0) return committed(0);
+      if (events.length === 0) {
+        await store.release();
+        return committed(0);
+      }
       return committed(await store.append(events.map((event, i) => Object.assign(event, { record: records[i]! }))));
     } catch (error) {
       const found = await this.#sound.failed(error, events);
@@ -192,9 +195,9 @@ class Committing {
   }
 }
 
-async function headsOf(storePath: string): Promise<Map<string, Head>> {
+async function headsOf(storePath: StoreAt): Promise<Map<string, Head>> {
   await using reader = await openReader(storePath);
-  return reader.heads();
+  return await reader.heads();
 }
 
 function signerOf(key: RecordKey): RecordSigner {

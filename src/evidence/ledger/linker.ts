@@ -98,7 +98,9 @@ export class Linker {
 
   /** Reads versions that are not known. */
   async #learn(groups: readonly Group[], store: StoreWriter): Promise<void> {
-    this.#trim();
+    // What others may change meanwhile is only known while it is locked.
+    if (store.shared) this.#versions.clear();
+    else this.#trim();
     const unknown = new Map<string, StateRead>();
     for (const { reads } of groups)
       for (const read of reads) {

@@ -2,10 +2,11 @@
 import type { webcrypto } from "node:crypto";
 import type { Append, StateBounds, StateKind, StateRead, StateWrite } from "../../store/store.ts";
 import type { Entry, OpenAppend } from "./entry.ts";
+import type { StoreAt } from "../../store/open.ts";
 
 export interface CommitterData {
   /** Where the store lies, as `openWriter` takes it. */
-  readonly storePath: string;
+  readonly storePath: StoreAt;
   /** Which file that is; absent: whichever is found there. */
   readonly place?: string | undefined;
   /** Ids of the last events of batches that a committer before this one may have written. */

@@ -1,5 +1,5 @@
 // Whether what evidence is written to is still what it was: database and file of checkpoints in their places, earlier commits settled.
-import { openReader, openWriter } from "../../store/open.ts";
+import { openReader, openWriter, placeName, type StoreAt } from "../../store/open.ts";
 import { LogRolledBackError } from "../../core/errors.ts";
 import { DisplacedError, UnsettledError, type StoreReader, type StoreWriter } from "../../store/store.ts";
 import { eventTextOf } from "../../core/event.ts";
@@ -8,7 +8,7 @@ import type { Checkpointer } from "../log/checkpointer.ts";
 import type { LinkedAppend } from "./messages.ts";
 
 export interface SoundParts {
-  readonly path: string;
+  readonly path: StoreAt;
   /** See `openWriter`. */
   readonly place: string | undefined;
   /** Ids of the last events of batches that another committer left open. */
@@ -47,11 +47,25 @@ export class SoundStore {
   /** What may be written to. @throws Error nothing may; nothing was written. */
   async writer(): Promise<StoreWriter> {
     if (this.#displaced) throw this.#displaced;
+    if (this.#rolledBack) throw this.#rolledBack;
     this.#check();
     const { path, place } = this.#parts;
-    this.#store ??= await openWriter(path, place);
+    this.#store ??= await this.#opened(await openWriter(path, place));
     if (this.#unsettled.length > 0) await this.#settle(this.#store);
     return this.#store;
+  }
+
+  /** What others share may have become another database while nobody was connected to it: a standby that lacks the last records. */
+  async #opened(store: StoreWriter): Promise<StoreWriter> {
+    if (!store.shared || this.#heads.size === 0) return store;
+    try {
+      await using reader = await openReader(this.#parts.path);
+      await this.#mustHoldAll(reader, () => undefined);
+      return store;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
   }
 
   /** Writes what is no batch. @throws Error it may or may not be on the disk; the connection is given up. */
@@ -135,7 +149,7 @@ export class SoundStore {
         const [record] = await reader.log.records(chain, sequence, sequence + 1);
         const event = record === undefined ? undefined : (JSON.parse(eventTextOf(record)) as EvidenceEvent);
         if (event?.event_hash !== hash)
-          throw new LogRolledBackError(`${this.#parts.path} lacks what was recorded in ${chain}`);
+          throw new LogRolledBackError(`${placeName(this.#parts.path)} lacks what was recorded in ${chain}`);
       }
       await signed();
     } catch (error) {

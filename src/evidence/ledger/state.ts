@@ -5,8 +5,6 @@ import type { MaybePromise, StateRead, StateWrite, StoredState, StoreReader } fr
 
 /** Pieces of state kept for quick reading, beyond those that are not durable yet. */
 const KEPT_MAX = 20_000;
-/** No version of anything. */
-const UNKNOWN = -1;
 
 /** A piece of state, parsed. */
 export interface Versioned {
@@ -21,8 +19,8 @@ export interface Versioned {
 /** Where a run reads what its commands need: at once where it is at hand, else in a moment. */
 export interface StateSource {
   read(need: Need): MaybePromise<Versioned>;
-  /** The version that a decision would be made on now. */
-  version(need: Need): number;
+  /** The version that a decision would be made on now; undefined where only the commit can tell. */
+  version(need: Need): number | undefined;
   /** Changes whenever state that was decided turned out never to become durable. */
   readonly epoch: number;
 }
@@ -39,10 +37,12 @@ export class StateView implements StateSource {
   readonly #reader: StoreReader;
   /** By name, longest unused first among those that are durable. */
   readonly #kept = new Map<string, Kept>();
+  readonly #keptMax: number;
   #epoch = 0;
 
   constructor(reader: StoreReader) {
     this.#reader = reader;
+    this.#keptMax = reader.shared ? 0 : KEPT_MAX;
   }
 
   get epoch(): number {
@@ -59,14 +59,12 @@ export class StateView implements StateSource {
     }
   }
 
-  version({ name, kind, tenant_id, key }: Need): number {
+  version({ name, kind, tenant_id, key }: Need): number | undefined {
     const known = this.#kept.get(name);
     if (known) return known.version;
+    if (this.#reader.shared) return undefined;
     const stored = this.#reader.read(kind, tenant_id, key);
-    if (!(stored instanceof Promise)) return stored?.version ?? 0;
-    // It was let go of, and cannot be had at once: decided again, it is read again.
-    stored.catch(() => {});
-    return UNKNOWN;
+    return stored instanceof Promise ? undefined : (stored?.version ?? 0);
   }
 
   /** Takes what a run changed for decided. @param ticket the count of appended events with which it becomes durable. */
@@ -93,7 +91,7 @@ export class StateView implements StateSource {
   /** Lets go of what was asked about longest ago and is durable. */
   trim(committed: number): void {
     for (const [name, { ticket }] of this.#kept) {
-      if (this.#kept.size <= KEPT_MAX || ticket > committed) return;
+      if (this.#kept.size <= this.#keptMax || ticket > committed) return;
       this.#kept.delete(name);
     }
   }
@@ -123,7 +121,8 @@ export class StateView implements StateSource {
     if (known) return known;
     const value: unknown = stored === undefined ? null : JSON.parse(stored.value);
     const kept = { at, value, version: stored?.version ?? 0, ref: undefined, rank: 0, ticket: 0 };
-    this.#kept.set(at.name, kept);
+    // What others may change is read each time.
+    if (!this.#reader.shared) this.#kept.set(at.name, kept);
     return kept;
   }
 
@@ -242,7 +241,7 @@ export class Draft implements Reads {
   get moved(): boolean {
     if (this.#source.epoch !== this.#epoch) return true;
     for (const { need, version } of this.#read.values())
-      if (need.how === "one" && this.#source.version(need) !== version) return true;
+      if (need.how === "one" && (this.#source.version(need) ?? version) !== version) return true;
     return false;
   }
 

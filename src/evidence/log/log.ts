@@ -31,7 +31,7 @@ export interface LogIdentity {
 export interface TransparencyLogParts {
   readonly reader: LogReader;
   /** Of earlier ids of this node, whose streams are only read, and of the present one last. */
-  readonly logs: readonly (LogIdentity & { readonly publicKey: Uint8Array })[];
+  readonly logs: () => readonly (LogIdentity & { readonly publicKey: Uint8Array })[];
   /** Makes checkpoints of all that is committed. */
   readonly checkpoint: () => Promise<void>;
 }
@@ -53,7 +53,7 @@ export class TransparencyLog {
 
   /** The key that a stream's checkpoints are signed with. */
   key(chainId: string): NoteKey {
-    const { logs } = this.#parts;
+    const logs = this.#parts.logs();
     const { origin, publicKey } = logs.findLast(({ nodeId }) => chainId.endsWith(`/${nodeId}`)) ?? logs.at(-1)!;
     return logNoteKey(originOf(origin, chainId), publicKey);
   }

@@ -1,9 +1,10 @@
 // What the thread that reports decisions is told, and what it tells.
 import type { ServiceAccess } from "../../outbound/access.ts";
 import type { SettingsOverlay } from "../../policy/overlay.ts";
+import type { StoreAt } from "../../store/open.ts";
 
 export interface ReportData {
-  readonly storePath: string;
+  readonly storePath: StoreAt;
   readonly access: ServiceAccess;
   /** On the service. */
   readonly path: string;

@@ -1,8 +1,9 @@
 // What the thread that sends records upstream is told, and what it tells.
 import type { ServiceAccess } from "../../outbound/access.ts";
+import type { StoreAt } from "../../store/open.ts";
 
 export interface ForwardData {
-  readonly storePath: string;
+  readonly storePath: StoreAt;
   readonly access: ServiceAccess;
   /** Where it remembers how far it is. */
   readonly cursorFile: string;

@@ -4,9 +4,10 @@ import type { ServiceAccess } from "../../outbound/access.ts";
 import type { StreamRow } from "../../store/store.ts";
 import { startThread } from "../../threads/threads.ts";
 import type { ForwardData, ForwardReply, ForwardRequest } from "./forward-messages.ts";
+import type { StoreAt } from "../../store/open.ts";
 
 export interface ForwarderParts {
-  readonly storePath: string;
+  readonly storePath: StoreAt;
   readonly access: ServiceAccess;
   readonly cursorFile: string;
   readonly ownIds: readonly string[];

@@ -12,6 +12,7 @@ import type { SupersededDetails } from "../../core/workload.ts";
 import { sha256, TREE_HASHER } from "../../core/sha256.ts";
 import { nodesOfTiles, overTiles } from "../../core/tiles.ts";
 import type { Append, KeyRow, StoredEvent, StoreReader } from "../../store/store.ts";
+import type { StoreAt } from "../../store/open.ts";
 import { startThread } from "../../threads/threads.ts";
 import { loadKey, type SigningKey } from "../keys/keys.ts";
 import type { Ledger } from "../ledger/ledger.ts";
@@ -24,6 +25,7 @@ import type { Conflicts, Encoding, IntakeData, IntakeReply, IntakeRequest, Offer
 
 export interface IntakeParts {
   readonly dataDir: string;
+  readonly storePath: StoreAt;
   readonly nodeId: string;
   readonly ownIds: readonly string[];
   readonly nodes: readonly KnownNode[];
@@ -64,8 +66,8 @@ export class Intake {
 
   constructor(parts: IntakeParts) {
     this.#parts = parts;
-    const { dataDir, ownIds, nodes } = parts;
-    this.#thread = new CheckingThread({ storePath: dataDir, ownIds, nodes });
+    const { storePath, ownIds, nodes } = parts;
+    this.#thread = new CheckingThread({ storePath, ownIds, nodes });
   }
 
   /**
@@ -174,7 +176,9 @@ export class Intake {
   async #readyWitness(): Promise<readonly KeyRow[]> {
     if (this.#witness) return [];
     const { dataDir, store, now } = this.#parts;
-    const known = (await store.keys()).some(({ role, retired_at_ms }) => role === "witness" && retired_at_ms === null);
+    const known = (await store.keys()).some(
+      ({ role, node_id, retired_at_ms }) => role === "witness" && node_id === undefined && retired_at_ms === null,
+    );
     const key = await loadKey(dataDir, "witness", !known);
     this.#witness = key;
     const row: KeyRow = {

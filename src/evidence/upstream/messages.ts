@@ -4,12 +4,13 @@ import type { Replication } from "../../core/schema/replication.ts";
 import type { Standing } from "../../core/workload.ts";
 import type { Equivocation, Refused, Taken } from "./check.ts";
 import type { KnownNode } from "./key-ring.ts";
+import type { StoreAt } from "../../store/open.ts";
 
 export const ENCODINGS = ["identity", "gzip", "zstd"] as const;
 export type Encoding = (typeof ENCODINGS)[number];
 
 export interface IntakeData {
-  readonly storePath: string;
+  readonly storePath: StoreAt;
   /** Ids that this node writes or wrote under. */
   readonly ownIds: readonly string[];
   readonly nodes: readonly KnownNode[];

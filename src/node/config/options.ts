@@ -16,6 +16,7 @@ export function nodeOptions(config: Config): NodeOptions {
   const sources = bundleSources(config);
   return {
     dataDir: config.dataDir,
+    ...(config.store && { store: config.store }),
     nodeId: config.nodeId,
     ...(isShipped(sources) ? { bundle: sources[0] } : { bundles: sources }),
     ...(config.settings !== undefined && { settings: config.settings, settingsKeys: config.keys }),

@@ -68,6 +68,18 @@ function checkAddress(
   );
 }
 
+/** The address may hold a password, so no message shows it. */
+export function readStore(file: ConfigFile, source: Source): Config["store"] {
+  const { url, pool_max } = file.railgate?.store ?? {};
+  const path: SettingPath = ["railgate", "store", "url"];
+  if (url === undefined) {
+    if (pool_max !== undefined) throw fault(source, path, "is missing; pool_max is of its connections");
+    return undefined;
+  }
+  if (!/^postgres(?:ql)?:\/\/./.test(url)) throw fault(source, path, "must begin with postgres://");
+  return { url, ...given("poolMax", pool_max) };
+}
+
 export function readTls(file: ConfigFile, source: Source): Config["tls"] {
   const { cert, key, client_ca: clientCa } = file.railgate?.tls ?? {};
   if (!cert && !key && !clientCa) return undefined;

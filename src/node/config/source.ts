@@ -11,7 +11,8 @@ import { SERVER_VARIABLES } from "./server.ts";
 import type { Environment, Flags, SettingFlag } from "./types.ts";
 
 type Overridable = {
-  flag: SettingFlag;
+  /** Absent: what is secret is no argument. */
+  flag?: SettingFlag;
   env: string;
   path: SettingPath;
 };
@@ -20,6 +21,7 @@ const CONFIG_VARIABLE = "RAILGATE_CONFIG";
 /** What the environment and flags can override. */
 const OVERRIDES: readonly Overridable[] = [
   { flag: "dataDir", env: "RAILGATE_DATA_DIR", path: ["railgate", "data_dir"] },
+  { env: "RAILGATE_STORE_URL", path: ["railgate", "store", "url"] },
   { flag: "listen", env: "RAILGATE_LISTEN", path: ["railgate", "listen"] },
   { flag: "logLevel", env: "RAILGATE_LOG_LEVEL", path: ["railgate", "log_level"] },
   { flag: "nodeId", env: "RAILGATE_NODE_ID", path: ["railgate", "node_id"] },
@@ -172,10 +174,11 @@ export function fault(source: Source, path: SettingPath, message: string, cause?
 
 export function override(settings: Record<string, unknown>, source: Source, env: Environment, flags: Flags): void {
   for (const { flag, env: variable, path } of OVERRIDES) {
-    const value = flags[flag] ?? env[variable];
+    const given = flag && flags[flag];
+    const value = given ?? env[variable];
     if (value === undefined) continue;
     setIn(settings, path, value);
-    source.origin.set(formatPath(path), flags[flag] === undefined ? variable : flagName(flag));
+    source.origin.set(formatPath(path), given === undefined ? variable : flagName(flag!));
   }
 }
 

@@ -1,4 +1,5 @@
 // What settings are once they are read: names as the code has them, paths absolute, every default in its place.
+import type { SharedStore } from "../../store/shared.ts";
 import type { ATTESTATION_FORMATS } from "../../core/schema/input.ts";
 import type { Identity } from "../../trust/provenance/identity.ts";
 import type { ServiceAccess } from "../../outbound/access.ts";
@@ -70,6 +71,8 @@ export type Config = {
   readonly settings?: string;
   readonly defaultDecision: string;
   readonly dataDir: string;
+  /** A database that several nodes share. */
+  readonly store?: SharedStore;
   readonly listen: Address;
   /** Undefined: nowhere. */
   readonly diagnostics?: { readonly listen: Address };

@@ -25,6 +25,7 @@ import { EventSearch } from "./search.ts";
 
 export class SqliteReader implements CopySource {
   readonly format: number;
+  readonly shared = false;
   readonly log: LogReader;
   readonly #db: DatabaseSync;
   readonly #state: StatementSync;
@@ -230,6 +231,11 @@ export class SqliteReader implements CopySource {
       .prepare("SELECT digest FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?")
       .all(behind, limit);
     return rows.map(({ digest }) => digestText(digest as Uint8Array));
+  }
+
+  async metaOfAll(name: string): Promise<string[]> {
+    const value = await this.meta(name);
+    return value === undefined ? [] : [value];
   }
 
   async close(): Promise<void> {

@@ -26,6 +26,7 @@ const WAL_AUTOCHECKPOINT_PAGES = 4000;
 const STREAMS_KEPT_MAX = 2048;
 
 export class SqliteWriter implements CopyTarget {
+  readonly shared = false;
   readonly #db: DatabaseSync;
   readonly #insertEvent: StatementSync;
   readonly #insertArtifact: StatementSync;
@@ -81,6 +82,8 @@ export class SqliteWriter implements CopyTarget {
   async versions(places: readonly Omit<StateRead, "version">[]): Promise<number[]> {
     return places.map(({ kind, tenant_id, key }) => Number(this.#version.get(kind, tenant_id, key)?.["version"] ?? 0));
   }
+
+  async release(): Promise<void> {}
 
   async checkPlace(): Promise<void> {
     this.#checkFiles();

@@ -1,0 +1,408 @@
+// The single writer of a node in PostgreSQL: what it read is locked, compared and changed in one transaction with the evidence (spec replicas §3).
+import { setTimeout as sleep } from "node:timers/promises";
+import type pg from "pg";
+import { ENTRY_BYTES_MAX, type TreeTail } from "../../core/tiles.ts";
+import {
+  DisplacedError,
+  UnsettledError,
+  type Append,
+  type KeyRow,
+  type StateBounds,
+  type StateKind,
+  type StateRead,
+  type StateWrite,
+  type StoredCheckpoint,
+  type StoreWriter,
+} from "../store.ts";
+import { shownAddress, type DatabaseAt } from "./address.ts";
+import { connectForWriting, ended, isAnswer, isRetried, type RunQuery, type Row } from "./connect.ts";
+import { LEASE_S, RENEWED_MS } from "./lease.ts";
+import { readTail, UNCHECKPOINTED } from "./log.ts";
+import { migrate } from "./schema.ts";
+import { insertKey, Statements } from "./statements.ts";
+
+/** Streams whose end is kept in memory (at most some 12 KB each); the end of any other is read when it is appended to. */
+const STREAMS_KEPT_MAX = 2048;
+/** How long the outcome of a commit is looked for before it is called unknown. */
+const SETTLED_WITHIN_MS = 5000;
+const SETTLED_PAUSE_MS = 200;
+const TRIES_MAX = 5;
+
+interface Stream {
+  readonly stream: number;
+  readonly tail: TreeTail;
+}
+
+/** A connection under the lease; whoever had one before can write nothing more. */
+interface Session {
+  readonly client: pg.Client;
+  /** undefined: no node's, for what is no evidence. */
+  readonly epoch: number | undefined;
+}
+
+export class PostgresWriter implements StoreWriter {
+  readonly shared = true;
+  readonly #at: DatabaseAt;
+  #session!: Session;
+  readonly #timer: NodeJS.Timeout;
+  /** Own streams as committed, least recently used first; forgotten on failure. */
+  readonly #streams = new Map<string, Stream>();
+  #underWay: Promise<unknown> = Promise.resolve();
+  #inTransaction = false;
+  /** What the transaction has locked, as it was found. */
+  #locked: StateRead[] = [];
+  #lost: DisplacedError | undefined;
+
+  private constructor(at: DatabaseAt, session: Session) {
+    this.#at = at;
+    this.#use(session);
+    this.#timer = setInterval(() => void this.#renew(), RENEWED_MS).unref();
+  }
+
+  /** @throws DisplacedError another process has taken the node id over. @throws ServerRefusedError see there. */
+  static async open(at: DatabaseAt): Promise<PostgresWriter> {
+    return new PostgresWriter(at, await openSession(at));
+  }
+
+  #use(session: Session): void {
+    this.#session = session;
+    session.client.on("error", (error) => this.#broke(session, error));
+    session.client.on("end", () => this.#broke(session, new Error("the connection ended")));
+  }
+
+  #broke(session: Session, error: Error): void {
+    if (session !== this.#session) return;
+    this.#lost ??= new DisplacedError(`${shownAddress(this.#at.url)} cannot be reached: ${error.message}`);
+  }
+
+  readonly #query: RunQuery = async (sql, values = []) =>
+    (await this.#session.client.query(sql, values as unknown[])).rows as Row[];
+
+  async versions(places: readonly Omit<StateRead, "version">[]): Promise<number[]> {
+    return this.#alone(() => this.#retrying(() => this.#lock(places)));
+  }
+
+  /** Lets go of what `versions` has locked: nothing is appended. */
+  async release(): Promise<void> {
+    await this.#alone(() => this.#rollBack());
+  }
+
+  append(batch: readonly Append[]): Promise<number> {
+    return this.#alone(async () => {
+      const locked = this.#locked;
+      let again = false;
+      const first = await this.#retrying(async () => {
+        if (again) await this.#lockAsBefore(locked);
+        again = true;
+        return this.#insert(batch);
+      });
+      await this.#commit(batch.at(-1)!.id, batch.length, first);
+      this.#trimStreams();
+      return first;
+    });
+  }
+
+  async checkPlace(): Promise<void> {
+    if (this.#lost) throw this.#lost;
+  }
+
+  /** Opening this writer has seen to it that what is not there never will be. */
+  async settle(eventIds: readonly string[]): Promise<number | undefined> {
+    const rows = await this.#alone(() =>
+      this.#query("SELECT position FROM events WHERE id = ANY ($1) ORDER BY position", [eventIds]),
+    );
+    return rows.at(-1)?.["position"] as number | undefined;
+  }
+
+  tree(chainId: string): Promise<{ size: number; root: Uint8Array }> {
+    return this.#alone(async () => {
+      const { size, root } = (await this.#stream(chainId)).tail;
+      return { size, root };
+    });
+  }
+
+  putCheckpoints(checkpoints: readonly (StoredCheckpoint & { readonly chain_id: string })[]): Promise<void> {
+    return this.#transaction(async () => {
+      for (const { chain_id, size, note } of checkpoints)
+        await this.#query(
+          `INSERT INTO checkpoints (stream, size, note) SELECT stream, $2, $3 FROM streams WHERE chain_id = $1
+           ON CONFLICT (stream) DO UPDATE SET size = excluded.size, note = excluded.note WHERE excluded.size >= checkpoints.size`,
+          [chain_id, size, note],
+        );
+    });
+  }
+
+  /** Of other nodes that share this database, each signs its own. */
+  async uncheckpointed(): Promise<string[]> {
+    const rows = await this.#alone(() =>
+      this.#query(
+        `${UNCHECKPOINTED} AND NOT EXISTS (
+           SELECT 1 FROM nodes AS n WHERE n.scope <> $1 AND right(s.chain_id, length(n.node_id) + 1) = '/' || n.node_id)`,
+        [this.#at.scope],
+      ),
+    );
+    return rows.map((row) => row["chain_id"] as string);
+  }
+
+  async putBounded(write: StateWrite, nowMs: number, most: StateBounds): Promise<boolean> {
+    const { kind, tenant_id, ref } = write;
+    let put = false;
+    await this.#transaction(async () => {
+      const statements = new Statements(this.#query);
+      // No state has this key; whoever holds its place counts alone.
+      const counting = [{ kind, tenant_id, key: "" }];
+      await statements.lock(counting);
+      await this.#deleteDue(kind, nowMs);
+      const [row] = await this.#query(
+        "SELECT count(*) FILTER (WHERE ref = $3) AS of_ref, count(*) AS of_tenant FROM states WHERE kind = $1 AND tenant_id = $2 AND ref IS NOT NULL",
+        [kind, tenant_id, ref ?? null],
+      );
+      const { of_ref, of_tenant } = row as { of_ref: number; of_tenant: number };
+      put = (ref === undefined || of_ref < most.ofRef) && of_tenant < most.ofTenant;
+      if (put) await statements.states([write]);
+      await statements.letGo(counting);
+    });
+    return put;
+  }
+
+  deleteDue(kind: StateKind, nowMs: number): Promise<void> {
+    return this.#transaction(() => this.#deleteDue(kind, nowMs));
+  }
+
+  async #deleteDue(kind: StateKind, nowMs: number): Promise<void> {
+    await this.#query("DELETE FROM states WHERE kind = $1 AND due_ms <= $2", [kind, nowMs]);
+  }
+
+  putKey(key: KeyRow): Promise<void> {
+    return this.putAll([key], {});
+  }
+
+  putMeta(name: string, value: string): Promise<void> {
+    return this.putAll([], { [name]: value });
+  }
+
+  putAll(keys: readonly KeyRow[], meta: { readonly [name: string]: string }): Promise<void> {
+    return this.#transaction(async () => {
+      for (const key of keys) await insertKey(this.#query, this.#at.scope, key);
+      for (const [name, value] of Object.entries(meta))
+        await this.#query(
+          "INSERT INTO meta (scope, name, value) VALUES ($1, $2, $3) ON CONFLICT (scope, name) DO UPDATE SET value = excluded.value",
+          [this.#at.scope, name, value],
+        );
+    });
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    const { client } = this.#session;
+    client.removeAllListeners("end");
+    await ended(client);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #insert(batch: readonly Append[]): Promise<number> {
+    const statements = new Statements(this.#query);
+    const streams = new Map<string, Stream>();
+    for (const { chain_id, sequence, record } of batch) {
+      const stream = streams.get(chain_id) ?? (await this.#stream(chain_id));
+      streams.set(chain_id, stream);
+      if (sequence !== stream.tail.size)
+        throw new Error(`stream ${chain_id} ends at ${stream.tail.size}, and event ${sequence} cannot follow`);
+      if (record.length > ENTRY_BYTES_MAX) throw new Error(`a record of ${record.length} bytes has no place in a log`);
+      statements.grow(stream.stream, stream.tail, record);
+    }
+    await statements.states(batch.flatMap(({ states }) => states));
+    await statements.letGo(this.#locked.filter(({ version }) => version === 0));
+    await statements.shared(batch);
+    for (const { keys = [] } of batch) for (const key of keys) await insertKey(this.#query, this.#at.scope, key);
+    await statements.tree();
+    await statements.ends(batch);
+    // Last, since whoever commits beside waits for it: positions are in order of commit.
+    return statements.events(batch, (chainId) => streams.get(chainId)!.stream, this.#at.lease?.nodeId ?? "");
+  }
+
+  /** The epoch is asked for in the very transaction; its row is held until the end of it. */
+  async #begin(): Promise<void> {
+    if (this.#inTransaction) return;
+    if (this.#lost) throw this.#lost;
+    this.#locked = [];
+    await this.#query("BEGIN");
+    this.#inTransaction = true;
+    const { epoch } = this.#session;
+    if (epoch === undefined) return;
+    const held = await this.#query(
+      `UPDATE nodes SET expires_at = clock_timestamp() + interval '${LEASE_S} seconds' WHERE node_id = $1 AND epoch = $2 RETURNING epoch`,
+      [this.#at.lease!.nodeId, epoch],
+    );
+    if (held.length > 0) return;
+    this.#lost = takenOver(this.#at);
+    throw this.#lost;
+  }
+
+  async #lock(places: readonly Omit<StateRead, "version">[]): Promise<number[]> {
+    const versions = await new Statements(this.#query).lock(places);
+    this.#locked = places.map((place, i) => ({ ...place, version: versions[i]! }));
+    return versions;
+  }
+
+  /** @throws Error what was decided on has moved since it was locked before. */
+  async #lockAsBefore(locked: readonly StateRead[]): Promise<void> {
+    if (locked.length === 0) return;
+    const versions = await this.#lock(locked);
+    if (versions.some((version, i) => version !== locked[i]!.version))
+      throw new Error("what was decided on moved while its commit was tried again");
+  }
+
+  /**
+   * Nothing is recorded when it returns; what is not the doing of others that commit beside is not tried again.
+   * @param work of one transaction, up to its end.
+   */
+  async #retrying<T>(work: () => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++)
+      try {
+        await this.#begin();
+        return await work();
+      } catch (error) {
+        await this.#rollBack();
+        if (!isRetried(error) || tries === TRIES_MAX) throw error;
+      }
+  }
+
+  /** @throws UnsettledError it cannot be found out in time. @throws Error nothing was recorded. */
+  async #commit(lastId: string, events: number, first: number): Promise<void> {
+    this.#inTransaction = false;
+    try {
+      await this.#query("COMMIT");
+    } catch (error) {
+      this.#streams.clear();
+      if (isAnswer(error)) throw error;
+      const last = await this.#lookUp(lastId, error as Error);
+      if (last === undefined) throw error;
+      if (last - events + 1 !== first)
+        throw new Error("a commit was found elsewhere than it was made", { cause: error });
+    }
+  }
+
+  /** By a new connection, with which the epoch moves on: what is not there then never will be. */
+  async #lookUp(id: string, error: Error): Promise<number | undefined> {
+    for (const untilMs = performance.now() + SETTLED_WITHIN_MS; ; ) {
+      try {
+        return await this.#lookUpOnce(id);
+      } catch (failure) {
+        if (performance.now() > untilMs) throw new UnsettledError(error.message, { cause: failure });
+        await sleep(SETTLED_PAUSE_MS);
+      }
+    }
+  }
+
+  async #lookUpOnce(id: string): Promise<number | undefined> {
+    const before = this.#session.client;
+    try {
+      this.#use(await openSession(this.#at));
+      this.#lost = undefined;
+    } catch (error) {
+      // Whoever has taken over has waited for our transaction to end.
+      if (!(error instanceof DisplacedError)) throw error;
+      this.#use({ client: await connectForWriting(this.#at), epoch: LOST_EPOCH });
+      this.#lost = error;
+    }
+    void ended(before);
+    return (await this.#query("SELECT position FROM events WHERE id = $1", [id]))[0]?.["position"] as
+      | number
+      | undefined;
+  }
+
+  async #rollBack(): Promise<void> {
+    this.#streams.clear();
+    if (!this.#inTransaction) return;
+    this.#inTransaction = false;
+    await this.#query("ROLLBACK").catch(() => {});
+  }
+
+  /** A transaction that touches no evidence. */
+  #transaction(work: () => Promise<void>): Promise<void> {
+    return this.#alone(async () => {
+      await this.#retrying(work);
+      this.#inTransaction = false;
+      await this.#query("COMMIT");
+    });
+  }
+
+  /** A holder that has nothing to commit says that it is still there. */
+  async #renew(): Promise<void> {
+    await this.#alone(async () => {
+      if (this.#inTransaction || this.#lost) return;
+      await this.#begin();
+      this.#inTransaction = false;
+      await this.#query("COMMIT");
+    }).catch((error: Error) => {
+      this.#inTransaction = false;
+      this.#broke(this.#session, error);
+    });
+  }
+
+  /** One after the other: a connection does one thing at a time. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#underWay.then(work, work);
+    this.#underWay = done.catch(() => {});
+    return done;
+  }
+
+  async #stream(chainId: string): Promise<Stream> {
+    let known = this.#streams.get(chainId);
+    if (!known) {
+      // Held until the end of the transaction: records of a node outside may come by way of another replica.
+      await this.#query("INSERT INTO streams (chain_id, size) VALUES ($1, 0) ON CONFLICT DO NOTHING", [chainId]);
+      const [row] = await this.#query("SELECT stream, size FROM streams WHERE chain_id = $1 FOR UPDATE", [chainId]);
+      const { stream, size } = row as { stream: number; size: number };
+      known = { stream, tail: await readTail(this.#query, stream, size) };
+    }
+    this.#streams.delete(chainId);
+    if (this.#isOwn(chainId)) this.#streams.set(chainId, known);
+    return known;
+  }
+
+  #isOwn(chainId: string): boolean {
+    return this.#at.lease !== undefined && chainId.endsWith(`/${this.#at.lease.nodeId}`);
+  }
+
+  #trimStreams(): void {
+    for (const chainId of this.#streams.keys()) {
+      if (this.#streams.size <= STREAMS_KEPT_MAX) return;
+      this.#streams.delete(chainId);
+    }
+  }
+}
+
+/** No session has it. */
+const LOST_EPOCH = -1;
+
+/** @throws DisplacedError, ServerRefusedError see PostgresWriter.open. */
+async function openSession(at: DatabaseAt): Promise<Session> {
+  const client = await connectForWriting(at);
+  try {
+    await migrate(client);
+    if (!at.lease) return { client, epoch: undefined };
+    const { nodeId, token } = at.lease;
+    const { rows } = await client.query(
+      `UPDATE nodes SET epoch = epoch + 1, expires_at = clock_timestamp() + interval '${LEASE_S} seconds'
+       WHERE node_id = $1 AND token = $2 RETURNING epoch`,
+      [nodeId, token],
+    );
+    if (rows.length === 0) throw takenOver(at);
+    return { client, epoch: (rows[0] as { epoch: number }).epoch };
+  } catch (error) {
+    await ended(client);
+    throw error;
+  }
+}
+
+function takenOver({ url, lease }: DatabaseAt): DisplacedError {
+  return new DisplacedError(
+    `the node id ${lease!.nodeId} was taken over by another process (${shownAddress(url)}); restart this one`,
+    true,
+  );
+}

@@ -1,0 +1,54 @@
+// A store that several nodes share, as each of them names and claims it.
+import { randomUUID } from "node:crypto";
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { writeDurably } from "./files.ts";
+import type { StoreAt } from "./open.ts";
+
+/** A database that is not in the data directory. */
+export interface SharedStore {
+  /** `postgres://…`, with the password if there is one: it is never shown. */
+  readonly url: string;
+  /** Connections for reading; default 8. */
+  readonly poolMax?: number | undefined;
+  /** Whether to wait for the lease of a node id that another process holds, once. */
+  readonly wait?: boolean | undefined;
+}
+
+const POOL_MAX = 8;
+
+/** Where a data directory's evidence and state are. What names the directory in a shared store is made where it is missing. */
+export function storeAt(dataDir: string, shared: SharedStore | undefined): StoreAt {
+  if (!shared) return dataDir;
+  return { url: shared.url, poolMax: shared.poolMax ?? POOL_MAX, scope: scopeOf(dataDir) };
+}
+
+/**
+ * Takes a node id for this process, where others could take it as well.
+ * @returns by which its events are written. @throws StoreLockedError naming who holds it.
+ */
+export async function claim(at: StoreAt, nodeId: string, wait: boolean | undefined): Promise<StoreAt> {
+  if (typeof at === "string") return at;
+  const { takeLease } = await import("./postgres/lease.ts");
+  return { ...at, lease: await takeLease(at, nodeId, { wait: wait ?? false }) };
+}
+
+/** Lets go of it; a lease that cannot be ended now ends by itself. */
+export async function letGo(at: StoreAt | undefined): Promise<void> {
+  if (at === undefined || typeof at === "string" || !at.lease) return;
+  const { endLease } = await import("./postgres/lease.ts");
+  await endLease(at, at.lease).catch(() => {});
+}
+
+function scopeOf(dataDir: string): string {
+  const file = join(dataDir, "store.json");
+  try {
+    return (JSON.parse(readFileSync(file, "utf8")) as { scope: string }).scope;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  const scope = randomUUID();
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  writeDurably(file, `${JSON.stringify({ scope })}\n`, 0o600);
+  return scope;
+}

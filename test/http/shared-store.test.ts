@@ -1,0 +1,150 @@
+// Several replicas on one PostgreSQL, over HTTP: one mesh, one law, evidence of each, all of it on any (spec replicas).
+import test from "ava";
+import type { Started } from "./support.ts";
+import { admissible, start } from "./support.ts";
+import { lawBundle, makeSigner } from "../policies/bundles.ts";
+import { noPostgres, ownServer, testServer } from "../postgres/server.ts";
+import { verifyStore } from "../../src/evidence/fsck/streams.ts";
+import { openReader } from "../../src/store/open.ts";
+
+const missing = noPostgres();
+if (missing !== undefined) console.warn(missing);
+const run = missing === undefined ? test.serial : test.serial.skip;
+
+const RAILS = [
+  { rail_id: "fast", level: "sandbox_isolated", latency_overhead_us: 0, capacity: 3 },
+  { rail_id: "hw", level: "hardware_isolated", latency_overhead_us: 400, capacity: 2 },
+];
+const POLICY = {
+  elevation_allowed: true,
+  max_target_level: "hardware_isolated",
+  preserve_latency_budget: false,
+  latency_budget_us: 0,
+};
+
+async function until<T>(look: () => Promise<T | undefined | false>): Promise<T> {
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+const signer = await makeSigner();
+const KEYS = { keys: { [signer.keyId]: { algorithm: "ES256", key: signer.pem } } };
+const replica = (url: string, node_id: string) => start({ node_id, store: { url, pool_max: 4 } }, {}, KEYS);
+
+async function withReplicas(names: string[], work: (replicas: Started[], url: string) => Promise<void>): Promise<void> {
+  const url = await (await testServer()).url();
+  const replicas = await Promise.all(names.map((name) => replica(url, name)));
+  try {
+    await work(replicas, url);
+  } finally {
+    await Promise.all(replicas.map((each) => each.close()));
+  }
+}
+
+const mesh = (at: Started, path: string, method = "GET", body?: object) =>
+  at.call(method, `/v1/meshes/edge${path}?tenant_id=acme`, body && { body });
+
+run(
+  "three replicas command one mesh: no rail over its capacity, evidence in the stream of each, all read on any",
+  async (t) => {
+    await withReplicas(["r1", "r2", "r3"], async (replicas, url) => {
+      const [one, two, three] = replicas as [Started, Started, Started];
+      t.is((await mesh(one, "/topology", "PUT", { rails: RAILS })).status, 201);
+      const names = Array.from({ length: 9 }, (_, i) => `w-${i}`);
+      const admitted = await Promise.all(
+        names.map((name, i) => replicas[i % 3]!.call("POST", "/v1/admissions", { body: admissible(name) })),
+      );
+      t.deepEqual([...new Set(admitted.map(({ json }) => json.decision?.outcome))], ["accepted"]);
+      const placed = await Promise.all(
+        names.map((workload_id, i) =>
+          mesh(replicas[(i + 1) % 3]!, "/placements", "POST", { workload_id, rail_id: "fast", policy: POLICY }),
+        ),
+      );
+      const statuses = placed.map(({ status }) => status).sort();
+      t.deepEqual(statuses.filter((status) => status < 300).length, 3, String(statuses));
+      for (const at of replicas) {
+        const { json } = await mesh(at, "");
+        t.is(json.rail_states.fast.active_count, 3);
+      }
+      // Any of them shows every event, and whoever holds any stream's record can have it verified anywhere.
+      const chains = (await three.call("GET", "/v1/streams")).json.items.map(
+        (each: { chain_id: string }) => each.chain_id,
+      );
+      t.true(
+        ["acme/r1", "acme/r2", "acme/r3"].every((chain) => chains.includes(chain)),
+        String(chains),
+      );
+      const keys = await Promise.all(replicas.map(async (at) => (await at.call("GET", "/.well-known/jwks.json")).text));
+      t.is(new Set(keys).size, 1);
+      t.is(JSON.parse(keys[0]!).keys.length, 3);
+      const { id } = admitted[0]!.json.event;
+      t.is((await two.call("GET", `/v1/events/${id}?tenant_id=acme`)).json.record, admitted[0]!.json.receipt);
+      await using store = await openReader({ url, poolMax: 2, scope: "none" });
+      const report = await verifyStore(store, () => {});
+      t.deepEqual(
+        report.streams.map(({ fault }) => fault),
+        report.streams.map(() => undefined),
+      );
+      t.deepEqual([report.states, report.order], [[], []]);
+    });
+  },
+);
+
+run("a policy that is activated on one replica decides on all, each having it in its own stream", async (t) => {
+  await withReplicas(["r1", "r2"], async (replicas) => {
+    const [one, two] = replicas as [Started, Started];
+    const headers = { "content-type": "application/gzip" };
+    const bytes = await lawBundle(signer, { revision: "own", sequence: 1 });
+    const { digest } = (await one.call("POST", "/v1/policies", { headers, body: bytes })).json;
+    t.is((await two.call("GET", "/v1/policies")).json.items.length, 2);
+    const following = fetch(`${two.url}/v1/events?event_type=workload.admit`, {
+      headers: { accept: "text/event-stream" },
+    });
+    const activated = await one.call("POST", `/v1/policies/${encodeURIComponent(digest)}/activate`, { body: {} });
+    t.is(activated.status, 200);
+    const followed = await until(async () => {
+      const { json } = await two.call("GET", "/v1/events?event_type=policy.activate&tenant_id=default");
+      const own = json.items.filter((event: { chain_id: string }) => event.chain_id === "default/r2");
+      return own.find((event: { details: { digest: string } }) => event.details.digest === digest);
+    });
+    t.is(followed.outcome, "accepted");
+    const { json } = await two.call("POST", "/v1/admissions", { body: admissible("w") });
+    t.is(json.event.policy_snapshot_id, digest);
+    // A key of a retry counts on any replica.
+    const keyed = { headers: { "idempotency-key": "once" }, body: admissible("kept") };
+    const first = await one.call("POST", "/v1/admissions", keyed);
+    const again = await two.call("POST", "/v1/admissions", keyed);
+    t.is(again.text, first.text);
+    // What is committed elsewhere is followed here.
+    let seen = "";
+    const reader = (await following).body!.getReader();
+    while (!seen.includes('"kept"')) seen += Buffer.from((await reader.read()).value ?? []).toString();
+    await reader.cancel();
+    // A restart of one finds what decides, and says so no second time.
+    t.is((await two.call("GET", "/readyz")).status, 200);
+  });
+});
+
+run("a server that goes away: nobody is admitted, and it is said; when it is back, so are they", async (t) => {
+  const server = await ownServer();
+  t.teardown(() => server.stop());
+  const at = await replica(await server.url("postgres"), "r1");
+  t.teardown(() => at.close());
+  t.is((await at.call("POST", "/v1/admissions", { body: admissible("w") })).json.decision.outcome, "accepted");
+  server.kill();
+  const refused = await at.call("POST", "/v1/admissions", { body: admissible("v") });
+  t.is(refused.status, 503);
+  t.is(refused.json.code, "evidence_unavailable");
+  await until(async () => (await at.call("GET", "/readyz")).status === 503);
+  await server.start();
+  await until(async () => (await at.call("GET", "/readyz")).status === 200);
+  t.is((await at.call("POST", "/v1/admissions", { body: admissible("v") })).json.decision.outcome, "accepted");
+  const { json } = await at.call("GET", "/v1/events?tenant_id=acme&order=asc&event_type=workload.admit");
+  t.deepEqual(
+    json.items.map((event: { subject: string; sequence: number }) => event.subject),
+    ["w", "v"],
+  );
+});

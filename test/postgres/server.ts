@@ -1,0 +1,156 @@
+// A PostgreSQL of the tests' own: one for all files of a run, on a socket in a temporary folder, gone with the run.
+import { randomUUID } from "node:crypto";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+
+export interface TestServer {
+  /** Folder of its socket, `.s.PGSQL.5432`. */
+  readonly socketDir: string;
+  /** Of a database, made anew where no name is given. */
+  url(database?: string): Promise<string>;
+}
+
+/** Where the server's programs are; undefined: nowhere. */
+export function postgresPrograms(): string | undefined {
+  const debian = "/usr/lib/postgresql";
+  const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : [];
+  const places = [
+    ...(process.env["PATH"] ?? "").split(delimiter),
+    ...versions.map((name) => join(debian, name, "bin")),
+  ];
+  return places.find((dir) => existsSync(join(dir, "initdb")) && existsSync(join(dir, "postgres")));
+}
+
+/**
+ * Why tests that need a server cannot run here; undefined where they can. Under CI they run, and fail.
+ * It is said once a file, so that nobody takes what was left out for what was tested.
+ */
+export function noPostgres(): string | undefined {
+  if (postgresPrograms() !== undefined) return undefined;
+  const missing = "PostgreSQL is not installed (Debian: apt-get install postgresql), so what needs it is not tested";
+  if (process.env["CI"]) throw new Error(missing);
+  return missing;
+}
+
+let shared: Promise<TestServer> | undefined;
+
+/** The one that all test files of this run share: whoever comes first starts it, and it ends with their common parent. */
+export function testServer(): Promise<TestServer> {
+  return (shared ??= findOrStart(join(tmpdir(), `railgate-pg-${process.ppid}`)));
+}
+
+/** Another one, for what changes the server. @returns with what ends it. */
+export async function ownServer(
+  settings: readonly string[] = [],
+): Promise<TestServer & { stop(): void; kill(): void; start(): Promise<void> }> {
+  const dir = mkdtempSync(join(tmpdir(), "railgate-pg-own-"));
+  initialise(dir);
+  const start = () => startIn(dir, settings, process.pid);
+  await start();
+  const end = (mode: string) => asServer("pg_ctl", ["-D", join(dir, "data"), "-m", mode, "-w", "stop"]);
+  return {
+    ...serverIn(dir),
+    start,
+    kill: () => end("immediate"),
+    stop: () => {
+      end("immediate");
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+async function findOrStart(dir: string): Promise<TestServer> {
+  try {
+    mkdirSync(dir, { mode: 0o755 });
+  } catch {
+    while (!existsSync(join(dir, "ready"))) await sleep(50);
+    return serverIn(dir);
+  }
+  initialise(dir);
+  await startIn(dir, [], process.ppid);
+  writeFileSync(join(dir, "ready"), "");
+  return serverIn(dir);
+}
+
+function initialise(dir: string): void {
+  const { uid, gid } = account();
+  if (uid !== undefined) chownSync(dir, uid, gid!);
+  asServer("initdb", [
+    "-D",
+    join(dir, "data"),
+    "-A",
+    "trust",
+    "-U",
+    "railgate",
+    "--no-sync",
+    "-E",
+    "UTF8",
+    "--locale=C",
+  ]);
+}
+
+const DEFAULTS = ["listen_addresses=", "max_connections=200", "shared_buffers=32MB"];
+
+/** @param until its end follows the end of this process. */
+async function startIn(dir: string, settings: readonly string[], until: number): Promise<void> {
+  const given = [...DEFAULTS, `unix_socket_directories=${dir}`, ...settings].flatMap((each) => ["-c", each]);
+  const watched = `alive() { [ -d "/proc/$U" ] || ps -p "$U" >/dev/null 2>&1; }
+postgres "$@" & p=$!
+while alive && kill -0 $p 2>/dev/null; do sleep 1; done
+kill -QUIT $p 2>/dev/null; wait $p
+alive || rm -rf "$D"`;
+  const programs = postgresPrograms()!;
+  const child = spawn("/bin/sh", ["-c", watched, "sh", "-D", join(dir, "data"), ...given], {
+    ...account(),
+    detached: true,
+    stdio: "ignore",
+    cwd: dir,
+    env: { PATH: `${programs}:/usr/bin:/bin`, U: String(until), D: dir, LC_ALL: "C" },
+  });
+  child.unref();
+  for (const untilMs = performance.now() + 60_000; ; await sleep(50)) {
+    const client = new pg.Client({ connectionString: address(dir, "postgres") });
+    try {
+      await client.connect();
+      await client.end();
+      return;
+    } catch (error) {
+      await client.end().catch(() => {});
+      if (performance.now() > untilMs) throw error;
+    }
+  }
+}
+
+const address = (dir: string, database: string): string =>
+  `postgres://railgate@localhost/${database}?host=${encodeURIComponent(dir)}`;
+
+function serverIn(dir: string): TestServer {
+  return {
+    socketDir: dir,
+    url: async (database) => {
+      if (database !== undefined) return address(dir, database);
+      const name = `t_${randomUUID().replaceAll("-", "")}`;
+      const client = new pg.Client({ connectionString: address(dir, "postgres") });
+      await client.connect();
+      await client.query(`CREATE DATABASE ${name}`);
+      await client.end();
+      return address(dir, name);
+    },
+  };
+}
+
+/** The server's programs refuse to run as root. */
+function account(): { uid?: number; gid?: number } {
+  if (process.getuid?.() !== 0) return {};
+  const id = (of: string) =>
+    ["postgres", "nobody"].map((name) => spawnSync("id", [of, name])).find(({ status }) => status === 0)!;
+  return { uid: Number(id("-u").stdout), gid: Number(id("-g").stdout) };
+}
+
+function asServer(program: string, args: readonly string[]): void {
+  execFileSync(join(postgresPrograms()!, program), args, { ...account(), stdio: "ignore", cwd: "/" });
+}
