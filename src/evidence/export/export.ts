@@ -42,6 +42,7 @@ import {
   headOf,
   profileClaim,
   segmentPointer,
+  provenanceIn,
   snapshotDocument,
   verifierInputs,
 } from "./statements.ts";
@@ -279,6 +280,7 @@ class ExportMaker {
     if (own) this.#rows.add(digest, sequence);
     else if (!(await this.#share("decision", digest)) && !this.#erased.has(digest)) this.#erased.set(digest, sequence);
     this.#snapshots.policy.add(event.policy_snapshot_id);
+    const isNew = !this.#snapshots.authority.has(event.authority_snapshot_id);
     this.#snapshots.authority.add(event.authority_snapshot_id);
     if (event.policy_snapshot_id !== EMPTY_SNAPSHOT && !(await this.#share("policy_bundle", event.policy_snapshot_id)))
       this.#lack(`the policy bundle ${event.policy_snapshot_id}`);
@@ -287,8 +289,16 @@ class ExportMaker {
       !(await this.#share("authority", event.authority_snapshot_id))
     )
       this.#lack(`the authority material ${event.authority_snapshot_id}`);
+    if (isNew) await this.#shareProvenance(event.authority_snapshot_id);
     const settings = settingsOfEvent(event);
     if (settings !== null && !(await this.#share("settings", settings))) this.#lack(`the settings ${settings}`);
+  }
+
+  /** Bundles, and the root that they were verified by: an auditor needs nothing else to verify them again. */
+  async #shareProvenance(snapshotId: string): Promise<void> {
+    const bytes = await this.#source.store.artifact(snapshotId);
+    for (const { kind, digest } of bytes === undefined ? [] : provenanceIn(bytes))
+      if (!(await this.#share(kind, digest))) this.#lack(`the ${kind} ${digest}`);
   }
 
   #lack(what: string): void {

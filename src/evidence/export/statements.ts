@@ -1,5 +1,5 @@
 // What an export says of itself beside its events: the head, the profile claim, the verifier's inputs, and documents about snapshots (spec evidence §6).
-import { digestOfHex, EMPTY_SNAPSHOT, HASH_PROFILE, pointerTo } from "../../core/digest.ts";
+import { digestOfHex, EMPTY_SNAPSHOT, HASH_PROFILE, isDigest, pointerTo } from "../../core/digest.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { CHAIN_FIELDS, METHODS, PROFILE_VERSION, PROFILES } from "../verify/profiles.ts";
 
@@ -72,5 +72,15 @@ export function snapshotDocument(member: keyof typeof MADE_OF, id: string): Uint
         ? { id, made_of: nothing, pointers: [] }
         : { id, made_of: something, pointers: [pointerTo(id)] },
     ),
+  );
+}
+
+const PROVENANCE_KINDS: ReadonlySet<unknown> = new Set(["provenance_bundle", "trusted_root"]);
+
+/** What of an authority snapshot speaks of where software comes from. */
+export function provenanceIn(snapshot: Uint8Array): { kind: string; digest: string }[] {
+  const entries = JSON.parse(Buffer.from(snapshot).toString("utf8")) as { kind?: string; digest?: string }[];
+  return entries.flatMap(({ kind, digest }) =>
+    PROVENANCE_KINDS.has(kind) && isDigest(digest) ? [{ kind: kind!, digest }] : [],
   );
 }
