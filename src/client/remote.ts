@@ -19,6 +19,7 @@ import type {
   Rotation,
 } from "../core/schema/queries.ts";
 import type { ProvenanceAnswer, ProvenanceList } from "../core/schema/provenance.ts";
+import type { SummaryItem } from "../core/schema/summaries.ts";
 import type { AttestationRequest } from "../core/schema/request.ts";
 import type {
   AdmissionAnswer,
@@ -279,6 +280,10 @@ export class RemoteRailgate implements Railgate {
 
   policyDifferences(digest: string): Promise<ShadowFigures> {
     return this.#get(policyPath(digest, "differences"));
+  }
+
+  async summaries(eventId: string, scope: EventScope = {}): Promise<readonly SummaryItem[]> {
+    return (await this.#get<{ items: SummaryItem[] }>(`/v1/events/${segment(eventId)}/summaries`, scope)).items;
   }
 
   addProvenance(

@@ -10,6 +10,8 @@ export interface NamedArtifact {
   readonly pointer: string;
   /** `sha256:<hex>`; null where it is not pinned by one. */
   readonly digest: string | null;
+  /** As it is named: an image's reference, a component's name. */
+  readonly name: string | undefined;
   readonly provenance: { readonly verified?: boolean; readonly bundles?: readonly object[] } | undefined;
 }
 
@@ -20,7 +22,7 @@ export interface SealedBundle {
 }
 
 type EnvelopeWithProfile = { kind?: string; [profile: string]: unknown };
-type Named = { reference?: string; digest?: string; provenance?: NamedArtifact["provenance"] };
+type Named = { name?: string; reference?: string; digest?: string; provenance?: NamedArtifact["provenance"] };
 
 const digestOfImage = ({ reference = "" }: Named): string | null =>
   pinnedReference(reference) ? reference.slice(reference.lastIndexOf("@") + 1) : null;
@@ -53,7 +55,12 @@ export function artifactsOf({ workload: { envelope } }: AdmissionRequest): Named
   for (const [list, digestIn] of ARTIFACT_LISTS[kind]!) {
     const pointer = `/workload/envelope/${kind}/${list}/`;
     profile[list]?.forEach((artifact, index) =>
-      found.push({ pointer: pointer + index, digest: digestIn(artifact), provenance: artifact.provenance }),
+      found.push({
+        pointer: pointer + index,
+        digest: digestIn(artifact),
+        name: artifact.reference ?? artifact.name,
+        provenance: artifact.provenance,
+      }),
     );
   }
   return found;
@@ -103,7 +110,7 @@ const NOTHING = {
 } as const;
 
 /** Nobody says anything; and the caller says that it was verified. */
-export const ABSENT: ProvenanceFact = Object.freeze({ status: "absent", ...NOTHING });
+const ABSENT: ProvenanceFact = Object.freeze({ status: "absent", ...NOTHING });
 const DECLARED: ProvenanceFact = Object.freeze({ status: "declared", ...NOTHING });
 
 /** What was found of provenance, by the artifact's digest; under the empty text of artifacts that have none. */

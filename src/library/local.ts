@@ -17,6 +17,7 @@ import {
   type Rotation,
 } from "../core/schema/queries.ts";
 import type { PolicyItem, ShadowFigures } from "../core/schema/policies.ts";
+import type { EventScope } from "../core/schema/queries.ts";
 import { ArtifactDigest, type ProvenanceAnswer, type ProvenanceList } from "../core/schema/provenance.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
 import { timeMs } from "../core/time.ts";
@@ -48,6 +49,8 @@ import {
   type LocalOptions,
   type WithProof,
 } from "./handles.ts";
+import type { SummaryItem } from "../core/schema/summaries.ts";
+import { summariesOf, type SummarySource } from "./summaries.ts";
 import { checkNames } from "./names.ts";
 import { LocalReader } from "./reader.ts";
 import type {
@@ -303,6 +306,13 @@ export class LocalRailgate extends LocalReader implements Railgate {
   async rejoin(): Promise<NodeStatus> {
     await this.#node.rejoin(operatorActing(this.caller));
     return this.nodeStatus();
+  }
+
+  async summaries(eventId: string, scope: EventScope = {}): Promise<SummaryItem[]> {
+    const [{ event, record }, { bytes }] = [await this.event(eventId, scope), await this.artifact(eventId, scope)];
+    if (event.event_type !== "workload.admit") return [];
+    const artifact = JSON.parse(Buffer.from(bytes).toString("utf8")) as SummarySource["artifact"];
+    return summariesOf({ event, record, artifact }, (encoded) => this.#node.signDsse(encoded));
   }
 
   async addProvenance(

@@ -23,6 +23,7 @@ import type {
 import type { Isolation, NodeStatus } from "../core/schema/node.ts";
 import type { PolicyItem, ShadowFigures, TrialReport } from "../core/schema/policies.ts";
 import type { ProvenanceAnswer, ProvenanceList } from "../core/schema/provenance.ts";
+import type { SummaryItem } from "../core/schema/summaries.ts";
 import type { AttestationRequest } from "../core/schema/request.ts";
 import type {
   AdmissionAnswer,
@@ -298,6 +299,11 @@ export interface Railgate extends RailgateReader, AsyncDisposable {
    * @param bundle its JSON, parsed. @throws ProvenanceRefusedError with the step that failed.
    */
   addProvenance(bundle: unknown, options?: { readonly tenantId?: string | undefined }): Promise<ProvenanceAnswer>;
+  /**
+   * An admission as statements for other tools, signed by the node: a VSA and an SVR for each of its artifacts; none where nothing
+   * was admitted. @throws NotFoundError `event_unknown`, `artifact_unknown`
+   */
+  summaries(eventId: string, scope?: EventScope): Promise<readonly SummaryItem[]>;
   /** Bundles that are kept for an artifact. @param digest `sha256:…` or `sha512:…` @throws NotFoundError `provenance_unknown` */
   provenance(digest: string): Promise<ProvenanceList>;
   /**

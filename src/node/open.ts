@@ -276,6 +276,11 @@ export class RailgateNode implements AsyncDisposable {
     return this.#eventKey.sign(canonicalJson);
   }
 
+  /** Signs what DSSE encodes, of statements for other tools. */
+  signDsse(preAuthEncoding: Uint8Array): { readonly kid: string; readonly signature: Uint8Array } {
+    return this.#eventKey.signDsse(preAuthEncoding);
+  }
+
   /**
    * Signs with a new event key from now on. The last event that the old one signs in each stream is the rotation, which names
    * the new one; events, retirement and new key are one commit. The old private key is gone afterwards.

@@ -1,5 +1,6 @@
 // Provenance through the doors: bundles in a request, bundles kept, what is on record, and what an export brings along.
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { createPublicKey, verify } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
@@ -228,6 +229,40 @@ test("an export brings bundles and trusted root along, verifies and replays", as
   const archive = gunzipSync(bytes);
   t.true(archive.includes(canonicalJson(bundle)));
   t.true(archive.includes(readFileSync(root)));
+});
+
+test("an admission is told to other tools as a signed VSA and SVR an image", async (t) => {
+  const { keys } = (await served.call("GET", "/.well-known/jwks.json")).json;
+  const levels = async (given: unknown, digest: string) => {
+    const { json } = await admit(given, digest);
+    const { items } = (await served.call("GET", `/v1/events/${json.event.id}/summaries?tenant_id=acme`)).json;
+    if (json.decision.outcome === "refused") return items;
+    t.is(items.length, 1);
+    for (const { payload, payloadType, signatures } of [items[0].vsa, items[0].svr]) {
+      const bytes = Buffer.from(payload, "base64");
+      const encoded = Buffer.concat([
+        Buffer.from(`DSSEv1 ${payloadType.length} ${payloadType} ${bytes.length} `),
+        bytes,
+      ]);
+      const jwk = keys.find(({ kid }: Json) => kid === signatures[0].keyid);
+      t.true(
+        verify(null, encoded, createPublicKey({ key: jwk, format: "jwk" }), Buffer.from(signatures[0].sig, "base64")),
+      );
+    }
+    const vsa = JSON.parse(Buffer.from(items[0].vsa.payload, "base64").toString());
+    t.like(vsa, {
+      _type: "https://in-toto.io/Statement/v1",
+      predicateType: "https://slsa.dev/verification_summary/v1",
+    });
+    t.is(vsa.subject[0].digest.sha256, digest.slice("sha256:".length));
+    t.is(vsa.predicate.verificationResult, "PASSED");
+    t.is(vsa.predicate.policy.digest.sha256, json.event.policy_snapshot_id.slice("sha256:".length));
+    t.is(vsa.predicate.inputAttestations[0].digest.sha256, digestOf(json.receipt).slice("sha256:".length));
+    return vsa.predicate.verifiedLevels;
+  };
+  t.deepEqual(await levels({ bundles: [await made()] }, IMAGE), ["SLSA_BUILD_LEVEL_3"]);
+  t.deepEqual(await levels({ verified: true, issuer: "https://ci.example" }, OTHER), ["SLSA_BUILD_LEVEL_UNEVALUATED"]);
+  t.deepEqual(await levels(undefined, OTHER), []);
 });
 
 test("without a trusted root a bundle is refused, and says why", async (t) => {

@@ -1,7 +1,8 @@
 // `railgate export`: a tenant's evidence with all that is needed to verify it, made by the node that holds it.
-import { createWriteStream, existsSync, rmSync } from "node:fs";
+import { createWriteStream, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import { ExportIncompleteError } from "../../core/errors.ts";
 import type { ExportQuery } from "../../core/schema/queries.ts";
 import type { LocalRailgate, Railgate } from "../../library/index.ts";
@@ -19,6 +20,7 @@ import { safe } from "../io/output.ts";
 import { readText } from "../io/text-file.ts";
 
 type Options = {
+  as?: string;
   tenant: string;
   profile?: string;
   out: string;
@@ -45,7 +47,51 @@ export function exportCommand(): Command {
     .option("--to <sequence>", "the last event (default: the newest)", whole(0))
     .option("--since <file>", "from where an audit ended: a checkpoint that `railgate verify --keep` wrote")
     .option("--chain <chain_id>", "the stream (default: the tenant's on this node)")
-    .action((options: Options) => run({ ...options }, (context) => exportTo(context, options)));
+    .addOption(
+      new Option(
+        "--as <form>",
+        "vsa: instead, what was admitted as statements for other tools (a VSA and an SVR an artifact)",
+      ).choices(["vsa"]),
+    )
+    .action((options: Options) =>
+      run({ ...options }, (context) =>
+        options.as === undefined ? exportTo(context, options) : writeSummaries(context, options),
+      ),
+    );
+}
+
+/** One pair of files an artifact of each admission in the range, named after the event. */
+async function writeSummaries(context: CommandContext, options: Options): Promise<ExitCode> {
+  const { tenant, out: path, from = 0, to = Number.MAX_SAFE_INTEGER, chain, profile } = options;
+  if (profile !== undefined) throw new UsageError("--as vsa knows no evidence profile");
+  if (existsSync(path)) throw new UsageError(`${path} is there already`);
+  const { withRailgate } = await import("../io/open.ts");
+  const { answer } = await withRailgate(context, async (railgate) => {
+    const files = new Map<string, string>();
+    for (let cursor: string | undefined; ; ) {
+      const query = { tenant_id: tenant, event_type: "workload.admit", order: "asc", limit: 1000, cursor } as const;
+      const page = await railgate.events(query);
+      for (const { id, sequence, chain_id } of page.items) {
+        if (sequence < from || sequence > to || (chain !== undefined && chain_id !== chain)) continue;
+        for (const { artifact, vsa, svr } of await railgate.summaries(id, { tenant_id: tenant })) {
+          const name = `${id}-${artifact.slice("sha256:".length, 20)}`;
+          files.set(`${name}.vsa.json`, JSON.stringify(vsa));
+          files.set(`${name}.svr.json`, JSON.stringify(svr));
+        }
+      }
+      if (page.next === null) return files;
+      cursor = page.next;
+    }
+  });
+  mkdirSync(path, { recursive: true });
+  for (const [name, text] of answer) writeFileSync(join(path, name), `${text}\n`);
+  const { out } = context;
+  if (out.json) out.value({ path, files: [...answer.keys()] });
+  else
+    out.line(
+      `${count(answer.size, "statement")} in ${safe(path)}; railgate keys jwks has the keys that they verify with.`,
+    );
+  return EXIT.done;
 }
 
 async function exportTo(

@@ -30,7 +30,7 @@ export const ProvenanceAnswerSchema = closed({
 });
 
 /** A bundle that is kept. One that no longer holds, since what is pinned has changed, counts for nothing. */
-export const KeptBundleSchema = closed({
+const KeptBundleSchema = closed({
   bundle_digest: Digest,
   verified: Type.Boolean(),
   error: nullable(oneOf(PROVENANCE_STEPS, { description: "the step that fails now" })),

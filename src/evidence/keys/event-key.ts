@@ -35,6 +35,8 @@ export interface EventKeyParts {
   readonly now: () => number;
 }
 
+const DSSE = Buffer.from("DSSEv1 ");
+
 export class EventKey {
   readonly #parts: EventKeyParts;
   #key: SigningKey;
@@ -54,6 +56,12 @@ export class EventKey {
       return { kid, signature: sign(null, wholeOf(canonicalJson.pieces(), canonicalJson.length), privateKey) };
     const { signEd25519Pieces } = await import("../verify/ed25519-pieces.ts");
     return { kid, signature: signEd25519Pieces(privateKey, canonicalJson) };
+  }
+
+  /** Signs what DSSE encodes (its `PAE`), of statements for other tools: a record's signing input never begins so. */
+  signDsse(preAuthEncoding: Uint8Array): { readonly kid: string; readonly signature: Uint8Array } {
+    if (!Buffer.from(preAuthEncoding).subarray(0, DSSE.length).equals(DSSE)) throw new TypeError("no DSSE encoding");
+    return { kid: this.#key.kid, signature: sign(null, preAuthEncoding, this.#key.privateKey) };
   }
 
   /** See RailgateNode.rotateKey. */

@@ -5,10 +5,11 @@ import { eventTextOf } from "../../core/event.ts";
 import { closed, nullable } from "../../core/schema/base.ts";
 import { EVENT_TYPES } from "../../core/event-types.ts";
 import { EvidenceEventSchema, ReceiptSchema } from "../../core/schema/event.ts";
+import { SummariesSchema } from "../../core/schema/summaries.ts";
 import type { LocalRailgate } from "../../library/local.ts";
 import type { Followers } from "./follow.ts";
 import { choice, cursor, identifier, inQuery, invalid, time, whole } from "../call/query.ts";
-import { route, type Exchange, type Reply, type Route } from "../call/route.ts";
+import { json, route, type Exchange, type Reply, type Route } from "../call/route.ts";
 import { InclusionSchema } from "./streams.ts";
 import { tenantAsked } from "../../core/caller.ts";
 
@@ -93,6 +94,23 @@ export function eventRoutes(railgate: LocalRailgate, followers: Followers): Rout
       },
       problems: ["tenant_forbidden", "event_unknown", "artifact_unknown"],
       handle: (exchange) => artifact(railgate, exchange),
+    }),
+    route({
+      method: "GET",
+      path: "/v1/events/:id/summaries",
+      tag: "Events",
+      summary: "An admission as statements for other tools",
+      description:
+        "For each artifact of an admission a SLSA Verification Summary (VSA) and an in-toto Simple Verification Result (SVR), in DSSE envelopes that the node's event key signed; none where nothing was admitted.",
+      query: SCOPE,
+      params: { id: "The event's id." },
+      shapes: { Summaries: SummariesSchema },
+      answers: { 200: { description: "The statements", content: { "application/json": "Summaries" } } },
+      problems: ["tenant_forbidden", "event_unknown", "artifact_unknown"],
+      handle: async ({ caller, params, query }) => {
+        const scope = { tenant_id: tenantAsked(caller, query.tenant_id) };
+        return json({ items: await railgate.as(caller).summaries(params["id"]!, scope) });
+      },
     }),
   ];
 }
