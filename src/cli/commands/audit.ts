@@ -84,17 +84,22 @@ async function audit(context: CommandContext, paths: readonly string[], options:
   ]);
   const failed = (problem: string) => out.note(`railgate: the policy could not decide: ${safe(problem)}`);
   const judge = await manifestJudge(config, options, Date.now(), failed);
-  const manifests = [...readManifests(paths)];
-  for (const { object } of manifests) unlessUnreadable(() => judge.learn(object));
+  for (const { object } of readManifests(paths, mayHoldNamespaces))
+    if (object !== undefined) unlessUnreadable(() => judge.learn(object));
   const audited: Audited[] = [];
-  for (const manifest of manifests) {
+  for (const manifest of readManifests(paths)) {
     const found = await auditOne(judge, manifest);
     if (found !== undefined) audited.push(found);
+    if (audited.length % PROGRESS_EVERY === 0) out.progress(`${audited.length} objects judged`);
   }
+  out.progress("");
   await write(context, audited, options);
   const modes = new Set(audited.flatMap(({ findings }) => findings.flatMap((finding) => finding.modes)));
   return failsOn(modes, options) ? EXIT.refused : EXIT.done;
 }
+
+/** Namespaces come first, wherever they stand; escapes could spell the word, too. */
+const mayHoldNamespaces = (text: string): boolean => text.includes("Namespace") || text.includes("\\");
 
 /** What runs already: the evidence has all of it, and a person its counts. */
 async function auditRunning(context: CommandContext, paths: readonly string[], options: Options): Promise<ExitCode> {

@@ -1,7 +1,7 @@
 // Reads manifests from files, folders and standard input: every document of each, lists by their items, with the line that each thing stands on.
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { extname, join } from "node:path";
-import { isCollection, isMap, LineCounter, parseAllDocuments, type Document, type Node } from "yaml";
+import { Composer, isCollection, isMap, LineCounter, Parser, type Document, type Node } from "yaml";
 import { UsageError } from "./command.ts";
 
 const STDIN = "-";
@@ -21,9 +21,19 @@ export interface ManifestDocument {
   lineOf(place: string): number;
 }
 
-/** Files in order, folders by name and all the way down. @throws UsageError there is no such file. */
-export function* readManifests(paths: readonly string[]): Generator<ManifestDocument> {
-  for (const path of paths) for (const file of filesIn(path)) yield* manifestsIn(file, textOf(file));
+/**
+ * Files in order, folders by name and all the way down, one document after the other, none of which is held.
+ * @param wanted whether a file of this text is worth reading. @throws UsageError there is no such file.
+ */
+export function* readManifests(
+  paths: readonly string[],
+  wanted: (text: string) => boolean = () => true,
+): Generator<ManifestDocument> {
+  for (const path of paths)
+    for (const file of filesIn(path)) {
+      const text = textOf(file);
+      if (wanted(text)) yield* manifestsIn(file, text);
+    }
 }
 
 function* filesIn(path: string): Generator<string> {
@@ -45,9 +55,13 @@ function isFolder(path: string): boolean {
   }
 }
 
+/** It can be read once, and is looked at twice. */
+let standardInput: string | undefined;
+
 function textOf(file: string): string {
   try {
-    return readFileSync(file === STDIN ? STDIN_FD : file, "utf8");
+    if (file !== STDIN) return readFileSync(file, "utf8");
+    return (standardInput ??= readFileSync(STDIN_FD, "utf8"));
   } catch (cause) {
     throw new UsageError(`can't read ${file} (${(cause as NodeJS.ErrnoException).code})`, { cause });
   }
@@ -55,14 +69,8 @@ function textOf(file: string): string {
 
 function* manifestsIn(file: string, text: string): Generator<ManifestDocument> {
   const lines = new LineCounter();
-  const documents = parseAllDocuments(text, {
-    lineCounter: lines,
-    prettyErrors: false,
-    uniqueKeys: true,
-    stringKeys: true,
-  });
-  if (!Array.isArray(documents)) return;
-  for (const document of documents) {
+  const composer = new Composer({ prettyErrors: false, uniqueKeys: true, stringKeys: true });
+  for (const document of composer.compose(new Parser(lines.addNewLine).parse(text))) {
     const lineAt = (node: Node | null | undefined) => lines.linePos(node?.range?.[0] ?? document.range?.[0] ?? 0).line;
     const [error] = document.errors;
     if (error !== undefined) {
