@@ -9,6 +9,7 @@ import { auditCommand } from "./commands/audit.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { decideCommand } from "./commands/decide.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { attestationCommand } from "./commands/attestation.ts";
 import { challengeCommand } from "./commands/challenge.ts";
 import { eraseCommand } from "./commands/erase.ts";
 import { eventsCommand } from "./commands/events.ts";
@@ -62,6 +63,7 @@ function program(): Command {
     bundleCommand,
     policyCommand,
     keysCommand,
+    attestationCommand,
     provenanceCommand,
     nodeCommands,
     challengeCommand,

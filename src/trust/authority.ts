@@ -26,7 +26,7 @@ export interface Authorities {
 }
 
 /** Notes the key that a token was verified with. */
-export function note(used: Used, checked: Checked): Checked {
+function note(used: Used, checked: Checked): Checked {
   if (checked.error === undefined) used.key(checked.key);
   return checked;
 }

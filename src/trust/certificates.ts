@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto";
 import type { JWK } from "jose";
 import { elements, objectId, sequence, type Element } from "../policy/builtins/der.ts";
 
-export const CHAIN_MAX = 8;
+const CHAIN_MAX = 8;
 const CERTIFICATE_LENGTH_MAX = 16 * 1024;
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 

@@ -157,6 +157,7 @@ test("the reference names every command and option", async (t) => {
     "keys jwks",
     "keys rotate",
     "challenge",
+    "attestation inspect",
     "erase",
     "workloads",
     "lifecycle",

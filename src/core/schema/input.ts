@@ -54,7 +54,7 @@ export const ATTESTATION_FORMATS = [
 ] as const;
 
 /** The steps that an attestation token can fail, in their order. */
-export const ATTESTATION_ERRORS = [
+const ATTESTATION_ERRORS = [
   "size",
   "malformed",
   "issuer",
@@ -80,7 +80,7 @@ const DeviceFact = closed({
   error: nullable(oneOf(ATTESTATION_ERRORS)),
 });
 
-export const NONCE_FORMS = ["none", "correlation", "challenge"] as const;
+const NONCE_FORMS = ["none", "correlation", "challenge"] as const;
 
 export const AttestationFact = closed({
   form: oneOf(["token", "report"]),
