@@ -1,6 +1,8 @@
 // What must hold once a schedule has come to rest, whatever happened in it (spec evidence §3, §4, §7; replicas, settled details).
 import { eventTextOf } from "../../src/core/event.ts";
+import { LEVELS } from "../../src/core/schema/base.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
+import type { Rail } from "../../src/core/schema/mesh.ts";
 import { verifyStore } from "../../src/evidence/fsck/streams.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 import type { Simulation, Site } from "./simulation.ts";
@@ -24,30 +26,64 @@ async function brokenAt(simulation: Simulation, site: Site): Promise<string[]> {
 
 /** Signatures, chains, trees, and that state is the fold of evidence. */
 async function unsound(store: StoreReader): Promise<string[]> {
-  const { streams, states } = await verifyStore(store, () => {});
+  const { streams, states, order } = await verifyStore(store, () => {});
   const faults = streams.flatMap(({ chain_id, fault }) =>
     fault === undefined ? [] : [`${chain_id}, ${fault.sequence}: ${fault.message}`],
   );
-  return [...faults, ...(states ?? ["states could not be compared"])];
+  return [...faults, ...order, ...(states ?? ["states could not be compared"]), ...(await brokenMesh(store))];
 }
 
-/** Nothing acknowledged is lost; nothing is on record of which it was said that it is not. */
+/** No rail ever held more than it may, and nobody ever went to a weaker one, by the events alone (INV-MESH-…). */
+async function brokenMesh(store: StoreReader): Promise<string[]> {
+  const rails = new Map<string, Rail>();
+  const [at, least] = [new Map<string, string>(), new Map<string, number>()];
+  for (const { record } of await store.events({ order: "asc", limit: 100_000 })) {
+    const { event_type, outcome, details = {} } = eventIn(record);
+    if (!event_type.startsWith("mesh.") || outcome !== "accepted") continue;
+    const { topology, workload_id, rail_id, to_rail_id } = details as unknown as MeshSaid;
+    if (topology) for (const rail of topology.rails) rails.set(rail.rail_id, rail);
+    if (event_type === "mesh.remove") at.delete(workload_id);
+    const to = event_type === "mesh.place" ? rail_id : to_rail_id;
+    const rail = event_type === "mesh.place" || event_type === "mesh.elevate" ? rails.get(to) : undefined;
+    if (!rail) continue;
+    const level = LEVELS.indexOf(rail.level);
+    if (level < (least.get(workload_id) ?? 0)) return [`${workload_id} was demoted to ${to}`];
+    least.set(workload_id, level);
+    at.set(workload_id, to);
+    if ([...at.values()].filter((each) => each === to).length > rail.capacity) return [`${to} holds more than it may`];
+  }
+  return [];
+}
+
+interface MeshSaid {
+  readonly topology?: { readonly rails: readonly Rail[] };
+  readonly workload_id: string;
+  readonly rail_id: string;
+  readonly to_rail_id: string;
+}
+
+/** Nothing acknowledged is lost; nothing is on record of which it was said that it is not; and nothing was done twice. */
 async function brokenPromises({ told }: Simulation, site: Site, store: StoreReader): Promise<string[]> {
   const records = new Set<string>();
-  const requests = new Map<string, number>();
+  const done = new Set<string>();
+  const broken: string[] = [];
   for (const { record } of await store.events({ order: "asc", limit: 100_000 })) {
     records.add(record);
-    const requestId = eventIn(record).details?.["request_id"] as string | undefined;
-    if (requestId !== undefined) requests.set(requestId, (requests.get(requestId) ?? 0) + 1);
+    const { details, event_type } = eventIn(record);
+    const requestId = details?.["request_id"] as string | undefined;
+    if (requestId === undefined) continue;
+    // What a command entails has its request as well, and another type.
+    const what = `${event_type} of ${requestId}`;
+    if (done.has(what)) broken.push(`${what} is on record twice`);
+    done.add(what).add(requestId);
   }
-  return told.flatMap((each) => {
-    if (each.site !== site) return [];
-    if (each.receipt !== undefined && !records.has(each.receipt))
-      return [`${each.requestId} was acknowledged, and is lost`];
-    if (each.recorded === "no" && requests.has(each.requestId))
-      return [`${each.requestId} is on record, and it was said that it is not`];
-    return (requests.get(each.requestId) ?? 0) > 1 ? [`${each.requestId} is on record twice`] : [];
-  });
+  for (const { site: at, requestId, receipt, recorded } of told) {
+    if (at !== site) continue;
+    if (receipt !== undefined && !records.has(receipt)) broken.push(`${requestId} was acknowledged, and is lost`);
+    if (recorded === "no" && done.has(requestId))
+      broken.push(`${requestId} is on record, and it was said that it is not`);
+  }
+  return broken;
 }
 
 /** Above a node lies every record of it, once and in order. @returns in words, what is missing or differs. */

@@ -1,6 +1,5 @@
 // Faults that are put into what is tested, to see that the simulation finds them: each changes what the disk does, or what threads and nodes say to each other.
 import { zstdDecompressSync } from "node:zlib";
-import { CursorFile, type CursorState } from "../../src/evidence/upstream/cursor.ts";
 import type { Simulation } from "./simulation.ts";
 import { tamper } from "./threads.ts";
 
@@ -43,11 +42,20 @@ export const MUTANTS: readonly Mutant[] = [
     ),
   },
   {
-    name: "commits a batch twice",
-    scenario: "one-node",
-    prepare: inThreads((_thread, toThread, message) =>
-      toThread && message["kind"] === "commit" ? [message, message] : undefined,
-    ),
+    name: "does not compare versions",
+    scenario: "sides",
+    prepare: inThreads((_thread, toThread, message) => {
+      if (!toThread || message["kind"] !== "commit") return undefined;
+      const groups = message["groups"].map((group: Message) => ({
+        ...group,
+        reads: [],
+        events: group["events"].map((event: Message) => ({
+          ...event,
+          states: event["states"].map(({ version: _, ...state }: Message) => state),
+        })),
+      }));
+      return [{ ...message, groups }];
+    }),
   },
   {
     name: "accepts a gap",
@@ -60,28 +68,16 @@ export const MUTANTS: readonly Mutant[] = [
     prepare: inVerdicts((verdict, size) => (verdict["kind"] === "equivocation" ? taken(size) : undefined)),
   },
   {
-    name: "takes a failure upstream for an arrival",
+    name: "acknowledges records that it does not keep",
     scenario: "edges-and-hub",
-    prepare: ({ network }) => {
-      network.eavesdropper = (_from, to, { body }, answer) => {
-        if (answer.status !== 503) return answer;
+    prepare: ({ network, random }) => {
+      network.impostor = (to, { body }) => {
         const { from_sequence, records } = JSON.parse(Buffer.from(zstdDecompressSync(body!)).toString());
+        if (records.length === 0 || random.chance(0.8)) return undefined;
         const next_sequence = from_sequence + records.length;
         const said = { node_id: to, next_sequence, accepted: records.length };
         return { status: 200, headers: {}, bytes: Buffer.from(JSON.stringify(said)) };
       };
-    },
-  },
-  {
-    name: "remembers more as arrived than has",
-    scenario: "edges-and-hub",
-    prepare: (simulation) => {
-      const { write } = CursorFile.prototype;
-      CursorFile.prototype.write = function (this: CursorFile, { arrived, ...state }: CursorState) {
-        const ahead = Object.fromEntries(Object.entries(arrived).map(([chain, next]) => [chain, next + 2]));
-        write.call(this, { ...state, arrived: ahead });
-      };
-      simulation.atEnd(() => void (CursorFile.prototype.write = write));
     },
   },
 ];

@@ -24,15 +24,15 @@ export interface Host {
   readonly intake: Intake;
 }
 
-/** Looks at what is said, and may say something else: how a fault is put into what is to be tested. */
-export type Eavesdropper = (from: string, to: string, asked: ServiceRequest, answer: ServiceAnswer) => ServiceAnswer;
+/** May answer in place of a node: how a fault is put into what is to be tested. */
+export type Impostor = (to: string, asked: ServiceRequest) => ServiceAnswer | undefined;
 
 const BODY_BYTES_MAX = 32 * 1024 * 1024;
 const encoder = new TextEncoder();
 
 export class Network {
   weather: Weather = { ...CALM };
-  eavesdropper: Eavesdropper = (_from, _to, _asked, answer) => answer;
+  impostor: Impostor = () => undefined;
   readonly #world: World;
   readonly #hosts = new Map<string, Host>();
   /** Between which nodes nothing passes, in whichever direction. */
@@ -81,7 +81,7 @@ export class Network {
       if (lost) return void fail(this.#delay(), "cannot be reached");
       const answered = (answer: ServiceAnswer): void => {
         if (halfLost || this.#cut.has(wayOf(from, to))) fail(this.#delay(), "ended before it had answered");
-        else settle(this.#delay(), () => resolve(this.eavesdropper(from, to, asked, answer)));
+        else settle(this.#delay(), () => resolve(answer));
       };
       const gone = (): unknown => fail(this.#delay(), "reset the connection");
       this.#arrive(to, asked, answered, gone);
@@ -107,7 +107,8 @@ export class Network {
     if (!host?.actor.alive) return void gone();
     host.actor.atEnd(gone);
     this.#world.after(this.#delay() * laterFactor, host.actor, () => {
-      void answerOf(host, asked).then((answer) => {
+      const instead = this.impostor(to, asked);
+      void (instead ? Promise.resolve(instead) : answerOf(host, asked)).then((answer) => {
         if (host.actor.alive) answered(answer);
       });
     });

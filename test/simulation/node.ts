@@ -47,6 +47,7 @@ interface Before {
   readonly partition: PartitionMemory | undefined;
 }
 
+const SIDES = 2;
 const HEARTBEAT_MS = 200;
 const BACKOFF_MS_MAX = 1000;
 export const PARTITION_TIMES = { lostAfterMs: 600, settledAfterMs: 200, reconciledForMs: 2000 };
@@ -55,7 +56,8 @@ export const PARTITION_TIMES = { lostAfterMs: 600, settledAfterMs: 200, reconcil
 export class SimulatedNode {
   readonly nodeId: string;
   readonly store: StoreReader;
-  readonly gate: Gate;
+  /** Several that decide, each on state as it knows it; all commit in one place. */
+  readonly gates: readonly Gate[];
   readonly intake: Intake;
   readonly partition: Partition;
   readonly eventKey: EventKey;
@@ -71,7 +73,7 @@ export class SimulatedNode {
     const newId = makeIds();
     this.nodeId = nodeId;
     this.store = store;
-    const states = new StateView(store);
+    const views = Array.from({ length: SIDES }, () => new StateView(store));
     const privateJwk = key.privateKey.export({ format: "jwk" });
     const committer = { storePath: dataDir, place: placeOf(dataDir), privateJwk, kid: key.kid, log };
     this.ledger = new Ledger(nodeId, committer);
@@ -101,7 +103,7 @@ export class SimulatedNode {
       nodeId,
       ownIds: before.ownIds,
       store,
-      gate: () => this.gate,
+      gate: () => this.gates[0]!,
       partition: () => this.partition,
       checkpoint: () => ledger.checkpoint(),
     });
@@ -115,29 +117,30 @@ export class SimulatedNode {
       reconciled: () => this.#upstreaming.reconciled(),
       now,
     });
-    this.gate = new Gate({
+    const common = {
       ledger,
-      states,
       store,
       trust: laws.trust,
       active: () => active,
-      partition: () => this.partition.context(),
       evidenceProfileId,
       now,
       newId,
       observe: {},
-    });
+    };
+    this.gates = views.map((states) => new Gate({ ...common, states, partition: () => this.partition.context() }));
     ledger.onCommit = () => {
-      states.trim(ledger.committed);
+      for (const states of views) states.trim(ledger.committed);
       this.#upstreaming.grown();
     };
-    ledger.onReset = () => states.reset();
+    ledger.onReset = () => {
+      for (const states of views) states.reset();
+    };
     this.#services = [
       this.partition.service(),
       this.#upstreaming.service(),
       superseding({
         intake: this.intake,
-        gate: this.gate,
+        gate: this.gates[0]!,
         others: () => hasOthers(store),
         decides: () => true,
         failed: () => {},

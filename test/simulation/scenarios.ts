@@ -1,8 +1,12 @@
 // What is simulated: a few nodes, trouble of some kinds for some seconds, and then rest, in which everything must hold.
 import { isDeepStrictEqual } from "node:util";
 import { LogRolledBackError } from "../../src/core/errors.ts";
+import type { MeshCommand } from "../../src/core/mesh.ts";
 import { Standings, STANDING_TYPES } from "../../src/core/standing.ts";
+import { lifecycleCommand } from "../../src/gate/commands/lifecycle.ts";
+import { meshCommand } from "../../src/gate/commands/mesh.ts";
 import { openReader } from "../../src/store/open.ts";
+import { POLICIES, TOPOLOGIES } from "../mesh/worlds.ts";
 import type { Crash } from "./disk.ts";
 import { brokenIn, eventIn, missingAbove } from "./invariants.ts";
 import { BrokenError, rollBack, type Simulation, type Site } from "./simulation.ts";
@@ -39,6 +43,36 @@ const DECIDES: readonly Act[] = [
 const DIFFERS: readonly Act[] = [
   (simulation, site) =>
     simulation.admit(site, `c${simulation.random.below(3)}`, simulation.random.pick(CLASSIFICATIONS)),
+];
+
+const MESH_ID = "m";
+const RAILS = TOPOLOGIES[0]!;
+const TRANSITIONS = ["create", "start", "stop", "destroy"] as const;
+
+/** Few workloads, and a mesh with little room, commanded from all sides at once. */
+const CONTENDS: readonly Act[] = [
+  (simulation, site) => {
+    const { random } = simulation;
+    const askMesh = (command: MeshCommand): void =>
+      simulation.ask(site, `to ${command.command} in the mesh`, () => meshCommand(command, "acme"));
+    for (let left = random.within(2, 8); left > 0; left--) {
+      const workload_id = `m${random.below(4)}`;
+      const rail_id = random.pick(RAILS).rail_id;
+      const transition = random.pick(TRANSITIONS);
+      random.pick([
+        () => simulation.admit(site, workload_id),
+        () =>
+          simulation.ask(site, `to ${transition} ${workload_id}`, () =>
+            lifecycleCommand({ command: "transition", workload_id, transition }, "acme"),
+          ),
+        () => askMesh({ command: "reload", mesh_id: MESH_ID, rails: RAILS }),
+        () => askMesh({ command: "place", mesh_id: MESH_ID, workload_id, rail_id, policy: POLICIES[0]! }),
+        () => askMesh({ command: "place", mesh_id: MESH_ID, workload_id, rail_id, policy: POLICIES[0]! }),
+        () => askMesh({ command: "elevate", mesh_id: MESH_ID, workload_id, target_rail_id: rail_id }),
+        () => askMesh({ command: "remove", mesh_id: MESH_ID, workload_id }),
+      ])();
+    }
+  },
 ];
 
 const FALLS: readonly Act[] = [
@@ -210,6 +244,17 @@ export const SCENARIOS: readonly Scenario[] = [
     const node = simulation.site("node");
     await mustBeUp(simulation, node);
     await trouble(simulation, [node], [...DECIDES, ...DECIDES, ...FALLS, ...OPERATES.slice(2)]);
+    await mustComeToRest(simulation);
+  }),
+  scenario("sides", "two that decide command the same workloads and a mesh with little room", async (simulation) => {
+    const node = simulation.site("node");
+    await mustBeUp(simulation, node);
+    for (let i = 0; i < 4; i++) simulation.admit(node, `m${i}`);
+    simulation.ask(node, "to define the mesh", () =>
+      meshCommand({ command: "reload", mesh_id: MESH_ID, rails: RAILS }, "acme"),
+    );
+    await simulation.world.pass(20);
+    await trouble(simulation, [node], [...CONTENDS, ...CONTENDS, ...CONTENDS, ...CONTENDS, ...FALLS]);
     await mustComeToRest(simulation);
   }),
   scenario("edges-and-hub", "two nodes under a third: all that can befall nodes and network", async (simulation) => {

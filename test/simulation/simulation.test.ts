@@ -9,17 +9,18 @@ import { SCENARIOS } from "./scenarios.ts";
 const SEED = Number(process.env["RAILGATE_TEST_SEED"] ?? 1);
 /** Schedules of each scenario, by what they cost; more by `npm run simulate`. */
 const SCHEDULES: { readonly [scenario: string]: number } = {
-  "first-start": 500,
-  crash: 700,
+  "first-start": 400,
+  crash: 400,
   "one-node": 150,
-  "edges-and-hub": 40,
+  sides: 60,
+  "edges-and-hub": 30,
   copied: 6,
   "restored-hub": 6,
   "restored-edge": 6,
   chain: 12,
 };
 /** By then a mutant is found. */
-const MUTANT_SEEDS_MAX = 60;
+const MUTANT_SEEDS_MAX = 200;
 
 let laws: Laws;
 test.before(async () => {

@@ -10,6 +10,7 @@ import { answerRequests } from "../../src/threads/threads.ts";
 import { recordChecker } from "../../src/evidence/upstream/record-checker.ts";
 import { sendRecords } from "../../src/evidence/upstream/record-sender.ts";
 import { admission } from "../../src/gate/commands/admission.ts";
+import type { AnyCommand } from "../../src/gate/commands/command.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 import { request } from "../evidence/exports.ts";
 import { Disk, type Crash, type Faults } from "./disk.ts";
@@ -135,16 +136,22 @@ export class Simulation {
     if (threads.length > 0) this.random.pick(threads).die();
   }
 
-  /** A workload is to be admitted; what comes of it is kept in `told`. */
+  /** A workload is to be admitted. */
   admit(site: Site, workloadId: string, classification = "internal", tenantId = "acme"): void {
+    const asked = parseAdmissionRequest(request(workloadId, tenantId, classification));
+    const command = () => admission(asked, callerOf(tenantId));
+    this.ask(site, `to admit ${workloadId} (${classification})`, command, tenantId);
+  }
+
+  /** One of those that decide there is asked something; what comes of it is kept in `told`. */
+  ask(site: Site, what: string, command: () => AnyCommand, tenantId = "acme"): void {
     const { actor, life } = site;
     if (!life || !actor.alive) return;
     const requestId = `r${++this.#requests}`;
-    const asked = parseAdmissionRequest(request(workloadId, tenantId, classification));
-    const caller = callerOf(tenantId);
+    const gate = this.random.pick(life.gates);
     this.world.after(this.random.next() * APART_MS_MAX, actor, () => {
-      this.world.tell(`is asked to admit ${workloadId} (${classification}) as ${requestId}`);
-      life.gate.run([admission(asked, caller)], { caller, trace: { requestId } }).then(
+      this.world.tell(`is asked ${what} as ${requestId}`);
+      gate.run([command()], { caller: callerOf(tenantId), trace: { requestId } }).then(
         ([done]) => this.#answered(actor, { site, requestId, receipt: done!.receipt }),
         (error: Error) => this.#failed(actor, site, requestId, error),
       );

@@ -66,8 +66,8 @@ export interface Happening {
   cancelled: boolean;
 }
 
-/** More than any schedule needs; one that goes on for longer never comes to rest, which is a failure. */
-const HAPPENINGS_MAX = 50_000;
+/** Some times what any schedule needs; one that goes on for longer never comes to rest, which is a failure. */
+const HAPPENINGS_MAX = 6000;
 
 export class World {
   readonly random: Random;
