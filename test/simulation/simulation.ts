@@ -265,9 +265,10 @@ export class Simulation {
   }
 }
 
-/** Puts an older database in the place of a newer one; what lies beside it stays. */
+/** Puts an older database in the place of a newer one, with what is remembered of upstream; keys and signed checkpoints stay. */
 export function rollBack(from: string, dir: string): void {
-  for (const name of ["railgate.db", "railgate.db-wal", "railgate.db-shm"]) rmSync(join(dir, name), { force: true });
-  for (const name of ["railgate.db", "railgate.db-wal"])
+  for (const name of ["railgate.db", "railgate.db-wal", "railgate.db-shm", "upstream.json"]) {
+    rmSync(join(dir, name), { force: true });
     if (existsSync(join(from, name))) cpSync(join(from, name), join(dir, name));
+  }
 }
