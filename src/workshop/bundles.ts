@@ -1,9 +1,11 @@
 // What is done with a bundle once it is built: signed, verified, looked into, held against another.
 import { Buffer } from "node:buffer";
-import { decodeJwt, decodeProtectedHeader } from "jose";
+import { decodeJwt, decodeProtectedHeader, exportJWK, generateKeyPair } from "jose";
 import { digestOf } from "../core/event.ts";
 import { BundleError } from "../core/errors.ts";
 import type { Catalogue } from "../core/outcome.ts";
+import type { Violation } from "../core/schema/policies.ts";
+import { conformanceCases, violationOf } from "../gate/conformance.ts";
 import { readBundleData, readBundleFiles } from "../policy/bundle-files.ts";
 import { loadBundle, type BundleKeys, type Policy } from "../policy/policy.ts";
 import { signBundleFiles, writeBundleFiles, type BundleSigner } from "../policy/sign.ts";
@@ -38,6 +40,20 @@ export async function verifyBundle(
     ...(wanted !== undefined && { keyId: wanted }),
     ...(scope !== undefined && { scope }),
   });
+}
+
+/**
+ * Loads what was built as a node does, and finds what would keep one from taking it: what no policy may admit (spec law §3, §5).
+ * @param files unsigned. @throws BundleError it cannot be loaded.
+ */
+export async function tryBuilt(files: ReadonlyMap<string, Uint8Array>): Promise<Violation[]> {
+  const { privateKey, publicKey } = await generateKeyPair("ES256");
+  const signer = { privateKey, algorithm: "ES256", keyId: "tried" };
+  const keys = { keys: [{ ...(await exportJWK(publicKey)), kid: signer.keyId, alg: signer.algorithm }] };
+  const policy = await loadBundle(await signed(files, signer), { keys });
+  return conformanceCases()
+    .filter(({ entrypoint }) => policy.entrypoints.includes(entrypoint))
+    .flatMap((each) => violationOf(each, policy) ?? []);
 }
 
 export interface Inspected {

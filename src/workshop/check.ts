@@ -170,15 +170,28 @@ function seeds({ folder }: JoinedPolicies, nowMs: number): { [name: string]: unk
 }
 
 /** What rules may compare with: texts and names in data, and texts in rules; apart, the author's own. */
-function vocabulary(policies: JoinedPolicies, data: { readonly railgate?: object }): Pick<Vocabulary, "words" | "own"> {
-  const shipped = wordsIn(SHIPPED_POLICY, policyFiles(SHIPPED_POLICY));
-  const authored = policies.folder === undefined ? new Set<string>() : wordsIn(policies.folder, policies.authored);
+function vocabulary(policies: JoinedPolicies, data: { readonly railgate?: object }): Omit<Vocabulary, "nowMs"> {
+  const { folder, authored: files } = policies;
+  const authored = folder === undefined ? new Set<string>() : wordsIn(folder, files);
+  const differing = folder === undefined ? new Set<string>() : newWords(folder, files);
   const { catalogue: _, ...law } = (data.railgate ?? {}) as { readonly catalogue?: unknown };
   const seen = [...wordsOf({ ...data, railgate: law }), ...authored].filter((word) => word.length <= WORD_CHARS_MAX);
   const words = [...new Set(seen)].sort();
+  const own = words.filter((word) => authored.has(word));
+  const fresh = own.filter((word) => differing.has(word));
   // Of a whole fork only what is new in it says where to look.
-  const own = words.filter((word) => authored.has(word) && (authored.size <= OWN_WORDS_MAX || !shipped.has(word)));
-  return { words, own };
+  return { words, own: own.length <= OWN_WORDS_MAX ? own : fresh, fresh };
+}
+
+/** What a file has that the one whose place it takes has not; of one that takes no place, what the shipped law has not. */
+function newWords(folder: string, files: readonly string[]): Set<string> {
+  const shippedFiles = policyFiles(SHIPPED_POLICY);
+  const shipped = wordsIn(SHIPPED_POLICY, shippedFiles);
+  const fresh = files.map((name) => {
+    const before = shippedFiles.includes(name) ? wordsIn(SHIPPED_POLICY, [name]) : shipped;
+    return [...wordsIn(folder, [name])].filter((word) => !before.has(word));
+  });
+  return new Set(fresh.flat());
 }
 
 const WORD_CHARS_MAX = 80;

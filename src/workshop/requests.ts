@@ -28,12 +28,16 @@ export interface Vocabulary {
   readonly words: readonly string[];
   /** Those of the author's own, where they may differ from the shipped law: tried more often. */
   readonly own: readonly string[];
+  /** Of these those that are new: where the two differ, they do by these. */
+  readonly fresh: readonly string[];
   readonly nowMs: number;
 }
 
 const ITEMS_MAX = 3;
 const CHANGES_MAX = 6;
 const MINUTE_MS = 60_000;
+/** How often a text is a word that is new, the author's own, or any; one in so many is made up. */
+const WEIGHTS = [9, 3, 3];
 /** Nobody can guess a signature: what tokens prove is not tried. */
 const LEFT_OUT = new Set(["authority", "exceptions", "token"]);
 
@@ -69,12 +73,13 @@ function* slotsOf(schema: Schema, path: Path): Generator<{ path: Path; schema: S
 
 class Values {
   readonly #words: readonly string[];
-  readonly #own: readonly string[];
+  /** From the most telling on. */
+  readonly #vocabulary: readonly (readonly string[])[];
   readonly #nowMs: number;
 
-  constructor({ words, own, nowMs }: Vocabulary) {
+  constructor({ words, own, fresh, nowMs }: Vocabulary) {
     this.#words = words;
-    this.#own = own;
+    this.#vocabulary = [fresh, own, words];
     this.#nowMs = nowMs;
   }
 
@@ -117,8 +122,11 @@ class Values {
     if (description.includes("ISO 8601")) return fc.constantFrom("PT1M", "PT15M", "PT1H", "PT2H", "P1D", "PT0S");
     const fits = (word: string): boolean => pattern === undefined || new RegExp(pattern).test(word);
     const other = pattern === undefined ? fc.string({ maxLength: 12 }) : fc.stringMatching(new RegExp(pattern));
-    const known = [this.#own, this.#words].map((words) => words.filter(fits)).filter((words) => words.length > 0);
-    const text = fc.oneof(other, ...known.map((words) => ({ weight: 3, arbitrary: fc.constantFrom(...words) })));
+    const known = this.#vocabulary
+      .map((words, at) => ({ weight: WEIGHTS[at]!, words: words.filter(fits) }))
+      .filter(({ words }) => words.length > 0)
+      .map(({ weight, words }) => ({ weight, arbitrary: fc.constantFrom(...words) }));
+    const text = fc.oneof(other, ...known);
     return not === undefined ? text : text.filter((each) => !["container", "vm", "tee"].includes(each));
   }
 

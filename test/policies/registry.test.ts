@@ -15,6 +15,8 @@ import { makeTrial } from "../../src/gate/trial.ts";
 import { RailgateNode, type NodeOptions } from "../../src/node/open.ts";
 import { DEFAULT_BUNDLE } from "../../src/node/options.ts";
 import { PolicyRefusedError } from "../../src/core/errors.ts";
+import { readBundleFiles } from "../../src/policy/bundle-files.ts";
+import { tryBuilt } from "../../src/workshop/bundles.ts";
 import { loadBundle } from "../../src/policy/policy.ts";
 import { containerRequest } from "../core/requests.ts";
 import { admit, lifecycle, mesh } from "../gate/commands.ts";
@@ -232,7 +234,18 @@ test("a policy that admits what none may is refused by the corpus", async (t) =>
     ],
   );
   t.regex(message, /admits what no policy may \(INV-MESH-FAIL-CLOSED\)/);
+  // Whoever builds it is told as much (`railgate bundle build`), and what cannot be loaded is not built.
+  t.deepEqual(await tryBuilt(await unsigned(lax)), report!.conformance?.violations);
+  t.deepEqual(await tryBuilt(await unsigned(first)), []);
+  const unreadable = await lawBundle(null, { files: changedSettings((settings) => (settings.kubernetes = "none")) });
+  await t.throwsAsync(tryBuilt(await unsigned(unreadable)), { code: "policy_invalid", message: /kubernetes/ });
 });
+
+async function unsigned(bundle: Uint8Array): Promise<Map<string, Uint8Array>> {
+  const files = await readBundleFiles(bundle);
+  files.delete(".signatures.json");
+  return files;
+}
 
 test("a shadow decides beside the active policy: its differences are counted, listed and on record, and nothing else changes", async (t) => {
   const outcomes: string[] = [];

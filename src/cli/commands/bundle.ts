@@ -49,14 +49,13 @@ function buildCommand(): Command {
 }
 
 async function build({ out }: CommandContext, dir: string, options: BuildOptions): Promise<ExitCode> {
-  const [{ buildPolicies }, { JoinedPolicies, FolderError }, { signed, inspectBundle }, { timeMs }] = await Promise.all(
-    [
+  const [{ buildPolicies }, { JoinedPolicies, FolderError }, { signed, inspectBundle, tryBuilt }, { timeMs }] =
+    await Promise.all([
       import("../../workshop/build.ts"),
       import("../../workshop/folder.ts"),
       import("../../workshop/bundles.ts"),
       import("../../core/time.ts"),
-    ],
-  );
+    ]);
   const { output, entrypoint, revision, sequence, expires, standalone } = options;
   if (expires !== undefined && timeMs(expires) === undefined)
     throw new UsageError(
@@ -81,7 +80,10 @@ async function build({ out }: CommandContext, dir: string, options: BuildOptions
     sequence,
     expires,
   });
+  const violations = await tryBuilt(files);
   out.progress("");
+  for (const { breaks, message } of violations)
+    out.note(`it admits what no policy may (${breaks}): ${message}; no node takes it unless a root authority says so`);
   for (const name of policies.replaced)
     out.note(
       `${policies.shown(name)} takes the place of the law's own; railgate check --at-least railgate tells whether it is weaker`,

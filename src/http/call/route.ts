@@ -77,6 +77,8 @@ export interface Route {
   readonly tag: string;
   /** The body: the name of a JSON body's component, or content types with schemas. */
   readonly body?: string | Readonly<Record<string, object>>;
+  /** It may be left out, and then says nothing. */
+  readonly isBodyOptional?: boolean;
   /** Parts of the path, with what they are. */
   readonly params?: Readonly<Record<string, string>>;
   /** By status. */

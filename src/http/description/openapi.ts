@@ -37,7 +37,7 @@ export interface Operation {
     readonly schema: Json;
   }[];
   readonly requestBody?: {
-    readonly required: true;
+    readonly required: boolean;
     readonly content: { readonly [type: string]: { readonly schema: Json } };
   };
   readonly responses: {
@@ -174,7 +174,7 @@ function operation(route: Route): Operation {
     ...(route.description !== undefined && { description: route.description }),
     ...(parameters.length > 0 && { parameters }),
     ...(route.body !== undefined && {
-      requestBody: { required: true as const, content: contentOf(route.body) },
+      requestBody: { required: !route.isBodyOptional, content: contentOf(route.body) },
     }),
     responses: responses(route),
     ...(route.open && { security: [{}] }),

@@ -38,6 +38,7 @@ export function nodeRoutes(railgate: LocalRailgate, bodyBytesMax: number): Route
       description: "For a drill or a planned isolation: nothing is sent upstream, and the law is told. On record.",
       query: {},
       body: "Isolation",
+      isBodyOptional: true,
       shapes,
       answers,
       problems: ["operator_needed", "evidence_unavailable"],

@@ -26,6 +26,12 @@ const PLACE = { tag: "Operators", query: {}, params: DIGEST } as const;
 const parseActivate = parser(ActivateBodySchema);
 const parseShadow = parser(ShadowBodySchema);
 
+const ACTIVATION = {
+  Activation: ActivateBodySchema,
+  ActivatedPolicy: ActivatedPolicySchema,
+  TrialReport: TrialReportSchema,
+};
+
 export function policyRoutes(railgate: LocalRailgate, bodyBytesMax: number): Route[] {
   return [
     route({
@@ -67,11 +73,8 @@ export function policyRoutes(railgate: LocalRailgate, bodyBytesMax: number): Rou
       description:
         "Atomic: every decision names the one policy that made it. Refused where it is older than the active one, admits what no policy may, or leaves a placed or running workload on too weak a rail or envelope; an authority's override lets it decide all the same.",
       body: "Activation",
-      shapes: {
-        Activation: ActivateBodySchema,
-        ActivatedPolicy: ActivatedPolicySchema,
-        TrialReport: TrialReportSchema,
-      },
+      isBodyOptional: true,
+      shapes: ACTIVATION,
       answers: { 200: { description: "It decides", content: { "application/json": "ActivatedPolicy" } } },
       problems: ["operator_needed", "policy_unknown", "policy_refused", "evidence_unavailable"],
       handle: async (exchange) => {
@@ -88,6 +91,7 @@ export function policyRoutes(railgate: LocalRailgate, bodyBytesMax: number): Rou
       description:
         "After each answer, and nothing else changes: only its differences are counted, listed and recorded.",
       body: "Shadowing",
+      isBodyOptional: true,
       shapes: { Shadowing: ShadowBodySchema, ActedPolicy: ActedPolicySchema },
       answers: { 200: { description: "It does, or no longer", content: { "application/json": "ActedPolicy" } } },
       problems: ["operator_needed", "policy_unknown", "policy_refused", "evidence_unavailable"],
