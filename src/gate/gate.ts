@@ -183,7 +183,8 @@ export class Gate {
       if (enough?.(enacted[places.at(-1)!]!.outcome)) break;
     }
     if (draft.moved) return undefined;
-    const appended = ledger.append(entries, { reads: draft.reads, stacked: draft.ticket > ledger.committed });
+    const reads = [...draft.reads, ...(remember?.basis ?? [])];
+    const appended = ledger.append(entries, { reads, stacked: draft.ticket > ledger.committed });
     const ticket = ledger.appended;
     states.apply(draft, ticket);
     const receipts = appended.catch((error: unknown) => {

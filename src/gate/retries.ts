@@ -5,7 +5,7 @@
 import { EvidenceUnavailableError, KeyReusedError } from "../core/errors.ts";
 import { eventTextOf } from "../core/event.ts";
 import type { Receipt } from "../evidence/ledger/ledger.ts";
-import type { StatePlace, StateWrite, StoreReader } from "../store/store.ts";
+import type { StatePlace, StateRead, StateWrite, StoreReader } from "../store/store.ts";
 
 /** That a call may come again. */
 export interface Retry {
@@ -22,7 +22,11 @@ export interface Told<O> {
 }
 
 /** Called once a command of the call is decided, with its place in it; what it returns commits with the command's event. */
-export type Remember = (place: number, outcome: unknown, eventId: string) => StateWrite[];
+export interface Remember {
+  (place: number, outcome: unknown, eventId: string): StateWrite[];
+  /** Where others may carry out the same call at the same time: what they would change. */
+  readonly basis: readonly StateRead[];
+}
 
 /** What came of the first command of a call; what came of the others lies beside it, each under its place. */
 interface Stored {
@@ -66,6 +70,7 @@ export class Retries {
   ): Promise<Told<O>[]> {
     const name = `${tenants[0]} ${key}`;
     const first = () => this.#underWay.get(name);
+    const version = first() || !this.#reader.shared ? undefined : await this.#version(tenants[0], key);
     const before = first() ? undefined : await this.#before(tenants, key);
     const forgets = before?.told || first() ? 0 : DELETED_AT_ONCE * tenants.length;
     const expired = forgets === 0 ? [] : await this.#reader.due("answer", this.#now(), forgets);
@@ -75,19 +80,26 @@ export class Retries {
       return underWay.told as Promise<Told<O>[]>;
     }
     if (before?.told) return this.#again<O>(key, digest, before.told);
-    const writes: Remember = (place, outcome, event_id) => [
+    const writes = (place: number, outcome: unknown, event_id: string): StateWrite[] => [
       ...(place === 0 ? expired.map(forgotten(this.#now())) : []),
       place === 0
-        ? this.#write(tenants[0], key, {
-            digest,
-            event_id,
-            outcome,
-            kept_until_ms: this.#now() + KEPT_MS,
-            ...(tenants.length > 1 && { more: tenants.length - 1 }),
-          })
+        ? this.#write(
+            tenants[0],
+            key,
+            {
+              digest,
+              event_id,
+              outcome,
+              kept_until_ms: this.#now() + KEPT_MS,
+              ...(tenants.length > 1 && { more: tenants.length - 1 }),
+            },
+            version,
+          )
         : this.#write(tenants[place]!, placeIn(key, place), { event_id, outcome }),
     ];
-    const told = this.#carriedOut(tenants, { key, digest }, () => carryOut(writes)).finally(() =>
+    const kept = { kind: "answer", tenant_id: tenants[0], key } as const;
+    const remember = Object.assign(writes, { basis: version === undefined ? [] : [{ ...kept, version }] });
+    const told = this.#carriedOut(tenants, { key, digest }, () => carryOut(remember)).finally(() =>
       this.#underWay.delete(name),
     );
     this.#underWay.set(name, { digest, told });
@@ -139,9 +151,23 @@ export class Retries {
     return again;
   }
 
-  #write(tenant_id: string, key: string, told: Stored | StoredOther): StateWrite {
+  /** Read first: what is kept after that is another version. */
+  async #version(tenantId: string, key: string): Promise<number> {
+    return (await this.#reader.read("answer", tenantId, key))?.version ?? 0;
+  }
+
+  /** @param version that it had before, where others may write it as well. */
+  #write(tenant_id: string, key: string, told: Stored | StoredOther, version?: number): StateWrite {
     const due_ms = this.#now() + KEPT_MS;
-    return { kind: "answer", tenant_id, key, value: JSON.stringify(told), due_ms, ref: told.event_id };
+    const write: StateWrite = {
+      kind: "answer",
+      tenant_id,
+      key,
+      value: JSON.stringify(told),
+      due_ms,
+      ref: told.event_id,
+    };
+    return version === undefined ? write : { ...write, version: version + 1 };
   }
 }
 

@@ -10,6 +10,8 @@ export interface Server {
   readonly url: string;
   /** Ends it with SIGKILL, and waits until it is gone. */
   kill(): Promise<void>;
+  /** Pauses it, or lets it go on. */
+  signal(signal: "SIGSTOP" | "SIGCONT"): void;
   /** Ends it as an operator does. */
   stop(): Promise<void>;
 }
@@ -39,7 +41,12 @@ export async function spawnServer(dir: string, more: NodeJS.ProcessEnv = {}): Pr
   while (child.exitCode === null && child.signalCode === null) {
     const holder = readHolder(env.RAILGATE_DATA_DIR);
     if (holder?.url !== undefined && holder.pid === child.pid) {
-      return { url: holder.url, kill: () => end("SIGKILL"), stop: () => end("SIGTERM") };
+      return {
+        url: holder.url,
+        kill: () => end("SIGKILL"),
+        signal: (signal) => void child.kill(signal),
+        stop: () => end("SIGTERM"),
+      };
     }
     await sleep(20);
   }

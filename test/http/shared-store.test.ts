@@ -118,6 +118,9 @@ run("a policy that is activated on one replica decides on all, each having it in
     const first = await one.call("POST", "/v1/admissions", keyed);
     const again = await two.call("POST", "/v1/admissions", keyed);
     t.is(again.text, first.text);
+    const atOnce = { headers: { "idempotency-key": "at once" }, body: admissible("raced") };
+    const raced = await Promise.all([one, two, one, two].map((at) => at.call("POST", "/v1/admissions", atOnce)));
+    t.is(new Set(raced.map(({ text }) => text)).size, 1, raced.map(({ text }) => text).join("\n"));
     // What is committed elsewhere is followed here.
     let seen = "";
     const reader = (await following).body!.getReader();
