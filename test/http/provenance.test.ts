@@ -30,7 +30,7 @@ const provenance = {
     { issuer: "release", subject: "release", level: 1 },
   ],
 };
-const served = await start({ trust: { provenance } }, { reloadMs: 50 } as object);
+const served = await start({ trust: { provenance } });
 test.after.always(() => served.close());
 
 const OTHER = `sha256:${"ab".repeat(32)}`;
@@ -263,6 +263,29 @@ test("an admission is told to other tools as a signed VSA and SVR an image", asy
   t.deepEqual(await levels({ bundles: [await made()] }, IMAGE), ["SLSA_BUILD_LEVEL_3"]);
   t.deepEqual(await levels({ verified: true, issuer: "https://ci.example" }, OTHER), ["SLSA_BUILD_LEVEL_UNEVALUATED"]);
   t.deepEqual(await levels(undefined, OTHER), []);
+});
+
+test("what is pinned is taken anew from its files", async (t) => {
+  const file = join(dir, "another_root.json");
+  writeFileSync(file, JSON.stringify(ours.trustedRoot));
+  const renewed = await start({ trust: { provenance: { ...provenance, trusted_root: file } } }, { reloadEveryMs: 20 });
+  const post = async (body: object) => (await renewed.call("POST", "/v1/provenance", { body })).status;
+  const [own, others] = await Promise.all([made(), theirs.bundle()]);
+  t.is(await post(own), 201);
+  t.is(await post(others), 422);
+  writeFileSync(file, JSON.stringify(theirs.trustedRoot));
+  while ((await post(others)) !== 201) await new Promise((resolve) => setTimeout(resolve, 20));
+  t.is(await post(own), 422);
+  // What was kept before is still there, and counts for nothing.
+  const { items } = (await renewed.call("GET", `/v1/provenance/${IMAGE}`)).json;
+  t.deepEqual(
+    items.map(({ verified, error }: Json) => [verified, error]),
+    [
+      [true, null],
+      [false, "certificate"],
+    ],
+  );
+  await renewed.close();
 });
 
 test("without a trusted root a bundle is refused, and says why", async (t) => {

@@ -62,8 +62,9 @@ export function exportCommand(): Command {
 
 /** One pair of files an artifact of each admission in the range, named after the event. */
 async function writeSummaries(context: CommandContext, options: Options): Promise<ExitCode> {
-  const { tenant, out: path, from = 0, to = Number.MAX_SAFE_INTEGER, chain, profile } = options;
-  if (profile !== undefined) throw new UsageError("--as vsa knows no evidence profile");
+  const { tenant, out: path, from = 0, to = Number.MAX_SAFE_INTEGER, chain, profile, since } = options;
+  if (profile !== undefined || since !== undefined)
+    throw new UsageError("--as vsa knows neither --profile nor --since");
   if (existsSync(path)) throw new UsageError(`${path} is there already`);
   const { withRailgate } = await import("../io/open.ts");
   const { answer } = await withRailgate(context, async (railgate) => {
