@@ -1,5 +1,5 @@
 // `npm run bench`: Railgate beside OPA on the same policy and input, measured in one run, told as ratios.
-// `npm run bench -- evaluation|http|kubernetes|footprint|mesh` for one part; `--seconds N` per measurement; `--json` for machines.
+// `npm run bench -- evaluation|http|kubernetes|footprint|mesh|tokens` for one part; `--seconds N` per measurement; `--json` for machines.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -263,7 +263,16 @@ function show(rows: readonly Row[]): void {
   }
 }
 
-const parts = { evaluation, http, kubernetes, footprint, mesh };
+/** Attestation tokens of each format: no more than 5 ms the first time, and 50 µs once they are known. */
+async function tokens(): Promise<Row[]> {
+  const { tokenCosts } = await import("./tokens.ts");
+  return (await tokenCosts()).flatMap(({ what, first_us, again_us }) => [
+    { what: `token, ${what}: first`, unit: "µs", railgate: first_us },
+    { what: `token, ${what}: again`, unit: "µs", railgate: again_us },
+  ]);
+}
+
+const parts = { evaluation, http, kubernetes, footprint, mesh, tokens };
 const wanted = positionals.length > 0 ? positionals : Object.keys(parts);
 const rows: Row[] = [];
 try {

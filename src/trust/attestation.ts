@@ -40,7 +40,10 @@ type Attester = {
   readonly format: FormatName;
   readonly keys: readonly PinnedKey[];
   readonly roots: readonly X509Certificate[];
+  /** Keys that a chain vouches for, by the chain: every token of an issuer bears the same. */
+  readonly vouched: Recent<Vouched>;
 };
+type Vouched = { readonly key: PinnedKey; readonly chain: Chain };
 
 /** A token whose signature holds. That is remembered by its bytes, and nothing that depends on a time. */
 type Signed = {
@@ -98,9 +101,9 @@ async function pinAttesters(configs: readonly AttesterConfig[]): Promise<Atteste
       const setting = `railgate.trust.attesters[${index}]`;
       if (!Object.hasOwn(FORMATS, format)) throw new ConfigError(`${setting}.format`, `${format} is not known`);
       const roots = rootsIn(config, setting);
-      if (jwks.length === 0 && roots.length > 0) return { config, format, keys: [], roots };
+      if (jwks.length === 0 && roots.length > 0) return { config, format, keys: [], roots, vouched: new Recent() };
       const pinned = await pin([{ issuer, jwks }], "railgate.trust.attesters", index);
-      return { config, format, keys: pinned.get(issuer)!, roots };
+      return { config, format, keys: pinned.get(issuer)!, roots, vouched: new Recent() };
     }),
   );
 }
@@ -180,16 +183,17 @@ type By = { readonly key: UsedKey; readonly chain: Chain | undefined };
 
 /** The key that the signature holds by, or the step that fails. */
 async function signedBy(
-  { config, format, keys, roots }: Attester,
+  attester: Attester,
   token: string,
   header: Header,
   alg: string,
 ): Promise<By | AttestationError> {
+  const { format, keys, roots } = attester;
   if (!FORMATS[format].algorithms.includes(alg)) return "algorithm";
   const named = keys.filter(
     ({ kid, used }) => header.kid === undefined || kid === header.kid || used.thumbprint === header.kid,
   );
-  const vouched = await vouchedFor(config, roots, header);
+  const vouched = await vouchedFor(attester, header);
   const candidates = [...named.map((key) => ({ key, chain: undefined })), ...(vouched === undefined ? [] : [vouched])];
   if (candidates.length === 0) return roots.length > 0 && x5cOf(header) !== undefined ? "certificate" : "key";
   const fitting = candidates.filter(({ key }) => key.byAlgorithm.has(alg));
@@ -202,19 +206,21 @@ async function signedBy(
 const x5cOf = ({ x5c, jwk }: Header): unknown => x5c ?? (isObject(jwk) ? jwk.x5c : undefined);
 
 /** The key of a header's certificate, where its chain leads to a pinned root. Any other key in a header is ignored. */
-async function vouchedFor(
-  { issuer }: AttesterConfig,
-  roots: readonly X509Certificate[],
-  header: Header,
-): Promise<{ key: PinnedKey; chain: Chain } | undefined> {
+async function vouchedFor({ config, roots, vouched }: Attester, header: Header): Promise<Vouched | undefined> {
   const x5c = x5cOf(header);
   if (roots.length === 0 || x5c === undefined) return undefined;
-  const chain = chainOf(x5c, roots);
-  const key = chain && (await pinKey(issuer, chain.jwk));
-  if (key === undefined) return undefined;
+  const name = hash("sha256", JSON.stringify(x5c), "base64");
+  let found = vouched.get(name);
+  if (found === undefined) {
+    const chain = chainOf(x5c, roots);
+    const key = chain && (await pinKey(config.issuer, chain.jwk));
+    if (key === undefined) return undefined;
+    found = { key, chain: chain! };
+    vouched.put(name, found);
+  }
   // Trustee puts the chain inside the key that it certifies.
-  if (isObject(header.jwk) && (await thumbprintOf(header.jwk)) !== key.used.thumbprint) return undefined;
-  return { key, chain: chain! };
+  if (isObject(header.jwk) && (await thumbprintOf(header.jwk)) !== found.key.used.thumbprint) return undefined;
+  return found;
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
