@@ -92,9 +92,17 @@ test("what is shown and not typed here is for other machines", (t) => {
       if (language !== "console") continue;
       for (const [, command] of text.matchAll(/^[$#] (\S+)/gm))
         t.true(
-          ["sudo", "docker", "podman", "kubectl", "systemctl", "journalctl", "kill", "systemd-analyze"].includes(
-            command!,
-          ),
+          [
+            "sudo",
+            "docker",
+            "podman",
+            "cosign",
+            "kubectl",
+            "systemctl",
+            "journalctl",
+            "kill",
+            "systemd-analyze",
+          ].includes(command!),
           `${page}:${line}: ${command}`,
         );
     }

@@ -29,7 +29,11 @@ const older = (process.env["PATH"] ?? "")
   .map((dir) => join(dir, "node"))
   .find((node) => existsSync(node) && /^v2[0-3]\./.test(spawnSync(node, ["--version"], { encoding: "utf8" }).stdout));
 
-/** Packed, and laid beside its dependencies as npm would. */
+function manifestOf(name: string): { readonly dependencies?: Record<string, string> } {
+  return JSON.parse(readFileSync(join(ROOT, "node_modules", name, "package.json"), "utf8"));
+}
+
+/** Packed, and laid beside its dependencies and theirs as npm would. */
 test.before(async () => {
   if (!(await ensureBuilt())) throw new Error("the package is not built, and what builds it is not installed");
   await run("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", host], { cwd: ROOT });
@@ -37,7 +41,10 @@ test.before(async () => {
   tarball = new Uint8Array(readFileSync(file));
   mkdirSync(installed, { recursive: true });
   await run("tar", ["xzf", file, "-C", installed, "--strip-components=1"]);
-  for (const name of Object.keys(manifest.dependencies)) {
+  const dependencies = Object.keys(manifest.dependencies);
+  const theirs = dependencies.flatMap((name) => Object.keys(manifestOf(name).dependencies ?? {}));
+  for (const name of new Set([...dependencies, ...theirs])) {
+    if (!existsSync(join(ROOT, "node_modules", name))) continue;
     mkdirSync(dirname(join(host, "node_modules", name)), { recursive: true });
     symlinkSync(join(ROOT, "node_modules", name), join(host, "node_modules", name));
   }

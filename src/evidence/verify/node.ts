@@ -29,11 +29,13 @@ const READ_BYTES = 64 * 1024;
  */
 export async function verifyExport(input: string | ExportInput, options: VerifyOptions = {}): Promise<VerifyReport> {
   const pool = new VerifierPool();
-  using scratch = new DiskPages();
+  const scratch = new DiskPages();
   try {
     const open = await opened(input, options.limits);
     return await verify(open, options, { primitives: NODE_PRIMITIVES, checker: pool, scratch });
   } finally {
+    // Not `using`: this module runs on Node 20.
+    scratch[Symbol.dispose]();
     await pool.close();
   }
 }
