@@ -43,12 +43,14 @@ export async function openReader(at: StoreAt): Promise<StoreReader> {
 }
 
 /** Opens a store to copy all that it has; its node may write it meanwhile. */
-export async function openCopySource(at: string): Promise<CopySource> {
+export async function openCopySource(at: StoreAt): Promise<CopySource> {
+  if (typeof at !== "string") return (await import("./postgres/copy.ts")).openPostgresSource(at);
   return new SqliteReader(storeFile(at));
 }
 
 /** Opens or creates a store to copy into. */
-export async function openCopyTarget(at: string): Promise<CopyTarget> {
+export async function openCopyTarget(at: StoreAt): Promise<CopyTarget> {
+  if (typeof at !== "string") return (await import("./postgres/copy.ts")).openPostgresTarget(at);
   return new SqliteWriter(storeFile(at));
 }
 

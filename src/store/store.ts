@@ -348,6 +348,10 @@ export interface CopySource extends StoreReader {
   stateRows(limit: number, after?: StateKey): Promise<StateRow[]>;
   /** Content addresses of shared artifacts, sorted, behind one of them. */
   blobDigests(limit: number, after?: string): Promise<string[]>;
+  /** Of a stream, by sequence, `to` not included: the artifacts that lie with an event of their own. */
+  artifacts(chainId: string, from: number, to: number): Promise<ReadonlyMap<number, Uint8Array>>;
+  /** Whether a node that shares it runs; of a database in a data directory its lock says so. */
+  inUse(): Promise<boolean>;
 }
 
 /** A store as a copy writes it. */

@@ -96,6 +96,50 @@ test("a replica has a volume, keys and a place of its own, and nothing that it n
   t.deepEqual(ofKind("NetworkPolicy")["spec"].policyTypes, ["Ingress", "Egress"]);
 });
 
+interface Patched {
+  readonly target: { readonly kind: string; readonly name: string };
+  readonly patch: string;
+}
+
+/** What `kubectl kustomize postgres` makes of the base: JSON patches (RFC 6902) of `add` and `replace`, as far as these use it. */
+function onPostgres(): Json[] {
+  const all = structuredClone(objects);
+  const { resources, patches } = parse(text("postgres/kustomization.yaml")) as {
+    resources: string[];
+    patches: Patched[];
+  };
+  if (resources.join() !== "../base") throw new Error("it is no overlay of the base");
+  for (const { target, patch } of patches)
+    for (const { op, path, value } of parse(patch) as { op: string; path: string; value: unknown }[]) {
+      const parts = path.slice(1).split("/");
+      const last = parts.pop()!;
+      const at = parts.reduce<Json>((node, part) => node[part], ofKind(target.kind, all));
+      if (op === "add" && last === "-") at["push"](value);
+      else if (op === "replace" && last in at) at[last] = value;
+      else throw new Error(`${op} ${path}`);
+    }
+  return all;
+}
+
+test("three replicas on one PostgreSQL: each a node of its own by its name, two of them always there, and the law still admits them", async (t) => {
+  const all = onPostgres();
+  const { spec } = ofKind("StatefulSet", all);
+  const [container] = spec.template.spec.containers;
+  t.is(spec.replicas, 3);
+  t.is(ofKind("PodDisruptionBudget", all)["spec"].minAvailable, 2);
+  t.deepEqual(container.args, ["serve", "--wait"]);
+  const env = Object.fromEntries(container.env.map(({ name, ...from }: Json) => [name, from]));
+  t.like(env, {
+    RAILGATE_NODE_ID: { valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
+    RAILGATE_STORE_URL: { valueFrom: { secretKeyRef: { name: "railgate-store", key: "url" } } },
+  });
+  const mounted = container.volumeMounts.map(({ name }: Json) => name as string);
+  const known = [...spec.template.spec.volumes, ...spec.volumeClaimTemplates.map(({ metadata }: Json) => metadata)];
+  t.deepEqual(mounted.toSorted(), known.map(({ name }: Json) => name as string).toSorted());
+  t.true(ofKind("NetworkPolicy", all)["spec"].egress.some(({ ports }: Json) => ports[0].port === 5432));
+  t.deepEqual(await refusals(all), ["CTR-01 deny"], "as of the base, on the cluster's plain runtime");
+});
+
 test("its settings are settings", (t) => {
   const dir = emptyDir();
   writeFileSync(join(dir, "opa.yaml"), ofKind("ConfigMap")["data"]["opa.yaml"]);

@@ -5,11 +5,14 @@ import test from "ava";
 import { verifyStore } from "../../src/evidence/fsck/streams.ts";
 import { copyStore, type StoreCopyOptions } from "../../src/node/copy.ts";
 import { RailgateNode } from "../../src/node/open.ts";
-import { openCopySource, openReader } from "../../src/store/open.ts";
+import { eventTextOf } from "../../src/core/event.ts";
+import { openCopySource, openReader, type StoreAt } from "../../src/store/open.ts";
+import { storeAt } from "../../src/store/shared.ts";
 import { railgate } from "../cli/railgate.ts";
 import { admit, admitAll, lifecycle, mesh } from "../gate/commands.ts";
 import { spawnServer } from "../host/process.ts";
 import { admissible, emptyDir, send } from "../http/support.ts";
+import { noPostgres, testServer } from "../postgres/server.ts";
 
 process.setMaxListeners(100);
 const NOW = Date.UTC(2026, 10, 27);
@@ -39,7 +42,7 @@ interface Held {
   readonly rest: unknown[];
 }
 
-async function held(dir: string): Promise<Held> {
+async function held(dir: StoreAt): Promise<Held> {
   await using store = await openCopySource(dir);
   const events = await store.events({ order: "asc", limit: 100_000 });
   const artifacts = [];
@@ -159,6 +162,44 @@ test("cut over, a running node is stopped, all that it recorded is in the copy, 
   await using other = await RailgateNode.open({ dataDir: from, nodeId: "n1", afterRestore: "gone on by itself" });
   t.is(other.nodeId, "n1-r1");
 });
+
+const missing = noPostgres();
+(missing === undefined ? test : test.skip)(
+  "from a data directory to PostgreSQL and back again it is alike, and a node goes on at either",
+  async (t) => {
+    const from = await filled(300);
+    const url = await (await testServer()).url();
+    const keys = join(emptyDir(), "keys");
+    const interrupted = copy(from, url, {
+      dataDir: keys,
+      progress: ({ phase }) => {
+        if (phase === "copied") throw new Error("interrupted");
+      },
+    });
+    await t.throwsAsync(interrupted, { message: "interrupted" });
+    await t.throwsAsync(RailgateNode.open({ dataDir: keys, nodeId: "n1", store: { url } }), { code: "store_moved" });
+    const { events, finished } = await copy(from, url, { dataDir: keys });
+    t.true(finished);
+    const source = await held(from);
+    t.is(events, source.events.length);
+    t.deepEqual(await held(storeAt(keys, { url })), source);
+    await t.throwsAsync(copy(from, url, { dataDir: keys }), { code: "target_not_empty" });
+    {
+      await using node = await RailgateNode.open({ dataDir: keys, nodeId: "n1", store: { url } });
+      t.is((await admit(node, admissible("there"))).event.sequence, source.events.filter(isOf("acme")).length);
+      await using store = await openReader(storeAt(keys, { url }));
+      const { streams, states, order } = await verifyStore(store, () => {});
+      t.deepEqual([states, order, streams.filter(({ fault }) => fault)], [[], [], []]);
+    }
+    const back = join(emptyDir(), "back");
+    t.true((await copy(url, back, { dataDir: keys })).finished);
+    t.deepEqual(await held(back), await held(storeAt(keys, { url })));
+    await using node = await open(back);
+    t.is((await admit(node, admissible("here-again"))).event.chain_id, "acme/n1");
+  },
+);
+
+const isOf = (tenant: string) => (record: string) => eventTextOf(record).includes(`"tenant_id":"${tenant}"`);
 
 test("used wrongly, and where it cannot be", async (t) => {
   const cwd = emptyDir();

@@ -12,15 +12,15 @@ export function storeCommand(): Command {
 
 function copyCommand(): Command {
   return newCommand("copy", "copy a store into an empty one, every record verified; goes on where it was interrupted")
-    .requiredOption("--from <dir>", "the source: a data directory, whose node may run")
-    .requiredOption("--to <dir>", "the target: a data directory that holds nothing, or an interrupted copy")
+    .requiredOption("--from <store>", "the source: a data directory, or the URL of a PostgreSQL; its nodes may run")
+    .requiredOption("--to <store>", "the target, which holds nothing, or an interrupted copy: either as well")
     .option("--cut-over", "stop the source's node, copy what it added, and let it start there no more")
     .action((options: Options) => run({ ...options }, (context) => copy(context, options)));
 }
 
 async function copy({ out }: CommandContext, { from, to, cutOver, dataDir }: Options): Promise<ExitCode> {
-  if (/^\w+:\/\//.test(from) || /^\w+:\/\//.test(to))
-    throw new UsageError("stores are named by their data directories");
+  if (cutOver && from.includes("://"))
+    throw new UsageError("--cut-over stops the node of a data directory; stop those that share a server by yourself");
   const { copyStore } = await import("../../library/store-copy.ts");
   const copied = await copyStore({
     from,

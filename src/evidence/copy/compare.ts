@@ -32,12 +32,12 @@ export async function compareRecords(
       const [left, right] = [await source.log.records(chain_id, at, to), await copied.log.records(chain_id, at, to)];
       const other = left.findIndex((record, i) => record !== right[i]);
       if (other >= 0 || right.length !== left.length) return { chain_id, sequence: at + Math.max(other, 0) };
-      const erased = [];
-      for (let sequence = at; sequence < to; sequence++) {
-        const [theirs, ours] = await artifactsAt(source, copied, chain_id, sequence);
-        if (theirs === undefined && ours !== undefined) erased.push({ chain_id, sequence });
-        else if (theirs !== undefined && !(ours && equalBytes(theirs, ours))) return { chain_id, sequence };
-      }
+      const [theirs, ours] = [await source.artifacts(chain_id, at, to), await copied.artifacts(chain_id, at, to)];
+      const missing = [...theirs].find(([sequence, bytes]) => !isHeld(ours.get(sequence), bytes));
+      if (missing) return { chain_id, sequence: missing[0] };
+      const erased = [...ours.keys()]
+        .filter((sequence) => !theirs.has(sequence))
+        .map((sequence) => ({ chain_id, sequence }));
       if (erased.length > 0) await target.putRows({ erased });
       progress(to - at);
     }
@@ -47,8 +47,8 @@ export async function compareRecords(
   return undefined;
 }
 
-const artifactsAt = (source: CopySource, copied: CopySource, chainId: string, sequence: number) =>
-  Promise.all([source.log.artifactAt(chainId, sequence), copied.log.artifactAt(chainId, sequence)]);
+const isHeld = (held: Uint8Array | undefined, bytes: Uint8Array): boolean =>
+  held !== undefined && equalBytes(held, bytes);
 
 const treeRoot = ({ log }: CopySource, chainId: string, size: number): Promise<Uint8Array> =>
   overTiles(

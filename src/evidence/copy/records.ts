@@ -1,5 +1,4 @@
 // The events of a store, taken over one by one: each verified from its stored bytes before anything of it is written (spec replicas §9).
-import { COMPANION_TYPES, type CompanionType } from "../../core/event-types.ts";
 import { digestOf, EMPTY_STREAM, eventTextOf, type Head } from "../../core/event.ts";
 import { digestOfPointer } from "../../core/digest.ts";
 import { AlteredRecordError, TargetNotEmptyError } from "../../core/errors.ts";
@@ -64,35 +63,42 @@ class Taking {
 
   /** Those that the target has already are passed over. @returns how many were written. @throws AlteredRecordError */
   async take(records: readonly string[]): Promise<number> {
-    const appends: Append[] = [];
+    const read: (readonly [EvidenceEvent, string])[] = [];
     for (const record of records) {
-      const append = await this.#checked(record);
-      if (append) appends.push(append);
+      const event = await this.#checked(record);
+      if (event) read.push([event, record]);
     }
+    const artifacts = await this.#artifacts(read.map(([event]) => event));
+    const appends = read.map(([event, record]) => appendOf(event, record, artifacts.get(event) ?? null));
     if (appends.length > 0) await this.#sides.target.append(appends);
     return appends.length;
   }
 
-  async #checked(record: string): Promise<Append | undefined> {
+  async #checked(record: string): Promise<EvidenceEvent | undefined> {
     const { event, problem } = readRecord(record, this.#keys);
     if (!event) throw new AlteredRecordError(`a record of the source cannot be read: ${problem}`);
     const end = await this.#end(event.chain_id);
     if (event.sequence < end.size) return undefined;
     const wrong = problem ?? placeProblem(event, end);
     if (wrong !== undefined) throw altered(event, wrong);
-    const append = appendOf(event, record, await this.#artifact(event));
     this.#ends.set(event.chain_id, { size: event.sequence + 1, hash: event.event_hash });
-    return append;
+    return event;
   }
 
-  /** null where it lies with another event, is shared, or was erased. */
-  async #artifact(event: EvidenceEvent): Promise<string | null> {
-    if (COMPANION_TYPES.includes(event.event_type as CompanionType)) return null;
-    const bytes = await this.#sides.source.log.artifactAt(event.chain_id, event.sequence);
-    if (bytes === undefined) return null;
-    if (digestOf(bytes) !== digestOfPointer(event.evidence_pointer))
-      throw altered(event, "its artifact is not the one it points to");
-    return Buffer.from(bytes).toString("utf8");
+  /** Of each event its own; none where it lies with another event, is shared, or was erased. */
+  async #artifacts(events: readonly EvidenceEvent[]): Promise<Map<EvidenceEvent, string>> {
+    const found = new Map<EvidenceEvent, string>();
+    for (const [chain, group] of Map.groupBy(events, ({ chain_id }) => chain_id)) {
+      const held = await this.#sides.source.artifacts(chain, group[0]!.sequence, group.at(-1)!.sequence + 1);
+      for (const event of group) {
+        const bytes = held.get(event.sequence);
+        if (bytes === undefined) continue;
+        if (digestOf(bytes) !== digestOfPointer(event.evidence_pointer))
+          throw altered(event, "its artifact is not the one it points to");
+        found.set(event, Buffer.from(bytes).toString("utf8"));
+      }
+    }
+    return found;
   }
 
   async #end(chainId: string): Promise<Head> {

@@ -1,5 +1,6 @@
 // What a store holds beside events, taken over as it is: state with its versions, keys, shared artifacts, checkpoints, and what a node notes of itself.
 import { digestOf } from "../../core/event.ts";
+import { canonicalJson } from "../../core/json.ts";
 import type { KeyRow, StateKey, StateRow, CopySource } from "../../store/store.ts";
 import { AlteredRecordError } from "../../core/errors.ts";
 import type { Sides } from "./records.ts";
@@ -42,8 +43,8 @@ export async function copyRows({ source, target, copied }: Sides): Promise<numbe
 }
 
 async function differingKeys(source: CopySource, copied: CopySource): Promise<KeyRow[]> {
-  const known = new Map((await copied.keys()).map((row) => [row.kid, JSON.stringify(row)]));
-  return (await source.keys()).filter((row) => known.get(row.kid) !== JSON.stringify(row));
+  const known = new Map((await copied.keys()).map((row) => [row.kid, canonicalJson(row)]));
+  return (await source.keys()).filter((row) => known.get(row.kid) !== canonicalJson(row));
 }
 
 async function differingMeta(source: CopySource, copied: CopySource): Promise<Record<string, string>> {

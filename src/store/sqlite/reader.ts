@@ -225,6 +225,20 @@ export class SqliteReader implements CopySource {
       .all(kind, tenant_id, key, limit) as unknown as StateRow[];
   }
 
+  async inUse(): Promise<boolean> {
+    return false;
+  }
+
+  async artifacts(chainId: string, from: number, to: number): Promise<ReadonlyMap<number, Uint8Array>> {
+    const rows = this.#db
+      .prepare(
+        `SELECT sequence, CAST(bytes AS BLOB) AS bytes FROM events JOIN artifacts USING (position)
+         WHERE stream = (SELECT stream FROM streams WHERE chain_id = ?) AND sequence >= ? AND sequence < ?`,
+      )
+      .all(chainId, from, to);
+    return new Map(rows.map(({ sequence, bytes }) => [sequence as number, bytes as Uint8Array]));
+  }
+
   async blobDigests(limit: number, after?: string): Promise<string[]> {
     const behind = after === undefined ? new Uint8Array() : Buffer.from(hexOfDigest(after), "hex");
     const rows = this.#db

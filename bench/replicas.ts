@@ -1,0 +1,118 @@
+// What sharing a database costs: one node on SQLite beside one and three replicas on one PostgreSQL, and a store copied from the one into the other.
+// `node bench/replicas.ts [seconds]`, default 10, says decisions a second; `node bench/replicas.ts copy [decisions]`, default 100,000, says how long a
+// copy of so many takes, every record verified, and in how much memory. PostgreSQL is started here, with fsync and synchronous_commit on.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { hostCaller } from "../src/core/caller.ts";
+import { parseAdmissionRequest } from "../src/core/request.ts";
+import { admission } from "../src/gate/commands/admission.ts";
+import { RailgateNode } from "../src/node/open.ts";
+import { spawnServer } from "../test/host/process.ts";
+import { ownServer } from "../test/postgres/server.ts";
+import { load } from "./load.ts";
+
+const CONNECTIONS = 32;
+const AT_ONCE = 256;
+const SAMPLE_MS = 100;
+/** As it is installed: built, so that no memory goes into reading the sources. */
+const MAIN = new URL("../scripts/railgate.js", import.meta.url).pathname;
+
+const example = JSON.parse(
+  readFileSync(new URL("../examples/requests/container-low-risk.json", import.meta.url), "utf8"),
+);
+const scratch = mkdtempSync(join(tmpdir(), "railgate-replicas-"));
+const database = await ownServer();
+try {
+  if (process.argv[2] === "copy") await copying(Number(process.argv[3] ?? 100_000));
+  else await throughput(Number(process.argv[2] ?? 10));
+} finally {
+  database.stop();
+  rmSync(scratch, { recursive: true, force: true });
+}
+
+async function throughput(seconds: number): Promise<void> {
+  const alone = await decisionsPerS("one node on SQLite", seconds, [{}]);
+  for (const replicas of [1, 3]) {
+    const url = await database.url();
+    const each = Array.from({ length: replicas }, () => ({ RAILGATE_STORE_URL: url }));
+    const perS = await decisionsPerS(`${replicas} on PostgreSQL`, seconds, each);
+    console.log(`  ${(perS / alone).toFixed(2)} of one node on SQLite`);
+  }
+}
+
+/** All of them at once; the load is shared among them. */
+async function decisionsPerS(what: string, seconds: number, nodes: readonly NodeJS.ProcessEnv[]): Promise<number> {
+  const servers = await Promise.all(
+    nodes.map((env, i) => spawnServer(mkdtempSync(join(scratch, "node-")), { RAILGATE_NODE_ID: `r${i}`, ...env })),
+  );
+  const measured = await Promise.all(
+    servers.map(({ url }, i) =>
+      load({
+        url: `${url}/v1/admissions`,
+        body: JSON.stringify({ ...example, workload: { ...example.workload, workload_id: `w-${i}` } }),
+        connections: Math.ceil(CONNECTIONS / servers.length),
+        seconds,
+      }),
+    ),
+  );
+  await Promise.all(servers.map((server) => server.stop()));
+  const perS = measured.reduce((sum, { requestsPerS }) => sum + requestsPerS, 0);
+  const p99 = Math.max(...measured.map(({ p99Ms }) => p99Ms));
+  const failed = measured.reduce((sum, each) => sum + each.failed, 0);
+  console.log(`${what.padEnd(20)} ${perS.toFixed(0).padStart(6)}/s  p99 ${p99.toFixed(0)} ms  ${failed} failed`);
+  return perS;
+}
+
+async function copying(decisions: number): Promise<void> {
+  const from = join(scratch, "data");
+  await decide(from, decisions);
+  const url = await database.url();
+  for (const [what, args] of [
+    ["SQLite to PostgreSQL", ["--from", from, "--to", url]],
+    ["back to SQLite", ["--from", url, "--to", join(scratch, "back"), "--data-dir", from]],
+  ] as const) {
+    const started = performance.now();
+    const peakMiB = await ran(["store", "copy", ...args]);
+    const seconds = (performance.now() - started) / 1000;
+    console.log(
+      `${what.padEnd(22)} ${decisions} decisions: ${seconds.toFixed(1)} s, ${(decisions / seconds).toFixed(0)} a second, ${peakMiB.toFixed(0)} MiB at most`,
+    );
+  }
+}
+
+async function decide(dataDir: string, decisions: number): Promise<void> {
+  const caller = hostCaller("bench");
+  await using node = await RailgateNode.open({ dataDir, nodeId: "n1" });
+  for (let made = 0; made < decisions; made += AT_ONCE) {
+    const requests = Array.from({ length: Math.min(AT_ONCE, decisions - made) }, (_, i) =>
+      parseAdmissionRequest({
+        ...example,
+        workload: { ...example.workload, tenant_id: "acme", workload_id: `w-${(made + i) % 50_000}` },
+      }),
+    );
+    await node.gate.run(
+      requests.map((request) => admission(request, caller)),
+      { caller },
+    );
+  }
+}
+
+/** @returns what memory a command took at most, in MiB. */
+async function ran(args: readonly string[]): Promise<number> {
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd: scratch, stdio: ["ignore", "ignore", "inherit"] });
+  let peak = 0;
+  const sample = setInterval(() => {
+    try {
+      peak = Math.max(peak, Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1] ?? 0));
+    } catch {
+      // It has just ended.
+    }
+  }, SAMPLE_MS);
+  const [code] = (await once(child, "exit")) as [number | null];
+  clearInterval(sample);
+  if (code !== 0) throw new Error(`railgate ${args.join(" ")} ended with ${code}`);
+  return peak / 1024;
+}
