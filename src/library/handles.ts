@@ -1,7 +1,7 @@
 // A mesh and a workload as they are commanded in this process: read as HTTP reads them, refusals as errors.
 import Type from "typebox";
 import { tenantOf, type Caller } from "../core/caller.ts";
-import { RequestError } from "../core/errors.ts";
+import { EvidenceUnavailableError, RequestError } from "../core/errors.ts";
 import { digestOf } from "../core/event.ts";
 import { canonicalJson, throughJson } from "../core/json.ts";
 import type { MeshCommand } from "../core/mesh.ts";
@@ -89,6 +89,19 @@ export function callOf(caller: Caller, { traceId, idempotencyKey: key, call }: L
   return { caller, trace: { traceId }, retry };
 }
 
+/**
+ * Reads what an answer shows beside what came of its command, which is on record already.
+ * @throws EvidenceUnavailableError it cannot be read; the event to look for is named.
+ */
+async function shown<T>({ eventId }: Evidenced, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    const message = `what was decided cannot be shown: ${(cause as Error).message}`;
+    throw new EvidenceUnavailableError(message, { cause, maybeRecorded: eventId });
+  }
+}
+
 export class LocalMesh implements MeshHandle {
   readonly meshId: string;
   readonly tenantId: string | undefined;
@@ -105,7 +118,7 @@ export class LocalMesh implements MeshHandle {
   async define(topology: { readonly rails: readonly unknown[] }, options: LocalMeshOptions = {}): Promise<DefinedMesh> {
     const { rails } = parseTopologyBody(throughJson(topology));
     const done = await this.#command({ command: "reload", mesh_id: this.meshId, rails }, options);
-    const answer = proven({ mesh: done.outcome.mesh ?? (await this.show())! }, done);
+    const answer = proven({ mesh: done.outcome.mesh ?? (await shown(done, () => this.show()))! }, done);
     return Object.defineProperty(answer, "created", { value: done.outcome.created }) as DefinedMesh;
   }
 
@@ -218,6 +231,6 @@ export class LocalWorkload implements WorkloadHandle {
     const [done] = await gate.run([lifecycleCommand(request, tenantId, call.trace?.traceId)], call);
     const { refusal, workload } = done!.outcome;
     if (refusal) throw refusedError(refusal, done!);
-    return proven({ workload: await viewWorkload(workload, done!) }, done!);
+    return proven({ workload: await shown(done!, () => viewWorkload(workload, done!)) }, done!);
   }
 }

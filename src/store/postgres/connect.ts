@@ -112,7 +112,7 @@ export const isRetried = (error: unknown): boolean => [SERIALIZATION, DEADLOCK].
 export const isAnswer = (error: unknown): boolean => {
   const code = codeOf(error);
   // 57P01 to 57P03 and class 08: it ends the session, whatever it was at.
-  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !/^(57P|08)/.test(code);
+  return error instanceof pg.DatabaseError && code !== undefined && !/^(57P|08)/.test(code);
 };
 
 const codeOf = (error: unknown): string | undefined => (error as { code?: string }).code;
