@@ -1,2 +1,2 @@
 // Copies of stores for the command line.
-export { copyStore, type StoreCopied } from "../node/copy.ts";
+export { copyStore } from "../node/copy.ts";
