@@ -4,7 +4,7 @@
 // ended. The event and its record lie in the store anyway; beside them only the plain outcome is kept.
 import { EvidenceUnavailableError, KeyReusedError } from "../core/errors.ts";
 import { eventTextOf } from "../core/event.ts";
-import type { Receipt } from "../evidence/ledger/ledger.ts";
+import type { Receipt } from "../evidence/ledger/entry.ts";
 import type { StatePlace, StateRead, StateWrite, StoreReader } from "../store/store.ts";
 
 /** That a call may come again. */

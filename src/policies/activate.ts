@@ -1,6 +1,6 @@
 // The policies that decide: those a node starts with, those that replace them, each on record and kept at hand.
 import { BundleError } from "../core/errors.ts";
-import type { Receipt } from "../evidence/ledger/ledger.ts";
+import type { Receipt } from "../evidence/ledger/entry.ts";
 import type { ActedBy, Recorder } from "../evidence/ledger/recorder.ts";
 import { DEFAULT_LIMITS, type EvaluationLimits } from "../policy/evaluator.ts";
 import { bundleDigest, type BundleKeys, type Policy } from "../policy/policy.ts";

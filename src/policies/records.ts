@@ -5,7 +5,7 @@ import { eventTextOf } from "../core/event.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { BundleError } from "../core/errors.ts";
 import type { PolicyState } from "../core/schema/policies.ts";
-import type { Receipt } from "../evidence/ledger/ledger.ts";
+import type { Receipt } from "../evidence/ledger/entry.ts";
 import { THE_NODE, type ActedBy, type Recorder } from "../evidence/ledger/recorder.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { StateWrite, StoreReader } from "../store/store.ts";

@@ -2,7 +2,7 @@
 import { BundleError, NotFoundError, PolicyRefusedError } from "../core/errors.ts";
 import type { PolicyItem, ShadowFigures, TrialReport } from "../core/schema/policies.ts";
 import { timeMs } from "../core/time.ts";
-import type { Receipt } from "../evidence/ledger/ledger.ts";
+import type { Receipt } from "../evidence/ledger/entry.ts";
 import { THE_NODE, type ActedBy } from "../evidence/ledger/recorder.ts";
 import { bundleDigest, type Policy } from "../policy/policy.ts";
 import type { OverrideCheck, Override } from "../trust/override.ts";

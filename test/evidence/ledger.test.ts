@@ -198,6 +198,34 @@ test("what was decided on what has moved is not recorded, nor what stands on it;
   });
 });
 
+test("state that was deleted since it was due has no version any more, whatever deleted it", async (t) => {
+  await withLedger(async ({ ledger }) => {
+    const put = (key: string, nowMs: number) => {
+      const write = { kind: "challenge", tenant_id: "acme", key, value: "{}", version: 1, due_ms: nowMs + 10 } as const;
+      return ledger.put({ nowMs, write, most: { ofRef: 9, ofTenant: 9 } });
+    };
+    const reading = async (key: string, version: number): Promise<boolean> => {
+      const reads = [{ kind: "challenge", tenant_id: "acme", key, version }] as const;
+      const asked = ledger.append([entry("acme", "w")], { reads, stacked: false });
+      return asked.then(
+        () => true,
+        (error: unknown) => !(error instanceof BasisMovedError),
+      );
+    };
+    await put("a", 0);
+    t.true(await reading("a", 1));
+    await ledger.put({ nowMs: 10, due: ["token"] });
+    t.true(await reading("a", 1), "of another kind nothing goes");
+    await ledger.put({ nowMs: 10, due: ["token", "challenge"] });
+    t.false(await reading("a", 1));
+    t.true(await reading("a", 0));
+    await put("b", 20);
+    await put("c", 30);
+    t.true(await reading("b", 0), "what is put makes room");
+    t.true(await reading("c", 1));
+  });
+});
+
 test("what is recorded everywhere is in each stream once, behind all that was appended before", async (t) => {
   await withLedger(async (bench) => {
     const { ledger } = bench;

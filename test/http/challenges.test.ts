@@ -91,6 +91,10 @@ test.serial("a challenge is one workload's, open for its time, as text or in hex
   const expired = await challenge("w");
   nowMs += 5 * MINUTE;
   t.is(await reasons("w", { token: await token(expired, { exp: NOW_S + 3600 }) }), "nonce");
+  const deleted = await challenge("w");
+  nowMs += 5 * MINUTE;
+  await challenge("w");
+  t.is(await reasons("w", { token: await token(deleted, { exp: NOW_S + 3600 }) }), "nonce", "as if it had never been");
   nowMs = NOW_MS;
   t.is(await reasons("w", { token: await token("no-challenge") }), "nonce");
 });

@@ -149,15 +149,19 @@ class Committing {
 
   async #put(request: number, asked: PutState): Promise<CommitterReply> {
     const { nowMs } = asked;
+    const kinds = "write" in asked ? [asked.write.kind] : asked.due;
     try {
       const done = await this.#sound.write(async (store) => {
         if ("write" in asked) return store.putBounded(asked.write, nowMs, asked.most);
         for (const kind of asked.due) await store.deleteDue(kind, nowMs);
         return true;
       });
+      this.#linker.forget(kinds);
       if ("write" in asked && done) this.#linker.wrote([asked.write]);
       return { kind: "put", request, done };
     } catch (error) {
+      // It may be on the disk all the same.
+      this.#linker.forget(kinds);
       return { kind: "put", request, done: false, failure: (error as Error).message };
     }
   }

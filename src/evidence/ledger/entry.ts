@@ -1,7 +1,13 @@
 // What the ledger is asked to record, and what becomes of it once it has its place in a stream.
+import { EvidenceUnavailableError } from "../../core/errors.ts";
 import type { webcrypto } from "node:crypto";
 import { chainId, openEvent, type EventDraft, type OpenEvent } from "../../core/event.ts";
 import type { Append, Blob, KeyRow, StateWrite } from "../../store/store.ts";
+
+/** An event's canonical bytes: its record (base64url, header and signature added) must fit the 65,535 bytes of a log's entry. */
+const EVENT_BYTES_MAX = 48_000;
+/** What its place adds to an event, at most. */
+const PLACE_BYTES_MAX = 200;
 
 /** A private key that signs records. */
 export interface RecordKey {
@@ -32,6 +38,15 @@ export interface Entry {
   readonly signNextWith?: RecordKey | undefined;
 }
 
+/** Proof that an event is signed and durable. */
+export interface Receipt {
+  /** The event's canonical bytes, as text. */
+  readonly eventText: string;
+  /** The record: a compact JWS. */
+  readonly record: string;
+  readonly position: number;
+}
+
 /** Puts an entry into its tenant's stream on this node; its place there is open. */
 export function openAppend(entry: Entry, nodeId: string): OpenAppend {
   const { draft } = entry;
@@ -54,4 +69,19 @@ export function openAppend(entry: Entry, nodeId: string): OpenAppend {
     signNextWith: entry.signNextWith,
     parts,
   };
+}
+
+/** As `openAppend`, of each. @throws EvidenceUnavailableError one is too large to be recorded wherever it stands. */
+export function openAppends(entries: readonly Entry[], nodeId: string): OpenAppend[] {
+  const events = entries.map((entry) => openAppend(entry, nodeId));
+  for (const { parts } of events) mustFit(parts);
+  return events;
+}
+
+function mustFit(parts: readonly string[]): void {
+  const chars = parts.reduce((sum, { length }) => sum + length, PLACE_BYTES_MAX);
+  // A character has three bytes at most.
+  if (chars * 3 <= EVENT_BYTES_MAX) return;
+  const bytes = parts.reduce((sum, part) => sum + Buffer.byteLength(part), PLACE_BYTES_MAX);
+  if (bytes > EVENT_BYTES_MAX) throw new EvidenceUnavailableError("the event is too large to be recorded");
 }

@@ -2,18 +2,10 @@
 import { EvidenceUnavailableError } from "../../core/errors.ts";
 import { DEFAULTS } from "../../core/schema/defaults.ts";
 import type { Append, StateRead, StoredEvent } from "../../store/store.ts";
-import { openAppend, type Entry, type RecordKey } from "./entry.ts";
+import { openAppends, type Entry, type Receipt } from "./entry.ts";
 import type { CommitterData, CommitterReply, Group, PutState } from "./messages.ts";
+import { firstIdOf, lastIdOf, nextKeyIn, Queue, sizeOf, type Waiting } from "./queue.ts";
 import { CommitterThread } from "./thread.ts";
-
-/** Proof that an event is signed and durable. */
-export interface Receipt {
-  /** The event's canonical bytes, as text. */
-  readonly eventText: string;
-  /** The record: a compact JWS. */
-  readonly record: string;
-  readonly position: number;
-}
 
 export interface BatchFigures {
   readonly events: number;
@@ -37,11 +29,6 @@ export interface Basis {
 /** Events in one commit: enough to share an fsync among many, few enough that none waits long. */
 export const DEFAULT_LEDGER_LIMITS: LedgerLimits = { queueMax: DEFAULTS.queueMax, batchMax: 128 };
 
-/** An event's canonical bytes: its record (base64url, header and signature added) must fit the 65,535 bytes of a log's entry. */
-const EVENT_BYTES_MAX = 48_000;
-/** What its place adds to an event, at most. */
-const PLACE_BYTES_MAX = 200;
-
 /** With the committer idle, this many are worth a commit: it signs and syncs them while others are still being decided. */
 const EAGER_BATCH = 8;
 
@@ -53,20 +40,11 @@ export class BasisMovedError extends Error {}
 
 const NO_BASIS: Basis = { reads: [], stacked: false };
 
-interface Waiting {
-  readonly group: Group;
-  readonly size: number;
-  readonly resolve: (receipts: Receipt[]) => void;
-  readonly reject: (error: Error) => void;
-}
-
 export class Ledger {
   readonly #nodeId: string;
   readonly #limits: LedgerLimits;
   readonly #committer: CommitterThread;
-  #queue: Waiting[] = [];
-  /** Events in it. */
-  #queued = 0;
+  readonly #queue = new Queue();
   readonly #inFlight = new Map<number, Waiting[]>();
   #lastBatch = 0;
   /** See {@link Group}. */
@@ -131,8 +109,7 @@ export class Ledger {
    */
   append(entries: readonly Entry[], basis: Basis = NO_BASIS): Promise<Receipt[]> {
     this.#checkRoom(entries.length);
-    const events = entries.map((entry) => openAppend(entry, this.#nodeId));
-    for (const { parts } of events) mustFit(parts);
+    const events = openAppends(entries, this.#nodeId);
     return this.#enqueue({ events, ...basis }, events.length);
   }
 
@@ -184,18 +161,17 @@ export class Ledger {
 
   #checkRoom(events: number): void {
     if (this.#closed) throw new EvidenceUnavailableError("the node is shutting down");
-    if (this.#queued + events > this.#limits.queueMax)
-      throw new EvidenceUnavailableError(`${this.#queued} decisions already wait to be recorded`);
+    if (this.#queue.events + events > this.#limits.queueMax)
+      throw new EvidenceUnavailableError(`${this.#queue.events} decisions already wait to be recorded`);
   }
 
   #enqueue(group: Omit<Group, "origin" | "generation">, size: number): Promise<Receipt[]> {
     this.#appended += size;
-    this.#queued += size;
     const receipts = new Promise<Receipt[]>((resolve, reject) => {
       const own = { ...group, origin: 0, generation: this.#generation };
       this.#queue.push({ group: own, size, resolve, reject });
     });
-    if (this.#inFlight.size === 0 && this.#queued >= EAGER_BATCH) this.#pump();
+    if (this.#inFlight.size === 0 && this.#queue.events >= EAGER_BATCH) this.#pump();
     else this.#schedulePump();
     return receipts;
   }
@@ -211,9 +187,8 @@ export class Ledger {
   }
 
   #pump(): void {
-    while (this.#queue.length > 0 && this.#inFlight.size < BATCHES_IN_FLIGHT_MAX) {
-      const batch = this.#queue.splice(0, groupsWithin(this.#queue, this.#limits.batchMax));
-      this.#queued -= sizeOf(batch);
+    while (!this.#queue.isEmpty && this.#inFlight.size < BATCHES_IN_FLIGHT_MAX) {
+      const batch = this.#queue.take(this.#limits.batchMax);
       const number = ++this.#lastBatch;
       this.#inFlight.set(number, batch);
       this.#committer.commit(
@@ -265,7 +240,7 @@ export class Ledger {
 
   #onDeath(message: string): void {
     const open = [...this.#inFlight.values()];
-    this.#committer.unsettled(open.flat().map(({ group }) => group.everywhere?.draft.id ?? group.events.at(-1)!.id));
+    this.#committer.unsettled(open.flat().map(({ group }) => lastIdOf(group)));
     this.#fail(message, open);
   }
 
@@ -275,10 +250,9 @@ export class Ledger {
    */
   #fail(message: string, open: readonly (readonly Waiting[])[] = []): void {
     this.#failure = message;
-    const lost = [...this.#inFlight.values(), this.#queue].flat();
+    const lost = [...this.#inFlight.values(), this.#queue.empty()].flat();
     this.#inFlight.clear();
-    this.#queue = [];
-    this.#queued = this.#appended = this.#committed = this.#generation = 0;
+    this.#appended = this.#committed = this.#generation = 0;
     this.onReset();
     this.#committer.probeSoon();
     const maybe = new Set(open.flat());
@@ -288,35 +262,4 @@ export class Ledger {
     }
     this.#drained?.();
   }
-}
-
-const firstIdOf = ({ events, everywhere }: Group): string => everywhere?.draft.id ?? events[0]!.id;
-
-/** The key that signs what comes behind a batch, where that changes with it. */
-function nextKeyIn(batch: readonly Waiting[]): RecordKey | undefined {
-  const keys = batch.flatMap(({ group: { events, everywhere } }) =>
-    [everywhere, ...events].flatMap((each) => each?.signNextWith ?? []),
-  );
-  return keys.at(-1);
-}
-
-/** @throws EvidenceUnavailableError it could not be recorded wherever it stands. */
-function mustFit(parts: readonly string[]): void {
-  const chars = parts.reduce((sum, { length }) => sum + length, PLACE_BYTES_MAX);
-  // A character has three bytes at most.
-  if (chars * 3 <= EVENT_BYTES_MAX) return;
-  const bytes = parts.reduce((sum, part) => sum + Buffer.byteLength(part), PLACE_BYTES_MAX);
-  if (bytes > EVENT_BYTES_MAX) throw new EvidenceUnavailableError("the event is too large to be recorded");
-}
-
-const sizeOf = (batch: readonly Waiting[]): number => batch.reduce((sum, { size }) => sum + size, 0);
-
-/** How many groups have no more events than this together; at least one. */
-function groupsWithin(queue: readonly Waiting[], eventsMax: number): number {
-  let count = 0;
-  for (let events = 0; count < queue.length; count++) {
-    events += queue[count]!.size;
-    if (count > 0 && events > eventsMax) break;
-  }
-  return count;
 }

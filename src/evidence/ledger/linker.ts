@@ -1,6 +1,6 @@
 // Linking: each group of a batch gets its place at the ends of its streams, unless what it was decided on has moved (spec replicas §3).
 import { EMPTY_STREAM, sealEvent, type Head } from "../../core/event.ts";
-import { stateName, type StateRead, type StateWrite, type StoreWriter } from "../../store/store.ts";
+import { stateName, type StateKind, type StateRead, type StateWrite, type StoreWriter } from "../../store/store.ts";
 import { openAppend, type Entry } from "./entry.ts";
 import type { Group, LinkedAppend } from "./messages.ts";
 
@@ -15,15 +15,15 @@ export interface LinkerParts {
 /** A group in its place; undefined: what it was decided on has moved. */
 export type LinkedGroup = readonly LinkedAppend[] | undefined;
 
-/** Versions that are remembered; any other is read from the store. */
+/** Versions that are remembered of a kind; any other is read from the store. */
 const VERSIONS_KEPT_MAX = 50_000;
 
 export class Linker {
   readonly #parts: LinkerParts;
   /** Ends of all streams, those of events not yet durable included. Undefined: to be read from the store. */
   #heads: Map<string, Head> | undefined;
-  /** Of pieces of state by name, changes that are not yet durable included. */
-  readonly #versions = new Map<string, number>();
+  /** Of pieces of state, by kind and name, changes that are not yet durable included. */
+  readonly #versions = new Map<StateKind, Map<string, number>>();
   /** By origin: how many of its groups have moved. */
   readonly #moved = new Map<number, number>();
 
@@ -58,11 +58,17 @@ export class Linker {
   wrote(states: readonly StateWrite[]): void {
     for (const state of states) {
       const name = stateName(state);
-      this.#versions.delete(name);
+      const versions = this.#of(state.kind);
+      versions.delete(name);
       // What is absent has version 0; of what counts by itself the store knows the version.
-      if (state.value === null) this.#versions.set(name, 0);
-      else if (state.version !== undefined) this.#versions.set(name, state.version);
+      if (state.value === null) versions.set(name, 0);
+      else if (state.version !== undefined) versions.set(name, state.version);
     }
+  }
+
+  /** Of these kinds some were deleted, which is durable; all of them are read again. */
+  forget(kinds: readonly StateKind[]): void {
+    for (const kind of kinds) this.#versions.delete(kind);
   }
 
   /** What was linked may never be durable: everything is read again. Whoever decided must know of it. */
@@ -74,7 +80,7 @@ export class Linker {
 
   #hasMoved({ reads, origin, generation, stacked }: Group): boolean {
     if (stacked && generation < (this.#moved.get(origin) ?? 0)) return true;
-    return reads.some((read) => this.#versions.get(stateName(read)) !== read.version);
+    return reads.some((read) => this.#of(read.kind).get(stateName(read)) !== read.version);
   }
 
   #eventsOf({ events, everywhere }: Group, heads: ReadonlyMap<string, Head>): Group["events"] {
@@ -105,18 +111,25 @@ export class Linker {
     for (const { reads } of groups)
       for (const read of reads) {
         const name = stateName(read);
-        if (!this.#versions.has(name)) unknown.set(name, read);
+        if (!this.#of(read.kind).has(name)) unknown.set(name, read);
       }
     if (unknown.size === 0) return;
     const versions = await store.versions([...unknown.values()]);
-    [...unknown.keys()].forEach((name, i) => this.#versions.set(name, versions[i]!));
+    [...unknown].forEach(([name, { kind }], i) => this.#of(kind).set(name, versions[i]!));
+  }
+
+  #of(kind: StateKind): Map<string, number> {
+    let versions = this.#versions.get(kind);
+    if (versions === undefined) this.#versions.set(kind, (versions = new Map()));
+    return versions;
   }
 
   /** Before a batch: what is forgotten then is durable. */
   #trim(): void {
-    for (const name of this.#versions.keys()) {
-      if (this.#versions.size <= VERSIONS_KEPT_MAX) return;
-      this.#versions.delete(name);
-    }
+    for (const versions of this.#versions.values())
+      for (const name of versions.keys()) {
+        if (versions.size <= VERSIONS_KEPT_MAX) break;
+        versions.delete(name);
+      }
   }
 }

@@ -7,7 +7,8 @@ import type { EventType } from "../../core/event-types.ts";
 import type { Policy } from "../../policy/policy.ts";
 import type { Blob, StateWrite } from "../../store/store.ts";
 import type { Entry } from "./entry.ts";
-import type { Ledger, Receipt } from "./ledger.ts";
+import type { Receipt } from "./entry.ts";
+import type { Ledger } from "./ledger.ts";
 
 /** Whose stream an event goes to, and who acted. */
 export interface ActedBy {
