@@ -1,5 +1,5 @@
 // `npm run bench`: Railgate beside OPA on the same policy and input, measured in one run, told as ratios.
-// `npm run bench -- evaluation|http|kubernetes|footprint|mesh|tokens` for one part; `--seconds N` per measurement; `--json` for machines.
+// `npm run bench -- evaluation|http|kubernetes|footprint|mesh|tokens|threads` for one part; `--seconds N` per measurement; `--json` for machines.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,6 +17,7 @@ import { load, type Measured } from "./load.ts";
 import { meshLoad } from "./mesh.ts";
 import { NAMESPACE, reviewed } from "./reviews.ts";
 import { freePort, start, type Server } from "./server.ts";
+import { threadsBench } from "./threads.ts";
 
 const CONNECTIONS = 32;
 const ROUNDS = 3;
@@ -272,7 +273,9 @@ async function tokens(): Promise<Row[]> {
   ]);
 }
 
-const parts = { evaluation, http, kubernetes, footprint, mesh, tokens };
+const threads = () => threadsBench({ body, scratch, connections: CONNECTIONS, seconds });
+
+const parts = { evaluation, http, kubernetes, footprint, mesh, tokens, threads };
 const wanted = positionals.length > 0 ? positionals : Object.keys(parts);
 const rows: Row[] = [];
 try {

@@ -21,8 +21,8 @@ const BIN = "bin";
 const DIST = "dist";
 /** Each is loaded by its own URL: the command line's two steps, and the threads. */
 const ENTRIES = /[\\/]src[\\/](?:cli[\\/](?:main|program)|.*(?:worker|committer))\.ts$/;
-/** Threads of the library. */
-const THREADS = /[\\/]src[\\/](?!cli[\\/]).*(?:worker|committer)\.ts$/;
+/** Threads of the library; those of `serve` are none of it. */
+const THREADS = /[\\/]src[\\/](?!(?:cli|http)[\\/]).*(?:worker|committer)\.ts$/;
 /** What `dist/` has of other packages: pure code in many small files, each of which costs its look-up at every start. */
 const INLINED = /^(?:typebox|uuid|jose|@noble)(?:\/|$)/;
 /** Of these an import as an ES module touches all exports, and so loads what none of ours uses. */

@@ -1,6 +1,6 @@
 // A decision as the ledger takes it, and the reading of what a command needs before it.
 import type { Entry } from "../evidence/ledger/entry.ts";
-import type { Draft } from "../evidence/ledger/state.ts";
+import type { Draft } from "../evidence/ledger/draft.ts";
 import { NO_TOKENS, type AnyCommand, type Tokens } from "./commands/command.ts";
 import type { Enacted } from "./decider.ts";
 

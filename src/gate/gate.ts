@@ -7,10 +7,10 @@ import { explain } from "../core/outcome.ts";
 import type { DryRun, PolicyDecision } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
-import type { Entry } from "../evidence/ledger/entry.ts";
-import type { Receipt } from "../evidence/ledger/entry.ts";
+import type { Entry, Receipt } from "../evidence/ledger/entry.ts";
 import { BasisMovedError } from "../evidence/ledger/ledger.ts";
-import { Draft, type StateSource } from "../evidence/ledger/state.ts";
+import { ClaimLateError } from "../evidence/ledger/claims.ts";
+import { Draft, type StateSource } from "../evidence/ledger/draft.ts";
 import { policyAgeS } from "../policies/age.ts";
 import type { Policy } from "../policy/policy.ts";
 import { admission } from "./commands/admission.ts";
@@ -88,7 +88,7 @@ export class Gate {
   constructor(parts: GateParts) {
     this.parts = parts;
     this.#source = parts.source ?? parts.states;
-    this.#retries = new Retries(parts.store, parts.now);
+    this.#retries = new Retries(parts.store, parts.now, () => this.#source.hold?.());
   }
 
   /**
@@ -125,20 +125,29 @@ export class Gate {
 
   async #carryOut<O>(commands: readonly AnyCommand<O>[], call: Call, remember?: Remember): Promise<Told<O>[]> {
     const tokens = await Promise.all(commands.map((command) => this.#prove(command)));
-    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      // The last attempt lets nobody in between, so it cannot be overtaken.
-      const pauses = attempt < ATTEMPTS_MAX - 1 ? new Pauses() : undefined;
-      const linked = await this.#attempt(commands, tokens, call, pauses, remember);
-      if (!linked) continue;
-      const receipts = await linked.receipts;
-      if (!receipts) continue;
-      return linked.places.map((place, i) => {
-        this.#count(commands[i]!, linked.enacted[place]!);
-        this.parts.decided?.(linked.enacted[place]!, commands[i]!);
-        return { outcome: linked.enacted[place]!.outcome as O, receipt: receipts[place]! };
-      });
+    // What is claimed once stays so if it is decided again, so that nothing is waited for then, and nobody of this thread comes between.
+    const holding = this.#source.hold?.();
+    try {
+      for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        // The last attempt lets nobody in between, so it cannot be overtaken.
+        const pauses = attempt < ATTEMPTS_MAX - 1 ? new Pauses() : undefined;
+        const linked = await this.#attempt(commands, tokens, call, new Draft(this.#source, holding), pauses, remember);
+        const receipts = await linked?.receipts;
+        if (linked && receipts) return this.#told<O>(commands, linked, receipts);
+        if (linked) holding?.release();
+      }
+    } finally {
+      holding?.release();
     }
     throw new EvidenceUnavailableError("what was to be decided on changed again and again");
+  }
+
+  #told<O>(commands: readonly AnyCommand<O>[], { places, enacted }: Linked, receipts: readonly Receipt[]): Told<O>[] {
+    return places.map((place, i) => {
+      this.#count(commands[i]!, enacted[place]!);
+      this.parts.decided?.(enacted[place]!, commands[i]!);
+      return { outcome: enacted[place]!.outcome as O, receipt: receipts[place]! };
+    });
   }
 
   #prove({ prove }: AnyCommand): Promise<Tokens> | Tokens {
@@ -154,12 +163,32 @@ export class Gate {
   async #attempt(
     commands: readonly AnyCommand[],
     tokens: readonly Tokens[],
+    call: Call,
+    draft: Draft,
+    pauses?: Pauses,
+    remember?: Remember,
+  ): Promise<Linked | undefined> {
+    const changing = this.parts.changing?.();
+    if (changing !== undefined) await changing;
+    try {
+      return await this.#decideAll(commands, tokens, call, draft, pauses, remember);
+    } catch (error) {
+      if (!(error instanceof ClaimLateError)) throw error;
+      draft.release();
+      return undefined;
+    }
+  }
+
+  async #decideAll(
+    commands: readonly AnyCommand[],
+    tokens: readonly Tokens[],
     { caller, trace, enough }: Call,
+    draft: Draft,
     pauses?: Pauses,
     remember?: Remember,
   ): Promise<Linked | undefined> {
     const { ledger, states } = this.parts;
-    const draft = new Draft(this.#source);
+    const law = this.parts.law?.();
     const [enacted, entries, places]: [Enacted[], Entry[], number[]] = [[], [], []];
     for (const [i, command] of commands.entries()) {
       const pause = pauses?.next();
@@ -185,7 +214,7 @@ export class Gate {
     }
     if (draft.moved) return undefined;
     const reads = [...draft.reads, ...(remember?.basis ?? [])];
-    const appended = ledger.append(entries, { reads, stacked: draft.ticket > ledger.committed });
+    const appended = ledger.append(entries, { reads, stacked: draft.ticket > ledger.committed, law });
     const ticket = ledger.appended;
     states.apply(draft, ticket);
     const receipts = appended.catch((error: unknown) => {

@@ -4,13 +4,14 @@ import type { AnyCommand } from "./commands/command.ts";
 import type { Enacted } from "./decider.ts";
 import type { Context } from "../core/schema/input.ts";
 import type { Ledger } from "../evidence/ledger/ledger.ts";
-import type { StateSource, StateView } from "../evidence/ledger/state.ts";
+import type { StateSource } from "../evidence/ledger/draft.ts";
+import type { StateView } from "../evidence/ledger/state.ts";
 import type { ActivePolicy } from "../policies/activate.ts";
 import type { StoreReader } from "../store/store.ts";
 import type { Trust } from "../trust/trust.ts";
 
 export interface GateParts {
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, "append" | "appended" | "committed">;
   readonly states: StateView;
   /** Where runs read what they need; default: `states`. */
   readonly source?: StateSource;
@@ -20,6 +21,10 @@ export interface GateParts {
   readonly active: () => ActivePolicy;
   /** Whatever policy an entrypoint is of; default: the law. */
   readonly answering?: (entrypoint: string) => ActivePolicy;
+  /** On a thread that is told of policies: until what decides from now on is there; undefined: it is. */
+  readonly changing?: () => Promise<void> | undefined;
+  /** On such a thread: which change of them it knows, see {@link Basis}. */
+  readonly law?: () => number;
   readonly partition: () => Context["partition"];
   readonly evidenceProfileId: string;
   /** Milliseconds since the epoch. */

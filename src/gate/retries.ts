@@ -3,6 +3,7 @@
 // What came of a command commits with its event, so it is there exactly when the command took place, however the node
 // ended. The event and its record lie in the store anyway; beside them only the plain outcome is kept.
 import { EvidenceUnavailableError, KeyReusedError } from "../core/errors.ts";
+import { ClaimLateError, type Holding } from "../evidence/ledger/claims.ts";
 import { eventTextOf } from "../core/event.ts";
 import type { Receipt } from "../evidence/ledger/entry.ts";
 import type { StatePlace, StateRead, StateWrite, StoreReader } from "../store/store.ts";
@@ -40,6 +41,8 @@ interface Stored {
 
 type StoredOther = Pick<Stored, "event_id" | "outcome">;
 
+/** How long a retry waits for what another thread carries out. */
+const UNDER_WAY_MS_MAX = 30_000;
 /** How long a retry is answered so. */
 export const KEPT_MS = 24 * 60 * 60 * 1000;
 /** Expired outcomes that are deleted with each new one: more than one, so that they become fewer. */
@@ -50,11 +53,16 @@ export class Retries {
   readonly #now: () => number;
   /** Calls under way: a retry that overtakes its answer waits for it. */
   readonly #underWay = new Map<string, { digest: string; told: Promise<Told<unknown>[]> }>();
+  readonly #hold: () => Holding | undefined;
 
-  /** @param now milliseconds since the epoch. */
-  constructor(reader: StoreReader, now: () => number) {
+  /**
+   * @param now milliseconds since the epoch.
+   * @param hold where other threads carry out commands, too.
+   */
+  constructor(reader: StoreReader, now: () => number, hold: () => Holding | undefined = () => undefined) {
     this.#reader = reader;
     this.#now = now;
+    this.#hold = hold;
   }
 
   /**
@@ -69,6 +77,25 @@ export class Retries {
     carryOut: (remember: Remember) => Promise<Told<O>[]>,
   ): Promise<Told<O>[]> {
     const name = `${tenants[0]} ${key}`;
+    const holding = this.#hold();
+    try {
+      await holding?.claim(`answer ${name}`, UNDER_WAY_MS_MAX);
+      return await this.#once(name, tenants, { key, digest }, carryOut);
+    } catch (error) {
+      if (error instanceof ClaimLateError)
+        throw new EvidenceUnavailableError(`the first request under the key ${key} is still being decided`);
+      throw error;
+    } finally {
+      holding?.release();
+    }
+  }
+
+  async #once<O>(
+    name: string,
+    tenants: readonly [string, ...string[]],
+    { key, digest }: Retry,
+    carryOut: (remember: Remember) => Promise<Told<O>[]>,
+  ): Promise<Told<O>[]> {
     const first = () => this.#underWay.get(name);
     const version = first() || !this.#reader.shared ? undefined : await this.#version(tenants[0], key);
     const before = first() ? undefined : await this.#before(tenants, key);

@@ -1,5 +1,5 @@
 // The application: every route mounted on express, and what is at no route.
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import express, { type Express, type RequestHandler } from "express";
 import type { Door } from "./call/door.ts";
 import { HttpError } from "./call/problem.ts";
@@ -8,8 +8,11 @@ import type { Route } from "./call/route.ts";
 /** Where calls that found no route are counted: paths are the callers', and must not fill the metrics. */
 const NOWHERE = { path: "unknown", method: "GET", tag: "", summary: "", answers: {} } as const;
 
-/** Routes in the order given: the busiest first. */
-export function makeApp(door: Door, routes: readonly Route[]): Express {
+/**
+ * Routes in the order given: the busiest first.
+ * @param elsewhere answers all that has no route here; default: it is not found.
+ */
+export function makeApp(door: Door, routes: readonly Route[], elsewhere?: RequestListener): Express {
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -17,6 +20,11 @@ export function makeApp(door: Door, routes: readonly Route[]): Express {
   app.enable("strict routing");
   app.enable("case sensitive routing");
   for (const route of routes) app[verbOf(route)](route.path, door.serve(route) as RequestHandler);
+  if (elsewhere) {
+    app.use(elsewhere as RequestHandler);
+    app.use((_: unknown, req: IncomingMessage, res: ServerResponse, _next: unknown) => elsewhere(req, res));
+    return app;
+  }
   for (const [path, group] of Map.groupBy(routes, (route) => route.path))
     app.all(path, door.serve(otherMethod(path, group)) as RequestHandler);
   app.use(door.serve(fails(() => new HttpError("not_found", "GET /docs lists what there is."))) as RequestHandler);

@@ -3,7 +3,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from "node:http";
 import { createServer as createHttpsServer, type Server as HttpsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import { createSecureContext } from "node:tls";
 import type { Logger } from "pino";
 import type { Config, Jwks } from "../node/config/config.ts";
@@ -49,8 +49,26 @@ export interface Shared {
   readonly metrics: Metrics;
 }
 
+/** What a server does with whatever listens for it. */
+export interface ServedListener {
+  /** Where, without a slash at its end. */
+  readonly url: string;
+  /** @throws ConfigError nothing changed. */
+  renewCertificates(): void;
+  renewCallers(jwks: Jwks): void;
+  startClosing(): void;
+  close(): Promise<void>;
+}
+
+export interface ListenOptions {
+  /** Others of this process listen at the same port. */
+  readonly shared?: boolean;
+  /** See makeApp. */
+  readonly elsewhere?: RequestListener;
+}
+
 /** Listens somewhere, and serves its routes there. */
-export class Listener {
+export class Listener implements ServedListener {
   /** Where, without a slash at its end. */
   readonly url: string;
   readonly #server: Server;
@@ -72,16 +90,17 @@ export class Listener {
     site: Site,
     shared: Shared,
     routesFor: (strangers: boolean) => readonly Route[],
+    { shared: reusePort = false, elsewhere }: ListenOptions = {},
   ): Promise<Listener> {
     const { listen, tls } = site;
     const replies = new ReplyWriter(securityHeaders(tls !== undefined));
     const here = { port: listen.port, tls: tls !== undefined };
     const doorkeeper = makeDoorkeeper(site, here);
     const door = new Door({ doorkeeper, replies, ...shared });
-    const app = makeApp(door, routesFor(doorkeeper.authenticates));
+    const app = makeApp(door, routesFor(doorkeeper.authenticates), elsewhere);
     const server = makeServer(site, replies, app as RequestListener);
     server.on("connection", (socket: Socket) => shared.metrics.connected(socket));
-    await bind(server, listen);
+    await bind(server, { ...listen, reusePort });
     server.on("error", (error) => shared.log.error({ err: error }, "a connection could not be accepted"));
     here.port = (server.address() as AddressInfo).port;
     return new Listener(urlOf(here, listen), server, replies, { site, doorkeeper });
@@ -109,7 +128,7 @@ export class Listener {
   }
 }
 
-function urlOf({ port, tls }: Whereabouts, { host }: Config["listen"]): string {
+export function urlOf({ port, tls }: Whereabouts, { host }: Config["listen"]): string {
   return `${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
@@ -133,6 +152,11 @@ function makeServer({ tls, authentication }: Site, replies: ReplyWriter, listene
   server.on("checkContinue", listener);
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuseUnparsed(error, socket, replies));
   return server;
+}
+
+/** @throws ConfigError for a certificate or key that cannot be used. */
+export function checkCertificates({ tls, authentication }: Pick<Site, "tls" | "authentication">): void {
+  if (tls) certificates(tls, authentication?.mtls !== undefined);
 }
 
 function certificates({ cert, key, clientCa }: NonNullable<Config["tls"]>, requestCert: boolean): object {
@@ -184,12 +208,15 @@ function refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket, replies: R
 }
 
 /** @throws ListenError */
-function bind(server: Server, { host, port }: Config["listen"]): Promise<void> {
+export function bind(
+  server: NetServer,
+  { host, port, reusePort = false }: Config["listen"] & { readonly reusePort?: boolean },
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const onError = (error: NodeJS.ErrnoException) =>
       reject(new ListenError(listenMessage(error, host, port), { cause: error }));
     server.once("error", onError);
-    server.listen({ host, port }, () => {
+    server.listen({ host, port, reusePort }, () => {
       server.off("error", onError);
       resolve();
     });

@@ -16,6 +16,8 @@ const SECRETS = [
 
 export interface Logging {
   readonly log: Logger;
+  /** A line that another thread has made. */
+  readonly write: (line: string) => void;
   /** Writes what waits, as far as it is taken in a second. */
   close(): Promise<void>;
 }
@@ -33,5 +35,6 @@ export function makeLogging(level: LogLevel, stream?: DestinationStream): Loggin
     },
     output ?? stream!,
   );
-  return { log, close: async () => output?.close() };
+  const to = output ?? stream!;
+  return { log, write: (line) => to.write(line), close: async () => output?.close() };
 }

@@ -1,5 +1,5 @@
 // What operators measure, in Prometheus' text format.
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import { AggregatorRegistry, Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { PolicyDecision } from "../core/schema/decision.ts";
 import type { BatchFigures } from "../library/doors.ts";
 
@@ -7,6 +7,8 @@ import type { BatchFigures } from "../library/doors.ts";
 export interface Gauges {
   waiting(): number;
   ready(): boolean;
+  /** Processor time of the thread that commits. */
+  committingS(): number;
   clockBehindS(): number;
   /** Of the node: whether it is cut off, and why. */
   partition(): { readonly state: string; readonly reasons: readonly string[] };
@@ -39,10 +41,13 @@ interface BundleFigures {
   readonly source: { readonly problem?: object | undefined };
 }
 
+type Named = { readonly name: string };
+
 const EVALUATION_S = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1];
 const DURATION_S = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
 const BATCH_EVENTS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 1024];
 const MS_PER_S = 1000;
+const US_PER_S = 1_000_000;
 
 /** What OPA calls a route (v1/server `PromHandler…`). */
 const OPA_HANDLER = /^\/(v0\/data|v1\/(?:batch\/)?data|v1\/query|v1\/compile|health)(?:\/|$)/;
@@ -122,7 +127,12 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly #threadDeaths = this.#counter("railgate_thread_deaths_total", "Threads that died and were replaced.");
+
+  readonly #threads = new Map<string, () => number>();
   #connections = 0;
+  /** Figures of other threads, as `figures` gives them. */
+  others: () => Promise<(readonly object[])[]> = async () => [];
 
   /** Gauges are asked for at each scrape; process figures (`process_…`, `nodejs_…`) come along. */
   watch(gauges: Gauges): void {
@@ -157,7 +167,8 @@ export class Metrics {
         "For how long the API server could not be asked for namespaces; 0 while it can.",
         () => gauges.namespacesAgeS!(),
       );
-    this.#gauge("railgate_http_connections", "Connections that are open.", () => this.#connections);
+    this.watchThread("main");
+    this.#threads.set("committing", gauges.committingS);
     this.#watchBundles(gauges);
     const info = new Gauge({
       name: "railgate_info",
@@ -170,6 +181,25 @@ export class Metrics {
       },
     });
     void info;
+  }
+
+  /** What each thread measures of itself. @param thread what it is. */
+  watchThread(thread: "main" | "deciding"): void {
+    this.#gauge("railgate_http_connections", "Connections that are open.", () => this.#connections);
+    this.#threads.set(thread, () => {
+      const { user, system } = process.threadCpuUsage();
+      return (user + system) / US_PER_S;
+    });
+    const threads = this.#threads;
+    new Gauge({
+      name: "railgate_thread_cpu_seconds",
+      help: "Processor time of threads that are there now, by what they do.",
+      labelNames: ["thread"],
+      registers: [this.#registry],
+      collect() {
+        for (const [name, read] of threads) this.set({ thread: name }, read());
+      },
+    });
   }
 
   #watchBundles({ bundles }: Gauges): void {
@@ -254,6 +284,10 @@ export class Metrics {
     this.#commit.observe(commitMs / MS_PER_S);
   }
 
+  threadDied(): void {
+    this.#threadDeaths.inc();
+  }
+
   answered(method: string, route: string, status: number, ms: number): void {
     this.#http.observe({ method, route, status }, ms / MS_PER_S);
     const handler = route === "/" ? "index" : OPA_HANDLER.exec(route)?.[1];
@@ -271,9 +305,23 @@ export class Metrics {
     connection.once("close", () => this.#connections--);
   }
 
-  /** The exposition, and its content type. */
+  /** All that is measured on this thread, for another one to add up. */
+  figures(): Promise<readonly object[]> {
+    return this.#registry.getMetricsAsJSON();
+  }
+
+  /** The exposition, that of other threads added to this one's, and its content type. */
   async render(): Promise<{ text: string; type: string }> {
-    return { text: await this.#registry.metrics(), type: this.#registry.contentType };
+    const type = this.#registry.contentType;
+    const others = (await this.others()) as (readonly Named[])[];
+    const shared = new Set(others.flatMap((figures) => figures.map(({ name }) => name)));
+    if (shared.size === 0) return { text: await this.#registry.metrics(), type };
+    const own = (await this.#registry.getMetricsAsJSON()) as Named[];
+    const added = AggregatorRegistry.aggregate([own.filter(({ name }) => shared.has(name)), ...others] as object[][]);
+    const texts = own
+      .filter(({ name }) => !shared.has(name))
+      .map(({ name }) => this.#registry.getSingleMetricAsString(name));
+    return { text: [await added.metrics(), ...(await Promise.all(texts))].join("\n"), type };
   }
 
   #counter(name: string, help: string, labelNames: string[] = []): Counter {

@@ -2,7 +2,7 @@
 import type { LocalRailgate } from "../library/local.ts";
 import { rereadCallers, rereadTrust, trustFiles } from "../node/config/anew.ts";
 import type { Config } from "../node/config/config.ts";
-import type { Listener } from "./listener.ts";
+import type { ServedListener } from "./listener.ts";
 import type { Reloadable } from "./reload.ts";
 
 /** All files that a server may take anew. */
@@ -15,7 +15,11 @@ export function filesOf({ tls, authentication, trust, bundles }: Config): string
 }
 
 /** @param listeners those that have certificates and let callers in. */
-export function reloadables(config: Config, railgate: LocalRailgate, listeners: readonly Listener[]): Reloadable[] {
+export function reloadables(
+  config: Config,
+  railgate: LocalRailgate,
+  listeners: readonly ServedListener[],
+): Reloadable[] {
   const { tls, authentication, trust, bundles } = config;
   const found: Reloadable[] = [];
   if (tls)

@@ -3,7 +3,7 @@ import type { DestinationStream, Logger } from "pino";
 import { DEFAULTS } from "../core/schema/defaults.ts";
 import type { Config } from "../node/config/config.ts";
 import { nodeOptions } from "../node/config/options.ts";
-import { SHIPPED, VERSION, type BundleSource, type NodeObserver } from "../library/doors.ts";
+import { SHIPPED, VERSION, type BundleSource } from "../library/doors.ts";
 import { openRailgate, type LocalRailgate } from "../library/index.ts";
 import { authzenRoutes } from "./routes/authzen.ts";
 import { admissionRoutes } from "./routes/admissions.ts";
@@ -13,7 +13,7 @@ import { eventRoutes } from "./routes/events.ts";
 import { challengeRoutes } from "./routes/challenges.ts";
 import { exportRoutes, EXPORT_TURNS } from "./routes/exports.ts";
 import { FOLLOW_LIMITS, Followers, type FollowLimits } from "./routes/follow.ts";
-import { CLOSE_MS_MAX, Listener, type Shared, type Site } from "./listener.ts";
+import { CLOSE_MS_MAX, Listener, type ServedListener, type Shared, type Site } from "./listener.ts";
 import { clusterAuditRoutes } from "./routes/cluster-audits.ts";
 import { kubernetesRoutes } from "./routes/kubernetes.ts";
 import { healthRoutes } from "./routes/health.ts";
@@ -30,6 +30,8 @@ import { Turns } from "./call/turns.ts";
 import { noteFiles, Reloader } from "./reload.ts";
 import { filesOf, reloadables } from "./reloadables.ts";
 import { bundleRoutes } from "./routes/bundles.ts";
+import { observer } from "./observer.ts";
+import { DecidingThreads } from "./threads/pool.ts";
 import { nodeRoutes } from "./routes/node.ts";
 import { operatorRoutes } from "./routes/operators.ts";
 import { provenanceRoutes } from "./routes/provenance.ts";
@@ -94,6 +96,7 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
     railgate = await openRailgate(
       {
         ...settings,
+        threads: config.threads > 1,
         bundle: options.bundle ?? settings.bundle,
         artifacts: config.evidence.artifacts,
         now: options.now,
@@ -152,40 +155,10 @@ async function watchNamespaces(
 
 const stay = (): void => {};
 
-/** Tells metrics and log what the node tells. */
-function observer(log: Logger, metrics: Metrics): NodeObserver {
-  return {
-    evaluated: (ms) => metrics.evaluated(ms),
-    decided: (decision) => metrics.decided(decision),
-    commanded: (law, code) => metrics.commanded(law, code),
-    answered: (entrypoint, result) => metrics.evaluatedFor(entrypoint, result),
-    committed: (figures) => metrics.committed(figures),
-    shadowed: (outcome) => metrics.shadowed(outcome),
-    policyFailed: (problem, eventId) => {
-      metrics.policyFailed();
-      log.error({ decision_id: eventId, problem }, "the policy could not decide");
-    },
-    evidenceFailed: (message) => {
-      metrics.evidenceFailed();
-      log.error({ problem: message }, "evidence could not be recorded; nothing is admitted until it can");
-    },
-    clockSetBack: (behindMs, latest) =>
-      log.error(
-        { behind_s: Math.round(behindMs / 1000), latest },
-        "the clock was set back; events bear its time, and are earlier than ones before them",
-      ),
-    policyWarned: (problem) => log.warn({ problem }, "a bundle was taken that should be another"),
-    policyRejected: (problem) => log.error({ problem }, "the bundle was not taken"),
-    reportFailed: (problem) => log.warn({ problem }, "what is reported to a service did not get there, or not whole"),
-    bundleFailed: (problem) => log.warn({ problem }, "a bundle could not be fetched; it is tried again"),
-    checkpointFailed: (message) => log.error({ problem: message }, "checkpoints could not be made; it is tried again"),
-  };
-}
-
 async function listen(
   config: Config,
   railgate: LocalRailgate,
-  { log, close: closeLog }: Logging,
+  { log, write, close: closeLog }: Logging,
   metrics: Metrics,
   options: ServeOptions & {
     readonly before: ReadonlyMap<string, string>;
@@ -197,7 +170,7 @@ async function listen(
   watch(metrics, railgate, followers, options.namespaces);
   const probes = (strangers: boolean) => probeRoutes({ config, railgate, followers, metrics }, strangers);
   const all = (strangers: boolean) => allRoutes({ config, railgate, followers, metrics }, strangers);
-  const listeners: Listener[] = [];
+  const listeners: ServedListener[] = [];
   let socket: LocalSocket | undefined;
   const end = async () => {
     for (const listener of listeners) listener.startClosing();
@@ -205,7 +178,8 @@ async function listen(
     await Promise.all([socket, ...listeners].map((each) => each?.close()));
   };
   try {
-    listeners.push(await Listener.open(config, shared, all));
+    if (config.threads === 1) listeners.push(await Listener.open(config, shared, all));
+    else listeners.push(await DecidingThreads.open({ config, railgate, shared, write, routesFor: all }));
     if (config.diagnostics)
       listeners.push(await Listener.open(diagnosticsSite(config, config.diagnostics), shared, probes));
     socket = await openSocket(config.dataDir, shared, all(false));
@@ -213,7 +187,7 @@ async function listen(
     await end();
     throw error;
   }
-  const [{ url }, diagnostics] = listeners as [Listener, Listener?];
+  const [{ url }, diagnostics] = listeners as [ServedListener, ServedListener?];
   const reloader = new Reloader(reloadables(config, railgate, listeners), {
     log,
     metrics,
@@ -261,6 +235,7 @@ export function watch(
   metrics.watch({
     waiting: () => railgate.figures.waiting,
     ready: () => railgate.problem === undefined,
+    committingS: () => railgate.figures.committingS,
     clockBehindS: () => railgate.figures.clockBehindS,
     partition: () => railgate.figures.partition,
     reports: () => railgate.figures.reports,

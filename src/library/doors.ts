@@ -1,5 +1,6 @@
 // What doors need of a node's insides beside `Railgate`, and hosts don't: names for what they pass on, and never look into.
 export type { BatchFigures } from "../evidence/ledger/ledger.ts";
+export { startThread } from "../threads/threads.ts";
 export type { Witness, WitnessAnswer } from "../evidence/log/witness.ts";
 export type { ClusterAudit } from "./cluster-audit.ts";
 export type { NamespaceSource } from "./reviews.ts";

@@ -1,4 +1,5 @@
 // `Railgate` over a node in this process, for one caller: parsed, scoped to a tenant, decided by the gate.
+import type { MessagePort } from "node:worker_threads";
 import { actorOf, hostCaller, nodeSending, operatorActing, tenantOf, type Caller } from "../core/caller.ts";
 import { NotFoundError, RequestError } from "../core/errors.ts";
 import { throughJson } from "../core/json.ts";
@@ -36,6 +37,7 @@ import { backUpApart } from "../node/backup/apart.ts";
 import type { Backup } from "../node/backup/make.ts";
 import type { RailgateNode } from "../node/open.ts";
 import type { ReportFigures } from "../node/reporting.ts";
+import type { SeatHandle } from "../node/threads/seats.ts";
 import { storeBytes } from "../store/open.ts";
 import type { BundleStatus } from "../policies/status.ts";
 import type { TrustConfig } from "../trust/trust.ts";
@@ -87,6 +89,8 @@ export interface NodeFigures {
   readonly policyDigest: string | undefined;
   /** Decisions linked and not yet durable. */
   readonly waiting: number;
+  /** Processor time of the thread that commits. */
+  readonly committingS: number;
   /** By how much the clock is behind what it said before. */
   readonly clockBehindS: number;
   readonly partition: { readonly state: string; readonly reasons: readonly string[] };
@@ -376,6 +380,11 @@ export class LocalRailgate extends LocalReader implements Railgate {
     return this.#node.policies.bundles().find((bundle) => (bundle.name ?? SHIPPED) === name)?.policy;
   }
 
+  /** Lets another thread of this process decide, too: see `openDeciding`. @param port its other end goes there. */
+  attach(port: MessagePort): SeatHandle {
+    return this.#node.attach(port);
+  }
+
   /** Calls back after each change of what decides. @returns a function that ends it. */
   onPolicyChange(listener: () => void): () => void {
     return this.#node.policies.onChange(listener);
@@ -404,6 +413,7 @@ export class LocalRailgate extends LocalReader implements Railgate {
       nodeId,
       policyDigest: policy?.digest,
       waiting,
+      committingS: this.#node.committingMs / 1000,
       clockBehindS: clockBehindMs / 1000,
       partition: { state, reasons: reasons.map(({ reason }) => reason) },
       reports: this.#node.reports,

@@ -30,6 +30,7 @@ const DATA = {
   evaluationMsMax: LIMITS.properties.evaluation_ms_max,
   queueMax: LIMITS.properties.queue_max,
   afterRestore: Text,
+  threads: Type.Boolean(),
   trust: closed({
     authorities: Type.Array(closed({ issuer: Text, jwks: Keys, root: Type.Boolean() })),
     attesters: Type.Array(
@@ -126,7 +127,9 @@ export function checkOptions(options: object): void {
     const [{ pointer, message }] = error.errors as [{ pointer: string; message: string }];
     throw new ConfigError(pointer.slice(1).replaceAll("/", "."), message, { cause: error });
   }
-  checkTrust((options as Partial<NodeOptions>).trust);
+  const { threads, store, trust } = options as Partial<NodeOptions>;
+  if (threads && store) throw new ConfigError("threads", "cannot be set beside store; start more replicas instead");
+  checkTrust(trust);
 }
 
 function checkTrust({ provenance: _, ...pinned }: Partial<NonNullable<NodeOptions["trust"]>> = {}): void {

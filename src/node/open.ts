@@ -1,7 +1,9 @@
 // A node: the parts of Railgate put together over one data directory. Whatever a part does, it does elsewhere.
 import { resolve } from "node:path";
+import type { MessagePort } from "node:worker_threads";
 import { eventTextOf } from "../core/event.ts";
 import type { EventType } from "../core/event-types.ts";
+import type { Context } from "../core/schema/input.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { KeptBundle, ProvenanceAnswer } from "../core/schema/provenance.ts";
 import { BundleError } from "../core/errors.ts";
@@ -14,6 +16,7 @@ import { makeIds } from "../evidence/ledger/ids.ts";
 import type { Receipt } from "../evidence/ledger/entry.ts";
 import { DEFAULT_LEDGER_LIMITS, Ledger } from "../evidence/ledger/ledger.ts";
 import { Recorder, type ActedBy } from "../evidence/ledger/recorder.ts";
+import { StateClaims } from "../evidence/ledger/claims.ts";
 import { StateView } from "../evidence/ledger/state.ts";
 import { TransparencyLog } from "../evidence/log/log.ts";
 import type { Witness } from "../evidence/log/witness.ts";
@@ -44,12 +47,14 @@ import { bundlesKept, submitBundle, type ProvenanceParts } from "./provenance.ts
 import { DEFAULT_BUNDLE, VERSION, type NodeOptions } from "./options.ts";
 import { Partition, PARTITION_TIMES, type PartitionMemory } from "./partition.ts";
 import { partitionBefore, recordPartition } from "./partition-record.ts";
-import { makePolicies, shadowed } from "./policies.ts";
+import { makePolicies, shadowedDecision } from "./policies.ts";
 import { prepare, type Prepared } from "./prepare.ts";
+import { renewable } from "./renewable.ts";
 import { logsIn } from "./restore.ts";
 import { retention } from "./retention.ts";
 import { every, type Service } from "./services.ts";
 import { sharing, type Logs } from "./sharing.ts";
+import { Seats, type SeatHandle } from "./threads/seats.ts";
 import { checkSettingsSource, settingsSource } from "./settings.ts";
 import { superseding } from "./superseding.ts";
 import { NodeReports, type ReportFigures } from "./reporting.ts";
@@ -62,6 +67,11 @@ export { DEFAULT_BUNDLE, type NodeObserver, type NodeOptions } from "./options.t
 
 /** How soon a clock that was set back is noticed. */
 const CLOCK_LOOKED_AT_MS = 1000;
+
+const NO_TRUST_CONFIG: TrustConfig = { authorities: [], attesters: [] };
+
+/** How soon threads beside this one hear of what changes of itself. */
+const THREADS_TOLD_MS = 100;
 
 /** Its own last event is looked for among so many of all nodes. */
 const OWN_EVENT_AMONG = 100;
@@ -90,7 +100,10 @@ export class RailgateNode implements AsyncDisposable {
   readonly #options: NodeOptions;
   readonly #at: StoreAt;
   #trust: Trust;
+  #trustConfig: TrustConfig;
   readonly #subscribers = new Subscribers();
+  /** Threads that decide beside this one. */
+  readonly #seats: Seats | undefined;
   /** Servers of others that bundles come from and reports go to. */
   readonly remotes: ReadonlyMap<string, RemoteService>;
   readonly #policies: Policies;
@@ -117,13 +130,15 @@ export class RailgateNode implements AsyncDisposable {
     this.#options = options;
     this.#at = at;
     this.#trust = trust;
+    this.#trustConfig = options.trust ?? NO_TRUST_CONFIG;
     this.#lock = lock;
     this.store = store;
     this.nodeId = nodeId;
     this.logOrigin = log.origin;
     const observe = options.observe ?? {};
     this.#clock = new ClockWatch(this.#now(), before.lastEventMs);
-    const states = new StateView(store);
+    this.#seats = options.threads ? this.#takesThreads() : undefined;
+    const states = new StateView(store, this.#seats && new StateClaims(this.#seats.memory, 0));
     this.#ledger = new Ledger(
       nodeId,
       {
@@ -150,10 +165,12 @@ export class RailgateNode implements AsyncDisposable {
         observe.policyRejected?.(problem);
         this.#reporting.changed();
       },
+      shadowing: () => this.#seats?.pulse(),
       now: this.#now,
     });
     this.#policies = policies;
     this.#shadows = shadows;
+    policies.onChange(() => this.#seats?.policiesChanged());
     this.registry = registry;
     this.#recorder = new Recorder({
       ledger: this.#ledger,
@@ -192,12 +209,12 @@ export class RailgateNode implements AsyncDisposable {
       trust: pinned,
       active: () => this.#policies.active,
       answering: (path) => this.#policies.find(path) ?? this.#policies.active,
-      partition: options.partition ?? (() => this.partition.context()),
+      partition: () => this.#partitionNow(),
       evidenceProfileId: this.#evidenceProfileId,
       now: this.#now,
       newId,
       observe,
-      decided: (enacted, command) => shadowed(shadows, enacted, command),
+      decided: (enacted, command) => this.#decided(enacted, command),
     });
     this.#services = this.#inBackground();
   }
@@ -222,7 +239,7 @@ export class RailgateNode implements AsyncDisposable {
     try {
       prepared = await prepare(options, now());
       store = await openReader(prepared.at);
-      const trust = await makeTrust(options.trust ?? { authorities: [], attesters: [] }, bundleStore(store));
+      const trust = await makeTrust(options.trust ?? NO_TRUST_CONFIG, bundleStore(store));
       node = new RailgateNode(options, lock, store, trust, prepared, await readBefore(store, prepared.nodeId));
       await node.#start(prepared);
       for (const service of node.#services) await service.start();
@@ -265,6 +282,11 @@ export class RailgateNode implements AsyncDisposable {
   /** Decisions linked and not yet durable. */
   get waiting(): number {
     return this.#ledger.waiting;
+  }
+
+  /** Processor time of the thread that commits. */
+  get committingMs(): number {
+    return this.#ledger.committingMs;
   }
 
   /** Public keys, current and retired, with which this node's records verify. */
@@ -357,6 +379,16 @@ export class RailgateNode implements AsyncDisposable {
     return this.#recorder.record("node.start", details, { tenantId: "default", actor });
   }
 
+  /**
+   * Lets another thread of this process decide, too.
+   * @param port the other end of it goes to that thread's DecidingThread, with what is returned.
+   * @throws Error the node was not opened for it.
+   */
+  attach(port: MessagePort): SeatHandle {
+    if (!this.#seats) throw new Error("the node was opened for one thread");
+    return this.#seats.attach(port);
+  }
+
   /** Calls back in commit order with what became durable. @returns a function that ends it. */
   subscribe(subscriber: Subscriber): () => void {
     return this.#subscribers.add(subscriber);
@@ -366,6 +398,8 @@ export class RailgateNode implements AsyncDisposable {
   async renewTrust(config: TrustConfig): Promise<void> {
     const before = this.#trust;
     this.#trust = await makeTrust(config, bundleStore(this.store));
+    this.#trustConfig = config;
+    this.#seats?.trustRenewed();
     await before.close();
   }
 
@@ -469,6 +503,7 @@ export class RailgateNode implements AsyncDisposable {
     };
     this.#ledger.onReset = () => {
       states.reset();
+      this.#seats?.reset();
       this.#policies.reset();
       observe.evidenceFailed?.(this.#ledger.failure ?? "unknown");
     };
@@ -486,11 +521,35 @@ export class RailgateNode implements AsyncDisposable {
       before: before.partition,
       record: async (change) => {
         this.#upstreaming.changed(change);
+        this.#seats?.pulse();
         await recordPartition(this.#recorder, change, this);
       },
       reconciled: () => this.#upstreaming.reconciled(),
       now: this.#now,
     });
+  }
+
+  #takesThreads(): Seats {
+    const { dataDir, evaluationMsMax } = this.#options;
+    return new Seats({
+      ledger: () => this.#ledger,
+      policies: () => this.#policies,
+      partition: () => this.#partitionNow(),
+      trust: () => this.#trustConfig,
+      beginning: { dataDir, nodeId: this.nodeId, evidenceProfileId: this.#evidenceProfileId, evaluationMsMax },
+      shadowing: () => this.#shadows.active,
+      shadowed: (decision) => this.#shadows.decided(decision),
+    });
+  }
+
+  /** Asks the policy that decides beside the active one, where there is one. */
+  #decided(...decided: Parameters<typeof shadowedDecision>): void {
+    const decision = this.#shadows.active ? shadowedDecision(...decided) : undefined;
+    if (decision) this.#shadows.decided(decision);
+  }
+
+  #partitionNow(): Context["partition"] {
+    return this.#options.partition?.() ?? this.partition.context();
   }
 
   #supersedes(): Service {
@@ -563,6 +622,7 @@ export class RailgateNode implements AsyncDisposable {
     };
     return [
       every(CLOCK_LOOKED_AT_MS, () => this.#lookAtClock()),
+      ...(this.#seats ? [every(THREADS_TOLD_MS, () => this.#seats?.pulse())] : []),
       this.partition.service(),
       ...sharing({
         store: this.store,
@@ -592,17 +652,6 @@ export class RailgateNode implements AsyncDisposable {
     if (this.#clock.look(this.#now())) this.#options.observe?.clockSetBack?.(this.#clock.behindMs, this.#clock.latest);
   }
 }
-
-/** What is pinned may be renewed while it is in use. */
-const renewable = (trust: () => Trust): Trust => ({
-  verify: (request, against) => trust().verify(request, against),
-  verifyAttestation: (token, against, devices) => trust().verifyAttestation(token, against, devices),
-  override: (token, digest, nowMs) => trust().override(token, digest, nowMs),
-  get provenance() {
-    return trust().provenance;
-  },
-  close: () => trust().close(),
-});
 
 /** What a node left in its store when it last ran. */
 interface Before {

@@ -25,6 +25,8 @@ export interface PolicyParts {
   /** Told of a bundle that was offered and not taken. */
   readonly rejected: (problem: string) => void;
   readonly now: () => number;
+  /** A policy decides beside the active one from now on, or none any more. */
+  readonly shadowing: () => void;
 }
 
 export interface NodePolicies {
@@ -42,6 +44,7 @@ export function makePolicies({
   recorder,
   rejected,
   now,
+  shadowing,
 }: PolicyParts): NodePolicies {
   const { evaluationMsMax, observe, bundleKeys, dataDir } = options;
   const trial = makeTrial(store);
@@ -64,6 +67,7 @@ export function makePolicies({
         // What could not be recorded is counted all the same, and can be found again by a replay.
       }),
     observe: (outcome) => observe?.shadowed?.(outcome),
+    changed: shadowing,
   });
   return { policies, shadows, registry: new Registry({ policies, shadows, trial, override: trust.override, now }) };
 }
@@ -94,11 +98,14 @@ async function recordDifference(
   });
 }
 
-/** Hands a decision of the gate to what decides beside it. */
-export function shadowed(shadows: Shadows, { judged, event }: Enacted, { entrypoint, tenantId }: AnyCommand): void {
+/** A decision of the gate, for what decides beside it; undefined where there is nothing to decide again. */
+export function shadowedDecision(
+  { judged, event }: Enacted,
+  { entrypoint, tenantId }: AnyCommand,
+): ShadowedDecision | undefined {
   const { inputText, decisionText } = judged;
-  if (inputText === undefined) return;
-  shadows.decided({
+  if (inputText === undefined) return undefined;
+  return {
     entrypoint,
     inputText,
     decisionText,
@@ -106,5 +113,5 @@ export function shadowed(shadows: Shadows, { judged, event }: Enacted, { entrypo
     tenantId,
     correlationId: event.correlation_id ?? event.id,
     subject: event.subject ?? null,
-  });
+  };
 }

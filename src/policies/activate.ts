@@ -254,6 +254,16 @@ export class Policies {
     throw failure;
   }
 
+  /** On which terms a policy was loaded. */
+  termsOf(policy: Policy): BundleTerms | undefined {
+    return this.#termsOf.get(policy);
+  }
+
+  /** Who may have signed the settings that are laid over policies. */
+  get settingsKeys(): BundleKeys {
+    return this.#parts.settings?.keys ?? {};
+  }
+
   /** Whether it is older than what is active there; of what others have signed nobody can tell. */
   isOlder(slot: Slot, policy: Policy): boolean {
     const active = slot.policy;

@@ -25,6 +25,8 @@ export interface ShadowParts {
   /** Puts a difference on record. MUST NOT reject. */
   readonly record: (difference: Difference, of: ShadowedDecision, by: Policy, decision: string) => Promise<void>;
   readonly observe: (outcome: "same" | "skipped" | ShadowChange) => void;
+  /** One decides from now on, or none any more. */
+  readonly changed?: () => void;
 }
 
 const encoder = new TextEncoder();
@@ -57,12 +59,19 @@ export class Shadows {
     this.#policy = policy;
     this.#recorded = 0;
     this.#waiting = [];
+    this.#parts.changed?.();
+  }
+
+  /** Whether one decides beside the active policy. */
+  get active(): boolean {
+    return this.#policy !== null;
   }
 
   forget(digest: string): void {
     if (this.#policy?.digest !== digest) return;
     this.#policy = null;
     this.#waiting = [];
+    this.#parts.changed?.();
   }
 
   /** To be called when the active policy's answer is on its way; returns at once. */

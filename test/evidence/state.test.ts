@@ -1,7 +1,8 @@
 // State as decisions see it: what is stored, under what was decided and is not durable yet; and when a run must be decided anew.
 import test from "ava";
 import { all, least, one } from "../../src/core/state.ts";
-import { Draft, StateView, type StateSource } from "../../src/evidence/ledger/state.ts";
+import { Draft, type StateSource } from "../../src/evidence/ledger/draft.ts";
+import { StateView } from "../../src/evidence/ledger/state.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 
 type Row = { key: string; version: number; value: string; ref?: string; rank: number };

@@ -48,10 +48,16 @@ export function emptyDir(): string {
   return dir;
 }
 
+/** `RAILGATE_TEST_THREADS=3 npx ava test/http/…`: the same of several threads. */
+const THREADS = process.env["RAILGATE_TEST_THREADS"] ? { threads: Number(process.env["RAILGATE_TEST_THREADS"]) } : {};
+
 /** Serves on a port of its own; `settings` is what stands in opa.yaml under `railgate`, `more` beside it. */
 export async function start(settings: object = {}, options: ServeOptions = {}, more: object = {}): Promise<Started> {
   const dir = emptyDir();
-  writeFileSync(join(dir, "opa.yaml"), JSON.stringify({ railgate: { listen: "127.0.0.1:0", ...settings }, ...more }));
+  writeFileSync(
+    join(dir, "opa.yaml"),
+    JSON.stringify({ railgate: { listen: "127.0.0.1:0", ...THREADS, ...settings }, ...more }),
+  );
   const logs: Record<string, any>[] = [];
   const logTo = { write: (line: string) => void logs.push(JSON.parse(line)) };
   const config = loadConfig({ env: {}, cwd: dir });

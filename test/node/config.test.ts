@@ -413,6 +413,17 @@ test("OPA's limit on bodies is Railgate's, unless Railgate has its own", (t) => 
   );
 });
 
+test("threads are one beside a store that replicas share, and otherwise as many as are named", (t) => {
+  const shared = (threads: string) => `railgate: { threads: ${threads}, store: { url: "postgres://db/railgate" } }`;
+  t.is(load(undefined).threads, 1);
+  t.is(load(shared("1")).threads, 1);
+  t.is(load(shared("auto")).threads, 1);
+  if (process.platform === "linux") t.is(load("railgate: { threads: 3 }").threads, 3);
+  refuses(t, { yaml: shared("2") }, "railgate.threads", /railgate\.store\.url.*start more replicas/);
+  const env = { RAILGATE_STORE_URL: "postgres://db/railgate" };
+  refuses(t, { yaml: "railgate: { threads: 2 }", env }, "railgate.threads", /railgate\.store\.url/);
+});
+
 test("an address that others can reach needs TLS or a proxy, and authentication", (t) => {
   const auth = `authentication: { jwt: { jwks: ${jwks}, issuer: a, audience: b } }`;
   for (const listen of [

@@ -340,6 +340,16 @@ const RAILGATE = section({
       '"host:port", e.g. "127.0.0.1:8181" or "[::1]:8181"',
     ),
   ),
+  threads: optional(
+    Type.Unsafe<number | "auto">({
+      anyOf: [
+        { type: "integer", minimum: 1, maximum: 256 },
+        { type: "string", enum: ["auto"] },
+      ],
+      title: `How many threads listen and decide (default ${DEFAULTS.threads}); \`auto\` leaves two processors for what records and for the rest. More than one needs Linux, and no \`railgate.store.url\`: there replicas share the work`,
+      description: "a whole number from 1 to 256, or auto",
+    }),
+  ),
   diagnostics: optional(
     section({
       listen: optional(

@@ -3,6 +3,7 @@
 export const DEFAULTS = {
   dataDir: "./data",
   listen: "127.0.0.1:8181",
+  threads: 1,
   logLevel: "info",
   tenantClaim: "tenant_id",
   operatorClaim: "railgate_role",

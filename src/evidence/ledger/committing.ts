@@ -96,7 +96,9 @@ class Committing {
       const commitMs = performance.now() - started - took.linkingMs - took.signingMs;
       const sizes = linked.map((group) => group?.length);
       const texts = events.map(({ text }) => text);
-      return { kind: "committed", batch, sizes, texts, records, firstPosition, ...took, commitMs };
+      const { user, system } = process.threadCpuUsage();
+      const processorMs = (user + system) / 1000;
+      return { kind: "committed", batch, sizes, texts, records, firstPosition, ...took, commitMs, processorMs };
     };
     try {
       const store = await this.#sound.writer();

@@ -24,6 +24,8 @@ export interface Basis {
   readonly reads: readonly StateRead[];
   /** Whether any of it was what entries before change that are not durable yet. */
   readonly stacked: boolean;
+  /** By which policies, where a thread has its own copies of them: counts their changes. */
+  readonly law?: number | undefined;
 }
 
 /** Events in one commit: enough to share an fsync among many, few enough that none waits long. */
@@ -55,6 +57,7 @@ export class Ledger {
   #failure: string | undefined;
   #appended = 0;
   #committed = 0;
+  #processorMs = 0;
 
   /** Called when events that were appended will never be: whatever was derived from them must be read again. */
   onReset: () => void = () => {};
@@ -94,6 +97,11 @@ export class Ledger {
     return this.#committed;
   }
 
+  /** Processor time of the thread that commits, since it began, as far as it has said. */
+  get committingMs(): number {
+    return this.#processorMs;
+  }
+
   /** Events appended and not yet durable. */
   get waiting(): number {
     return this.#appended - this.#committed;
@@ -107,10 +115,16 @@ export class Ledger {
    *   when it could not be, which says whether that nothing of it was recorded is certain.
    * @throws EvidenceUnavailableError when the queue is full, or an event too large. Nothing was appended then.
    */
-  append(entries: readonly Entry[], basis: Basis = NO_BASIS): Promise<Receipt[]> {
+  append(entries: readonly Entry[], { reads, stacked }: Basis = NO_BASIS): Promise<Receipt[]> {
     this.#checkRoom(entries.length);
     const events = openAppends(entries, this.#nodeId);
-    return this.#enqueue({ events, ...basis }, events.length);
+    return this.#enqueue({ events, reads, stacked, origin: 0, generation: this.#generation }, events.length);
+  }
+
+  /** As `append`, what another thread has decided. */
+  relay(group: Group): Promise<Receipt[]> {
+    this.#checkRoom(group.events.length);
+    return this.#enqueue(group, group.events.length);
   }
 
   /**
@@ -120,7 +134,7 @@ export class Ledger {
    */
   appendEverywhere(entry: Entry): Promise<Receipt[]> {
     this.#checkRoom(1);
-    return this.#enqueue({ events: [], ...NO_BASIS, everywhere: entry }, 1);
+    return this.#enqueue({ events: [], ...NO_BASIS, origin: 0, generation: this.#generation, everywhere: entry }, 1);
   }
 
   /**
@@ -165,11 +179,10 @@ export class Ledger {
       throw new EvidenceUnavailableError(`${this.#queue.events} decisions already wait to be recorded`);
   }
 
-  #enqueue(group: Omit<Group, "origin" | "generation">, size: number): Promise<Receipt[]> {
+  #enqueue(group: Group, size: number): Promise<Receipt[]> {
     this.#appended += size;
     const receipts = new Promise<Receipt[]>((resolve, reject) => {
-      const own = { ...group, origin: 0, generation: this.#generation };
-      this.#queue.push({ group: own, size, resolve, reject });
+      this.#queue.push({ group, size, resolve, reject });
     });
     if (this.#inFlight.size === 0 && this.#queue.events >= EAGER_BATCH) this.#pump();
     else this.#schedulePump();
@@ -217,15 +230,16 @@ export class Ledger {
     if (!batch) return;
     this.#inFlight.delete(reply.batch);
     this.#committed += sizeOf(batch);
+    this.#processorMs = reply.processorMs;
     this.#committer.committed(nextKeyIn(batch));
     this.#failure = undefined;
     const stored = reply.records.map((record, i) => ({ position: reply.firstPosition + i, record }));
     const receipts = stored.map((event, i) => ({ eventText: reply.texts[i]!, ...event }));
     let at = 0;
-    batch.forEach(({ resolve, reject }, i) => {
+    batch.forEach(({ group, resolve, reject }, i) => {
       const size = reply.sizes[i];
       if (size !== undefined) return resolve(receipts.slice(at, (at += size)));
-      this.#generation++;
+      if (group.origin === 0) this.#generation++;
       reject(new BasisMovedError("what was decided on has moved"));
     });
     const { signingMs, commitMs } = reply;

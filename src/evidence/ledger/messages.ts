@@ -92,6 +92,8 @@ export type CommitterReply =
       readonly linkingMs: number;
       readonly signingMs: number;
       readonly commitMs: number;
+      /** Processor time of the committer's thread since it began. */
+      readonly processorMs: number;
     }
   | {
       readonly kind: "checkpointed" /** Which of our requests it answers; absent: it was due. */;

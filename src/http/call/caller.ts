@@ -39,9 +39,11 @@ const LOOPBACK: Proven = { caller: hostCaller("loopback"), untilMs: Number.POSIT
 
 type Authentication = NonNullable<Config["authentication"]>;
 
+/** @param certified in place of the connection's own certificate: who proved by one who it is. */
 export function makeDoorkeeper(
   config: Pick<Config, "listen" | "behindProxy" | "authentication">,
   whereabouts: Whereabouts,
+  certified?: (req: IncomingMessage) => Proven | undefined,
 ): Doorkeeper {
   const { listen, behindProxy, authentication } = config;
   // Behind a proxy the Host is the proxy's; but then only those who prove who they are may do without this check.
@@ -49,7 +51,7 @@ export function makeDoorkeeper(
   const byToken = authentication?.jwt && makeJwtAuthenticator(authentication.jwt);
   return {
     checkSource: checksSource ? (req) => checkSource(req, whereabouts) : () => {},
-    authenticate: authentication ? makeAuthenticator(authentication, byToken?.authenticate) : () => LOOPBACK,
+    authenticate: authentication ? makeAuthenticator(authentication, byToken?.authenticate, certified) : () => LOOPBACK,
     authenticates: authentication !== undefined,
     renew: byToken?.renew,
   };
@@ -100,12 +102,13 @@ const SUBJECT_LENGTH_MAX = 255;
 function makeAuthenticator(
   { jwt, mtls }: Authentication,
   byToken: ByToken["authenticate"] | undefined,
+  certified: (req: IncomingMessage) => Proven | undefined = (req) => certificateProof(req, mtls),
 ): Doorkeeper["authenticate"] {
   const scheme = jwt ? 'Bearer realm="railgate"' : 'TLS-Client-Certificate realm="railgate"';
   return (req) => {
     const authorization = req.headers.authorization;
     if (byToken && authorization !== undefined) return byToken(authorization);
-    const proven = mtls && certificateCaller(req.socket as TLSSocket, mtls.tenantFrom);
+    const proven = mtls && certified(req);
     if (proven && Date.now() < proven.untilMs) return proven;
     const wanted = [jwt && "a bearer token", mtls && "a client certificate"].filter(Boolean).join(" or ");
     throw new HttpError("unauthenticated", `Send ${wanted}.`, { "WWW-Authenticate": scheme });
@@ -205,6 +208,10 @@ function invalidToken(reason: string): HttpError {
     "WWW-Authenticate": `Bearer realm="railgate", error="invalid_token", error_description="${description}"`,
   });
 }
+
+/** Who has shown a certificate on the connection, where callers may. */
+export const certificateProof = ({ socket }: IncomingMessage, mtls: Authentication["mtls"]): Proven | undefined =>
+  mtls && certificateCaller(socket as TLSSocket, mtls.tenantFrom);
 
 const certificateCallers = new WeakMap<TLSSocket, Proven>();
 

@@ -1,4 +1,5 @@
 // The settings under `railgate`: where to listen and to whom, whose word counts, what evidence must hold, how much is taken.
+import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import type { ServiceAccess } from "../../outbound/access.ts";
 import { parseVkey, SIGNATURE_TYPES } from "../../core/note.ts";
@@ -222,6 +223,22 @@ export function readDownstream(file: ConfigFile, source: Source): Config["downst
     const keys = jwks === undefined ? undefined : readJwks(jwks, [...path, index, "jwks"], source).keys;
     return { nodeId, via, ...given("keys", keys) };
   });
+}
+
+/** Processors that are not for deciding: one records, one does all the rest. */
+const PROCESSORS_KEPT = 2;
+
+export function readThreads({ railgate = {} }: ConfigFile, source: Source): number {
+  const { threads = DEFAULTS.threads, store } = railgate;
+  const problem =
+    store?.url !== undefined
+      ? "is 1 beside railgate.store.url, whose state replicas decide on and threads cannot yet; start more replicas, or leave the store out"
+      : process.platform === "linux"
+        ? undefined
+        : "is 1 on this system: only on Linux several threads can share a port";
+  if (threads === "auto") return problem ? 1 : Math.max(1, availableParallelism() - PROCESSORS_KEPT);
+  if (problem && threads > 1) throw fault(source, ["railgate", "threads"], problem);
+  return threads;
 }
 
 /** A cluster is watched where it is said which one. */

@@ -74,6 +74,8 @@ export type Config = {
   /** A database that several nodes share. */
   readonly store?: SharedStore;
   readonly listen: Address;
+  /** How many threads listen and decide; 1: the main one. */
+  readonly threads: number;
   /** Undefined: nowhere. */
   readonly diagnostics?: { readonly listen: Address };
   readonly logLevel: LogLevel;

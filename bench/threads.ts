@@ -1,0 +1,97 @@
+// `npm run bench -- threads`: what a decision costs each kind of thread, by the node's own metric, and what machines of more cores could do by that: reckoned, and said so.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { load, type Measured } from "./load.ts";
+import { freePort, start, type Server } from "./server.ts";
+
+/** Processor time a decision, in µs. */
+interface Cost {
+  readonly threads: number;
+  readonly main: number;
+  readonly committing: number;
+  readonly deciding: number;
+  readonly measured: Measured;
+}
+
+interface Asked {
+  readonly body: string;
+  readonly scratch: string;
+  readonly connections: number;
+  readonly seconds: number;
+}
+
+const CORES = [2, 4, 8, 16];
+const US_PER_S = 1_000_000;
+
+/** One row a figure, as the other parts have them. */
+export async function threadsBench(asked: Asked): Promise<{ what: string; unit: string; railgate: number }[]> {
+  const rows: { what: string; unit: string; railgate: number }[] = [];
+  const row = (what: string, unit: string, railgate: number) => void rows.push({ what, unit, railgate });
+  for (const threads of [1, 2]) {
+    const { main, committing, deciding, measured } = await costOf(threads, asked);
+    const name = threads === 1 ? "1 thread" : `${threads} threads`;
+    row(`${name}: requests (${measured.tool})`, "1/s", measured.requestsPerS);
+    row(`${name}: p99`, "ms", measured.p99Ms);
+    row(`${name}: ${threads === 1 ? "deciding (main)" : "deciding"}`, "µs", threads === 1 ? main : deciding);
+    if (threads > 1) row(`${name}: handing over (main)`, "µs", main);
+    row(`${name}: committing, the serial part`, "µs", committing);
+    if (threads > 1)
+      for (const cores of CORES)
+        row(`reckoned for ${cores} cores`, "1/s", reckoned(cores, { main, committing, deciding }));
+    else row("reckoned for any number of cores, 1 thread", "1/s", US_PER_S / Math.max(main, committing));
+  }
+  return rows;
+}
+
+/** Nobody is faster than the busiest of what cannot be parted, nor than all processors together. */
+function reckoned(
+  cores: number,
+  { main, committing, deciding }: Pick<Cost, "main" | "committing" | "deciding">,
+): number {
+  return Math.min(US_PER_S / Math.max(main, committing), (cores * US_PER_S) / (main + committing + deciding));
+}
+
+async function costOf(threads: number, { body, scratch, connections, seconds }: Asked): Promise<Cost> {
+  const server = await railgate(threads, scratch, body);
+  try {
+    const url = `${server.url}/v1/admissions`;
+    // What is compiled while it runs is not measured.
+    await load({ url, body, connections, seconds: Math.max(1, seconds / 3) });
+    const before = await figures(server);
+    const measured = await load({ url, body, connections, seconds });
+    const after = await figures(server);
+    if (measured.failed > 0) throw new Error(`${measured.failed} requests failed`);
+    const decisions = after.decisions - before.decisions;
+    const us = (thread: "main" | "committing" | "deciding") =>
+      ((after[thread] - before[thread]) * US_PER_S) / decisions;
+    return { threads, main: us("main"), committing: us("committing"), deciding: us("deciding"), measured };
+  } finally {
+    await server.stop();
+  }
+}
+
+async function railgate(threads: number, scratch: string, body: string): Promise<Server> {
+  const port = await freePort();
+  const config = join(scratch, `threads-${threads}.yaml`);
+  writeFileSync(
+    config,
+    JSON.stringify({ railgate: { threads, data_dir: join(scratch, `threads-${threads}`), log_level: "error" } }),
+  );
+  const env = { RAILGATE_CONFIG: config, RAILGATE_LISTEN: `127.0.0.1:${port}` };
+  return start(process.execPath, ["bin/cli/main.js", "serve"], env, `http://127.0.0.1:${port}`, {
+    path: "/v1/admissions",
+    body,
+  });
+}
+
+async function figures(server: Server): Promise<Record<"main" | "committing" | "deciding" | "decisions", number>> {
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  const value = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1] ?? 0);
+  const thread = (name: string) => value(`railgate_thread_cpu_seconds\\{thread="${name}"\\}`);
+  return {
+    main: thread("main"),
+    committing: thread("committing"),
+    deciding: thread("deciding"),
+    decisions: value('railgate_decisions_total\\{outcome="accepted"\\}'),
+  };
+}
