@@ -128,8 +128,13 @@ test.serial(
     t.is(refusal?.json.recorded, "no");
     t.is(refusal?.headers["retry-after"], "1");
     t.false("decision" in refusal!.json);
-    const single = await call("POST", "/v1/admissions", admissible("one"));
-    t.is(single.status, 503);
+    // One alone may still fit where ten did not.
+    let single: Answered | undefined;
+    for (let i = 0; i < 100 && single?.status !== 503; i++) {
+      single = await call("POST", "/v1/admissions", admissible(`one-${i}`));
+      if (single.status === 200) answered.push(single.json.event.id);
+    }
+    t.is(single?.status, 503);
     t.is((await call("GET", "/readyz")).status, 503);
     t.is((await call("GET", "/healthz")).status, 200);
     t.is((await call("GET", "/v1/events?limit=1")).status, 200);
