@@ -25,6 +25,7 @@ export {
   NotFoundError,
   OperatorNeededError,
   PolicyRefusedError,
+  ProvenanceRefusedError,
   RailgateError,
   RecordsRefusedError,
   RefusedError,
