@@ -89,7 +89,8 @@ export class PostgresWriter implements StoreWriter {
 
   append(batch: readonly Append[]): Promise<number> {
     return this.#alone(async () => {
-      const locked = this.#locked;
+      // Of a transaction before, where this one has asked for no versions.
+      const locked = this.#inTransaction ? this.#locked : [];
       let again = false;
       const first = await this.#retrying(async () => {
         if (again) await this.#lockAsBefore(locked);
