@@ -267,11 +267,15 @@ function errorAt({ attester, chain }: Signed, appraisal: Appraisal, nowMs: numbe
   if (audience !== undefined && !audiences.includes(audience)) return "audience";
   if (expires_ms !== null && nowMs >= expires_ms) return "window";
   if (not_before_ms !== null && nowMs + SKEW_MS < not_before_ms) return "window";
-  if (maxAgeS !== undefined && (issued_ms === null || nowMs - issued_ms > maxAgeS * 1000)) return "age";
+  if (maxAgeS !== undefined && !isWithin(issued_ms, maxAgeS * 1000, nowMs)) return "age";
   if (policies === undefined) return null;
   const isPinned = verifier_policies?.some((policy) => policies.includes(policy)) === true;
   return isPinned && unmatched.length === 0 ? null : "policy";
 }
+
+/** A time yet to come has no age, so it is none that may be too great. */
+const isWithin = (issuedMs: number | null, ageMsMax: number, nowMs: number): boolean =>
+  issuedMs !== null && issuedMs <= nowMs + SKEW_MS && nowMs - issuedMs <= ageMsMax;
 
 /** The token's own end, and as much again as an attester's tokens may be old. */
 function untilOf({ maxAgeS }: AttesterConfig, { expires_ms, issued_ms }: Appraisal): number | null {

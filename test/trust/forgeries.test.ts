@@ -241,6 +241,7 @@ const CLAIMS: Readonly<Record<string, readonly (readonly [path: string, value: u
     ["x-ms-isolation-tee", {}, "malformed"],
     ["nonce", "another", "nonce"],
     ["iat", NOW_S - 901, "age"],
+    ["iat", NOW_S + 61, "age"],
     ["iat", undefined, "age"],
   ],
   "maa, guest": [
