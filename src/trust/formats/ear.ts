@@ -15,6 +15,8 @@ import {
 import { verifierPolicy } from "../policies.ts";
 import type { Appraisal, Device, Format } from "./format.ts";
 import {
+  AFFIRMING,
+  TIERS,
   agreed,
   debugState,
   given,
@@ -188,19 +190,6 @@ function twinRecord(claims: Claims, ...names: readonly string[]): Claims {
   const found = twin(claims, ...names);
   return found === undefined || found === null ? {} : record(found);
 }
-
-/** AR4SI's tiers, by the word or the number that stands for each. */
-const TIERS = new Map<unknown, number>([
-  ["none", 0],
-  [0, 0],
-  ["affirming", 2],
-  [2, 2],
-  ["warning", 32],
-  [32, 32],
-  ["contraindicated", 96],
-  [96, 96],
-]);
-const AFFIRMING = 2;
 
 function tier(value: unknown): number {
   const found = TIERS.get(value);

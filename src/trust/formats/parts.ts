@@ -1,4 +1,5 @@
 // What several formats of attestation tokens have alike: registered claims, debug states, the TCB of Intel's platforms, digests of init data.
+import { SAYS_NO_MORE } from "../../core/attestation.ts";
 import { flag, hex, maybe, numericDate, oneOrMore, record, statement, text, texts } from "../claims.ts";
 import { Unreadable, type Claims } from "../claims.ts";
 import type { Appraisal } from "./format.ts";
@@ -22,16 +23,20 @@ export function registered(claims: Claims): Registered {
 }
 
 /** What a format says that has no word for any of it. */
-export const NOTHING_MORE = {
-  tcb: null,
-  measurements: null,
-  verifier_policies: null,
-  vector: null,
-  image_digests: null,
-  init_data_digest: null,
-  devices: null,
-  unmatched: [],
-} satisfies Partial<Appraisal>;
+export const NOTHING_MORE = { ...SAYS_NO_MORE, unmatched: [] } satisfies Partial<Appraisal>;
+
+/** AR4SI's tiers, by the word or the number that stands for each. */
+export const TIERS = new Map<unknown, number>([
+  ["none", 0],
+  [0, 0],
+  ["affirming", 2],
+  [2, 2],
+  ["warning", 32],
+  [32, 32],
+  ["contraindicated", 96],
+  [96, 96],
+]);
+export const AFFIRMING = 2;
 
 /** EAT's `dbgstat` (RFC 9711 §4.2.9) in its JSON form or as the number that stands for it. */
 const DEBUG_STATES = new Map<unknown, boolean>([

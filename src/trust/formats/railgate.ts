@@ -4,7 +4,7 @@ import { flag, firstGiven, maybe, numericDate, oneOrMore, reading, statement, ti
 import type { Claims } from "../claims.ts";
 import { isRecord } from "../token.ts";
 import type { Format } from "./format.ts";
-import { debugState, NOTHING_MORE, twin } from "./parts.ts";
+import { AFFIRMING, TIERS, debugState, NOTHING_MORE, twin } from "./parts.ts";
 
 export const railgate: Format = {
   algorithms: SIGNATURE_ALGORITHMS,
@@ -72,19 +72,6 @@ function verdict(value: unknown): Verdict {
   if (value !== "pass" && value !== "fail") throw new Unreadable();
   return value;
 }
-
-/** AR4SI's tiers, by the word or the number that stands for each. */
-const TIERS = new Map<unknown, number>([
-  ["none", 0],
-  [0, 0],
-  ["affirming", 2],
-  [2, 2],
-  ["warning", 32],
-  [32, 32],
-  ["contraindicated", 96],
-  [96, 96],
-]);
-const AFFIRMING = 2;
 
 /** What EAR says of one claims set; null where it says nothing. A status better than its vector is a contradiction. */
 function appraisal(claims: Claims): Verdict | null {
