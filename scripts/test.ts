@@ -48,7 +48,11 @@ async function ava(): Promise<Count> {
   return { passed, failed: status === 0 ? failed : Math.max(failed, 1) };
 }
 
-/** Runs a command of ours, showing what it says and keeping it. */
+/** A suite that says nothing for so long hangs. ava's own limit ends with the longest `t.timeout` of any test that has begun. */
+const SILENT_MS_MAX = 5 * 60_000;
+const INTERRUPTED_MS_MAX = 20_000;
+
+/** Runs a command of ours, showing what it says and keeping it. One that hangs is interrupted, on which ava lists the tests that have not ended. */
 function run(
   command: string,
   args: string[],
@@ -57,12 +61,25 @@ function run(
   return new Promise((resolve) => {
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } });
     let output = "";
+    const silent = setTimeout(() => {
+      console.error(`${command} has said nothing for ${SILENT_MS_MAX / 60_000} minutes, and is ended`);
+      child.kill("SIGINT");
+      setTimeout(() => {
+        child.kill("SIGKILL");
+        // What it started may hold on to its output.
+        child.stdout.destroy();
+      }, INTERRUPTED_MS_MAX).unref();
+    }, SILENT_MS_MAX);
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       output += text;
       process.stdout.write(text);
+      silent.refresh();
     });
     child.on("error", (error) => resolve({ status: 1, output: error.message }));
-    child.on("close", (code) => resolve({ status: code ?? 1, output }));
+    child.on("close", (code) => {
+      clearTimeout(silent);
+      resolve({ status: code ?? 1, output });
+    });
   });
 }
 

@@ -1,5 +1,5 @@
 // A database that lacks what its node has signed, found while the node runs: nothing is written any more, whatever lies there later.
-import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import test from "ava";
 import type { LinkedAppend } from "../../src/evidence/ledger/messages.ts";
 import { SoundStore } from "../../src/evidence/ledger/sound.ts";
@@ -30,6 +30,25 @@ function eventAt(sequence: number): LinkedAppend & { record: string } {
     record: `h.${Buffer.from(JSON.stringify({ event_hash })).toString("base64url")}.s`,
   };
 }
+
+test("a store that was given up, by whatever failed, is looked at like one that is open", async (t) => {
+  const dir = emptyDir();
+  const file = storeFile(dir);
+  await (await openWriter(dir)).close();
+  const sound = new SoundStore({ path: dir, place: placeOf(dir), unsettled: [], checkpointer: () => undefined });
+  const checkpoint = sound.write(() => Promise.reject(new Error("Connection terminated unexpectedly")));
+  await t.throwsAsync(checkpoint, { message: /terminated/ });
+  t.is(await sound.watch(), undefined, "it could be opened again");
+  await t.throwsAsync(sound.write(() => Promise.reject(new Error("again"))));
+  renameSync(file, `${file}.away`);
+  t.regex((await sound.watch()) ?? "", /unable to open/);
+  t.is(await sound.watch(), undefined, "it is said once");
+  await t.throwsAsync(sound.recover());
+  renameSync(`${file}.away`, file);
+  await sound.recover();
+  t.is(await sound.watch(), undefined);
+  await sound.close();
+});
 
 test("an older database in its place is named for what it is, and the newer one does not help any more", async (t) => {
   const dir = emptyDir();

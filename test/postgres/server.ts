@@ -67,7 +67,8 @@ async function findOrStart(dir: string): Promise<TestServer> {
   try {
     mkdirSync(dir, { mode: 0o755 });
   } catch {
-    while (!existsSync(join(dir, "ready"))) await sleep(50);
+    for (const untilMs = performance.now() + START_MS_MAX; !existsSync(join(dir, "ready")); await sleep(50))
+      if (performance.now() > untilMs) throw new Error(`another test file's PostgreSQL in ${dir} did not start`);
     return serverIn(dir);
   }
   initialise(dir);
@@ -93,6 +94,7 @@ function initialise(dir: string): void {
   ]);
 }
 
+const START_MS_MAX = 60_000;
 const DEFAULTS = ["listen_addresses=", "max_connections=200", "shared_buffers=32MB"];
 
 /** @param until its end follows the end of this process. */
@@ -112,7 +114,7 @@ alive || rm -rf "$D"`;
     env: { PATH: `${programs}:/usr/bin:/bin`, U: String(until), D: dir, LC_ALL: "C" },
   });
   child.unref();
-  for (const untilMs = performance.now() + 60_000; ; await sleep(50)) {
+  for (const untilMs = performance.now() + START_MS_MAX; ; await sleep(50)) {
     const client = new pg.Client({ connectionString: address(dir, "postgres") });
     try {
       await client.connect();

@@ -248,7 +248,7 @@ export class Ledger {
   }
 
   #onProbed(failure: string | undefined): void {
-    this.#failure &&= failure;
+    this.#failure = failure;
     if (this.#failure !== undefined) this.#committer.probeSoon();
   }
 

@@ -78,13 +78,13 @@ export class SoundStore {
     }
   }
 
-  /** @returns in words, what is displaced; undefined where nothing is, or the ledger was told. */
+  /**
+   * A store that was given up, whoever wrote to it, is opened again: else nobody would notice that it cannot be.
+   * @returns in words, what is displaced; undefined where nothing is, or the ledger was told.
+   */
   async watch(): Promise<string | undefined> {
     try {
-      if (!this.#displaced) {
-        this.#check();
-        await this.#store?.checkPlace();
-      }
+      if (!this.#displaced) await (await this.writer()).checkPlace();
     } catch (error) {
       await this.#giveUp(error instanceof DisplacedError ? error : new DisplacedError((error as Error).message));
     }
