@@ -21,6 +21,7 @@ export class ThreadPool<Request, Answer> {
   readonly #module: string;
   readonly #base: string;
   readonly #failed: (message: string) => Error;
+  readonly #options: WorkerOptions;
   readonly #threads: Thread[] = [];
   /** What a thread that is started later must be told first. */
   readonly #told: Request[] = [];
@@ -30,11 +31,20 @@ export class ThreadPool<Request, Answer> {
   /**
    * @param module as in {@link startThread}.
    * @param failed makes the error that a thread's message becomes.
+   * @param youngMiBMax what a thread keeps for what is young; V8's own bound where it is left out.
    */
-  constructor(module: string, base: string, failed: (message: string) => Error = (message) => new Error(message)) {
+  constructor(
+    module: string,
+    base: string,
+    {
+      failed = (message) => new Error(message),
+      youngMiBMax,
+    }: { readonly failed?: (message: string) => Error; readonly youngMiBMax?: number } = {},
+  ) {
     this.#module = module;
     this.#base = base;
     this.#failed = failed;
+    this.#options = youngMiBMax === undefined ? {} : { resourceLimits: { maxYoungGenerationSizeMb: youngMiBMax } };
   }
 
   /** Asks the thread that has least to do. */
@@ -69,7 +79,7 @@ export class ThreadPool<Request, Answer> {
   }
 
   #start(): Thread {
-    const thread: Thread = { worker: startThread(this.#module, this.#base), waiting: new Map() };
+    const thread: Thread = { worker: startThread(this.#module, this.#base, this.#options), waiting: new Map() };
     const fail = (error: Error): void => {
       for (const { reject } of thread.waiting.values()) reject(error);
       thread.waiting.clear();

@@ -1,4 +1,4 @@
-// How much memory a process that serves keeps for what is young: V8 lets it grow to 64 MiB, of which a node has no use.
+// How much memory a process that serves or audits keeps for what is young: V8 lets it grow to 64 MiB, of which neither has any use.
 import { PerformanceObserver } from "node:perf_hooks";
 import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
 

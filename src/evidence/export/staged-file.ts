@@ -6,6 +6,7 @@ import { digestText } from "../../core/digest.ts";
 import type { ExportFile } from "./files.ts";
 
 const PIECE_BYTES = 256 * 1024;
+const UTF8_BYTES_MAX = 3;
 
 /** A file that grows in the staging folder, hashed as it grows. */
 export class StagedFile {
@@ -13,8 +14,8 @@ export class StagedFile {
   readonly #path: string;
   readonly #fd: number;
   readonly #hash: Hash = createHash("sha256");
-  #pending: string[] = [];
-  #pendingLength = 0;
+  readonly #piece = Buffer.allocUnsafe(PIECE_BYTES);
+  #used = 0;
   #size = 0;
 
   constructor(folder: string, name: string) {
@@ -24,9 +25,10 @@ export class StagedFile {
   }
 
   write(text: string): void {
-    this.#pending.push(text);
-    this.#pendingLength += text.length;
-    if (this.#pendingLength > PIECE_BYTES) this.#flush();
+    // No character takes more than three bytes for each unit of UTF-16.
+    if (this.#used + text.length * UTF8_BYTES_MAX > PIECE_BYTES) this.#flush();
+    if (text.length * UTF8_BYTES_MAX > PIECE_BYTES) this.#append(Buffer.from(text));
+    else this.#used += this.#piece.write(text, this.#used);
   }
 
   /** In bytes, as far as it was written. */
@@ -67,9 +69,11 @@ export class StagedFile {
   }
 
   #flush(): void {
-    const bytes = Buffer.from(this.#pending.join(""));
-    this.#pending = [];
-    this.#pendingLength = 0;
+    this.#append(this.#piece.subarray(0, this.#used));
+    this.#used = 0;
+  }
+
+  #append(bytes: Uint8Array): void {
     this.#hash.update(bytes);
     this.#size += bytes.length;
     for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);

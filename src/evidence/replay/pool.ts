@@ -18,12 +18,14 @@ export type ReplayRequest =
     }
   | { readonly kind: "check"; readonly items: readonly ReplayItem[] };
 
+/** A decision leaves little behind. */
+const YOUNG_MIB_MAX = 8;
+
 export class ReplayPool {
-  readonly #threads = new ThreadPool<ReplayRequest, readonly ReplayFinding[]>(
-    "./worker",
-    import.meta.url,
-    (message) => new ReplayError(message),
-  );
+  readonly #threads = new ThreadPool<ReplayRequest, readonly ReplayFinding[]>("./worker", import.meta.url, {
+    failed: (message) => new ReplayError(message),
+    youngMiBMax: YOUNG_MIB_MAX,
+  });
   readonly #policies = new Set<string>();
 
   get size(): number {

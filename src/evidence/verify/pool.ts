@@ -9,8 +9,13 @@ export type PoolRequest =
   | { readonly kind: "events"; readonly chunk: LineChunk }
   | { readonly kind: "records"; readonly chunk: LineChunk; readonly keys: EventKeys | undefined };
 
+/** A chunk leaves little behind. */
+const YOUNG_MIB_MAX = 8;
+
 export class VerifierPool implements Checker {
-  readonly #threads = new ThreadPool<PoolRequest, EventRows | RecordRows>("./worker", import.meta.url);
+  readonly #threads = new ThreadPool<PoolRequest, EventRows | RecordRows>("./worker", import.meta.url, {
+    youngMiBMax: YOUNG_MIB_MAX,
+  });
 
   events(chunk: LineChunk): Promise<EventRows> {
     return this.#threads.ask({ kind: "events", chunk }, [chunk.bytes.buffer as ArrayBuffer]) as Promise<EventRows>;
