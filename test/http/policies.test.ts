@@ -1,7 +1,9 @@
 // Policies over HTTP: the registry for operators, activation under load, and bundles for other nodes and for OPA, the real one too.
 import { spawn } from "node:child_process";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { mkdtempSync, writeFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
@@ -24,6 +26,18 @@ async function submitted(served: Started, bytes: Uint8Array): Promise<string> {
   const { status, json } = await served.call("POST", "/v1/policies", { headers: GZIP, body: bytes });
   if (status !== 201) throw new Error(JSON.stringify(json));
   return json.digest as string;
+}
+
+/** Resolves when a server of this process has read the head of such a request. */
+function requestArrived(isIt: (request: IncomingMessage) => boolean): Promise<void> {
+  const name = "http.server.request.start";
+  return new Promise((resolve) => {
+    subscribe(name, function look(message) {
+      if (!isIt((message as { request: IncomingMessage }).request)) return;
+      unsubscribe(name, look);
+      resolve();
+    });
+  });
 }
 
 const activate = (served: Started, digest: string) =>
@@ -174,8 +188,10 @@ test("a bundle is served by its entity tag, and held back until there is another
   const next = await submitted(served, await byRevision("next", 2));
   await activate(served, next);
   t.is((await held).headers.etag, `"${next}"`);
+  // What has arrived is answered; what is still on its way may find the door closed.
+  const arrived = requestArrived((request) => request.headers["if-none-match"] === `"${next}"`);
   const closing = asks(`"${next}"`, "wait=100");
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await arrived;
   await served.close();
   t.true([200, 304].includes((await closing).status));
 });
