@@ -70,12 +70,19 @@ export function walk(world: World, law: Law, core: Core, { steps, seed }: { step
 
 function memoised(law: Law) {
   const known = new Map<string, MeshDecision>();
+  // The moves of a world are few, and tried in every state.
+  const requests = new Map<MeshCommand, string>();
+  const textOf = (request: MeshCommand): string => {
+    const text = requests.get(request) ?? JSON.stringify(request);
+    requests.set(request, text);
+    return text;
+  };
   const ask = (input: {
     request: MeshCommand;
     facts: unknown;
     context: { partition: { state: string } };
   }): MeshDecision => {
-    const key = `${input.context.partition.state}${JSON.stringify(input.request)}${JSON.stringify(input.facts)}`;
+    const key = `${input.context.partition.state}${textOf(input.request)}${JSON.stringify(input.facts)}`;
     let decision = known.get(key);
     if (decision === undefined) known.set(key, (decision = law(input) as MeshDecision));
     return decision;
