@@ -48,6 +48,8 @@ const DURATION_S = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 const BATCH_EVENTS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 1024];
 const MS_PER_S = 1000;
 const US_PER_S = 1_000_000;
+/** Well below what Prometheus waits for a scrape. */
+const READ_MS_MAX = 2000;
 
 /** What OPA calls a route (v1/server `PromHandler…`). */
 const OPA_HANDLER = /^\/(v0\/data|v1\/(?:batch\/)?data|v1\/query|v1\/compile|health)(?:\/|$)/;
@@ -347,14 +349,29 @@ export class Metrics {
     });
   }
 
+  /** What cannot be read now is not shown: a database that is away must not take the other figures with it. */
   #gauge(name: string, help: string, read: () => number | Promise<number>): void {
     new Gauge({
       name,
       help,
       registers: [this.#registry],
       async collect() {
-        this.set(await read());
+        const value = await inTime(read);
+        if (value === undefined) this.remove();
+        else this.set(value);
       },
     });
+  }
+}
+
+async function inTime(read: () => number | Promise<number>): Promise<number | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, READ_MS_MAX);
+  try {
+    return await Promise.race([read(), late]);
+  } catch {
+    return undefined;
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -141,7 +141,8 @@ export class RailgateNode implements AsyncDisposable {
   /** What keeps this node from admitting anything; undefined when it is ready. */
   get problem(): string | undefined {
     if (this.#parts.policies.problem !== undefined) return `policy: ${this.#parts.policies.problem}`;
-    return this.#parts.ledger.failure === undefined ? undefined : `evidence: ${this.#parts.ledger.failure}`;
+    const { failure = this.store.problem } = this.#parts.ledger;
+    return failure === undefined ? undefined : `evidence: ${failure}`;
   }
 
   /** By how much the clock is behind what it said before, in milliseconds; 0 where it is not. */

@@ -248,6 +248,10 @@ export interface StoreReader extends AsyncDisposable {
   readonly format: number;
   /** Whether others write to it as well, so that nothing that was read stays true by itself. */
   readonly shared: boolean;
+  /** Why it could not be asked last time; undefined once it could again. For a store over a network. */
+  readonly problem?: string | undefined;
+  /** Connections, where there are any. */
+  readonly connections?: { readonly inUse: number; readonly idle: number; readonly waiting: number };
   readonly log: LogReader;
   heads(): Promise<Map<string, Head>>;
   page(query: EventQuery): Promise<EventPage>;
@@ -299,6 +303,25 @@ export interface StoreReader extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** What a writer knows of a database that others share, counted since it was opened. */
+export interface StoreCounts {
+  /** Of the connection that may write now. */
+  epoch: number;
+  /** Until when the node id is its own, by this machine's clock, milliseconds since the epoch of Unix. */
+  leaseUntilMs: number;
+  /** Transactions that were begun anew, by what the database said. */
+  readonly retries: { "40001": number; "40P01": number };
+  /** Commits whose end nobody saw, by what came of looking them up. */
+  readonly outcomes: { found: number; absent: number; unknown: number };
+}
+
+export const noCounts = (): StoreCounts => ({
+  epoch: 0,
+  leaseUntilMs: 0,
+  retries: { "40001": 0, "40P01": 0 },
+  outcomes: { found: 0, absent: 0, unknown: 0 },
+});
+
 /** The single writer. What a method wrote is durable when its promise resolves; nobody calls it again before. */
 export interface StoreWriter extends AsyncDisposable {
   /**
@@ -308,6 +331,8 @@ export interface StoreWriter extends AsyncDisposable {
   append(batch: readonly Append[]): Promise<number>;
   /** See {@link StoreReader.shared}. */
   readonly shared: boolean;
+  /** Where others share it. */
+  readonly counts?: StoreCounts;
   /** Of pieces of state, in order, as committed. Nobody else can change them before this writer's next append or release. */
   versions(places: readonly Omit<StateRead, "version">[]): Promise<readonly number[]>;
   /** Nothing is appended on the versions that were asked for. */
@@ -336,6 +361,8 @@ export interface StoreWriter extends AsyncDisposable {
   deleteDue(kind: StateKind, nowMs: number): Promise<void>;
   putKey(key: KeyRow): Promise<void>;
   putMeta(name: string, value: string): Promise<void>;
+  /** Writes as much as evidence takes, and takes it back. @throws Error it could not be written. */
+  tryWriting?(): Promise<void>;
   /** All or nothing. */
   putAll(keys: readonly KeyRow[], meta: { readonly [name: string]: string }): Promise<void>;
   close(): Promise<void>;

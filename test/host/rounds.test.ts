@@ -1,7 +1,4 @@
 // Three replicas on one PostgreSQL under mixed load, while they are killed, paused over their lease, restarted and cut off: nothing acknowledged is lost, nothing told unrecorded is on record, and the evidence is one history.
-import { createServer, connect, type Server as TcpServer, type Socket } from "node:net";
-import { once } from "node:events";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
 import { eventTextOf } from "../../src/core/event.ts";
@@ -11,6 +8,7 @@ import { openReader } from "../../src/store/open.ts";
 import { storeAt } from "../../src/store/shared.ts";
 import { admissible, emptyDir } from "../http/support.ts";
 import { noPostgres, testServer } from "../postgres/server.ts";
+import { Way } from "../postgres/way.ts";
 import { spawnServer, type Server } from "./process.ts";
 
 process.setMaxListeners(100);
@@ -38,54 +36,6 @@ const POLICY = {
 function numbers(seed: number): (below: number) => number {
   let state = seed;
   return (below) => Math.floor(((state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32) * below);
-}
-
-/** A way to the database that can be cut. */
-class Way {
-  readonly #server: TcpServer;
-  readonly #sockets = new Set<Socket>();
-  #cut = false;
-
-  private constructor(server: TcpServer) {
-    this.#server = server;
-  }
-
-  static async to(socketDir: string): Promise<Way> {
-    const server = createServer();
-    const way = new Way(server);
-    server.on("connection", (near) => {
-      if (way.#cut) return void near.destroy();
-      const far = connect(join(socketDir, ".s.PGSQL.5432"));
-      for (const [one, other] of [
-        [near, far],
-        [far, near],
-      ] as const) {
-        way.#sockets.add(one);
-        one.on("error", () => other.destroy());
-        one.on("close", () => {
-          way.#sockets.delete(one);
-          other.destroy();
-        });
-        one.pipe(other);
-      }
-    });
-    await once(server.listen(0, "127.0.0.1"), "listening");
-    return way;
-  }
-
-  url(database: string): string {
-    return `postgres://railgate@127.0.0.1:${(this.#server.address() as { port: number }).port}/${database}`;
-  }
-
-  cut(is: boolean): void {
-    this.#cut = is;
-    if (is) for (const socket of this.#sockets) socket.destroy();
-  }
-
-  close(): void {
-    this.cut(true);
-    this.#server.close();
-  }
 }
 
 interface Replica {

@@ -1,7 +1,16 @@
 // A PostgreSQL of the tests' own: one for all files of a run, on a socket in a temporary folder, gone with the run.
 import { randomUUID } from "node:crypto";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,6 +21,17 @@ export interface TestServer {
   readonly socketDir: string;
   /** Of a database, made anew where no name is given. */
   url(database?: string): Promise<string>;
+}
+
+export interface OwnServer extends TestServer {
+  /** Starts it again. */
+  start(): Promise<void>;
+  /** Pauses all of its processes, or lets them go on. */
+  signal(signal: "SIGSTOP" | "SIGCONT"): void;
+  /** Ends it as a machine dies. */
+  kill(): void;
+  /** Ends it, and what it holds is gone. */
+  stop(): void;
 }
 
 /** Where the server's programs are; undefined: nowhere. */
@@ -44,17 +64,20 @@ export function testServer(): Promise<TestServer> {
 }
 
 /** Another one, for what changes the server. @returns with what ends it. */
-export async function ownServer(
-  settings: readonly string[] = [],
-): Promise<TestServer & { stop(): void; kill(): void; start(): Promise<void> }> {
+export async function ownServer(settings: readonly string[] = []): Promise<OwnServer> {
   const dir = mkdtempSync(join(tmpdir(), "railgate-pg-own-"));
   initialise(dir);
+  return serverOf(dir, settings);
+}
+
+async function serverOf(dir: string, settings: readonly string[]): Promise<OwnServer> {
   const start = () => startIn(dir, settings, process.pid);
   await start();
   const end = (mode: string) => asServer("pg_ctl", ["-D", join(dir, "data"), "-m", mode, "-w", "stop"]);
   return {
     ...serverIn(dir),
     start,
+    signal: (signal) => signalAll(dir, signal),
     kill: () => end("immediate"),
     stop: () => {
       end("immediate");
@@ -92,6 +115,23 @@ function initialise(dir: string): void {
     "UTF8",
     "--locale=C",
   ]);
+}
+
+function signalAll(dir: string, signal: NodeJS.Signals): void {
+  const first = Number(readFileSync(join(dir, "data", "postmaster.pid"), "utf8").split("\n")[0]);
+  const listed = spawnSync("ps", ["-o", "pid=", "--ppid", String(first)], { encoding: "utf8" }).stdout;
+  for (const pid of [
+    first,
+    ...listed
+      .split("\n")
+      .filter((line) => line.trim() !== "")
+      .map(Number),
+  ])
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It has ended meanwhile.
+    }
 }
 
 const START_MS_MAX = 60_000;

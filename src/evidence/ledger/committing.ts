@@ -172,7 +172,10 @@ class Committing {
   async #probe(): Promise<CommitterReply> {
     try {
       await this.#sound.recover();
-      await this.#sound.write((store) => store.putMeta("probed_at_ms", String(Date.now())));
+      await this.#sound.write(async (store) => {
+        await store.tryWriting?.();
+        await store.putMeta("probed_at_ms", String(Date.now()));
+      });
       return { kind: "probed" };
     } catch (error) {
       const { message } = error as Error;

@@ -49,23 +49,29 @@ export class SoundStore {
     if (this.#displaced) throw this.#displaced;
     if (this.#rolledBack) throw this.#rolledBack;
     this.#check();
-    const { path, place } = this.#parts;
-    this.#store ??= await this.#opened(await openWriter(path, place));
+    this.#store ??= await this.#open();
     if (this.#unsettled.length > 0) await this.#settle(this.#store);
     return this.#store;
   }
 
   /** What others share may have become another database while nobody was connected to it: a standby that lacks the last records. */
-  async #opened(store: StoreWriter): Promise<StoreWriter> {
-    if (!store.shared || this.#heads.size === 0) return store;
+  async #open(): Promise<StoreWriter> {
+    const { path, place } = this.#parts;
+    let store: StoreWriter | undefined;
     try {
-      await using reader = await openReader(this.#parts.path);
-      await this.#mustHoldAll(reader, () => undefined);
+      store = await openWriter(path, place);
+      if (store.shared && this.#heads.size > 0) await this.#mustHoldAll();
       return store;
     } catch (error) {
-      await store.close();
+      await store?.close();
+      // One that lacks what is on record may not know this node either.
+      if (error instanceof DisplacedError && this.#isShared && this.#heads.size > 0) await this.#mustHoldAll();
       throw error;
     }
+  }
+
+  get #isShared(): boolean {
+    return typeof this.#parts.path !== "string";
   }
 
   /** Writes what is no batch. @throws Error it may or may not be on the disk; the connection is given up. */
@@ -107,9 +113,10 @@ export class SoundStore {
     }
     this.#unsettled = events.slice(-1).map(({ id }) => id);
     this.#rotating = events.some(({ signNextWith }) => signNextWith);
+    // Over a network it was looked for as long as anyone may wait.
+    if (this.#isShared) return { recorded: "unknown" };
     try {
-      const store = await openWriter(this.#parts.path, this.#parts.place);
-      this.#store = store;
+      const store = (this.#store = await this.#open());
       const last = await store.settle(this.#unsettled);
       this.#unsettled = [];
       return last === undefined ? { recorded: "no" } : { position: last - events.length + 1 };
@@ -127,12 +134,11 @@ export class SoundStore {
     if (this.#rolledBack) throw this.#rolledBack;
     if (!this.#displaced) return;
     if (this.#displaced.lasting) throw this.#displaced;
-    const { path, place, checkpointer } = this.#parts;
-    const store = await openWriter(path, place);
+    const { checkpointer } = this.#parts;
+    const store = await this.#open();
     try {
       const file = checkpointer()?.readAgain();
-      await using reader = await openReader(path);
-      await this.#mustHoldAll(reader, () => file && checkpointer()?.take(file, reader.log));
+      await this.#mustHoldAll((reader) => file && checkpointer()?.take(file, reader.log));
     } catch (error) {
       await store.close();
       throw error;
@@ -143,7 +149,8 @@ export class SoundStore {
   }
 
   /** @throws LogRolledBackError the database lacks what was committed, or signed; from then on it is given up. */
-  async #mustHoldAll(reader: StoreReader, signed: () => Promise<void> | undefined): Promise<void> {
+  async #mustHoldAll(signed: (reader: StoreReader) => Promise<void> | undefined = () => undefined): Promise<void> {
+    await using reader = await openReader(this.#parts.path);
     try {
       for (const [chain, { sequence, hash }] of this.#heads) {
         const [record] = await reader.log.records(chain, sequence, sequence + 1);
@@ -151,7 +158,7 @@ export class SoundStore {
         if (event?.event_hash !== hash)
           throw new LogRolledBackError(`${placeName(this.#parts.path)} lacks what was recorded in ${chain}`);
       }
-      await signed();
+      await signed(reader);
     } catch (error) {
       if (error instanceof LogRolledBackError) this.#rolledBack = error;
       throw error;

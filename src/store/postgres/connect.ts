@@ -7,10 +7,14 @@ import { shownAddress, type DatabaseAt } from "./address.ts";
 const SESSION_MS_MAX = 8000;
 const CONNECT_MS_MAX = 15_000;
 /** An answer that does not come: the connection is given up. */
-const ANSWER_MS_MAX = 9000;
+export const ANSWER_MS_MAX = 9000;
 const ENDED_MS_MAX = 1000;
-/** A listing or an export may take longer than a commit. */
+const TRY_MS_MAX = 5000;
+/** What looks at all of the history may take longer than a commit; the server ends it first. */
 const READING_MS_MAX = 30_000;
+export const LONG_ANSWER_MS_MAX = 33_000;
+/** A connection that nobody uses, and whose other end is gone, is found out by the system. */
+const KEEP_ALIVE_MS = 5000;
 
 /** PostgreSQL's codes: https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const SERIALIZATION = "40001";
@@ -38,6 +42,7 @@ function optionsOf(url: string, settings: { readonly [name: string]: string | nu
     connectionTimeoutMillis: CONNECT_MS_MAX,
     application_name: "railgate",
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     types,
   };
 }
@@ -47,7 +52,7 @@ export function readingPool({ url, poolMax }: DatabaseAt): pg.Pool {
   const settings = { search_path: "railgate", statement_timeout: READING_MS_MAX, default_transaction_read_only: "on" };
   const pool = new pg.Pool({
     ...optionsOf(url, settings),
-    query_timeout: READING_MS_MAX + CONNECT_MS_MAX,
+    query_timeout: ANSWER_MS_MAX,
     max: poolMax,
     idleTimeoutMillis: 30_000,
     allowExitOnIdle: true,
@@ -57,11 +62,29 @@ export function readingPool({ url, poolMax }: DatabaseAt): pg.Pool {
   return pool;
 }
 
+/** Whether a new connection can be made, and finds the tables. @throws Error in words, why not. */
+export async function tryReading({ url }: Pick<DatabaseAt, "url">): Promise<void> {
+  const given = { connectionTimeoutMillis: TRY_MS_MAX, query_timeout: TRY_MS_MAX };
+  const client = new pg.Client({ ...optionsOf(url, {}), ...given });
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    await client.query("SELECT version FROM railgate.schema_version");
+  } finally {
+    await ended(client);
+  }
+}
+
 /**
  * For writing: what it says is committed is on the disk.
+ * @param withinMs how long that may take, with what is done `first`.
  * @throws ServerRefusedError the server says it is not. @throws Error it cannot be reached.
  */
-export async function connectForWriting({ url }: Pick<DatabaseAt, "url">): Promise<pg.Client> {
+export async function connectForWriting(
+  { url }: Pick<DatabaseAt, "url">,
+  first: (client: pg.Client) => Promise<void> = async () => {},
+  withinMs = CONNECT_MS_MAX,
+): Promise<pg.Client> {
   const settings = {
     search_path: "railgate",
     statement_timeout: SESSION_MS_MAX,
@@ -71,14 +94,32 @@ export async function connectForWriting({ url }: Pick<DatabaseAt, "url">): Promi
   const client = new pg.Client({ ...optionsOf(url, settings), query_timeout: ANSWER_MS_MAX });
   // Whoever uses it is told; a connection that breaks meanwhile must not end the process.
   client.on("error", () => {});
+  const late = setTimeout(() => destroyed(client, new Error(`no answer within ${withinMs} ms`)), withinMs);
   try {
     await client.connect();
     await checkDurability(client, url);
+    await first(client);
     return client;
   } catch (error) {
     await ended(client);
     throw error;
+  } finally {
+    clearTimeout(late);
   }
+}
+
+/**
+ * The end of a transaction. A statement that takes too long is given up by the server, but a commit that waits for a standby would
+ * be taken for done then, though no standby has it: whoever waits for it gives up by himself.
+ */
+const COMMIT = "SET LOCAL statement_timeout = 0; COMMIT";
+
+/** @throws Error the transaction is not on record: the server says so, or (see `isAnswer`) it may be. */
+export async function commit(client: pg.Client): Promise<void> {
+  // One result a statement.
+  const results = (await client.query(COMMIT)) as unknown as pg.QueryResult[];
+  const said = results.at(-1)?.command;
+  if (said !== "COMMIT") throw new Error(`the server answered ${said} to a commit: nothing of it is on record`);
 }
 
 async function checkDurability(client: pg.Client, url: string): Promise<void> {
@@ -103,6 +144,12 @@ async function checkDurability(client: pg.Client, url: string): Promise<void> {
 export async function ended(client: pg.Client): Promise<void> {
   const given = sleep(ENDED_MS_MAX, undefined, { ref: false });
   await Promise.race([client.end().catch(() => {}), given]);
+  destroyed(client);
+}
+
+/** Nothing more is said over a connection, in either direction. */
+export function destroyed(client: pg.Client, why?: Error): void {
+  client.connection.stream.destroy(why);
 }
 
 /** Whether the same work may succeed when it is done again: nothing of it was recorded. */
@@ -111,8 +158,12 @@ export const isRetried = (error: unknown): boolean => [SERIALIZATION, DEADLOCK].
 /** Whether the server has answered; else the connection broke, and it may have done what it was asked. */
 export const isAnswer = (error: unknown): boolean => {
   const code = codeOf(error);
-  // 57P01 to 57P03 and class 08: it ends the session, whatever it was at.
-  return error instanceof pg.DatabaseError && code !== undefined && !/^(57P|08)/.test(code);
+  // 57P01 to 57P05, 25P03, 25P04 and class 08: it ends the session, whatever it was at.
+  return error instanceof pg.DatabaseError && code !== undefined && !/^(57P|08|25P0[34])/.test(code);
 };
 
-const codeOf = (error: unknown): string | undefined => (error as { code?: string }).code;
+/** Whether the server was not reached, or turns whoever asks away, whatever he asks: credentials, database, tables, connections. */
+export const isUnasked = (error: unknown): boolean =>
+  !isAnswer(error) || /^(28|3D|3F|53|42501|42P01)/.test(codeOf(error)!);
+
+export const codeOf = (error: unknown): string | undefined => (error as { code?: string }).code;

@@ -3,9 +3,10 @@ import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
+import type pg from "pg";
 import { StoreLockedError } from "../../core/errors.ts";
 import { shownAddress, type DatabaseAt, type Lease } from "./address.ts";
-import { connectForWriting, ended } from "./connect.ts";
+import { commit, connectForWriting, ended } from "./connect.ts";
 import { migrate } from "./schema.ts";
 
 /** From the last renewal until somebody else may take over. */
@@ -15,6 +16,8 @@ export const RENEWED_MS = 3000;
 /** Of `wait`: longer than a lease. */
 const WAITED_MS = 12_000;
 const LOOKED_MS = 300;
+/** Whoever stops does not wait for a database that is away. */
+const ENDED_WITHIN_MS = 3000;
 
 export interface LeaseHolder {
   readonly host: string;
@@ -61,7 +64,7 @@ export async function takeLease(
              expires_at = clock_timestamp() + interval '${LEASE_S} seconds' WHERE node_id = $1`,
           [nodeId, at.scope, token, self.host, self.pid, self.started],
         );
-        await client.query("COMMIT");
+        await commit(client);
         return { nodeId, token };
       }
       await client.query("ROLLBACK");
@@ -75,12 +78,10 @@ export async function takeLease(
 
 /** Whoever comes next need not wait. */
 export async function endLease({ url }: Pick<DatabaseAt, "url">, { nodeId, token }: Lease): Promise<void> {
-  const client = await connectForWriting({ url });
-  try {
+  const end = async (client: pg.Client): Promise<void> => {
     await client.query("UPDATE nodes SET expires_at = now() WHERE node_id = $1 AND token = $2", [nodeId, token]);
-  } finally {
-    await ended(client);
-  }
+  };
+  await ended(await connectForWriting({ url }, end, ENDED_WITHIN_MS));
 }
 
 /** Nobody is left who could come back: the row names this very host, and that process is not there any more. */

@@ -1,4 +1,5 @@
 // Reads of a store in PostgreSQL, of whatever node: they see what is committed, and nothing else.
+import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import { digestOfPointer, digestText, hexOfDigest } from "../../core/digest.ts";
 import { ArtifactAlteredError, EvidenceUnavailableError } from "../../core/errors.ts";
@@ -17,7 +18,7 @@ import type {
   TenantSize,
 } from "../store.ts";
 import type { DatabaseAt } from "./address.ts";
-import { readingPool, type Row } from "./connect.ts";
+import { ANSWER_MS_MAX, isUnasked, LONG_ANSWER_MS_MAX, readingPool, tryReading, type Row } from "./connect.ts";
 import { OWN_ARTIFACT, PostgresLogReader } from "./log.ts";
 import { checkReadable, SPAN_POSITIONS, versionOf } from "./schema.ts";
 import { pageOf, pageQuery, spansQuery } from "./search.ts";
@@ -26,17 +27,25 @@ import { pageOf, pageQuery, spansQuery } from "./search.ts";
 const FORMAT = 2;
 /** Behind every key that begins so. */
 const LAST_CHARACTER = "\u{10ffff}";
+/** How often a database that could not be asked is tried again. */
+const TRIED_MS = 1000;
+/** A page that may take longer than what is asked for one decision. */
+const LONG_PAGE = 1000;
 
 export class PostgresReader implements StoreReader {
   readonly format = FORMAT;
   readonly shared = true;
   readonly log: PostgresLogReader;
   readonly #pool: pg.Pool;
+  readonly #at: DatabaseAt;
   readonly #scope: string;
+  #problem: string | undefined;
+  #trying = false;
 
-  private constructor(pool: pg.Pool, scope: string) {
+  private constructor(pool: pg.Pool, at: DatabaseAt) {
     this.#pool = pool;
-    this.#scope = scope;
+    this.#at = at;
+    this.#scope = at.scope;
     this.log = new PostgresLogReader((sql, values) => this.#rows(sql, values));
   }
 
@@ -49,7 +58,16 @@ export class PostgresReader implements StoreReader {
       await pool.end();
       throw error;
     }
-    return new PostgresReader(pool, at.scope);
+    return new PostgresReader(pool, at);
+  }
+
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  get connections() {
+    const { totalCount, idleCount, waitingCount } = this.#pool;
+    return { inUse: totalCount - idleCount, idle: idleCount, waiting: waitingCount };
   }
 
   async heads(): Promise<Map<string, Head>> {
@@ -70,7 +88,7 @@ export class PostgresReader implements StoreReader {
       bounds[bound] = (bound === "from" ? span : span + 1) * SPAN_POSITIONS;
     }
     const { sql, values } = pageQuery(query, bounds);
-    const rows = await this.#rows(sql, values);
+    const rows = await this.#rows(sql, values, query.limit > LONG_PAGE ? LONG_ANSWER_MS_MAX : ANSWER_MS_MAX);
     return pageOf(rows as unknown as { position: number; record: string | null }[], query.limit);
   }
 
@@ -170,6 +188,7 @@ export class PostgresReader implements StoreReader {
          AND EXISTS (SELECT 1 FROM events AS o WHERE o.workload_id = e.workload_id AND o.tenant_id = e.tenant_id
            AND o.stream <> e.stream AND o.event_type = ANY ($3))`,
       [after, next, types],
+      LONG_ANSWER_MS_MAX,
     );
     return {
       places: places as unknown as { tenant_id: string; key: string }[],
@@ -213,6 +232,8 @@ export class PostgresReader implements StoreReader {
       `SELECT tenant_id, count(*) AS events, sum(length(record))::bigint AS record_bytes, coalesce(sum(length(bytes)), 0)::bigint AS artifact_bytes
        FROM events LEFT JOIN artifacts USING (position) GROUP BY tenant_id
        ORDER BY sum(length(record)) + coalesce(sum(length(bytes)), 0) DESC, tenant_id`,
+      [],
+      LONG_ANSWER_MS_MAX,
     );
     return rows as unknown as TenantSize[];
   }
@@ -243,12 +264,29 @@ export class PostgresReader implements StoreReader {
   }
 
   /** @throws EvidenceUnavailableError the database cannot be read now. */
-  async #rows(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
+  async #rows(sql: string, values: readonly unknown[] = [], answerMsMax = ANSWER_MS_MAX): Promise<Row[]> {
     try {
-      return (await this.#pool.query(sql, values as unknown[])).rows as Row[];
+      const asked = { text: sql, values: values as unknown[], query_timeout: answerMsMax };
+      return (await this.#pool.query(asked)).rows as Row[];
     } catch (error) {
+      if (isUnasked(error)) void this.#try();
       throw new EvidenceUnavailableError(`the database cannot be read: ${(error as Error).message}`, { cause: error });
     }
+  }
+
+  /** One connection may still answer where no other can be made: what counts is whether another can. */
+  async #try(): Promise<void> {
+    if (this.#trying) return;
+    this.#trying = true;
+    while (!this.#pool.ending) {
+      this.#problem = await tryReading(this.#at).then(
+        () => undefined,
+        (error: Error) => error.message,
+      );
+      if (this.#problem === undefined) break;
+      await sleep(TRIED_MS, undefined, { ref: false });
+    }
+    this.#trying = false;
   }
 }
 

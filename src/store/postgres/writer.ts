@@ -1,4 +1,5 @@
 // The single writer of a node in PostgreSQL: what it read is locked, compared and changed in one transaction with the evidence (spec replicas §3).
+import { randomBytes, randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import { ENTRY_BYTES_MAX, type TreeTail } from "../../core/tiles.ts";
@@ -11,13 +12,26 @@ import {
   type StateKind,
   type StateRead,
   type StateWrite,
+  type StoreCounts,
   type StoredCheckpoint,
   type StoreWriter,
+  noCounts,
 } from "../store.ts";
-import { shownAddress, type DatabaseAt } from "./address.ts";
-import { connectForWriting, ended, isAnswer, isRetried, type RunQuery, type Row } from "./connect.ts";
+import { shownAddress, type DatabaseAt, type Lease } from "./address.ts";
+import {
+  codeOf,
+  commit,
+  connectForWriting,
+  destroyed,
+  ended,
+  isAnswer,
+  isRetried,
+  type RunQuery,
+  type Row,
+} from "./connect.ts";
 import { LEASE_S, RENEWED_MS } from "./lease.ts";
 import { readTail, UNCHECKPOINTED } from "./log.ts";
+import { checkReadable, versionOf } from "./schema.ts";
 import { migrate } from "./schema.ts";
 import { insertKey, Statements } from "./statements.ts";
 
@@ -27,6 +41,7 @@ const STREAMS_KEPT_MAX = 2048;
 const SETTLED_WITHIN_MS = 5000;
 const SETTLED_PAUSE_MS = 200;
 const TRIES_MAX = 5;
+const TRIED_BYTES = 64 * 1024;
 
 interface Stream {
   readonly stream: number;
@@ -42,6 +57,7 @@ interface Session {
 
 export class PostgresWriter implements StoreWriter {
   readonly shared = true;
+  readonly counts: StoreCounts = noCounts();
   readonly #at: DatabaseAt;
   #session!: Session;
   readonly #timer: NodeJS.Timeout;
@@ -66,17 +82,31 @@ export class PostgresWriter implements StoreWriter {
 
   #use(session: Session): void {
     this.#session = session;
+    this.counts.epoch = session.epoch ?? 0;
+    this.counts.leaseUntilMs = Date.now() + LEASE_S * 1000;
     session.client.on("error", (error) => this.#broke(session, error));
     session.client.on("end", () => this.#broke(session, new Error("the connection ended")));
   }
 
+  /** Nothing more is asked over a connection that broke, or did not answer in time. */
   #broke(session: Session, error: Error): void {
     if (session !== this.#session) return;
     this.#lost ??= new DisplacedError(`${shownAddress(this.#at.url)} cannot be reached: ${error.message}`);
+    destroyed(session.client);
   }
 
-  readonly #query: RunQuery = async (sql, values = []) =>
-    (await this.#session.client.query(sql, values as unknown[])).rows as Row[];
+  readonly #query: RunQuery = (sql, values = []) =>
+    this.#asked(async ({ client }) => (await client.query(sql, values as unknown[])).rows as Row[]);
+
+  async #asked<T>(ask: (session: Session) => Promise<T>): Promise<T> {
+    const session = this.#session;
+    try {
+      return await ask(session);
+    } catch (error) {
+      if (!isAnswer(error)) this.#broke(session, error as Error);
+      throw error;
+    }
+  }
 
   async versions(places: readonly Omit<StateRead, "version">[]): Promise<number[]> {
     return this.#alone(() => this.#retrying(() => this.#lock(places)));
@@ -95,9 +125,10 @@ export class PostgresWriter implements StoreWriter {
       const first = await this.#retrying(async () => {
         if (again) await this.#lockAsBefore(locked);
         again = true;
-        return this.#insert(batch);
+        const position = await this.#insert(batch);
+        await this.#commit(batch.at(-1)!.id, batch.length, position);
+        return position;
       });
-      await this.#commit(batch.at(-1)!.id, batch.length, first);
       this.#trimStreams();
       return first;
     });
@@ -182,6 +213,19 @@ export class PostgresWriter implements StoreWriter {
     return this.putAll([], { [name]: value });
   }
 
+  /** Room for a small change is there when none is left for evidence. */
+  tryWriting(): Promise<void> {
+    return this.#alone(async () => {
+      try {
+        await this.#begin();
+        const [position, bytes] = [-randomInt(2 ** 47), randomBytes(TRIED_BYTES)];
+        await this.#query("INSERT INTO artifacts (position, bytes) VALUES ($1, $2)", [position, bytes]);
+      } finally {
+        await this.#rollBack();
+      }
+    });
+  }
+
   putAll(keys: readonly KeyRow[], meta: { readonly [name: string]: string }): Promise<void> {
     return this.#transaction(async () => {
       for (const key of keys) await insertKey(this.#query, this.#at.scope, key);
@@ -257,10 +301,7 @@ export class PostgresWriter implements StoreWriter {
       throw new Error("what was decided on moved while its commit was tried again");
   }
 
-  /**
-   * Nothing is recorded when it returns; what is not the doing of others that commit beside is not tried again.
-   * @param work of one transaction, up to its end.
-   */
+  /** Of what fails nothing is recorded; it is tried again where that is the doing of others that commit beside. @param work of one transaction. */
   async #retrying<T>(work: () => Promise<T>): Promise<T> {
     for (let tries = 1; ; tries++)
       try {
@@ -269,80 +310,93 @@ export class PostgresWriter implements StoreWriter {
       } catch (error) {
         await this.#rollBack();
         if (!isRetried(error) || tries === TRIES_MAX) throw error;
+        this.counts.retries[codeOf(error) as keyof StoreCounts["retries"]]++;
       }
   }
 
   /** @throws UnsettledError it cannot be found out in time. @throws Error nothing was recorded. */
   async #commit(lastId: string, events: number, first: number): Promise<void> {
-    this.#inTransaction = false;
     try {
-      await this.#query("COMMIT");
+      await this.#end();
     } catch (error) {
-      this.#streams.clear();
       if (isAnswer(error)) throw error;
+      this.#inTransaction = false;
+      this.#streams.clear();
       const last = await this.#lookUp(lastId, error as Error);
+      this.counts.outcomes[last === undefined ? "absent" : "found"]++;
       if (last === undefined) throw error;
       if (last - events + 1 !== first)
         throw new Error("a commit was found elsewhere than it was made", { cause: error });
     }
   }
 
+  /** @throws Error see `commit`. */
+  async #end(): Promise<void> {
+    await this.#asked(({ client }) => commit(client));
+    this.#inTransaction = false;
+    this.counts.leaseUntilMs = Date.now() + LEASE_S * 1000;
+  }
+
   /** By a new connection, with which the epoch moves on: what is not there then never will be. */
   async #lookUp(id: string, error: Error): Promise<number | undefined> {
     for (const untilMs = performance.now() + SETTLED_WITHIN_MS; ; ) {
+      const leftMs = untilMs - performance.now();
       try {
-        return await this.#lookUpOnce(id);
+        return await this.#lookUpOnce(id, leftMs);
       } catch (failure) {
-        if (performance.now() > untilMs) throw new UnsettledError(error.message, { cause: failure });
+        if (performance.now() + SETTLED_PAUSE_MS > untilMs) {
+          this.counts.outcomes.unknown++;
+          throw new UnsettledError(error.message, { cause: failure });
+        }
         await sleep(SETTLED_PAUSE_MS);
       }
     }
   }
 
-  async #lookUpOnce(id: string): Promise<number | undefined> {
-    const before = this.#session.client;
+  async #lookUpOnce(id: string, withinMs: number): Promise<number | undefined> {
+    let found: number | undefined;
+    const look = async (client: pg.Client): Promise<void> => {
+      const { rows } = await client.query("SELECT position FROM events WHERE id = $1", [id]);
+      found = (rows[0] as { position: number } | undefined)?.position;
+    };
+    void ended(this.#session.client);
     try {
-      this.#use(await openSession(this.#at));
+      this.#use(await openSession(this.#at, look, withinMs));
       this.#lost = undefined;
     } catch (error) {
       // Whoever has taken over has waited for our transaction to end.
       if (!(error instanceof DisplacedError)) throw error;
-      this.#use({ client: await connectForWriting(this.#at), epoch: LOST_EPOCH });
+      this.#use({ client: await connectForWriting(this.#at, look, withinMs), epoch: LOST_EPOCH });
       this.#lost = error;
     }
-    void ended(before);
-    return (await this.#query("SELECT position FROM events WHERE id = $1", [id]))[0]?.["position"] as
-      | number
-      | undefined;
+    return found;
   }
 
   async #rollBack(): Promise<void> {
     this.#streams.clear();
     if (!this.#inTransaction) return;
     this.#inTransaction = false;
-    await this.#query("ROLLBACK").catch(() => {});
+    // Of a connection that is gone the server finds out by itself.
+    if (!this.#lost) await this.#query("ROLLBACK").catch(() => {});
   }
 
   /** A transaction that touches no evidence. */
   #transaction(work: () => Promise<void>): Promise<void> {
-    return this.#alone(async () => {
-      await this.#retrying(work);
-      this.#inTransaction = false;
-      await this.#query("COMMIT");
-    });
+    return this.#alone(() =>
+      this.#retrying(async () => {
+        await work();
+        await this.#end();
+      }),
+    );
   }
 
   /** A holder that has nothing to commit says that it is still there. */
   async #renew(): Promise<void> {
-    await this.#alone(async () => {
-      if (this.#inTransaction || this.#lost) return;
-      await this.#begin();
-      this.#inTransaction = false;
-      await this.#query("COMMIT");
-    }).catch((error: Error) => {
-      this.#inTransaction = false;
-      this.#broke(this.#session, error);
+    const session = this.#session;
+    const renewed = this.#alone(async () => {
+      if (!this.#inTransaction && !this.#lost) await this.#retrying(() => this.#end());
     });
+    await renewed.catch((error: Error) => this.#broke(session, error));
   }
 
   /** One after the other: a connection does one thing at a time. */
@@ -382,23 +436,35 @@ export class PostgresWriter implements StoreWriter {
 const LOST_EPOCH = -1;
 
 /** @throws DisplacedError, ServerRefusedError see PostgresWriter.open. */
-async function openSession(at: DatabaseAt): Promise<Session> {
-  const client = await connectForWriting(at);
-  try {
-    await migrate(client);
-    if (!at.lease) return { client, epoch: undefined };
-    const { nodeId, token } = at.lease;
-    const { rows } = await client.query(
-      `UPDATE nodes SET epoch = epoch + 1, expires_at = clock_timestamp() + interval '${LEASE_S} seconds'
-       WHERE node_id = $1 AND token = $2 RETURNING epoch`,
-      [nodeId, token],
-    );
-    if (rows.length === 0) throw takenOver(at);
-    return { client, epoch: (rows[0] as { epoch: number }).epoch };
-  } catch (error) {
-    await ended(client);
-    throw error;
-  }
+async function openSession(
+  at: DatabaseAt,
+  then: (client: pg.Client) => Promise<void> = async () => {},
+  withinMs?: number,
+): Promise<Session> {
+  let epoch: number | undefined;
+  const first = async (client: pg.Client): Promise<void> => {
+    epoch = await (at.lease ? nextEpoch(client, at, at.lease) : migrate(client).then(() => undefined));
+    await then(client);
+  };
+  const client = await connectForWriting(at, first, withinMs);
+  return { client, epoch };
+}
+
+/** What a standby has not heard of yet is not on record there: whoever moves the epoch on has waited for all before it. */
+async function nextEpoch(client: pg.Client, at: DatabaseAt, { nodeId, token }: Lease): Promise<number> {
+  const version = await versionOf(client);
+  checkReadable(version);
+  // Whoever took the lease has made the tables.
+  if (version === 0) throw new DisplacedError(`${shownAddress(at.url)} has no tables: it is another database`);
+  await client.query("BEGIN");
+  const { rows } = await client.query(
+    `UPDATE nodes SET epoch = epoch + 1, expires_at = clock_timestamp() + interval '${LEASE_S} seconds'
+     WHERE node_id = $1 AND token = $2 RETURNING epoch`,
+    [nodeId, token],
+  );
+  if (rows.length === 0) throw takenOver(at);
+  await commit(client);
+  return (rows[0] as { epoch: number }).epoch;
 }
 
 function takenOver({ url, lease }: DatabaseAt): DisplacedError {
