@@ -24,7 +24,7 @@ const ENTRIES = /[\\/]src[\\/](?:cli[\\/](?:main|program)|.*(?:worker|committer)
 /** Threads of the library; those of `serve` are none of it. */
 const THREADS = /[\\/]src[\\/](?!(?:cli|http)[\\/]).*(?:worker|committer)\.ts$/;
 /** What `dist/` has of other packages: pure code in many small files, each of which costs its look-up at every start. */
-const INLINED = /^(?:typebox|uuid|jose|@noble)(?:\/|$)/;
+const INLINED = /^(?:typebox|uuid|jose|@noble|@open-policy-agent\/opa-wasm)(?:\/|$)/;
 /** Of these an import as an ES module touches all exports, and so loads what none of ours uses. */
 const COSTLY = { [BIN]: /^node:/, [DIST]: /^node:http$/ };
 const STAMP = join(ROOT, BIN, ".built-from");
@@ -116,6 +116,11 @@ const asBuilt = (folder) => ({
     build.onLoad({ filter: /./, namespace: "builtin" }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule("${path}")`,
     }));
+    // OPA's SDK hosts nothing that asks its host for a builtin (docs/decisions/0150), and its own bring a reader of YAML.
+    build.onResolve({ filter: /^\.\/builtins\/index$/ }, ({ path, importer }) =>
+      /[\\/]opa-wasm[\\/]/.test(importer) ? { path, namespace: "unused" } : undefined,
+    );
+    build.onLoad({ filter: /./, namespace: "unused" }, () => ({ contents: "module.exports = {}" }));
     // Files beside a module (threads, the default bundle) are found from where it would be, were it a file of its own.
     build.onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, ({ path }) => {
       const own = JSON.stringify(relative(join(ROOT, "src"), path).replaceAll("\\", "/").replace(/\.ts$/, ".js"));
@@ -136,7 +141,6 @@ const command = {
     build.onResolve({ filter: /^@kubernetes\/client-node$/ }, ({ path }) => ({ path, external: true }));
     // Express brings a body parser that no route uses: `http/call/body.ts` reads bodies.
     build.onResolve({ filter: /^body-parser$/ }, () => ({ path: "body-parser", namespace: "unused" }));
-    build.onLoad({ filter: /./, namespace: "unused" }, () => ({ contents: "module.exports = {}" }));
     // An entry that another one loads stays a file of its own.
     build.onResolve({ filter: /^\.\/program\.ts$/ }, () => ({ path: "./program.js", external: true }));
   },

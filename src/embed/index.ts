@@ -22,14 +22,19 @@ export async function openRailgate(
   options: Partial<NodeOptions> & LocalSettings = {},
   actor = "library",
 ): Promise<LocalRailgate> {
+  // Read meanwhile; where it cannot be, that is said below.
+  const socket = import("../http/socket-file.ts");
+  socket.catch(() => {});
   const railgate = await open(options, actor);
-  await beAsked(railgate);
+  await beAsked(railgate, await socket);
   return railgate;
 }
 
 /** What answers is loaded when somebody asks. Where there can be no socket, nobody does. */
-async function beAsked(railgate: LocalRailgate): Promise<void> {
-  const { LocalSocket } = await import("../http/socket-file.ts");
+async function beAsked(
+  railgate: LocalRailgate,
+  { LocalSocket }: typeof import("../http/socket-file.ts"),
+): Promise<void> {
   let server: Promise<Server> | undefined;
   const socket = await LocalSocket.open(railgate.dataDir, (connection) => {
     server ??= import("../http/host.ts").then(({ hostServer }) => hostServer(railgate));

@@ -189,6 +189,7 @@ export class NodeParts {
 
   /** Loads the policies, and records that the node started. */
   async start({ key, restored }: Prepared): Promise<void> {
+    this.ledger.begin();
     const { bundle = DEFAULT_BUNDLE, bundles = [], settings } = this.options;
     if (this.#settings) await checkSettingsSource(this.#settings, "railgate.settings", settings);
     const shipped = bundles.length === 0 && bundle === DEFAULT_BUNDLE;

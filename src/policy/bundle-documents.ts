@@ -80,9 +80,14 @@ function isJson(text: string): boolean {
   }
 }
 
+/** What may begin a number that is written otherwise than it would be again, or that no double holds; in texts as well. */
+const PECULIAR = /(?:[:,[]|^)\s*(?:-0|-?\d+[.eE]|-?\d{16})/;
+
 /** Numbers are marked before they are read: what would tell their text afterwards, older engines lack. */
 function parseNumbersAsText(text: string): unknown {
-  const plain = JSON.stringify(JSON.parse(text));
+  const value = JSON.parse(text) as unknown;
+  if (!PECULIAR.test(text)) return value;
+  const plain = JSON.stringify(value);
   let mark = "number";
   while (plain.includes(mark)) mark += "_";
   const marked = text.replaceAll(/"(?:[^"\\]+|\\.)*"|-?\d[\d.eE+-]*/g, (token) =>

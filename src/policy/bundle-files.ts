@@ -1,5 +1,5 @@
 // The files of a bundle: reads the archive strictly, and puts its data files together. In browsers too.
-import { unpacked } from "../archive/gzip.ts";
+import { unpacked, unpackedAtHand } from "../archive/gzip.ts";
 import { ArchiveError, readTar, show, type TarRules } from "../archive/tar.ts";
 import { concatBytes } from "../core/bytes.ts";
 import { BundleError } from "../core/errors.ts";
@@ -35,7 +35,9 @@ export async function readBundleFiles(
   const files = new Map<string, Uint8Array>();
   try {
     if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) throw new ArchiveError("it is not gzip");
-    for await (const { name, body } of readTar(unpacked(once(bytes)), RULES, { bytesMax, entriesMax: ENTRIES_MAX })) {
+    const atHand = unpackedAtHand(bytes, bytesMax);
+    const archive = atHand === undefined ? unpacked(once(bytes)) : once(atHand);
+    for await (const { name, body } of readTar(archive, RULES, { bytesMax, entriesMax: ENTRIES_MAX })) {
       if (files.has(name)) throw new ArchiveError(`${name} comes twice`);
       const parts: Uint8Array[] = [];
       for await (const part of body) parts.push(part);

@@ -93,22 +93,23 @@ export class Evaluator {
   readonly #entrypoints: ReadonlyMap<string, number>;
   #instance: Loaded | undefined;
   readonly entrypoints: readonly string[];
-  /** See `compiledBuiltins`. */
-  readonly compiledBuiltins: readonly string[] | undefined;
+  readonly #wasm: Uint8Array;
+  #compiled: { readonly builtins: readonly string[] | undefined } | undefined;
 
   private constructor(
     module: WebAssembly.Module,
     pagesInitial: number,
     data: object,
     limits: EvaluationLimits,
-    builtins: { readonly host: Builtins; readonly compiled: readonly string[] | undefined },
+    builtins: Builtins,
+    wasm: Uint8Array,
   ) {
     this.#module = module;
     this.#pagesInitial = pagesInitial;
     this.#data = encoder.encode(JSON.stringify(data));
     this.#limits = limits;
-    this.#builtins = builtins.host;
-    this.compiledBuiltins = builtins.compiled;
+    this.#builtins = builtins;
+    this.#wasm = wasm;
     this.#instance = this.#instantiate();
     const { host, exports } = this.#instance;
     const text = new TextDecoder().decode(host.bytesAt(exports["opa_json_dump"]!(exports["entrypoints"]!())));
@@ -130,14 +131,19 @@ export class Evaluator {
         return why === undefined ? [] : [{ name, why }];
       });
       if (missing.length > 0) throw new MissingBuiltinsError(missing);
-      const builtins = { host: await loadBuiltins(names), compiled: compiledBuiltins(wasm) };
-      const evaluator = new Evaluator(module, pagesInitial, data, limits, builtins);
+      const evaluator = new Evaluator(module, pagesInitial, data, limits, await loadBuiltins(names), wasm);
       evaluator.#warmUp();
       return evaluator;
     } catch (thrown) {
       if (thrown instanceof MissingBuiltinsError) throw thrown;
       throw new EvaluationError(`the policy's WASM cannot be loaded: ${messageOf(thrown)}`);
     }
+  }
+
+  /** See `compiledBuiltins`. Read when it is asked for, which few do. */
+  get compiledBuiltins(): readonly string[] | undefined {
+    this.#compiled ??= { builtins: compiledBuiltins(this.#wasm) };
+    return this.#compiled.builtins;
   }
 
   /**

@@ -104,6 +104,8 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
     throw new BundleError("wasm", wasmFault(error as Error, files), { cause: error });
   }
   const encoder = new TextEncoder();
+  const sources = new Map([...files].filter(([name]) => name.endsWith(".rego") || name === ".manifest"));
+  let unlabelled: boolean | undefined;
   return {
     digest: bundleDigest(bytes),
     revision: manifest.revision,
@@ -120,8 +122,12 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
     evaluate: (entrypoint, input) => evaluator.evaluate(entrypoint, encoder.encode(JSON.stringify(input))),
     evaluateText: (entrypoint, input) => evaluator.evaluate(entrypoint, input),
     evaluateValue: (entrypoint, input = NO_INPUT, strict) => evaluator.evaluateExactly(entrypoint, input, strict),
-    compiledBuiltins: evaluator.compiledBuiltins,
-    unlabelled: isUnlabelled(files),
+    get compiledBuiltins() {
+      return evaluator.compiledBuiltins;
+    },
+    get unlabelled() {
+      return (unlabelled ??= isUnlabelled(sources));
+    },
   };
 }
 

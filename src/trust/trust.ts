@@ -70,8 +70,7 @@ export async function makeTrust(config: TrustConfig, kept?: BundleStore): Promis
   const issuers = await pin(config.authorities, "railgate.trust.authorities");
   const authorities = makeAuthorities(issuers, roots);
   const attestation = await makeAttesters(config.attesters);
-
-  const provenance = makeProvenance(config.provenance, kept);
+  const provenance = await makeProvenance(config.provenance, kept);
 
   return {
     override: makeOverrides(issuers, roots),

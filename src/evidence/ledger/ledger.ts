@@ -107,6 +107,11 @@ export class Ledger {
     return this.#appended - this.#committed;
   }
 
+  /** Has the thread that commits started: what is appended soon does not wait for it. */
+  begin(): void {
+    this.#committer.begin();
+  }
+
   /**
    * Has entries linked to the ends of their streams, in order; they commit together, behind all that was appended before.
    * @param basis default: they were decided on nothing that can move.

@@ -58,6 +58,11 @@ export class CommitterThread {
     return this.#requests.size > 0 || this.#replicas.size > 0 || this.#puts.size > 0;
   }
 
+  /** Starts the thread before anything is to be written. */
+  begin(): void {
+    this.#running().unref();
+  }
+
   commit(batch: number, groups: readonly Group[]): void {
     this.#post({ kind: "commit", epoch: this.#epoch, batch, groups });
   }

@@ -14,7 +14,7 @@ import type { Used } from "../snapshot.ts";
 import { BundlePool } from "./pool.ts";
 import type { Root } from "./root.ts";
 import { keeping, type BundleStore } from "./store.ts";
-import { makeVerifier, type ProvenanceConfig, type BundleProof, type Verdict } from "./verify.ts";
+import type { ProvenanceConfig, BundleProof, Verdict } from "./verify.ts";
 
 /** What was found out of one request. */
 export interface ProvenanceFound {
@@ -38,8 +38,13 @@ export interface Provenance {
 const UNPINNED: Verdict = { ok: false, step: "unpinned", message: "no trusted root is pinned on this node" };
 
 /** @throws ConfigError naming the setting. */
-export function makeProvenance(config: ProvenanceConfig | undefined, kept: BundleStore | undefined): Provenance {
+export async function makeProvenance(
+  config: ProvenanceConfig | undefined,
+  kept: BundleStore | undefined,
+): Promise<Provenance> {
   if (config === undefined) return { ...unpinned, keeps: false };
+  // Some sixty modules of others, and nobody else needs them.
+  const { makeVerifier } = await import("./verify.ts");
   const { root } = makeVerifier(config);
   const finder = new Finder(config, root, kept);
   return {
