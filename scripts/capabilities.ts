@@ -1,12 +1,11 @@
 // What policies may be built with (`policy/capabilities.json`): of all that OPA knows, what its WASM has itself and what our host adds.
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readBundleFiles } from "../src/policy/bundle-files.ts";
 import { whyRefused } from "../src/policy/builtins/registry.ts";
 import { importedBuiltins } from "../src/policy/evaluator.ts";
-import { ensureOpa } from "../src/workshop/opa.ts";
+import { runOpa } from "../src/workshop/opa.ts";
 
 interface Declared {
   readonly name: string;
@@ -57,7 +56,7 @@ async function importedOf(builtins: readonly Declared[]): Promise<string[]> {
 }
 
 async function opa(...args: string[]): Promise<string> {
-  const run = spawnSync(await ensureOpa(), args, { encoding: "utf8", maxBuffer: 1 << 26 });
+  const run = await runOpa(args);
   if (run.status !== 0) throw new Error(`opa ${args[0]}: ${run.stderr}${run.stdout}`);
   return run.stdout;
 }

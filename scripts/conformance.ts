@@ -10,7 +10,7 @@ import { jsonOf } from "../src/policy/builtins/text.ts";
 import { keyOf, RegoNumber, RegoObject, type Value } from "../src/policy/builtins/value.ts";
 import { readBundleFiles } from "../src/policy/bundle-files.ts";
 import { Evaluator } from "../src/policy/evaluator.ts";
-import { ensureOpa, OPA_VERSION } from "../src/workshop/opa.ts";
+import { OPA_VERSION, runOpa } from "../src/workshop/opa.ts";
 
 /** One of OPA's cases, as its file has it. */
 export interface Case {
@@ -141,11 +141,10 @@ interface Fault {
 
 /** What `opa check` says of each case that does not compile; it is asked again without those, since it stops at the first stage that fails. */
 async function compilerFaults(directory: string, capabilities: string): Promise<Map<number, Fault>> {
-  const opa = await ensureOpa();
   const faults = new Map<number, Fault>();
   for (;;) {
     const args = ["check", "--max-errors", "0", "--format", "json", "--capabilities", capabilities, directory];
-    const run = spawnSync(opa, args, { encoding: "utf8", maxBuffer: 1 << 28 });
+    const run = await runOpa(args);
     if (run.status === 0) return faults;
     const { errors } = JSON.parse(run.stderr || run.stdout) as {
       errors: { code: string; message: string; location?: { file?: string } }[];
@@ -180,7 +179,7 @@ async function buildAll(
   const bundle = join(directory, "b.tar.gz");
   const entrypoints = of.flatMap((i) => ["-e", `c${i}_query/result`]);
   const args = ["build", "-t", "wasm", "--capabilities", capabilities, "-o", bundle, ...entrypoints, directory];
-  const run = spawnSync(await ensureOpa(), args, { encoding: "utf8", maxBuffer: 1 << 28 });
+  const run = await runOpa(args);
   if (run.status !== 0) throw new Error(`opa build: ${run.stderr}`);
   const wasm = (await readBundleFiles(readFileSync(bundle))).get("policy.wasm")!;
   const data = JSON.parse(

@@ -9,7 +9,7 @@ import { reportingFaults } from "./opa.ts";
 import { apiDoc } from "./api-doc.ts";
 import { capabilitiesText } from "./capabilities.ts";
 import { decisionsDoc } from "./decisions-doc.ts";
-import { ensureOpa } from "../src/workshop/opa.ts";
+import { runOpa } from "../src/workshop/opa.ts";
 import { requestDoc } from "./request-doc.ts";
 import { rulesDoc } from "./rules-doc.ts";
 import { settingsDoc } from "./settings-doc.ts";
@@ -88,7 +88,7 @@ async function fixture(): Promise<string> {
     ([name, value]) => `${name} := ${JSON.stringify(value, null, 1)}\n`,
   );
   const head = `# Whole inputs that the law accepts, and settings. Written by \`npm run generate\` from ${BASES} and ${TEST_SETTINGS}.\npackage railgate.fixture\n`;
-  const run = spawnSync(await ensureOpa(), ["fmt"], { input: [head, ...rules].join("\n"), encoding: "utf8" });
+  const run = await runOpa(["fmt"], { input: [head, ...rules].join("\n") });
   if (run.status !== 0) throw new Error(`opa fmt ${FIXTURE}: ${run.stderr}`);
   return run.stdout;
 }

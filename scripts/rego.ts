@@ -1,6 +1,5 @@
 // The Rego suite: format, strict check against the schemas, tests by OPA with full coverage, and the same tests in WASM.
-import { spawnSync } from "node:child_process";
-import { ensureOpa } from "../src/workshop/opa.ts";
+import { runOpa } from "../src/workshop/opa.ts";
 
 const COVERAGE_PERCENT_MIN = 100;
 /** For a single test; a busy machine has been seen to need more than the 5 s that OPA gives one. */
@@ -23,19 +22,21 @@ interface Run {
 
 /** Runs every check of the policies, prints what is wrong, and counts: each check one, each Rego test one for each target. */
 export async function regoTests(): Promise<Count> {
-  const opa = await ensureOpa();
-  const run = (...args: string[]): Run => {
-    const { status, stdout, stderr } = spawnSync(opa, args, { encoding: "utf8", maxBuffer: 1 << 28 });
+  const run = async (...args: string[]): Promise<Run> => {
+    const { status, stdout, stderr } = await runOpa(args);
     return { ok: status === 0, output: `${stdout}${stderr}`.trim() };
   };
   const counts = [
-    check("formatted", unformatted(run("fmt", "--list", "policy/railgate", "examples/extensions"))),
-    check("strict, and true to the schemas", run("check", "--strict", "--schema", "policy/schemas", "policy/railgate")),
-    tested("rego", run("test", ...TIMEOUT, "--bundle", "policy")),
-    tested("wasm", run("test", ...TIMEOUT, "--bundle", "policy", "--target", "wasm")),
+    check("formatted", unformatted(await run("fmt", "--list", "policy/railgate", "examples/extensions"))),
+    check(
+      "strict, and true to the schemas",
+      await run("check", "--strict", "--schema", "policy/schemas", "policy/railgate"),
+    ),
+    tested("rego", await run("test", ...TIMEOUT, "--bundle", "policy")),
+    tested("wasm", await run("test", ...TIMEOUT, "--bundle", "policy", "--target", "wasm")),
     check(
       `covered by tests to ${COVERAGE_PERCENT_MIN} %`,
-      uncovered(run("test", ...TIMEOUT, "--bundle", "policy", "--coverage")),
+      uncovered(await run("test", ...TIMEOUT, "--bundle", "policy", "--coverage")),
     ),
   ];
   return counts.reduce((sum, { passed, failed }) => ({ passed: sum.passed + passed, failed: sum.failed + failed }));

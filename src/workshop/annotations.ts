@@ -1,7 +1,6 @@
 // Reads the METADATA of policies, the one place where a rule's code, class and texts are written, through OPA's command line.
-import { spawnSync } from "node:child_process";
 import { RailgateError } from "../core/errors.ts";
-import { ensureOpa } from "./opa.ts";
+import { runOpa } from "./opa.ts";
 
 /** One fault in a policy file: `line` counts from 1. */
 export interface PolicyFault {
@@ -69,20 +68,28 @@ export interface Annotations {
 
 /** Asks OPA, and reads its JSON. @throws PolicyError with what it said. @throws OpaMissingError */
 export async function askOpa<T>(args: readonly string[]): Promise<T> {
-  const { status, stdout, stderr } = spawnSync(await ensureOpa(), args, { encoding: "utf8", maxBuffer: 1 << 26 });
+  const { status, stdout, stderr } = await runOpa(args);
   if (status !== 0) throw new PolicyError(`opa ${args[0]}: ${(stderr + stdout).trim()}`);
   return JSON.parse(stdout) as T;
 }
 
+/** What OPA tells of policies, as far as it is looked at here. */
+export interface Inspection {
+  readonly annotations?: readonly Annotation[];
+  /** Files by package (`data.railgate.lib`). */
+  readonly namespaces?: Readonly<Record<string, readonly string[]>>;
+}
+
+/** @param path a folder, or a single file. @throws PolicyError with what OPA said. @throws OpaMissingError */
+export const inspect = (path: string): Promise<Inspection> =>
+  askOpa<Inspection>(["inspect", "--annotations", "--format", "json", path]);
+
 /** Reads all annotations under `directory`. @throws PolicyError with what OPA said. @throws OpaMissingError */
-export async function readAnnotations(directory = "policy"): Promise<Annotations> {
-  const inspected = await askOpa<{ annotations?: Annotation[]; namespaces?: Record<string, string[]> }>([
-    "inspect",
-    "--annotations",
-    "--format",
-    "json",
-    directory,
-  ]);
+export const readAnnotations = async (directory = "policy"): Promise<Annotations> =>
+  annotationsOf(await inspect(directory));
+
+/** The annotations in what OPA tells. */
+export function annotationsOf(inspected: Inspection): Annotations {
   const found = (inspected.annotations ?? []).filter(({ location }) => !isTest(location.file));
   const entrypoints = found
     .filter(({ annotations }) => annotations.entrypoint)

@@ -1,5 +1,4 @@
 // Builds bundles: policies to WASM, by OPA, the same bytes for the same sources.
-import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,11 +6,12 @@ import { join } from "node:path";
 import { VERSION } from "../node/options.ts";
 import { hashBundleFile } from "../policy/bundle-documents.ts";
 import { readBundleFiles } from "../policy/bundle-files.ts";
-import { PolicyError, readAnnotations, type Annotations, type PolicyFault } from "./annotations.ts";
+import { PolicyError, type Annotations, type PolicyFault } from "./annotations.ts";
 import { catalogueOf } from "./catalogue.ts";
 import { checkExtensions } from "./extensions.ts";
 import { JoinedPolicies, readJsonObject, SHIPPED_POLICY, writeJson } from "./folder.ts";
-import { ensureOpa } from "./opa.ts";
+import { runOpa } from "./opa.ts";
+import { PolicyReader } from "./reader.ts";
 
 const MANIFEST = ".manifest";
 const SIGNATURES = ".signatures.json";
@@ -68,9 +68,10 @@ export async function buildBundleFiles(directory?: string): Promise<Map<string, 
 /** What METADATA says of policies; writes their catalogue. @throws PolicyError an extension that the host would not recognise. */
 export async function checkPolicies(
   policies: JoinedPolicies,
+  reader = new PolicyReader(policies.directory),
 ): Promise<{ annotations: Annotations; deprecations: readonly PolicyFault[] }> {
-  const annotations = await readAnnotations(policies.directory);
-  const deprecations = await checkExtensions(annotations);
+  const annotations = await reader.annotations();
+  const deprecations = await checkExtensions(annotations, (file) => reader.parse(file));
   const named = (path: string): string => path.slice(policies.directory.length + 1);
   const catalogue = catalogueOf(annotations.rules);
   const rows = Object.entries(catalogue).map(([code, row]) => {
@@ -105,7 +106,7 @@ export async function compile(
     const args = ["build", "--target", "wasm", "--capabilities", capabilities, "--output", output, "--bundle", "."];
     for (const entrypoint of entrypoints) args.push("--entrypoint", entrypoint);
     for (const pattern of leftOut) args.push("--ignore", pattern);
-    const run = spawnSync(await ensureOpa(), args, { cwd: directory, encoding: "utf8" });
+    const run = await runOpa(args, { cwd: directory });
     if (run.status !== 0) throw new PolicyError(`opa build: ${(run.stderr + run.stdout).trim()}`);
     return readFileSync(output);
   } finally {

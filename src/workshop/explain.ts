@@ -1,6 +1,7 @@
 // Which rules fired on a request, on what, and which nearly did: the policy itself is asked, compiled with rules that tell.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ADMISSION } from "../gate/commands/admission.ts";
 import type { PolicyDecision, Refusal } from "../core/schema/decision.ts";
 import { readBundleFiles } from "../policy/bundle-files.ts";
 import type { Evaluator } from "../policy/evaluator.ts";
@@ -9,6 +10,7 @@ import { checkPolicies, compile } from "./build.ts";
 import { isExtension } from "./catalogue.ts";
 import type { JoinedPolicies } from "./folder.ts";
 import { instrument, TRIED, WHOLE, type Instrumented } from "./instrument.ts";
+import { PolicyReader } from "./reader.ts";
 import { refusalText, sensitiveTo } from "./sensitivity.ts";
 
 /** A rule that refused: where it stands, and the members of the request without which, or with other values, it would not so. */
@@ -70,25 +72,24 @@ export interface Telling {
 /** Compiles joined policies with what tells of them; what did not change since the last time is not looked at again. */
 export class TellingCompiler {
   readonly #policies: JoinedPolicies;
-  readonly #parsed = new Map<string, { source: string; module: Instrumented | undefined }>();
+  readonly #reader: PolicyReader;
   /** Variants that say nothing without the condition left out: it binds what the rest needs. */
   readonly #unsafe = new Set<string>();
 
   constructor(policies: JoinedPolicies) {
     this.#policies = policies;
+    this.#reader = new PolicyReader(policies.directory);
   }
 
   /** @throws PolicyError what is wrong with the policies, by file and line. */
   async compile(): Promise<Telling> {
     try {
-      const { annotations } = await checkPolicies(this.#policies);
+      const { annotations } = await checkPolicies(this.#policies, this.#reader);
       const modules = await this.#instrumented(annotations);
       for (let round = 1; ; round++) {
         const written = this.#write(modules);
         try {
-          const files = await readBundleFiles(
-            await compile(this.#policies.directory, [...annotations.entrypoints, EXPLAINED]),
-          );
+          const files = await readBundleFiles(await compile(this.#policies.directory, [ADMISSION, EXPLAINED]));
           return { wasm: files.get("policy.wasm")!, annotations, modules };
         } catch (error) {
           if (round === ROUNDS_MAX || !this.#learn(error, written)) throw error;
@@ -115,13 +116,9 @@ export class TellingCompiler {
   }
 
   async #instrument(path: string, name: string, law: { rules: readonly Rule[]; isLaw: boolean }) {
-    const source = readFileSync(path, "utf8");
-    const known = this.#parsed.get(path);
-    if (known?.source === source) return known.module;
+    if (!/\brefusals\b/.test(readFileSync(path, "utf8"))) return undefined;
     const file = path.slice(this.#policies.directory.length + 1);
-    const module = /\brefusals\b/.test(source) ? await instrument(path, file, name, law) : undefined;
-    this.#parsed.set(path, { source, module });
-    return module;
+    return instrument(await this.#reader.parse(path), file, name, law);
   }
 
   /** @returns by file and line, which variant stands there. */

@@ -44,7 +44,10 @@ export interface ExtensionFindings {
  * Every fault of the extensions among the policies that `annotations` are of, by file and line.
  * @throws PolicyError a file cannot be parsed.
  */
-export async function extensionFindings({ files, rules }: Annotations): Promise<ExtensionFindings> {
+export async function extensionFindings(
+  { files, rules }: Annotations,
+  parse: (file: string) => Promise<RegoModule> = parseRego,
+): Promise<ExtensionFindings> {
   const faults: PolicyFault[] = [];
   const deprecations: PolicyFault[] = [];
   for (const [name, members] of files) {
@@ -53,7 +56,7 @@ export async function extensionFindings({ files, rules }: Annotations): Promise<
       faults.push({ file: members[0], line: 1, message: misplaced });
     if (!isExtension(name) || members.length === 0) continue;
     const modules = [];
-    for (const file of members) modules.push({ file, module: await parseRego(file) });
+    for (const file of members) modules.push({ file, module: await parse(file) });
     const extension = { name, modules, rules };
     faults.push(...faultsOf(extension));
     deprecations.push(...deprecatedCalls(extension));
@@ -62,8 +65,11 @@ export async function extensionFindings({ files, rules }: Annotations): Promise<
 }
 
 /** @throws PolicyError naming every fault of the extensions. @returns what should be written otherwise. */
-export async function checkExtensions(annotations: Annotations): Promise<readonly PolicyFault[]> {
-  const { faults, deprecations } = await extensionFindings(annotations);
+export async function checkExtensions(
+  annotations: Annotations,
+  parse?: (file: string) => Promise<RegoModule>,
+): Promise<readonly PolicyFault[]> {
+  const { faults, deprecations } = await extensionFindings(annotations, parse);
   if (faults.length > 0) throw new PolicyError(faults);
   return deprecations;
 }

@@ -1,15 +1,6 @@
 // Rules that tell why refusals fire, and why others nearly do: each refusing rule again, whole, and with one condition left out at a time.
 import type { Rule } from "./annotations.ts";
-import {
-  callOf,
-  nameOf,
-  parseRego,
-  sourceOf,
-  type Expression,
-  type RegoModule,
-  type RegoRule,
-  type Term,
-} from "./syntax.ts";
+import { callOf, nameOf, sourceOf, type Expression, type RegoModule, type RegoRule, type Term } from "./syntax.ts";
 
 /** Of a rule `refusals contains … if {…}`. */
 export interface Body {
@@ -41,17 +32,16 @@ const isCondition = ({ terms, generated }: Expression): boolean => {
 };
 
 /**
- * @param path where the file is. @param file its name in the joined policies.
+ * @param module what the file says. @param file its name in the joined policies.
  * @param rules those of the law. @param isLaw whether it is the law's own, whose rules begin with a predicate that says the rest once more.
- * @returns undefined: nothing in it refuses. @throws PolicyError it cannot be parsed.
+ * @returns undefined: nothing in it refuses.
  */
-export async function instrument(
-  path: string,
+export function instrument(
+  module: RegoModule,
   file: string,
   packageName: string,
   { rules, isLaw }: { readonly rules: readonly Rule[]; readonly isLaw: boolean },
-): Promise<Instrumented | undefined> {
-  const module = await parseRego(path);
+): Instrumented | undefined {
   const refusing = (module.rules ?? []).filter(({ head }) => head.name === "refusals" && head.key !== undefined);
   if (refusing.length === 0) return undefined;
   const bodies: Body[] = [];

@@ -76,6 +76,8 @@ class Values {
   /** From the most telling on. */
   readonly #vocabulary: readonly (readonly string[])[];
   readonly #nowMs: number;
+  /** What makes values of a schema is dear to make, and asked for with each change. */
+  readonly #made = new Map<Schema, fc.Arbitrary<unknown>>();
 
   constructor({ words, own, fresh, nowMs }: Vocabulary) {
     this.#words = words;
@@ -84,6 +86,12 @@ class Values {
   }
 
   of(schema: Schema): fc.Arbitrary<unknown> {
+    const made = this.#made.get(schema) ?? this.#make(schema);
+    this.#made.set(schema, made);
+    return made;
+  }
+
+  #make(schema: Schema): fc.Arbitrary<unknown> {
     if (schema.anyOf) return fc.oneof(...schema.anyOf.map((branch) => this.of(branch)));
     if (schema.const !== undefined) return fc.constant(schema.const);
     if (schema.enum) return fc.constantFrom(...schema.enum);

@@ -1,9 +1,8 @@
 // Runs the tests of policies twice: by OPA, and compiled to WASM.
-import { spawnSync } from "node:child_process";
 import { PolicyError } from "./annotations.ts";
 import { checkPolicies } from "./build.ts";
 import type { JoinedPolicies } from "./folder.ts";
-import { ensureOpa } from "./opa.ts";
+import { runOpa } from "./opa.ts";
 
 /** `not_run`: it is skipped (`todo_test_…`). */
 export type TestOutcome = "passed" | "failed" | "not_run";
@@ -96,11 +95,7 @@ async function opaTest(directory: string, run: string | undefined, more: readonl
   const args = ["test", "--bundle", ".", "--timeout", TIMEOUT, "--format", "json", ...more];
   for (const pattern of LEFT_OUT) args.push("--ignore", pattern);
   if (run !== undefined) args.push("--run", run);
-  const { stdout, stderr } = spawnSync(await ensureOpa(), args, {
-    cwd: directory,
-    encoding: "utf8",
-    maxBuffer: 1 << 28,
-  });
+  const { stdout, stderr } = await runOpa(args, { cwd: directory });
   if (!/^\s*(?:[[{]|null)/.test(stdout) || stderr !== "")
     throw new PolicyError(`opa test: ${(stderr + stdout).trim()}`);
   return stdout;

@@ -1,10 +1,9 @@
 // One corpus, four ways: every example request is decided alike by HTTP, command line, library, and OPA on the same input.
-import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import test from "ava";
 import { openRailgate } from "../../src/library/index.ts";
 import type { Decision } from "../../src/core/schema/decision.ts";
-import { ensureOpa } from "../../src/workshop/opa.ts";
+import { runOpa } from "../../src/workshop/opa.ts";
 import { railgate } from "../cli/railgate.ts";
 import { emptyDir, start } from "../http/support.ts";
 
@@ -29,7 +28,6 @@ function bare(decision: Decision): unknown {
 }
 
 test("every example is decided alike by all four", async (t) => {
-  const opa = await ensureOpa();
   const served = await start();
   const library = await openRailgate({ dataDir: emptyDir() });
   // Each keeps its own state: examples share workload ids, and a live workload's least level never falls.
@@ -47,10 +45,9 @@ test("every example is decided alike by all four", async (t) => {
     t.deepEqual(bare(JSON.parse(cli.stdout).decision), byHttp, `${name}: command line`);
 
     const { json: artifact } = await served.call("GET", `/v1/events/${answer.event.id}/artifact`);
-    const run = spawnSync(
-      opa,
+    const run = await runOpa(
       ["eval", "--bundle", POLICY, "--stdin-input", "--format", "raw", "data.railgate.admission.decision"],
-      { input: JSON.stringify(artifact.input), encoding: "utf8" },
+      { input: JSON.stringify(artifact.input) },
     );
     t.deepEqual(JSON.parse(run.stdout), artifact.decision, `${name}: opa eval`);
     t.deepEqual(bare(artifact.decision), byHttp, `${name}: artifact`);

@@ -1,11 +1,11 @@
 // A policy that is nobody's of ours, built and signed by OPA's command line; a real OPA server and a Railgate that both answer from it.
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ensureOpa } from "../../src/workshop/opa.ts";
+import { ensureOpa, runOpa as runToEnd } from "../../src/workshop/opa.ts";
 import type { ServeOptions } from "../../src/http/server.ts";
 import { answered, emptyDir, start, type Answered, type Call, type Started } from "./support.ts";
 
@@ -98,7 +98,7 @@ export interface OpaBundle {
 }
 
 export async function opaRun(...args: string[]): Promise<string> {
-  const run = spawnSync(await ensureOpa(), args, { encoding: "utf8" });
+  const run = await runToEnd(args);
   if (run.status !== 0) throw new Error(`opa ${args.join(" ")}: ${run.stderr}${run.stdout}`);
   return run.stdout;
 }

@@ -1,12 +1,12 @@
 // The mesh law as the tests drive it: built from the Rego to WASM, whole or with one check taken out, and evaluated as the host does.
-import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ensureOpa } from "../../src/workshop/opa.ts";
 import type { MeshCommand, MeshFacts } from "../../src/core/mesh.ts";
 import type { Context } from "../../src/core/schema/input.ts";
+import { readBundleFiles } from "../../src/policy/bundle-files.ts";
 import { EvaluationError, Evaluator } from "../../src/policy/evaluator.ts";
+import { runOpa } from "../../src/workshop/opa.ts";
 
 const POLICY_DIR = new URL("../../policy/", import.meta.url).pathname;
 const PACKAGES = ["mesh", "lifecycle", "lib", "refusal/freshness", "refusal/attestation", "settings"];
@@ -24,8 +24,6 @@ export interface Mutation {
   readonly text: string;
 }
 
-let opaFound: Promise<string> | undefined;
-
 const CONNECTED: Context = {
   partition: { state: "connected", since: null },
   policy: { age_s: null, snapshot_id: `sha256:${"0".repeat(64)}` },
@@ -42,21 +40,12 @@ export async function buildLaw(law: "mesh" | "lifecycle", mutation?: Mutation): 
       cpSync(join(POLICY_DIR, "railgate", name), join(dir, "policy", "railgate", name), { recursive: true });
     if (mutation) writeFileSync(join(dir, "policy", mutation.file), mutation.text);
     const bundle = join(dir, "bundle.tar.gz");
-    run(await (opaFound ??= ensureOpa()), [
-      "build",
-      "-t",
-      "wasm",
-      "-e",
-      `railgate/${law}/decision`,
-      "--ignore",
-      "*_test.rego",
-      "-o",
-      bundle,
-      join(dir, "policy"),
-    ]);
-    run("tar", ["-xzf", bundle, "-C", dir, "/policy.wasm", "/data.json"]);
-    const data = JSON.parse(readFileSync(join(dir, "data.json"), "utf8")) as object;
-    const evaluator = await Evaluator.load(readFileSync(join(dir, "policy.wasm")), data);
+    const args = ["build", "-t", "wasm", "-e", `railgate/${law}/decision`, "--ignore", "*_test.rego", "-o", bundle];
+    const { status, stderr, stdout } = await runOpa([...args, join(dir, "policy")]);
+    if (status !== 0) throw new Error(`opa build: ${stderr}${stdout}`);
+    const files = await readBundleFiles(readFileSync(bundle));
+    const data = JSON.parse(new TextDecoder().decode(files.get("data.json"))) as object;
+    const evaluator = await Evaluator.load(files.get("policy.wasm")!, data);
     return (input) => {
       try {
         return evaluator.evaluate(`railgate/${law}/decision`, new TextEncoder().encode(JSON.stringify(input)));
@@ -73,9 +62,4 @@ export async function buildLaw(law: "mesh" | "lifecycle", mutation?: Mutation): 
 
 export function readPolicy(file: string): string {
   return readFileSync(join(POLICY_DIR, file), "utf8");
-}
-
-function run(command: string, args: string[]): void {
-  const { status, stderr, stdout } = spawnSync(command, args, { encoding: "utf8" });
-  if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${stderr}${stdout}`);
 }

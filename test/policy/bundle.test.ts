@@ -1,11 +1,10 @@
 // The default bundle: reproducible, current, signed so that OPA accepts it and refuses it once anything is changed.
-import { spawnSync } from "node:child_process";
 import { createPublicKey } from "node:crypto";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { calculateJwkThumbprint, exportJWK, exportSPKI, generateKeyPair, type JWK } from "jose";
-import { ensureOpa } from "../../src/workshop/opa.ts";
+import { runOpa } from "../../src/workshop/opa.ts";
 import { buildBundleFiles, differing } from "../../src/workshop/build.ts";
 import { readBundleFiles } from "../../src/policy/bundle-files.ts";
 import { companionsOf, hostSettingsFault } from "../../src/policy/host-settings.ts";
@@ -16,7 +15,8 @@ import { ADMISSION, inDirectory } from "./law.ts";
 
 const committed = readFileSync("bundles/railgate.tar.gz");
 const jwks = JSON.parse(readFileSync("bundles/railgate.jwks.json", "utf8")) as { keys: [JWK & { kid: string }] };
-const opa = await ensureOpa();
+/** Of the policies as they lie here. */
+const built = buildBundleFiles();
 
 /** Has OPA itself verify a bundle. */
 async function verifiedByOpa(
@@ -45,16 +45,14 @@ async function verifiedByOpa(
       command === "build"
         ? ["build", ...verification, "--output", join(directory, "out.tar.gz")]
         : ["run", ...verification, "--format", "json"];
-    const { status, stdout, stderr } = spawnSync(opa, args, {
-      encoding: "utf8",
-      input: command === "run" ? "data.railgate.admission.decision.outcome\n" : "",
-    });
+    const input = command === "run" ? "data.railgate.admission.decision.outcome\n" : "";
+    const { status, stdout, stderr } = await runOpa(args, { input });
     return { ok: status === 0, output: `${stdout}${stderr}` };
   });
 }
 
 test("the same policies build the same bundle, byte for byte", async (t) => {
-  const first = await buildBundleFiles();
+  const first = await built;
   const second = await inDirectory(async (directory) => {
     cpSync("policy", directory, { recursive: true });
     return buildBundleFiles(directory);
@@ -64,7 +62,7 @@ test("the same policies build the same bundle, byte for byte", async (t) => {
 });
 
 test("the committed bundle is what the policies build", async (t) => {
-  t.deepEqual(differing(await buildBundleFiles(), await readBundleFiles(committed)), []);
+  t.deepEqual(differing(await built, await readBundleFiles(committed)), []);
 });
 
 test("it holds no tests, schemas or capabilities, and says what it is", async (t) => {

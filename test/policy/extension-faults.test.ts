@@ -6,6 +6,7 @@ import test from "ava";
 import { readAnnotations } from "../../src/workshop/annotations.ts";
 import { catalogueOf } from "../../src/workshop/catalogue.ts";
 import { extensionFindings } from "../../src/workshop/extensions.ts";
+import { PolicyReader } from "../../src/workshop/reader.ts";
 import { copyLaw, inDirectory, opa } from "./law.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -128,11 +129,12 @@ test("a package that nothing would ask is told", async (t) => {
 
 test("codes and ids of others are taken, and the example has its own", async (t) => {
   await inDirectory(async (directory) => {
-    copyLaw(directory);
+    copyLaw(directory, { tests: false });
+    const reader = new PolicyReader(directory);
     const file = join(directory, "railgate/extensions/quota/quota.rego");
     const catalogued = async (text: string) => {
       write(directory, "railgate/extensions/quota/quota.rego", text);
-      const annotations = await readAnnotations(directory);
+      const annotations = await reader.annotations();
       t.deepEqual(await extensionFindings(annotations), { faults: [], deprecations: [] });
       return catalogueOf(annotations.rules);
     };
@@ -179,14 +181,11 @@ test("`generate` and `bundle` end with file and line alone; a code that the cata
 
 test("the example's own test passes where it is put", async (t) => {
   await inDirectory(async (directory) => {
-    copyLaw(directory);
+    copyLaw(directory, { tests: false });
     cpSync("examples/extensions", join(directory, "railgate/extensions"), { recursive: true });
-    t.regex(await opa("test", "--bundle", directory, "--run", "railgate.extensions"), /^PASS: (\d)\/\1$/m);
-    const report = JSON.parse(
-      await opa("test", "--bundle", directory, "--run", "railgate.extensions", "--coverage"),
-    ) as {
-      files: Record<string, { coverage: number }>;
-    };
+    const args = ["test", "--bundle", directory, "--run", "railgate.extensions"];
+    t.regex(await opa(...args), /^PASS: (\d)\/\1$/m);
+    const report = JSON.parse(await opa(...args, "--coverage")) as { files: Record<string, { coverage: number }> };
     t.is(report.files[join(directory, "railgate/extensions/quota/quota.rego")]?.coverage, 100);
   });
 });

@@ -1,10 +1,9 @@
 // Evaluates the law of the working tree both ways: by OPA itself and compiled to WASM.
-import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as sdk from "@open-policy-agent/opa-wasm";
-import { ensureOpa } from "../../src/workshop/opa.ts";
+import { runOpa } from "../../src/workshop/opa.ts";
 import { readBundleFiles } from "../../src/policy/bundle-files.ts";
 import type { Json, JsonObject } from "./corpus.ts";
 
@@ -25,12 +24,12 @@ export interface Decision {
 /**
  * Copies the law to `directory` as the tests know it: with the settings that they bring and no extension, so that an operator's
  * own leave the tests as they are.
+ * @param options `tests: false` leaves the law's own out, but for what others' build on.
  */
-export function copyLaw(directory: string): void {
-  cpSync("policy", directory, {
-    recursive: true,
-    filter: (path) => !/railgate\/extensions\/./.test(path),
-  });
+export function copyLaw(directory: string, { tests = true }: { tests?: boolean } = {}): void {
+  const leftOut = (path: string): boolean =>
+    /railgate\/extensions\/./.test(path) || (!tests && /_test\.rego$/.test(path) && !path.includes("/fixture/"));
+  cpSync("policy", directory, { recursive: true, filter: (path) => !leftOut(path) });
   cpSync("test/corpus/settings.json", join(directory, "railgate/settings/data.json"));
 }
 
@@ -43,7 +42,7 @@ export const LAW = lawDirectory;
 
 /** Runs OPA and returns its standard output; throws with what it said where it fails. */
 export async function opa(...args: string[]): Promise<string> {
-  const run = spawnSync(await ensureOpa(), args, { encoding: "utf8", maxBuffer: 1 << 28 });
+  const run = await runOpa(args);
   if (run.status !== 0) throw new Error(`opa ${args.join(" ")}: ${run.stderr}${run.stdout}`);
   return run.stdout;
 }

@@ -47,9 +47,9 @@ async function signed<T>(
       writeFileSync(join(folder, name), content);
     }
     // OPA names files as it was given the folder, so it must stand in it.
-    const { ensureOpa } = await import("../../src/workshop/opa.ts");
+    const { runOpa } = await import("../../src/workshop/opa.ts");
     const args = ["sign", "--signing-key", key, ...signing, "--bundle", "."];
-    const run = spawnSync(await ensureOpa(), args, { cwd: folder, encoding: "utf8" });
+    const run = await runOpa(args, { cwd: folder });
     if (run.status !== 0) throw new Error(run.stderr);
     const packed = (flags: readonly string[] = []): Uint8Array => {
       const out = join(directory, "bundle.tar.gz");
