@@ -333,10 +333,10 @@ export class NodeParts {
       recorder: this.recorder,
       witnessName: this.options.witness?.name ?? `railgate.local/${this.nodeId}/witness`,
       now: this.now,
-      taken: (events) => {
-        this.subscribers.tell(events);
+      taken: (arrived) => {
+        if (this.subscribers.any) this.subscribers.tell(arrived.events());
         this.upstreaming.grown();
-        this.reporting.grown(events.at(-1)!.position);
+        this.reporting.grown(arrived.last);
       },
     });
   }

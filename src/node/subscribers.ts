@@ -12,6 +12,11 @@ export class Subscribers {
     return () => this.#subscribers.delete(subscriber);
   }
 
+  /** Whether anybody is told. */
+  get any(): boolean {
+    return this.#subscribers.size > 0;
+  }
+
   tell(events: readonly StoredEvent[]): void {
     for (const subscriber of this.#subscribers) subscriber(events);
   }

@@ -24,6 +24,8 @@ export interface ServiceRequest {
   /** How long it may hold the request open before its header comes (a long poll), beyond what any answer may take. */
   readonly heldMs?: number;
   readonly signal?: AbortSignal;
+  /** Called when all of it has been handed to the connection: what is asked after that is mostly heard after that. */
+  readonly sent?: () => void;
 }
 
 export interface ServiceAnswer {
@@ -112,7 +114,7 @@ export class RemoteService {
 
   async #ask(
     url: URL,
-    { method, headers, body, bytesMax = BYTES_MAX, heldMs = 0 }: ServiceRequest,
+    { method, headers, body, bytesMax = BYTES_MAX, heldMs = 0, sent: handedOver }: ServiceRequest,
     signal: AbortSignal,
     started: number,
   ): Promise<ServiceAnswer> {
@@ -134,7 +136,7 @@ export class RemoteService {
     };
     const headerMs = this.#access.responseHeaderTimeoutS * 1000 + heldMs;
     try {
-      const response = await sent(transport.request, url, options, body, headerMs);
+      const response = await sent(transport.request, url, options, body, headerMs, handedOver);
       const bytes = await bodyOf(response, bytesMax);
       return { status: response.statusCode!, headers: response.headers, bytes };
     } catch (error) {
@@ -197,6 +199,7 @@ function sent(
   options: RequestOptions,
   body: Uint8Array | undefined,
   headerMs: number,
+  handedOver: (() => void) | undefined,
 ): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const call = request(url, options, (response) => {
@@ -211,7 +214,7 @@ function sent(
       clearTimeout(late);
       reject(error);
     });
-    call.end(body);
+    call.end(body, handedOver);
   });
 }
 

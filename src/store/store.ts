@@ -228,6 +228,8 @@ export interface LogReader {
   records(chainId: string, from: number, to: number): Promise<string[]>;
   /** An event's own artifact; undefined where it is a shared blob, or was erased. */
   artifactAt(chainId: string, sequence: number): Promise<Uint8Array | undefined>;
+  /** By sequence, `to` not included: the artifacts that lie with an event of their own. */
+  artifacts(chainId: string, from: number, to: number): Promise<ReadonlyMap<number, Uint8Array>>;
   checkpoint(chainId: string): Promise<StoredCheckpoint | undefined>;
   /** Chain ids of streams that have grown since their last checkpoint. */
   uncheckpointed(): Promise<string[]>;
@@ -257,6 +259,8 @@ export interface StoreReader extends AsyncDisposable {
   page(query: EventQuery): Promise<EventPage>;
   /** As `page`, to the end or until there are as many as were asked for, however long that takes. */
   events(query: EventQuery): Promise<StoredEvent[]>;
+  /** Which of these ids are those of events. */
+  known(ids: readonly string[]): Promise<string[]>;
   event(id: string): Promise<(StoredEvent & { tenant_id: string; artifact_digest: string }) | undefined>;
   /** A shared artifact, by content address. */
   artifact(digest: string): Promise<Uint8Array | undefined>;
@@ -375,8 +379,6 @@ export interface CopySource extends StoreReader {
   stateRows(limit: number, after?: StateKey): Promise<StateRow[]>;
   /** Content addresses of shared artifacts, sorted, behind one of them. */
   blobDigests(limit: number, after?: string): Promise<string[]>;
-  /** Of a stream, by sequence, `to` not included: the artifacts that lie with an event of their own. */
-  artifacts(chainId: string, from: number, to: number): Promise<ReadonlyMap<number, Uint8Array>>;
   /** Whether a node that shares it runs; of a database in a data directory its lock says so. */
   inUse(): Promise<boolean>;
 }

@@ -13,7 +13,8 @@ type Thread = { readonly worker: Worker; readonly waiting: Map<number, Waiting> 
  * @param module the thread's own, without its extension: source or built, as the caller is. @param base the caller's URL.
  */
 export function startThread(module: string, base: string, options: WorkerOptions = {}): Worker {
-  return new Worker(new URL(`${module}.${base.endsWith(".ts") ? "ts" : "js"}`, base), { ...options, execArgv: [] });
+  const url = new URL(`${module}.${base.endsWith(".ts") ? "ts" : "js"}`, base);
+  return new Worker(url, { name: module.slice(module.lastIndexOf("/") + 1), ...options, execArgv: [] });
 }
 
 /** Threads of one module; they are started as they are needed, one a core at most. */

@@ -1,5 +1,5 @@
 // Records of other nodes over HTTP: what is taken, once and in order, and what a hostile node gets for its trouble.
-import { generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import test from "ava";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
@@ -98,6 +98,16 @@ test.serial("packed bodies are taken as others are; a bomb is not", async (t) =>
   t.is((await post(hub, ACME, Buffer.from("not packed"), { "content-encoding": "gzip" })).status, 400);
 });
 
+/** Signed and hashed as its text says, but for a byte that is no UTF-8: whoever reads leniently sees U+FFFD in its place. */
+function untidy(record: string, { key, kid }: { key: KeyObject; kid: string }): string {
+  const lenient = forged(record, { actor: "\ufffd" }, { key, kid });
+  const text = Buffer.from(lenient.split(".")[1]!, "base64url")
+    .toString("latin1")
+    .replace("\u00ef\u00bf\u00bd", "\u00ff");
+  const input = `${lenient.split(".")[0]}.${Buffer.from(text, "latin1").toString("base64url")}`;
+  return `${input}.${sign(null, Buffer.from(input), key).toString("base64url")}`;
+}
+
 test.serial("what is not what it must be is refused with its place, and nothing of it is taken", async (t) => {
   await admit(node, 6, "acme", 100);
   const good = await bodyOf(node, ACME, 12);
@@ -127,6 +137,7 @@ test.serial("what is not what it must be is refused with its place, and nothing 
       "/records/1",
     ],
     ["no event", withRecord(forged(second, { event_type: "nonsense" as never }, { key, kid })), "/records/1"],
+    ["bytes that are no text", withRecord(untidy(second, { key, kid })), "/records/1"],
     ["no record", withRecord("a.b.c"), "/records/1"],
     [
       "reordered",

@@ -26,7 +26,7 @@ const inVerdicts = (change: (verdict: Message, size: number) => Message | undefi
     return verdict && [{ job, answer: { ...answer, verdict } }];
   });
 
-const taken = (nextSequence: number) => ({ kind: "taken", appends: [], keys: [], nextSequence });
+const taken = (nextSequence: number) => ({ kind: "taken", parcels: [], accepted: 0, nextSequence });
 
 export const MUTANTS: readonly Mutant[] = [
   {

@@ -84,6 +84,7 @@ export class Network {
         else settle(this.#delay(), () => resolve(answer));
       };
       const gone = (): unknown => fail(this.#delay(), "reset the connection");
+      world.after(this.#delay(), asking, () => asked.sent?.());
       this.#arrive(to, asked, answered, gone);
       if (world.random.chance(twice))
         this.#arrive(

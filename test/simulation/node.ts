@@ -95,6 +95,7 @@ export class SimulatedNode {
       witnessName: `sim/${nodeId}/witness`,
       now,
       taken: () => this.#upstreaming.grown(),
+      checkers: 2,
     });
     this.#upstreaming = new Upstreaming({
       upstream: upstream === undefined ? undefined : upstreamAt(upstream),

@@ -32,7 +32,10 @@ export async function compareRecords(
       const [left, right] = [await source.log.records(chain_id, at, to), await copied.log.records(chain_id, at, to)];
       const other = left.findIndex((record, i) => record !== right[i]);
       if (other >= 0 || right.length !== left.length) return { chain_id, sequence: at + Math.max(other, 0) };
-      const [theirs, ours] = [await source.artifacts(chain_id, at, to), await copied.artifacts(chain_id, at, to)];
+      const [theirs, ours] = [
+        await source.log.artifacts(chain_id, at, to),
+        await copied.log.artifacts(chain_id, at, to),
+      ];
       const missing = [...theirs].find(([sequence, bytes]) => !isHeld(ours.get(sequence), bytes));
       if (missing) return { chain_id, sequence: missing[0] };
       const erased = [...ours.keys()]

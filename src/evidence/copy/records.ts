@@ -3,8 +3,8 @@ import { digestOf, EMPTY_STREAM, eventTextOf, type Head } from "../../core/event
 import { digestOfPointer } from "../../core/digest.ts";
 import { AlteredRecordError, TargetNotEmptyError } from "../../core/errors.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
-import { timeMs } from "../../core/time.ts";
-import type { Append, CopySource, CopyTarget } from "../../store/store.ts";
+import type { CopySource, CopyTarget } from "../../store/store.ts";
+import { appendOf } from "../append.ts";
 import { placeProblem, readKeys, readRecord, type Keys } from "../fsck/record.ts";
 
 const PAGE = 256;
@@ -89,7 +89,7 @@ class Taking {
   async #artifacts(events: readonly EvidenceEvent[]): Promise<Map<EvidenceEvent, string>> {
     const found = new Map<EvidenceEvent, string>();
     for (const [chain, group] of Map.groupBy(events, ({ chain_id }) => chain_id)) {
-      const held = await this.#sides.source.artifacts(chain, group[0]!.sequence, group.at(-1)!.sequence + 1);
+      const held = await this.#sides.source.log.artifacts(chain, group[0]!.sequence, group.at(-1)!.sequence + 1);
       for (const event of group) {
         const bytes = held.get(event.sequence);
         if (bytes === undefined) continue;
@@ -116,25 +116,3 @@ class Taking {
 
 const altered = ({ chain_id, sequence }: EvidenceEvent, problem: string): AlteredRecordError =>
   new AlteredRecordError(`event ${sequence} of ${chain_id}: ${problem}`);
-
-function appendOf(event: EvidenceEvent, record: string, artifact: string | null): Append {
-  const workload = event.details?.["workload_id"];
-  const { chain_id, sequence, id, event_type, outcome, tenant_id, correlation_id, event_hash } = event;
-  return {
-    chain_id,
-    sequence,
-    id,
-    event_type,
-    outcome,
-    tenant_id,
-    workload_id: typeof workload === "string" ? workload : null,
-    correlation_id,
-    occurred_at_ms: timeMs(event.occurred_at)!,
-    event_hash,
-    artifact_digest: digestOfPointer(event.evidence_pointer)!,
-    record,
-    artifact,
-    blobs: [],
-    states: [],
-  };
-}

@@ -11,6 +11,7 @@ import { SoundStore } from "./sound.ts";
 import type { Head } from "../../core/event.ts";
 import { openReader, type StoreAt } from "../../store/open.ts";
 import type { Append } from "../../store/store.ts";
+import { appendsIn } from "./parcel.ts";
 import type { CommitterData, CommitterReply, CommitterRequest, Group, LinkedAppend, PutState } from "./messages.ts";
 
 /** Answers requests over a port, until it is told to close. */
@@ -61,7 +62,7 @@ class Committing {
       case "checkpoint":
         return this.#answerCheckpoint(request.request);
       case "replicate":
-        return this.#reply(await this.#replicate(request.request, request.events));
+        return this.#reply(await this.#replicate(request.request, appendsIn(request.events)));
       case "put":
         return this.#reply(await this.#put(request.request, request.put));
       case "probe":

@@ -1,9 +1,10 @@
 // The ledger: gathers what was decided into batches, and has them linked, signed and made durable before anyone is answered (spec evidence §3).
 import { EvidenceUnavailableError } from "../../core/errors.ts";
 import { DEFAULTS } from "../../core/schema/defaults.ts";
-import type { Append, StateRead, StoredEvent } from "../../store/store.ts";
+import type { StateRead, StoredEvent } from "../../store/store.ts";
 import { openAppends, type Entry, type Receipt } from "./entry.ts";
 import type { CommitterData, CommitterReply, Group, PutState } from "./messages.ts";
+import type { Parcel } from "./parcel.ts";
 import { firstIdOf, lastIdOf, nextKeyIn, Queue, sizeOf, type Waiting } from "./queue.ts";
 import { CommitterThread } from "./thread.ts";
 
@@ -147,7 +148,7 @@ export class Ledger {
    * @returns the position of the first, when all are durable; they lie behind one another.
    * @throws EvidenceUnavailableError they are not, as far as is known; to send them again is safe.
    */
-  replicate(events: readonly Append[]): Promise<number> {
+  replicate(events: Parcel): Promise<number> {
     if (this.#closed) return Promise.reject(new EvidenceUnavailableError("the node is shutting down"));
     return this.#committer.replicate(events);
   }

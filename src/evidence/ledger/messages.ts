@@ -3,6 +3,7 @@ import type { webcrypto } from "node:crypto";
 import type { Append, StateBounds, StateKind, StateRead, StateWrite } from "../../store/store.ts";
 import type { Entry, OpenAppend } from "./entry.ts";
 import type { StoreAt } from "../../store/open.ts";
+import type { Parcel } from "./parcel.ts";
 
 export interface CommitterData {
   /** Where the store lies, as `openWriter` takes it. */
@@ -67,7 +68,7 @@ export type CommitterRequest =
       readonly groups: readonly Group[];
     }
   /** Records of another node, signed by it. */
-  | { readonly kind: "replicate"; readonly request: number; readonly events: readonly Append[] }
+  | { readonly kind: "replicate"; readonly request: number; readonly events: Parcel }
   /** State that comes with no event, see `putBounded` and `deleteDue` of the store. */
   | { readonly kind: "put"; readonly request: number; readonly put: PutState }
   /** Checkpoints of all that is committed, now. */

@@ -1,10 +1,10 @@
 // The committer's thread as the ledger sees it: started when first needed, replaced when it dies, probed when it fails, asked for checkpoints, stopped.
 import type { Worker } from "node:worker_threads";
 import { EvidenceUnavailableError } from "../../core/errors.ts";
-import type { Append } from "../../store/store.ts";
 import { startThread } from "../../threads/threads.ts";
 import type { RecordKey } from "./entry.ts";
 import type { CommitterData, CommitterReply, CommitterRequest, Group, PutState } from "./messages.ts";
+import type { Parcel } from "./parcel.ts";
 
 /** How often a store that failed is tried again when nobody asks for anything. */
 const PROBE_MS = 1000;
@@ -71,7 +71,7 @@ export class CommitterThread {
    * Records that another node has signed.
    * @returns the position of the first, when all are durable. @throws EvidenceUnavailableError they are not, as far as is known.
    */
-  replicate(events: readonly Append[]): Promise<number> {
+  replicate(events: Parcel): Promise<number> {
     const request = ++this.#lastRequest;
     this.#post({ kind: "replicate", request, events });
     return new Promise((resolve, reject) => this.#replicas.set(request, { resolve, reject }));

@@ -1,6 +1,5 @@
-// Takes the records of other nodes: checked on a thread of their own, each node's in order, in one commit a request; equivocation is kept as proof.
-import type { Worker } from "node:worker_threads";
-import { EvidenceUnavailableError, RecordsRefusedError, RequestError } from "../../core/errors.ts";
+// Takes the records of other nodes: checked on threads of their own, each node's in order, in one commit a request; equivocation is kept as proof.
+import { RecordsRefusedError } from "../../core/errors.ts";
 import { digestOf, eventTextOf } from "../../core/event.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { cosign, formatNote, noteKey, parseCheckpoint, parseNote, SIGNATURE_TYPES } from "../../core/note.ts";
@@ -11,17 +10,19 @@ import type { Replication, ReplicationAnswer } from "../../core/schema/replicati
 import type { SupersededDetails } from "../../core/workload.ts";
 import { sha256, TREE_HASHER } from "../../core/sha256.ts";
 import { nodesOfTiles, overTiles } from "../../core/tiles.ts";
-import type { Append, KeyRow, StoredEvent, StoreReader } from "../../store/store.ts";
+import type { KeyRow, StoredEvent, StoreReader } from "../../store/store.ts";
 import type { StoreAt } from "../../store/open.ts";
-import { startThread } from "../../threads/threads.ts";
 import { loadKey, type SigningKey } from "../keys/keys.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { recordsIn, type Parcel } from "../ledger/parcel.ts";
 import type { Recorder } from "../ledger/recorder.ts";
 import { ed25519Sign, rawPublicKey } from "../log/note-signing.ts";
-import type { Equivocation, Refused } from "./check.ts";
+import { Checkers, type Settle } from "./checkers.ts";
+import type { Equivocation } from "./check.ts";
 import type { KnownNode } from "./key-ring.ts";
 import { mayBring, mayBringNode } from "./senders.ts";
-import type { Conflicts, Encoding, IntakeData, IntakeReply, IntakeRequest, OfferReply } from "./messages.ts";
+import type { Conflicts, Encoding } from "./messages.ts";
+import type { Refused } from "./record.ts";
 
 export interface IntakeParts {
   readonly dataDir: string;
@@ -36,7 +37,17 @@ export interface IntakeParts {
   readonly witnessName: string;
   readonly now: () => number;
   /** Told in commit order of what became durable. */
-  readonly taken: (events: readonly StoredEvent[]) => void;
+  readonly taken: (arrived: Arrived) => void;
+  /** Threads that check, at most; default: one a core. */
+  readonly checkers?: number | undefined;
+}
+
+/** Records that became durable. */
+export interface Arrived {
+  /** The position of the last. */
+  readonly last: number;
+  /** All of them, for those who look into them. */
+  events(): readonly StoredEvent[];
 }
 
 export interface Offer {
@@ -50,24 +61,22 @@ export interface Offer {
   readonly firstUse: boolean;
 }
 
-/** In one commit, so that decisions that wait meanwhile do not wait long. */
-const COMMIT_RECORDS_MAX = 512;
-/** Requests of one node that may wait for the one before them. */
-const WAITING_MAX = 2;
+/** Requests of one node that may wait for the one before them: they are read and verified meanwhile. */
+const WAITING_MAX = 3;
 /** Resolutions in one answer. */
 const SUPERSEDED_MAX = 100;
 
 export class Intake {
   readonly #parts: IntakeParts;
-  readonly #thread: CheckingThread;
+  readonly #checkers: Checkers;
   /** By the last part of a stream's id, which all streams of a node share. */
   readonly #lanes = new Map<string, { waiting: number; last: Promise<unknown> }>();
   #witness: SigningKey | undefined;
 
   constructor(parts: IntakeParts) {
     this.#parts = parts;
-    const { storePath, ownIds, nodes } = parts;
-    this.#thread = new CheckingThread({ storePath, ownIds, nodes });
+    const { storePath, ownIds, nodes, checkers } = parts;
+    this.#checkers = new Checkers({ storePath, ownIds, nodes }, checkers);
   }
 
   /**
@@ -76,13 +85,17 @@ export class Intake {
    * @throws EvidenceUnavailableError it could not be made durable; to send it again is safe.
    */
   async take(offer: Offer): Promise<ReplicationAnswer> {
-    const name = offer.chainId.slice(offer.chainId.lastIndexOf("/") + 1);
+    const { chainId, sender } = offer;
+    if (sender !== null && !mayBring(sender, chainId, this.#parts.nodes))
+      throw new RecordsRefusedError("node_forbidden", `${sender} may not send the stream ${chainId}`, 0);
+    const name = chainId.slice(chainId.lastIndexOf("/") + 1);
     const lane = this.#lanes.get(name) ?? { waiting: 0, last: Promise.resolve() };
     this.#lanes.set(name, lane);
     if (lane.waiting > WAITING_MAX)
       throw new RecordsRefusedError("records_busy", "as much of this node is under way as may be; ask again", 0);
     lane.waiting++;
-    const taken = lane.last.then(() => this.#take(offer));
+    const offered = this.#checkers.offer({ ...offer, nowMs: this.#parts.now() });
+    const taken = this.#inTurn(lane.last, offered).then((settle) => this.#take(offer, settle));
     lane.last = taken.catch(() => {});
     try {
       return await taken;
@@ -91,24 +104,26 @@ export class Intake {
     }
   }
 
+  /** Behind what came before, and not sooner where this one fails. */
+  async #inTurn(before: Promise<unknown>, offered: Promise<Settle>): Promise<Settle> {
+    const [read] = await Promise.allSettled([offered, before]);
+    if (read.status === "rejected") throw read.reason;
+    return read.value;
+  }
+
   /** Workloads that nodes have decided on differently, as far as that is on record behind a position. */
   conflicts(after: number): Promise<Conflicts> {
-    return this.#thread.ask({ kind: "conflicts", after, ownId: this.#parts.nodeId }) as Promise<Conflicts>;
+    return this.#checkers.conflicts(after, this.#parts.nodeId);
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.#lanes.values()].map(({ last }) => last));
-    await this.#thread.close();
+    await this.#checkers.close();
   }
 
-  async #take(offer: Offer): Promise<ReplicationAnswer> {
-    const { chainId, sender } = offer;
+  async #take({ chainId, sender }: Offer, settle: Settle): Promise<ReplicationAnswer> {
     const { nodeId, now } = this.#parts;
-    if (sender !== null && !mayBring(sender, chainId, this.#parts.nodes))
-      throw new RecordsRefusedError("node_forbidden", `${sender} may not send the stream ${chainId}`, 0);
-    const reply = (await this.#thread.ask({ kind: "offer", ...offer, nowMs: now() })) as OfferReply;
-    if (reply.unreadable) throw new RequestError(reply.unreadable.status, reply.unreadable.faults);
-    const { verdict, size, checkpoint, superseded } = reply;
+    const { verdict, size, checkpoint, superseded } = await settle(now());
     if (verdict.kind === "refused")
       throw new RecordsRefusedError(verdict.code, messageOf(verdict), size, verdict.pointer);
     if (verdict.kind === "equivocation") {
@@ -116,25 +131,27 @@ export class Intake {
       const told = `${verdict.nodeId} has signed two histories of ${chainId}; the proof is on record`;
       throw new RecordsRefusedError("node_equivocation", told, size);
     }
-    await this.#commit(verdict.appends);
+    await this.#commit(verdict.parcels);
     return {
       chain_id: chainId,
       node_id: nodeId,
       next_sequence: verdict.nextSequence,
-      accepted: verdict.appends.length,
+      accepted: verdict.accepted,
       ...(checkpoint !== undefined && { checkpoint: await this.#cosigned(chainId, checkpoint) }),
       ...(superseded && { superseded: await this.#superseded(superseded, sender) }),
     };
   }
 
   /** In as few commits as may be; a crash between two leaves the beginning, and the rest is asked for again. */
-  async #commit(appends: readonly Append[]): Promise<void> {
-    const witness = await this.#readyWitness();
-    for (let at = 0; at < appends.length; at += COMMIT_RECORDS_MAX) {
-      const batch = appends.slice(at, at + COMMIT_RECORDS_MAX);
-      if (at === 0) batch[0] = { ...batch[0]!, keys: [...(batch[0]!.keys ?? []), ...witness] };
-      const first = await this.#parts.ledger.replicate(batch);
-      this.#parts.taken(batch.map(({ record }, i) => ({ position: first + i, record })));
+  async #commit(parcels: readonly Parcel[]): Promise<void> {
+    let witness = await this.#readyWitness();
+    for (const parcel of parcels) {
+      const first = await this.#parts.ledger.replicate({ ...parcel, keys: [...parcel.keys, ...witness] });
+      witness = [];
+      this.#parts.taken({
+        last: first + parcel.id.length - 1,
+        events: () => recordsIn(parcel).map((record, i) => ({ position: first + i, record })),
+      });
     }
   }
 
@@ -214,48 +231,3 @@ export class Intake {
 }
 
 const messageOf = ({ pointer, message }: Refused): string => (pointer === "" ? message : `${pointer} ${message}`);
-
-/** The one thread that checks; it is started when it is first needed, and again if it died. */
-class CheckingThread {
-  readonly #data: IntakeData;
-  readonly #asked = new Map<number, { resolve: (reply: IntakeReply) => void; reject: (error: Error) => void }>();
-  #worker: Worker | undefined;
-  #jobs = 0;
-
-  constructor(data: IntakeData) {
-    this.#data = data;
-  }
-
-  ask(request: IntakeRequest): Promise<IntakeReply> {
-    const job = ++this.#jobs;
-    const worker = (this.#worker ??= this.#start());
-    worker.ref();
-    return new Promise((resolve, reject) => {
-      this.#asked.set(job, { resolve, reject });
-      worker.postMessage({ job, request });
-    });
-  }
-
-  async close(): Promise<void> {
-    await this.#worker?.terminate();
-  }
-
-  #start(): Worker {
-    const worker = startThread("./intake-worker", import.meta.url, { workerData: this.#data });
-    worker.on("message", ({ job, answer, error }: { job: number; answer: IntakeReply; error?: string }) => {
-      const asked = this.#asked.get(job);
-      this.#asked.delete(job);
-      if (this.#asked.size === 0) worker.unref();
-      if (error === undefined) asked?.resolve(answer);
-      else asked?.reject(new EvidenceUnavailableError(`the records could not be checked: ${error}`));
-    });
-    const died = (message: string) => {
-      if (this.#worker === worker) this.#worker = undefined;
-      for (const { reject } of this.#asked.values()) reject(new EvidenceUnavailableError(message));
-      this.#asked.clear();
-    };
-    worker.on("error", (error) => died((error as Error).message));
-    worker.on("exit", () => died("the thread that checks records ended"));
-    return worker;
-  }
-}

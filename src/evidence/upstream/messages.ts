@@ -2,7 +2,8 @@
 import type { RequestFault } from "../../core/errors.ts";
 import type { Replication } from "../../core/schema/replication.ts";
 import type { Standing } from "../../core/workload.ts";
-import type { Equivocation, Refused, Taken } from "./check.ts";
+import type { Equivocation, Taken } from "./check.ts";
+import type { Refused } from "./record.ts";
 import type { KnownNode } from "./key-ring.ts";
 import type { StoreAt } from "../../store/open.ts";
 
@@ -18,6 +19,8 @@ export interface IntakeData {
 
 export interface OfferedRecords {
   readonly kind: "offer";
+  /** By which it is settled. */
+  readonly offer: number;
   readonly chainId: string;
   readonly bytes: Uint8Array;
   readonly encoding: Encoding;
@@ -37,20 +40,25 @@ export interface Conflict {
 }
 
 export type IntakeRequest =
+  /** Is read, and its signatures verified, whatever else of its node is under way. */
   | OfferedRecords
+  /** What was offered is compared with what is held, now that all before it is on record. */
+  | { readonly kind: "settle"; readonly offer: number; readonly nowMs: number }
   /** Looks behind this position. */
   | { readonly kind: "conflicts"; readonly after: number; readonly ownId: string };
 
-export type OfferReply =
-  | { readonly unreadable: { readonly status: 400 | 413 | 422; readonly faults: readonly RequestFault[] } }
-  | {
-      readonly unreadable?: undefined;
-      readonly verdict: Taken | Equivocation | Refused;
-      /** Of the stream, as it is held here. */
-      readonly size: number;
-      readonly checkpoint: string | undefined;
-      readonly superseded: Replication["superseded"];
-    };
+export interface ReadReply {
+  /** The body cannot be read, and there is nothing to settle. */
+  readonly unreadable?: { readonly status: 400 | 413 | 422; readonly faults: readonly RequestFault[] };
+}
+
+export interface OfferReply {
+  readonly verdict: Taken | Equivocation | Refused;
+  /** Of the stream, as it is held here. */
+  readonly size: number;
+  readonly checkpoint: string | undefined;
+  readonly superseded: Replication["superseded"];
+}
 
 export interface Conflicts {
   readonly conflicts: readonly Conflict[];
@@ -60,4 +68,4 @@ export interface Conflicts {
   readonly more: boolean;
 }
 
-export type IntakeReply = OfferReply | Conflicts;
+export type IntakeReply = ReadReply | OfferReply | Conflicts;

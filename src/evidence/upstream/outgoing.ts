@@ -1,5 +1,5 @@
 // What is sent upstream of a stream: records in order with what belongs to them, a batch that costs little memory at a time.
-import { zstdCompressSync } from "node:zlib";
+import { constants, zstdCompressSync } from "node:zlib";
 import { digestOfPointer, EMPTY_SNAPSHOT } from "../../core/digest.ts";
 import { eventTextOf } from "../../core/event.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
@@ -9,8 +9,9 @@ import { settingsOfEvent } from "../../core/snapshots.ts";
 import type { KeyRow, StoreReader } from "../../store/store.ts";
 
 const RECORDS_MAX = 512;
+const READ_AT_ONCE = 64;
 /** Records and artifacts together; a single record may have more. */
-const BYTES_MAX = 2 * 1024 * 1024;
+const BYTES_MAX = 4 * 1024 * 1024;
 /** Shared artifacts beyond this cannot be sent: the other side takes no such body. */
 const BLOB_BYTES_MAX = 20 * 1024 * 1024;
 /** Shared artifacts that were sent, by digest. To send one again costs its bytes, and is otherwise of no consequence. */
@@ -40,6 +41,11 @@ export class SentBlobs {
     }
   }
 
+  /** They did not arrive after all. */
+  delete(digests: readonly string[]): void {
+    for (const digest of digests) this.#sent.delete(digest);
+  }
+
   clear(): void {
     this.#sent.clear();
   }
@@ -56,14 +62,13 @@ export async function outgoing(
   const artifacts: (string | null)[] = [];
   const blobs = new Map<string, string>();
   let bytes = 0;
-  for (const record of await store.log.records(chainId, from, from + RECORDS_MAX)) {
-    const artifact = await store.log.artifactAt(chainId, from + records.length);
+  for await (const { record, artifact } of held(store, chainId, from)) {
     const event = JSON.parse(eventTextOf(record)) as EvidenceEvent;
-    bytes +=
-      record.length + (artifact?.length ?? 0) + (await addBlobs(store, event, artifact === undefined, blobs, sent));
+    const pointed = artifact === undefined && !isCompanion(event);
+    bytes += record.length + (artifact?.length ?? 0) + (await addBlobs(store, event, pointed, blobs, sent));
     if (records.length > 0 && bytes > BYTES_MAX) break;
     records.push(record);
-    artifacts.push(artifact === undefined || isCompanion(event) ? null : Buffer.from(artifact).toString("utf8"));
+    artifacts.push(artifact === undefined ? null : Buffer.from(artifact).toString("utf8"));
   }
   const keys = await store.keys();
   const nodeId = chainId.slice(tenant_id.length + 1);
@@ -76,6 +81,17 @@ export async function outgoing(
     ...(from === 0 && { hand_overs: handOversIn(keys) }),
   };
   return { chainId, from, count: records.length, body, digests: [...blobs.keys()] };
+}
+
+/** As many as one request may have, each with the artifact that lies with it; a few at a time, as some are large. */
+async function* held(store: StoreReader, chainId: string, from: number) {
+  for (let at = from; at < from + RECORDS_MAX; at += READ_AT_ONCE) {
+    const to = Math.min(at + READ_AT_ONCE, from + RECORDS_MAX);
+    const records = await store.log.records(chainId, at, to);
+    const artifacts = await store.log.artifacts(chainId, at, at + records.length);
+    for (const [i, record] of records.entries()) yield { record, artifact: artifacts.get(at + i) };
+    if (at + records.length < to) return;
+  }
 }
 
 /** An artifact that lies with the event that this one accompanies goes with that one. */
@@ -123,5 +139,8 @@ const handOversIn = (rows: readonly KeyRow[]): string[] =>
 
 /** Packed for the way: zstd takes a fraction of the time of gzip. */
 export function packed(body: Replication): { readonly bytes: Uint8Array; readonly encoding: "zstd" } {
-  return { bytes: zstdCompressSync(Buffer.from(JSON.stringify(body))), encoding: "zstd" };
+  const params = { [constants.ZSTD_c_compressionLevel]: LEVEL };
+  return { bytes: zstdCompressSync(Buffer.from(JSON.stringify(body)), { params }), encoding: "zstd" };
 }
+
+const LEVEL = 1;

@@ -5,48 +5,79 @@ import { parser } from "../../core/request.ts";
 import { ReplicationSchema, type Replication } from "../../core/schema/replication.ts";
 import { openReader } from "../../store/open.ts";
 import type { StoreReader } from "../../store/store.ts";
-import { checkBatch } from "./check.ts";
+import { checkBatch, readBatch, type Batch, type ReadBatch } from "./check.ts";
 import { KeyRing } from "./key-ring.ts";
 import { findConflicts } from "./conflicts.ts";
 import { whyForbidden } from "./senders.ts";
-import type { IntakeData, IntakeReply, IntakeRequest, OfferedRecords } from "./messages.ts";
+import type { IntakeData, IntakeReply, IntakeRequest, OfferedRecords, OfferReply, ReadReply } from "./messages.ts";
+import type { Refused } from "./record.ts";
 
 const parse = parser(ReplicationSchema);
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
+/** What was offered, until it is settled. */
+interface Offered {
+  readonly offer: OfferedRecords;
+  readonly body: Replication;
+  readonly read: ReadBatch | Refused;
+}
+
 /** @returns what answers requests over a store, which is opened for the first of them. */
 export function recordChecker(data: IntakeData): (request: IntakeRequest) => Promise<IntakeReply> {
   let store: StoreReader | undefined;
+  const offers = new Map<number, Offered>();
   return async (request) => {
     store ??= await openReader(data.storePath);
-    return request.kind === "offer"
-      ? offered(request, store, data)
-      : await findConflicts(store, request.after, request.ownId);
+    if (request.kind === "conflicts") return findConflicts(store, request.after, request.ownId);
+    if (request.kind === "settle") {
+      const offered = offers.get(request.offer);
+      offers.delete(request.offer);
+      if (!offered) throw new Error("nothing was offered by that number");
+      return settled(offered, store, data, request.nowMs);
+    }
+    const offered = await readOffer(request, store, data);
+    if (!("read" in offered)) return offered;
+    offers.set(request.offer, offered);
+    return {};
   };
 }
 
-async function offered(
-  offer: OfferedRecords,
-  reader: StoreReader,
-  { ownIds, nodes }: IntakeData,
-): Promise<IntakeReply> {
+async function readOffer(offer: OfferedRecords, store: StoreReader, data: IntakeData): Promise<Offered | ReadReply> {
   let body: Replication;
   try {
     body = parse(JSON.parse(utf8.decode(await unpacked(offer))));
   } catch (error) {
     return unreadable(error, offer.bytesMax);
   }
-  const { chainId, sender, firstUse, nowMs } = offer;
-  const verdict = await checkBatch({
+  return { offer, body, read: await readBatch(await batchOf(offer, body, store, data, offer.nowMs)) };
+}
+
+async function settled(
+  { offer, body, read }: Offered,
+  store: StoreReader,
+  data: IntakeData,
+  nowMs: number,
+): Promise<OfferReply> {
+  const verdict = "kind" in read ? read : await checkBatch(await batchOf(offer, body, store, data, nowMs), read);
+  const size = (await store.log.stream(offer.chainId))?.size ?? 0;
+  return { verdict, size, checkpoint: body.checkpoint, superseded: body.superseded };
+}
+
+async function batchOf(
+  { chainId, sender, firstUse }: OfferedRecords,
+  body: Replication,
+  store: StoreReader,
+  { ownIds, nodes }: IntakeData,
+  nowMs: number,
+): Promise<Batch> {
+  return {
     chainId,
     body,
-    ring: new KeyRing(await reader.keys(), nodes, nowMs),
-    store: reader,
+    ring: new KeyRing(await store.keys(), nodes, nowMs),
+    store,
     firstUse,
     forbidden: (nodeId) => whyForbidden(nodeId, { chainId, sender, ownIds, nodes }),
-  });
-  const size = (await reader.log.stream(chainId))?.size ?? 0;
-  return { verdict, size, checkpoint: body.checkpoint, superseded: body.superseded };
+  };
 }
 
 function unpacked({ bytes, encoding, bytesMax }: OfferedRecords): Promise<Uint8Array> {
@@ -58,7 +89,7 @@ function unpacked({ bytes, encoding, bytesMax }: OfferedRecords): Promise<Uint8A
   });
 }
 
-function unreadable(error: unknown, bytesMax: number): IntakeReply {
+function unreadable(error: unknown, bytesMax: number): ReadReply {
   if (error instanceof RequestError) return { unreadable: { status: 422, faults: error.errors } };
   const tooLarge = (error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE";
   const message = tooLarge ? `larger than ${bytesMax} bytes` : `can't be read: ${(error as Error).message}`;

@@ -1,8 +1,8 @@
-// Sends records upstream: reads them from the store in order, one request at a time, and remembers how far it is.
+// Sends records upstream: reads them from the store in order, a few requests under way at a time, and remembers how far it is.
 import { RailgateError } from "../../core/errors.ts";
 import type { ReplicationAnswer } from "../../core/schema/replication.ts";
 import { backoffMs, pause } from "../../outbound/pace.ts";
-import type { RemoteService } from "../../outbound/service.ts";
+import type { RemoteService, ServiceAnswer } from "../../outbound/service.ts";
 import { openReader } from "../../store/open.ts";
 import type { StoreReader, StreamRow } from "../../store/store.ts";
 import type { OwnPort } from "../../threads/threads.ts";
@@ -16,12 +16,29 @@ const REMEMBERED_MS = 1000;
 /** A stream that upstream does not take is offered again so soon. */
 const REFUSED_MS = 30_000;
 const COSIGNED_AT_ONCE = 64;
+/** Requests of one stream that are under way at once: one is recorded upstream, one is verified, one is on its way. */
+const UNDER_WAY_MAX = 3;
+/** Requests of one stream before the others have their turn. */
+const REQUESTS_A_TURN = 16;
 const REQUEST_MS_MAX = 60_000;
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Upstream has answered, and does not take this stream. */
 class StreamRefusedError extends RailgateError {
   static override code = "stream_refused";
+}
+
+/** A request that is under way. */
+interface Flying {
+  readonly sending: Outgoing;
+  readonly stream: StreamRow;
+  /** How much of the stream had arrived, as far as was known. */
+  readonly arrived: number;
+  /** Records under the checkpoint that goes with it, to be signed; undefined: none does. */
+  readonly checkpointed: number | undefined;
+  /** All of it was handed over, or it has ended. */
+  readonly sent: Promise<unknown>;
+  readonly answer: Promise<ServiceAnswer | Error>;
 }
 
 /** As much of a service as it needs. */
@@ -163,13 +180,13 @@ class RecordSender {
     return (this.#arrived.get(chain_id) ?? 0) < size;
   }
 
-  /** One request; of a stream of which nothing is known, upstream is asked first. @returns whether it went on. */
+  /** What one turn may have; of a stream of which nothing is known, upstream is asked first. @returns whether it went on. */
   async #advance(stream: StreamRow): Promise<boolean> {
     const { chain_id } = stream;
     const from = this.#arrived.get(chain_id);
     try {
       if (from === undefined) await this.#send(this.#nothing(chain_id, 0), stream);
-      else await this.#send(await outgoing(this.#store, stream, from, this.#sent), stream);
+      else await this.#flow(stream, from);
       if (this.#refused.delete(chain_id)) this.#tell({ kind: "refused", chainId: chain_id, problem: undefined });
       return true;
     } catch (error) {
@@ -202,7 +219,39 @@ class RecordSender {
     return [...new Set([...this.#data.ownIds, ...nodes])];
   }
 
+  /** While a batch is verified and recorded upstream, the next ones are read, packed and sent. Answers are taken in order. */
+  async #flow(stream: StreamRow, from: number): Promise<void> {
+    const flying: Flying[] = [];
+    let [next, landed] = [from, from];
+    const land = async (): Promise<void> => {
+      const oldest = flying.shift()!;
+      await this.#land(oldest);
+      landed = oldest.sending.from + oldest.sending.count;
+    };
+    try {
+      for (let left = REQUESTS_A_TURN; left > 0 && next < stream.size && !this.#idle; left--) {
+        if (flying.length === UNDER_WAY_MAX) await land();
+        // Upstream has answered otherwise than was to be expected: what follows begins elsewhere.
+        if (this.#arrived.get(stream.chain_id) !== landed) break;
+        const sending = await outgoing(this.#store, stream, next, this.#sent);
+        next += sending.count;
+        const sent = await this.#start(sending, stream);
+        flying.push(sent);
+        await sent.sent;
+      }
+      while (flying.length > 0) await land();
+    } finally {
+      // One has failed, and those behind it go again with it.
+      await Promise.all(flying.map(({ answer }) => answer));
+      for (const { sending } of flying) this.#sent.delete(sending.digests);
+    }
+  }
+
   async #send(sending: Outgoing, stream: StreamRow): Promise<void> {
+    await this.#land(await this.#start(sending, stream));
+  }
+
+  async #start(sending: Outgoing, stream: StreamRow): Promise<Flying> {
     const { chainId, count, digests } = sending;
     const end = sending.from + count;
     const checkpoint = await this.#store.log.checkpoint(chainId);
@@ -210,28 +259,42 @@ class RecordSender {
     const wanted = checkpoint && checkpoint.size <= end && checkpoint.size > (this.#cosigned.get(chainId) ?? 0);
     const asksFor = wanted ? { checkpoint: checkpoint.note } : {};
     const { bytes, encoding } = packed({ ...sending.body, ...asksFor });
-    const answer = await this.#service.request({
-      method: "POST",
-      path: `/v1/streams/${encodeURIComponent(chainId)}/records`,
-      headers: { "Content-Type": "application/json", "Content-Encoding": encoding },
-      body: bytes,
-      bytesMax: ANSWER_BYTES_MAX,
-      msMax: REQUEST_MS_MAX,
-      signal: this.#ended.signal,
-    });
     this.#sent.add(digests);
-    if (wanted && answer.status === 200) this.#cosigned.set(chainId, checkpoint.size);
-    await this.#answered(chainId, stream, answer.status, Buffer.from(answer.bytes).toString("utf8"));
+    const handedOver = Promise.withResolvers<void>();
+    const answer = this.#service
+      .request({
+        method: "POST",
+        path: `/v1/streams/${encodeURIComponent(chainId)}/records`,
+        headers: { "Content-Type": "application/json", "Content-Encoding": encoding },
+        body: bytes,
+        bytesMax: ANSWER_BYTES_MAX,
+        msMax: REQUEST_MS_MAX,
+        signal: this.#ended.signal,
+        sent: handedOver.resolve,
+      })
+      .catch((error: Error) => error);
+    const sent = Promise.race([handedOver.promise, answer]);
+    const checkpointed = wanted ? checkpoint.size : undefined;
+    return { sending, stream, arrived: this.#arrived.get(chainId) ?? 0, checkpointed, sent, answer };
   }
 
-  async #answered(chainId: string, stream: StreamRow, status: number, text: string): Promise<void> {
+  async #land(flying: Flying): Promise<void> {
+    const { sending, checkpointed } = flying;
+    const answer = await flying.answer;
+    const taken = !(answer instanceof Error) && answer.status === 200;
+    if (!taken) this.#sent.delete(sending.digests);
+    if (answer instanceof Error) throw answer;
+    if (taken && checkpointed !== undefined) this.#cosigned.set(sending.chainId, checkpointed);
+    await this.#answered(flying, answer.status, Buffer.from(answer.bytes).toString("utf8"));
+  }
+
+  async #answered({ sending, stream, arrived }: Flying, status: number, text: string): Promise<void> {
+    const { chainId } = sending;
     if (status === 429 || status >= 500) throw new Error(`upstream answers ${status}: ${detailOf(text)}`);
     if (status === 401) throw new Error(`upstream does not know who is calling: ${detailOf(text)}`);
     this.#tell({ kind: "heard", problem: undefined });
-    if (status === 409 && codeOf(text) === "record_gap") {
-      this.#forget();
-      return this.#arrive(chainId, (JSON.parse(text) as { next_sequence: number }).next_sequence, 0, undefined);
-    }
+    if (status === 409 && codeOf(text) === "record_gap")
+      return this.#misses(chainId, (JSON.parse(text) as { next_sequence: number }).next_sequence, arrived);
     if (status !== 200) throw new StreamRefusedError(`${status} ${codeOf(text)}: ${detailOf(text)}`);
     const { next_sequence, accepted, checkpoint, superseded, node_id } = JSON.parse(text) as ReplicationAnswer;
     this.#heardFrom(node_id);
@@ -240,6 +303,13 @@ class RecordSender {
       throw new StreamRefusedError(`upstream has ${next_sequence} records of ${chainId}, more than there are here`);
     this.#arrive(chainId, Math.min(next_sequence, size), accepted, checkpoint ?? undefined);
     if (superseded) this.#handedDown(node_id, superseded);
+  }
+
+  /** Upstream has less than what it was sent continues: it has lost some, or one request has overtaken the one before it. */
+  #misses(chainId: string, next: number, arrivedBefore: number): void {
+    if (next < arrivedBefore) this.#forget();
+    else if (next <= (this.#arrived.get(chainId) ?? 0)) return;
+    this.#arrive(chainId, next, 0, undefined);
   }
 
   /** Another node than before is another store, or the same one, restored: places in it begin anew. */

@@ -30,6 +30,57 @@ export function canonicalWithout(
   }
 }
 
+/**
+ * An object's text without one of its members, if the text is canonical; undefined where it is not. Says what {@link canonicalWithout}
+ * says, without building the text anew where it plainly is as it must be.
+ */
+export function textWithout(
+  text: string,
+  value: Readonly<Record<string, unknown>>,
+  omitted: string,
+): string | undefined {
+  const cut = isPlainly(text, value) ? cutFrom(text, value, omitted) : undefined;
+  if (cut !== undefined) return cut;
+  const canonical = canonicalWithout(value, omitted);
+  return canonical?.whole === text ? canonical.without : undefined;
+}
+
+/** JSON.stringify writes what RFC 8785 does, but for the order of members and what has no canonical text. */
+const isPlainly = (text: string, value: unknown): boolean =>
+  isOrdered(value, 0) && !text.includes(SURROGATE) && JSON.stringify(value) === text;
+
+/** How JSON.stringify begins to write a lone surrogate. */
+const SURROGATE = "\\ud";
+
+function isOrdered(value: unknown, depth: number): boolean {
+  if (typeof value === "number") return Math.abs(value) <= Number.MAX_SAFE_INTEGER;
+  if (typeof value !== "object" || value === null) return true;
+  if (depth > DEPTH_MAX) return false;
+  if (Array.isArray(value)) return value.every((item) => isOrdered(item, depth + 1));
+  let before: string | undefined;
+  for (const name of Object.keys(value)) {
+    if (before !== undefined && name <= before) return false;
+    if (!isOrdered((value as Record<string, unknown>)[name], depth + 1)) return false;
+    before = name;
+  }
+  return true;
+}
+
+/** Where nothing behind the member has members of its own, its name in quotes stands there for the last time: no text holds quotes unescaped. */
+function cutFrom(text: string, value: Readonly<Record<string, unknown>>, omitted: string): string | undefined {
+  const names = Object.keys(value);
+  const at = names.indexOf(omitted);
+  if (
+    at === -1 ||
+    at === names.length - 1 ||
+    names.slice(at).some((name) => typeof value[name] === "object" && value[name] !== null)
+  )
+    return undefined;
+  const member = `"${omitted}":${JSON.stringify(value[omitted])},`;
+  const start = text.lastIndexOf(member);
+  return start === -1 ? undefined : text.slice(0, start) + text.slice(start + member.length);
+}
+
 function textOf(value: unknown, depth: number): string {
   if (depth > DEPTH_MAX) throw new NoCanonicalText();
   if (typeof value === "string") return stringText(value);

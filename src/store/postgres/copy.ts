@@ -36,14 +36,6 @@ export async function openPostgresSource(at: DatabaseAt): Promise<CopySource> {
       const found = await rows("SELECT digest FROM blobs WHERE digest > $1 ORDER BY digest LIMIT $2", [behind, limit]);
       return found.map(({ digest }) => digestText(digest as Uint8Array));
     },
-    async artifacts(chainId: string, from: number, to: number): Promise<ReadonlyMap<number, Uint8Array>> {
-      const found = await rows(
-        `SELECT sequence, bytes FROM events JOIN artifacts USING (position)
-         WHERE stream = (SELECT stream FROM streams WHERE chain_id = $1) AND sequence >= $2 AND sequence < $3`,
-        [chainId, from, to],
-      );
-      return new Map(found.map(({ sequence, bytes }) => [sequence as number, bytes as Uint8Array]));
-    },
     async inUse(): Promise<boolean> {
       return (await rows("SELECT node_id FROM nodes WHERE expires_at > clock_timestamp() LIMIT 1")).length > 0;
     },

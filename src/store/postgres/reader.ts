@@ -103,6 +103,11 @@ export class PostgresReader implements StoreReader {
     return found;
   }
 
+  async known(ids: readonly string[]): Promise<string[]> {
+    const rows = await this.#rows("SELECT id FROM events WHERE id = ANY($1)", [ids]);
+    return rows.map(({ id }) => id as string);
+  }
+
   async event(id: string) {
     const [row] = await this.#rows("SELECT position, record, tenant_id, artifact_digest FROM events WHERE id = $1", [
       id,

@@ -71,9 +71,14 @@ export class SqliteLogReader implements LogReader {
   readonly #records: StatementSync;
   readonly #stream: StatementSync;
   readonly #artifact: StatementSync;
+  readonly #artifacts: StatementSync;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
+    this.#artifacts = db.prepare(
+      `SELECT sequence, CAST(bytes AS BLOB) AS bytes FROM events JOIN artifacts USING (position)
+       WHERE stream = (SELECT stream FROM streams WHERE chain_id = ?) AND sequence >= ? AND sequence < ?`,
+    );
     this.#artifact = db.prepare(
       `SELECT CAST(bytes AS BLOB) AS bytes FROM events AS e ${OWN_ARTIFACT} WHERE e.stream = (SELECT stream FROM streams WHERE chain_id = ?) AND e.sequence = ?`,
     );
@@ -112,6 +117,11 @@ export class SqliteLogReader implements LogReader {
 
   async artifactAt(chainId: string, sequence: number): Promise<Uint8Array | undefined> {
     return this.#artifact.get(chainId, sequence)?.["bytes"] as Uint8Array | undefined;
+  }
+
+  async artifacts(chainId: string, from: number, to: number): Promise<ReadonlyMap<number, Uint8Array>> {
+    const rows = this.#artifacts.all(chainId, from, to);
+    return new Map(rows.map(({ sequence, bytes }) => [sequence as number, bytes as Uint8Array]));
   }
 
   async checkpoint(chainId: string): Promise<StoredCheckpoint | undefined> {

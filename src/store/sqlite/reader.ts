@@ -74,6 +74,13 @@ export class SqliteReader implements CopySource {
     return found;
   }
 
+  async known(ids: readonly string[]): Promise<string[]> {
+    const rows = this.#db
+      .prepare("SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?))")
+      .all(JSON.stringify(ids));
+    return rows.map(({ id }) => id as string);
+  }
+
   async event(id: string): Promise<(StoredEvent & { tenant_id: string; artifact_digest: string }) | undefined> {
     const row = this.#db
       .prepare("SELECT position, record, tenant_id, artifact_digest FROM events WHERE id = ?")
@@ -227,16 +234,6 @@ export class SqliteReader implements CopySource {
 
   async inUse(): Promise<boolean> {
     return false;
-  }
-
-  async artifacts(chainId: string, from: number, to: number): Promise<ReadonlyMap<number, Uint8Array>> {
-    const rows = this.#db
-      .prepare(
-        `SELECT sequence, CAST(bytes AS BLOB) AS bytes FROM events JOIN artifacts USING (position)
-         WHERE stream = (SELECT stream FROM streams WHERE chain_id = ?) AND sequence >= ? AND sequence < ?`,
-      )
-      .all(chainId, from, to);
-    return new Map(rows.map(({ sequence, bytes }) => [sequence as number, bytes as Uint8Array]));
   }
 
   async blobDigests(limit: number, after?: string): Promise<string[]> {
