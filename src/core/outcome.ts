@@ -136,7 +136,8 @@ export function explainRefusal(
   catalogue: Catalogue,
 ): Explanation {
   const { title, message, solution } = entryOf(code, catalogue);
-  const fill = (text: string) => text.replace(/\{(\w+)\}/g, (_, name: string) => shown(params[name]));
+  const fill = (text: string) =>
+    !text.includes("{") ? text : text.replace(/\{(\w+)\}/g, (_, name: string) => shown(params[name]));
   return { title, message: fill(message), solution: fill(solution) };
 }
 

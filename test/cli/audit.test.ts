@@ -1,7 +1,9 @@
 // `railgate audit` and `railgate decide` on Kubernetes manifests: where it lies, what is wrong, and the exit code.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Writable } from "node:stream";
 import test from "ava";
+import { Output } from "../../src/cli/io/output.ts";
 import { emptyDir, railgate } from "./railgate.ts";
 
 const MANIFESTS = `apiVersion: v1
@@ -103,4 +105,15 @@ test("decide takes a manifest as an API server would have it reviewed", async (t
   const refused = await railgate(["decide", "m/pod.yaml"], { cwd });
   t.is(refused.code, 1);
   t.regex(refused.stdout, /^Refused\nRailgate refuses it \(event /);
+});
+
+test("a table has as many findings as there are, more words than a call takes arguments", (t) => {
+  let written = 0;
+  const stdout = new Writable({ write: (_chunk, _encoding, done) => (written++, done()) });
+  const out = new Output({ json: false, colour: false }, stdout as unknown as typeof process.stdout);
+  out.table(
+    ["WHERE", "WHAT"],
+    Array.from({ length: 1000 }, (_, i) => [`m/${i}.yaml`, "w ".repeat(1000)]),
+  );
+  t.is(written, 1001);
 });

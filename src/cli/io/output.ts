@@ -123,9 +123,10 @@ const CONTINUED = "    ";
 function layoutOf(rows: readonly (readonly string[])[], columns: number): Layout {
   const widths = columnWidths(rows);
   const last = widths.length - 1;
-  const lastWord = Math.max(
-    ...rows.flatMap((cells) => visible(cells[last] ?? "").split(" ")).map((word) => word.length),
-  );
+  // One by one: there may be more words than a call takes arguments.
+  let lastWord = 0;
+  for (const cells of rows)
+    for (const word of visible(cells[last] ?? "").split(" ")) lastWord = Math.max(lastWord, word.length);
   const lines: number[][] = [[]];
   let used = 0;
   widths.forEach((width, column) => {

@@ -49,12 +49,21 @@ export const isTooLarge = ({ labels, annotations }: Namespace): boolean =>
 export const saysTheSame = (a: Namespace, b: Namespace): boolean =>
   JSON.stringify([a.labels, a.annotations]) === JSON.stringify([b.labels, b.annotations]);
 
+/** Read once for all pods in it. */
+const fields = new WeakMap<Namespace, readonly ReadFields[]>();
+
 /** What its labels and annotations say of workloads in it; labels come first. */
-export function namespaceFields({ labels, annotations }: Namespace): ReadFields[] {
-  return [
-    readFields(Object.entries(labels), "metadata.labels", [LAW_LABEL, TENANT_LABEL]),
-    readFields(Object.entries(annotations), "metadata.annotations"),
-  ];
+export function namespaceFields(namespace: Namespace): readonly ReadFields[] {
+  let read = fields.get(namespace);
+  if (read === undefined) {
+    const { labels, annotations } = namespace;
+    read = [
+      readFields(Object.entries(labels), "metadata.labels", [LAW_LABEL, TENANT_LABEL]),
+      readFields(Object.entries(annotations), "metadata.annotations"),
+    ];
+    fields.set(namespace, read);
+  }
+  return read;
 }
 
 /** Whose workloads its pods are. */

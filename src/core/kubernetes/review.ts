@@ -6,7 +6,7 @@ import { namespaceIn, type Namespace } from "./namespace.ts";
 import { isIgnored, isNamespace, isWorkload, metadataOf, podIn, type PodPlace } from "./objects.ts";
 import { podFact } from "./pod.ts";
 import { NO_SETTINGS } from "./settings.ts";
-import { mapWorkload } from "./workload.ts";
+import { workloadMapper } from "./workload.ts";
 
 /** A pod, or the template of one, that is to be judged. */
 export interface PodReview {
@@ -107,14 +107,7 @@ function unchanged(after: PodReview, old: ManifestPart): boolean {
 }
 
 function judgedOf(pod: PodPlace, metadata: ManifestPart): string {
-  const mapped = mapWorkload({
-    pod,
-    metadata,
-    workloadId: "",
-    tenantId: "",
-    namespace: null,
-    pattern: null,
-    settings: NO_SETTINGS,
-  });
+  const map = workloadMapper({ pod, metadata, workloadId: "", tenantId: "", namespace: null });
+  const mapped = map(NO_SETTINGS, null);
   return JSON.stringify([podFact(pod), mapped.request, mapped.faults]);
 }

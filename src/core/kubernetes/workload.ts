@@ -24,27 +24,35 @@ export interface Mapping {
   readonly workloadId: string;
   readonly tenantId: string;
   readonly namespace: Namespace | null;
-  readonly pattern: string | null;
-  readonly settings: KubernetesSettings;
 }
 
-export function mapWorkload(mapping: Mapping): Mapped {
-  const { pod, workloadId, tenantId, namespace, pattern, settings } = mapping;
+/** Maps by the policy's settings, which say what pods cannot, and the pattern among them that the pod's namespace fits. */
+export type WorkloadMapper = (settings: KubernetesSettings, pattern: string | null) => Mapped;
+
+/** Reads a pod once, whatever settings it is then mapped by. @throws RequestError 422 it is not of the shape that pods have. */
+export function workloadMapper(mapping: Mapping): WorkloadMapper {
+  const { pod, workloadId, tenantId, namespace } = mapping;
   const own = ownFields(mapping);
   const inherited = namespace === null ? [] : namespaceFields(namespace);
-  const given = settingFields((pattern === null ? undefined : settings.namespaces[pattern]?.workload) ?? {});
-  const values = firstOf([...own.values, ...inherited.map((read) => read.values), given.values]);
-  const { envelope, origins } = envelopeOf(pod, values, settings);
-  const { classifying, placement, tokens } = declared(values, pod.spec);
-  return {
-    request: {
-      workload: { workload_id: workloadId, tenant_id: tenantId, ...classifying, envelope },
-      ...(placement && { placement }),
-      ...tokens,
-    } as AdmissionRequest,
-    origins,
-    // What is wrong with the namespace was told when it was reviewed.
-    faults: [...own.faults, ...given.faults.map((fault) => ({ ...fault, at: pod.spec.at }))],
+  const said = [...own.values, ...inherited.map((read) => read.values)];
+  const containers = containersOf(pod.spec);
+  let profiled: ReturnType<typeof containerProfile> | undefined;
+  const profile = () => (profiled ??= containerProfile(pod, containers));
+  return (settings, pattern) => {
+    const given = settingFields((pattern === null ? undefined : settings.namespaces[pattern]?.workload) ?? {});
+    const values = firstOf([...said, given.values]);
+    const { envelope, origins } = envelopeOf({ pod, containers, profile }, values, settings);
+    const { classifying, placement, tokens } = declared(values, pod.spec);
+    return {
+      request: {
+        workload: { workload_id: workloadId, tenant_id: tenantId, ...classifying, envelope },
+        ...(placement && { placement }),
+        ...tokens,
+      } as AdmissionRequest,
+      origins,
+      // What is wrong with the namespace was told when it was reviewed.
+      faults: [...own.faults, ...given.faults.map((fault) => ({ ...fault, at: pod.spec.at }))],
+    };
   };
 }
 
@@ -105,27 +113,34 @@ interface Enveloped {
   readonly origins: Origins;
 }
 
-function envelopeOf(pod: PodPlace, values: FieldValues, { runtime_classes }: KubernetesSettings): Enveloped {
-  const { spec } = pod;
+interface ReadPod {
+  readonly pod: PodPlace;
+  readonly containers: readonly ManifestPart[];
+  readonly profile: () => ReturnType<typeof containerProfile>;
+}
+
+function envelopeOf(
+  { pod: { spec }, containers, profile }: ReadPod,
+  values: FieldValues,
+  { runtime_classes }: KubernetesSettings,
+): Enveloped {
   const name = spec.text("runtimeClassName") ?? "";
   const known = Object.hasOwn(runtime_classes, name) ? runtime_classes[name]! : undefined;
   const kind = known && ENVELOPE_KINDS.includes(known.kind) ? known.kind : "container";
-  const containers = containersOf(spec);
   const images = containers.map((container) => imageOf(container, values));
   const origins: Origins = { "/workload/envelope": spec.within("runtimeClassName") };
   for (const [i, container] of containers.entries())
     origins[`/workload/envelope/${kind}/images/${i}`] = container.within("image");
   if (kind === "container") {
-    const profile = containerProfile(pod, containers);
     const runtime = known?.runtime ?? (name === "" ? undefined : name);
     const container = {
       ...(runtime !== undefined && { runtime }),
       images,
-      ...profile.declared,
+      ...profile().declared,
       ...pick(["selinux"], values),
       ...justification(values),
     };
-    return { envelope: { kind, container }, origins: { ...origins, ...profile.origins } };
+    return { envelope: { kind, container }, origins: { ...origins, ...profile().origins } };
   }
   const members = pick(
     kind === "vm" ? ["hypervisor", "boot", "vtpm", "firmware", "drivers"] : ["platform", "reattestation_interval"],

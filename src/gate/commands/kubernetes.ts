@@ -15,7 +15,7 @@ import {
 } from "../../core/kubernetes/namespace.ts";
 import type { NamespaceReview, PodReview } from "../../core/kubernetes/review.ts";
 import { NO_SETTINGS, type KubernetesSettings } from "../../core/kubernetes/settings.ts";
-import { mapWorkload, type Mapped } from "../../core/kubernetes/workload.ts";
+import { workloadMapper, type Mapped } from "../../core/kubernetes/workload.ts";
 import { placedAt, type Placed } from "../../core/mesh-state.ts";
 import { explain, hostRefusal, hostRefusalOf, type Catalogue } from "../../core/outcome.ts";
 import { recogniseNamespace, recognisePod, type PodDecision } from "../../core/kubernetes/outcome.ts";
@@ -64,7 +64,7 @@ export function podAdmission(
   const tenantId = tenantOfPod(review, known);
   const { workloadId } = review;
   const needs = [workloadAt(tenantId, workloadId), placedAt(tenantId, workloadId)] as const;
-  const mapped = (settings: KubernetesSettings) => mappedFrom(review, known, tenantId, settings);
+  const mapped = mapperOf(review, known, tenantId);
   const own = mapped(NO_SETTINGS).request;
   const about: About = { tenantId, workloadId, correlationId: own.correlation_id };
   return {
@@ -90,15 +90,13 @@ export function podAdmission(
   };
 }
 
-function mappedFrom(
-  review: PodReview,
+function mapperOf(
+  { pod, metadata, workloadId, namespace: name }: PodReview,
   namespace: Namespace | null,
   tenantId: string,
-  settings: KubernetesSettings,
-): Mapped {
-  const { pod, metadata, workloadId } = review;
-  const { pattern } = namespaceFact(review.namespace, namespace, Object.keys(settings.namespaces));
-  return mapWorkload({ pod, metadata, workloadId, tenantId, namespace, pattern, settings });
+): (settings: KubernetesSettings) => Mapped {
+  const map = workloadMapper({ pod, metadata, workloadId, tenantId, namespace });
+  return (settings) => map(settings, namespaceFact(name, namespace, Object.keys(settings.namespaces)).pattern);
 }
 
 function podInput(
