@@ -1,10 +1,11 @@
 // What can be wrong with a node, by its settings: the checks of `railgate doctor`, in the order in which one rests on another.
 import { readFileSync } from "node:fs";
+import { BundleError } from "../core/errors.ts";
 import { DIRECTORY_CHECKS, fail, ok, warn, type Finding } from "../evidence/fsck/data-directory.ts";
 import type { Config } from "../node/config/config.ts";
 import { checkSettingsSource, settingsSource } from "../node/settings.ts";
 import { nodeIdIn } from "../node/restore.ts";
-import { loadUnder } from "../policies/choose.ts";
+import { loadUnder, type SettingsSource } from "../policies/choose.ts";
 import { bundlesAtHand, type BundleAtHand } from "./bundles-at-hand.ts";
 
 export type { Finding };
@@ -33,7 +34,7 @@ export const CHECKS: readonly DoctorCheck[] = [
   ofDirectory("directory"),
   ofDirectory("lock"),
   ofDirectory("private keys"),
-  ["policy", async (config) => [...(await overlay(config)), ...(await Promise.all(bundlesAtHand(config).map(policy)))]],
+  ["policy", policies],
   ofDirectory("database"),
   ofDirectory("evidence"),
   ofDirectory("checkpoints"),
@@ -58,6 +59,15 @@ function settings({ file, warnings }: Config): Finding[] {
   return [read, ...warnings.map((line) => warn(line, "remove it, if only Railgate reads the file"))];
 }
 
+/** Each with the settings laid over its own, where these are any. */
+async function policies(config: Config): Promise<Finding[]> {
+  const laid = await overlay(config);
+  const settings = laid.some(({ status }) => status === "fail")
+    ? undefined
+    : settingsSource(config.settings, config.keys);
+  return [...laid, ...(await Promise.all(bundlesAtHand(config).map((bundle) => policy(bundle, settings))))];
+}
+
 /** What the operator lays over the policy's settings. */
 async function overlay({ settings: file, keys }: Config): Promise<Finding[]> {
   const source = settingsSource(file, keys);
@@ -70,15 +80,17 @@ async function overlay({ settings: file, keys }: Config): Promise<Finding[]> {
   }
 }
 
-async function policy({ name, terms, bytes }: BundleAtHand): Promise<Finding> {
+async function policy({ name, terms, bytes }: BundleAtHand, settings: SettingsSource | undefined): Promise<Finding> {
   const what = name === null ? "" : `${name}: `;
   try {
     const found = await bytes();
     if (found === undefined)
       return warn(`${what}it has not come from its service yet`, "until it has, what it is about is refused (POL-01)");
-    const { revision, digest } = await loadUnder(found, terms);
+    const { revision, digest } = await loadUnder(found, terms, undefined, settings);
     return bundleAge(revision, `${what}signature verified, revision ${revision || "none"}, ${digest.slice(0, 19)}…`);
   } catch (error) {
+    if (error instanceof BundleError && error.reason === "settings")
+      return fail(`${what}${error.message}`, "change the settings, or the bundle: a node does not start with both");
     return fail(
       (error as Error).message,
       "give the node a bundle signed by a key that stands under `keys`; until then it refuses everything (POL-01)",

@@ -33,7 +33,7 @@ import type { Prepared } from "./prepare.ts";
 import { renewable } from "./renewable.ts";
 import type { Logs } from "./sharing.ts";
 import { Seats } from "./threads/seats.ts";
-import { checkSettingsSource, settingsSource } from "./settings.ts";
+import { checkSettingsSource, settingsError, settingsSource } from "./settings.ts";
 import { NodeReports } from "./reporting.ts";
 import { Upstreaming } from "./upstreaming.ts";
 import { Subscribers } from "./subscribers.ts";
@@ -194,6 +194,8 @@ export class NodeParts {
     if (this.#settings) await checkSettingsSource(this.#settings, "railgate.settings", settings);
     const shipped = bundles.length === 0 && bundle === DEFAULT_BUNDLE;
     await this.policies.open(bundles.length > 0 ? bundles : [bundle], shipped);
+    const fault = this.policies.slots.settingsFault;
+    if (fault) throw settingsError("railgate.settings", settings, fault);
     this.lookAtClock();
     const { behindMs, latest } = this.clock;
     // The first event under a new id says why it has one.

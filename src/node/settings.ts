@@ -24,7 +24,6 @@ export async function checkSettingsSource(
   name: string,
   given: GivenSettings | undefined,
 ): Promise<void> {
-  const place = typeof given === "string" ? `${given}: ` : "";
   let read: Uint8Array;
   try {
     read = bytes();
@@ -35,6 +34,12 @@ export async function checkSettingsSource(
     await readSignedOverlay(read, keys);
   } catch (cause) {
     if (!(cause instanceof BundleError)) throw cause;
-    throw new ConfigError(name, `${place}${cause.message}`, { cause });
+    throw settingsError(name, given, cause);
   }
+}
+
+/** What is wrong with settings, of the file that they are in. @param name as above. */
+export function settingsError(name: string, given: GivenSettings | undefined, cause: BundleError): ConfigError {
+  const place = typeof given === "string" ? `${given}: ` : "";
+  return new ConfigError(name, `${place}${cause.message}`, { cause });
 }

@@ -24,6 +24,11 @@ export class Slots {
     return this.#law;
   }
 
+  /** Why nothing decides in a place, where its bundle could, with other settings. */
+  get settingsFault(): BundleError | undefined {
+    return this.all.find(({ policy, rejected }) => policy === null && rejected?.reason === "settings")?.rejected;
+  }
+
   /** @throws Error there is none of that name: callers know the names. */
   named(name: string | null): Slot {
     const slot = this.all.find((each) => each.name === name);

@@ -92,7 +92,11 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
   if (files.has(DELTA)) throw new BundleError("delta", "it is a delta bundle, and only whole ones are taken");
   await verifySignature(files, options);
   const manifest = await readManifest(files);
-  const { data, settings } = await readData(files, options);
+  const { data, bare, settings } = await readData(files, options);
+  if (manifest.settingsSchema !== undefined) {
+    const { requireSettings } = await import("./settings-checks.ts");
+    requireSettings(manifest.settingsSchema, data.railgate?.settings);
+  }
   const fault = hostSettingsFault(data.railgate?.settings);
   if (fault !== undefined) throw new BundleError("data", fault);
   const wasm = files.get("policy.wasm");
@@ -102,6 +106,10 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
     evaluator = await Evaluator.load(wasm, data, options.limits ?? DEFAULT_LIMITS);
   } catch (error) {
     throw new BundleError("wasm", wasmFault(error as Error, files), { cause: error });
+  }
+  if (settings) {
+    const { trySettings } = await import("./settings-checks.ts");
+    await trySettings(evaluator, () => Evaluator.load(wasm, bare, options.limits ?? DEFAULT_LIMITS));
   }
   const encoder = new TextEncoder();
   const sources = new Map([...files].filter(([name]) => name.endsWith(".rego") || name === ".manifest"));
@@ -137,12 +145,12 @@ type LawData = { readonly railgate?: { readonly catalogue?: Catalogue; readonly 
 async function readData(
   files: ReadonlyMap<string, Uint8Array>,
   { settings: given, keys, settingsKeys = keys }: LoadOptions,
-): Promise<{ data: LawData; settings: SettingsOverlay | null }> {
-  const data = (await readBundleData(files)) as LawData;
-  if (given === undefined || data.railgate?.settings === undefined) return { data, settings: null };
+): Promise<{ data: LawData; bare: LawData; settings: SettingsOverlay | null }> {
+  const bare = (await readBundleData(files)) as LawData;
+  if (given === undefined || bare.railgate?.settings === undefined) return { data: bare, bare, settings: null };
   const settings = await readSignedOverlay(given, settingsKeys);
   const { withOverlay } = await import("./overlay.ts");
-  return { data: withOverlay(data, settings), settings };
+  return { data: withOverlay(bare, settings), bare, settings };
 }
 
 /**
@@ -299,15 +307,17 @@ interface Manifest {
   readonly sequence: number | null;
   readonly expiresMs: number | null;
   readonly roots: readonly string[];
+  /** See `requireSettings`; undefined where there is none. */
+  readonly settingsSchema: unknown;
 }
 
 async function readManifest(files: ReadonlyMap<string, Uint8Array>): Promise<Manifest> {
   const { revision, roots, metadata } = (await readObject(files, ".manifest")) as {
     revision?: unknown;
     roots?: unknown;
-    metadata?: { railgate?: { sequence?: unknown; expires?: unknown } };
+    metadata?: { railgate?: { sequence?: unknown; expires?: unknown; settings_schema?: unknown } };
   };
-  const { sequence, expires } = metadata?.railgate ?? {};
+  const { sequence, expires, settings_schema: settingsSchema } = metadata?.railgate ?? {};
   if (sequence !== undefined && !Number.isSafeInteger(sequence)) {
     throw new BundleError("manifest", "metadata.railgate.sequence in the bundle's manifest must be an integer");
   }
@@ -319,6 +329,7 @@ async function readManifest(files: ReadonlyMap<string, Uint8Array>): Promise<Man
     sequence: (sequence as number | undefined) ?? null,
     expiresMs: expiresMs ?? null,
     roots: rootsOf(roots),
+    settingsSchema,
   };
 }
 

@@ -114,13 +114,23 @@ export async function compile(
   }
 }
 
-type Manifest = { readonly roots?: readonly string[]; readonly metadata?: { readonly railgate?: object } };
+type Manifest = {
+  readonly roots?: readonly string[];
+  readonly metadata?: { readonly railgate?: { readonly settings_schema?: unknown } };
+};
+
+const manifestIn = (folder: string | undefined): Manifest =>
+  folder !== undefined && existsSync(join(folder, MANIFEST)) ? readJsonObject(join(folder, MANIFEST)) : {};
+
+/** What a bundle of the policies would ask of settings, see `requireSettings`. @throws PolicyError a manifest is no JSON. */
+export const settingsSchemaOf = (policies: JoinedPolicies): unknown =>
+  (policies.standalone ? [policies.folder] : [policies.folder, SHIPPED_POLICY])
+    .map((folder) => manifestIn(folder).metadata?.railgate?.settings_schema)
+    .find((schema) => schema !== undefined);
 
 /** The author's own over the law's; its roots cover all that is there. */
 function writeManifest(policies: JoinedPolicies, { files }: Annotations, { sequence, expires }: BuildOptions): void {
-  const read = (folder: string | undefined): Manifest =>
-    folder !== undefined && existsSync(join(folder, MANIFEST)) ? readJsonObject(join(folder, MANIFEST)) : {};
-  const [given, law] = [read(policies.folder), policies.standalone ? {} : read(SHIPPED_POLICY)];
+  const [given, law] = [manifestIn(policies.folder), policies.standalone ? {} : manifestIn(SHIPPED_POLICY)];
   const tops = [...files.keys(), ...policies.authored.map((name) => name.replaceAll("/", "."))].map(
     (name) => name.split(".")[0]!,
   );

@@ -48,6 +48,7 @@ function contents(name: string): { [file: string]: string } {
   const owned = { ...request, workload: { ...request.workload, attributes: { [attribute]: TEAM } } };
   return {
     "README.md": readme(name),
+    "policy/.manifest": manifest(name),
     [`${extension}/${name}.rego`]: rule(name, attribute),
     [`${extension}/${name}_test.rego`]: test(name, attribute),
     "requests/admitted.json": `${JSON.stringify(owned, null, 2)}\n`,
@@ -56,6 +57,14 @@ function contents(name: string): { [file: string]: string } {
     ".github/workflows/policy.yml": workflow(),
     ".gitignore": "*.pem\n*.tar.gz\ncounterexample.json\n",
   };
+}
+
+/** What a node holds settings against before it decides with them. */
+function manifest(name: string): string {
+  const teams = { type: "object", additionalProperties: { type: "boolean" } };
+  const own = { type: "object", properties: { teams }, additionalProperties: false };
+  const settings_schema = { properties: { extensions: { properties: { [name]: own } } } };
+  return `${JSON.stringify({ metadata: { railgate: { settings_schema } } }, null, 2)}\n`;
 }
 
 const idOf = (name: string): string => `${name.replaceAll("_", "-").toUpperCase()}-01`;
@@ -140,6 +149,7 @@ They join the law that comes with Railgate, and can only add refusals to it.
 | | |
 | --- | --- |
 | \`policy/railgate/extensions/${name}/\` | the rules, with their tests |
+| \`policy/.manifest\` | the JSON Schema that settings are held against |
 | \`settings.yaml\` | settings laid over the law's |
 | \`requests/\` | requests to try |
 

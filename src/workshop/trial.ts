@@ -1,7 +1,7 @@
 // A request tried against policies as they lie in a folder: the decision, as a node would make it, and what led to it.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { BundleError, ConfigError } from "../core/errors.ts";
+import { BundleError } from "../core/errors.ts";
 import { digestOf } from "../core/event.ts";
 import { explain, type Catalogue } from "../core/outcome.ts";
 import type { Decision } from "../core/schema/decision.ts";
@@ -9,12 +9,13 @@ import type { AdmissionRequest } from "../core/schema/request.ts";
 import { decideOn } from "../library/dry-run.ts";
 import type { Law } from "../gate/commands/command.ts";
 import type { Config } from "../node/config/config.ts";
-import { checkSettingsSource, settingsSource } from "../node/settings.ts";
+import { checkSettingsSource, settingsError, settingsSource } from "../node/settings.ts";
 import { readBundleData } from "../policy/bundle-files.ts";
 import { DEFAULT_LIMITS, Evaluator } from "../policy/evaluator.ts";
 import { withOverlay, type SettingsOverlay } from "../policy/overlay.ts";
 import { readSignedOverlay } from "../policy/policy.ts";
-import { buildPolicies } from "./build.ts";
+import { requireSettings } from "../policy/settings-checks.ts";
+import { buildPolicies, settingsSchemaOf } from "./build.ts";
 import { explainDecision, TellingCompiler, type WhyDecided, type Telling } from "./explain.ts";
 import { JoinedPolicies } from "./folder.ts";
 import { readInput } from "./keys.ts";
@@ -93,8 +94,9 @@ export class Trial implements Disposable {
     this.#settings = settings === undefined ? null : await this.#overlay(settings);
     const read = await readBundleData(dataFiles(this.policies.directory, this.policies.dataFiles()));
     const data = (this.#settings ? withOverlay(read, this.#settings) : read) as {
-      railgate?: { catalogue?: Catalogue };
+      railgate?: { catalogue?: Catalogue; settings?: unknown };
     };
+    requireFit(this.policies, data.railgate?.settings, this.#settingsFile);
     this.#catalogue = data.railgate?.catalogue ?? {};
     this.#evaluator = await Evaluator.load(this.#telling.wasm, data, LIMITS);
     this.#settingsBytes = settings;
@@ -106,8 +108,19 @@ export class Trial implements Disposable {
       return await readSignedOverlay(bytes, this.#config.keys);
     } catch (cause) {
       if (!(cause instanceof BundleError)) throw cause;
-      throw new ConfigError("settings", `${this.#settingsFile}: ${cause.message}`, { cause });
+      throw settingsError("settings", this.#settingsFile, cause);
     }
+  }
+}
+
+/** What a node would ask of settings before it decides with them. @throws ConfigError naming the pointer at fault. */
+function requireFit(policies: JoinedPolicies, settings: unknown, file: string | undefined): void {
+  const schema = settingsSchemaOf(policies);
+  try {
+    if (schema !== undefined) requireSettings(schema, settings);
+  } catch (cause) {
+    if (!(cause instanceof BundleError) || cause.reason !== "settings") throw cause;
+    throw settingsError("settings", file, cause);
   }
 }
 
@@ -124,7 +137,10 @@ export async function loadBuilt(policies: JoinedPolicies, config: Config): Promi
   if (source) await checkSettingsSource(source, "railgate.settings", config.settings);
   const settings = source ? await readSignedOverlay(source.bytes(), source.keys) : null;
   const read = await readBundleData(files);
-  const data = (settings ? withOverlay(read, settings) : read) as { railgate?: { catalogue?: Catalogue } };
+  const data = (settings ? withOverlay(read, settings) : read) as {
+    railgate?: { catalogue?: Catalogue; settings?: unknown };
+  };
+  requireFit(policies, data.railgate?.settings, config.settings);
   const evaluator = await Evaluator.load(files.get("policy.wasm")!, data, LIMITS);
   const law = {
     digest: digestOf(files.get("policy.wasm")!),

@@ -1,8 +1,9 @@
 // An operator's settings on a node: they decide, they are pinned by every event, and exports with them prove the same.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
+import { exportJWK, exportSPKI, generateKeyPair } from "jose";
 import { parseAdmissionRequest } from "../../src/core/request.ts";
 import { digestOf, eventTextOf } from "../../src/core/event.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
@@ -10,7 +11,11 @@ import { prepareExport } from "../../src/evidence/export/export.ts";
 import { writeFolder } from "../../src/evidence/export/files.ts";
 import { replay } from "../../src/evidence/replay/replay.ts";
 import { verifyExport } from "../../src/evidence/verify/node.ts";
+import { CHECKS } from "../../src/library/doctor.ts";
 import { openRailgate } from "../../src/library/index.ts";
+import { readBundleFiles } from "../../src/policy/bundle-files.ts";
+import { signBundleFiles, writeBundleFiles } from "../../src/policy/sign.ts";
+import { loadConfig } from "../../src/node/config/config.ts";
 import { RailgateNode } from "../../src/node/open.ts";
 import { admit } from "../gate/commands.ts";
 import { asked, request, TRUSTING } from "../evidence/exports.ts";
@@ -90,4 +95,47 @@ test("settings that are none keep a node from starting, and it says which and wh
   await refused(file, /^railgate\.settings: \S+settings\.yaml: \/rails\/vm must be one of shared, process_isolated/);
   await refused(join(dir, "none.yaml"), /^railgate\.settings: can't read \S+none\.yaml \(ENOENT\)$/);
   await refused({ contaner: {} }, /^railgate\.settings: \/contaner unknown setting, did you mean "container"\?$/);
+});
+
+test("a node starts with no settings that its bundle's own schema does not take, and leaves no trace", async (t) => {
+  const dir = emptyDir();
+  const file = join(dir, "settings.yaml");
+  const { privateKey, publicKey } = await generateKeyPair("ES256");
+  const keys = { keys: [{ ...(await exportJWK(publicKey)), kid: "mine", alg: "ES256" }] };
+  const files = new Map(await readBundleFiles(readFileSync("bundles/railgate.tar.gz")));
+  const manifest = JSON.parse(new TextDecoder().decode(files.get(".manifest")));
+  const settings_schema = { properties: { extensions: { properties: { acme: { type: "array" } } } } };
+  files.delete(".signatures.json");
+  files.set(".manifest", Buffer.from(JSON.stringify({ ...manifest, metadata: { railgate: { settings_schema } } })));
+  const signed = writeBundleFiles(await signBundleFiles(files, { privateKey, algorithm: "ES256", keyId: "mine" }));
+  const bundle = { bytes: () => signed, keys };
+  writeFileSync(file, "extensions: {acme: {}}\n");
+  await t.throwsAsync(RailgateNode.open({ dataDir: join(dir, "data"), bundle, settings: file }), {
+    code: "config_invalid",
+    message: /^railgate\.settings: \S+settings\.yaml: \/extensions\/acme Invalid type/,
+  });
+  writeFileSync(join(dir, "bundle.tar.gz"), signed);
+  const opaYaml = {
+    bundles: { mine: { resource: `file://${dir}/bundle.tar.gz`, signing: { keyid: "mine" } } },
+    keys: { mine: { algorithm: "ES256", key: await exportSPKI(publicKey) } },
+    railgate: { settings: file },
+  };
+  writeFileSync(join(dir, "opa.yaml"), JSON.stringify(opaYaml));
+  const [, look] = CHECKS.find(([name]) => name === "policy")!;
+  t.like(
+    (await look(loadConfig({ env: {}, cwd: dir }), () => {})).map(({ status, message }) => [
+      status,
+      message.slice(0, 32),
+    ]),
+    [
+      ["ok", file.slice(0, 32)],
+      ["fail", "mine: /extensions/acme Invalid t"],
+    ],
+  );
+  await using node = await RailgateNode.open({ dataDir: join(dir, "data"), bundle });
+  const events = await node.store.events({ order: "asc", limit: 10 });
+  t.deepEqual(
+    events.map(({ record }) => (JSON.parse(eventTextOf(record)) as EvidenceEvent).event_type),
+    ["node.start", "policy.activate"],
+  );
 });

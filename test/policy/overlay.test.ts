@@ -1,14 +1,15 @@
 // Settings of an operator's own: what they may say, how they are laid over the policy's, and that decisions follow.
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import test from "ava";
 import { exportJWK, generateKeyPair } from "jose";
 import { digestOf } from "../../src/core/event.ts";
 import { SettingsSchema } from "../../src/core/schema/settings.ts";
 import { checkSettings } from "../../src/core/settings.ts";
 import { loadBundle } from "../../src/policy/policy.ts";
+import { readBundleFiles } from "../../src/policy/bundle-files.ts";
 import { signBundleFiles, writeBundleFiles } from "../../src/policy/sign.ts";
 import { bases, changed } from "./corpus.ts";
-import { ADMISSION, type Decision } from "./law.ts";
+import { ADMISSION, type Decision, inDirectory, opa } from "./law.ts";
 
 const bundle = readFileSync("bundles/railgate.tar.gz");
 const keys = JSON.parse(readFileSync("bundles/railgate.jwks.json", "utf8"));
@@ -100,5 +101,49 @@ test("a bundle of data alone must be signed, and hold settings alone", async (t)
   );
   await t.throwsAsync(loadBundle(bundle, { keys, settings: await signed(files()) }), {
     message: /"mine", which is not trusted here/,
+  });
+});
+
+test("settings must be what the bundle's own schema says, and nothing that it fails with", async (t) => {
+  const { privateKey, publicKey } = await generateKeyPair("ES256");
+  const own = { keys: [{ ...(await exportJWK(publicKey)), kid: "mine", alg: "ES256" }] };
+  const loaded = async (files: ReadonlyMap<string, Uint8Array>, settings?: unknown) => {
+    const signed = await signBundleFiles(new Map(files), { privateKey, algorithm: "ES256", keyId: "mine" });
+    return loadBundle(writeBundleFiles(signed), {
+      keys: own,
+      ...(settings !== undefined && { settings: text(settings) }),
+    });
+  };
+  const law = new Map(await readBundleFiles(bundle));
+  law.delete(".signatures.json");
+  const asking = (settings_schema: unknown) => {
+    const manifest = JSON.parse(new TextDecoder().decode(law.get(".manifest")));
+    return new Map([...law, [".manifest", text({ ...manifest, metadata: { railgate: { settings_schema } } })]]);
+  };
+  const names = { type: "array", items: { type: "string" } };
+  const schema = { properties: { extensions: { properties: { "quota.eu": { properties: { with_quota: names } } } } } };
+  const given = (with_quota: unknown) => ({ extensions: { "quota.eu": { with_quota } } });
+  await t.notThrowsAsync(loaded(asking(schema)));
+  await t.notThrowsAsync(loaded(asking(schema), given(["acme"])));
+  await t.throwsAsync(loaded(asking(schema), given("acme")), {
+    message:
+      /^\/extensions\/quota\.eu\/with_quota Invalid type\. Expected: array, given: string .*; change railgate\.settings$/,
+  });
+  await t.throwsAsync(loaded(asking(schema), given(["acme", 1])), {
+    message: /^\/extensions\/quota\.eu\/with_quota\/1 /,
+  });
+  await t.throwsAsync(loaded(asking({ required: ["teams"] })), { message: /^teams is required/ });
+  await t.throwsAsync(loaded(asking({ type: 7 }), given([])), { message: /settings_schema in the bundle's manifest/ });
+
+  const failing = await inDirectory(async (directory) => {
+    const [file, built] = [`${directory}/p.rego`, `${directory}/b.tar.gz`];
+    writeFileSync(file, "package p\n\nx := 1\n\nx := 2 if data.railgate.settings.extensions.acme.two\n");
+    await opa("build", "-t", "wasm", "-e", "p/x", "-o", built, file);
+    const files = await readBundleFiles(readFileSync(built));
+    return new Map([...files, ["data.json", text({ railgate: { settings: {} } })]]);
+  });
+  await t.notThrowsAsync(loaded(failing, { extensions: { acme: { two: false } } }));
+  await t.throwsAsync(loaded(failing, { extensions: { acme: { two: true } } }), {
+    message: /^with these settings the policy fails, and without it does not: evaluating p\/x failed/,
   });
 });
