@@ -1,17 +1,22 @@
 // Nodes under another: records that arrive once and in order, a partition that ends when they have, and one outcome where nodes differed.
 import { createServer, connect, type Server, type Socket } from "node:net";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { parseAdmissionRequest } from "../../src/core/request.ts";
 import type { Workload } from "../../src/core/workload.ts";
 import { verifyStore } from "../../src/evidence/fsck/streams.ts";
 import type { NodeOptions, RailgateNode } from "../../src/node/open.ts";
-import { edgeWith, eventIn, openEdge } from "../evidence/edges.ts";
+import { openReader } from "../../src/store/open.ts";
+import type { StoreReader } from "../../src/store/store.ts";
+import { edgeWith, eventIn, openEdge, scratch } from "../evidence/edges.ts";
 import { admit, request } from "../evidence/exports.ts";
 import { admit as admitOne } from "../gate/commands.ts";
-import { start, type Started } from "../http/support.ts";
+import { send, start, type Started } from "../http/support.ts";
+import { spawnServer } from "./process.ts";
 
-/** Rounds of cuts and kills: few here, fifty by `RAILGATE_TEST_ROUNDS=50 npx ava test/host/upstream.test.ts`. */
+/** Rounds of kills and cuts: one of each here, fifty by `RAILGATE_TEST_ROUNDS=50 npx ava test/host/upstream.test.ts`. */
 const ROUNDS = Number(process.env["RAILGATE_TEST_ROUNDS"] ?? 3);
 const WAIT_MS = 60_000;
 
@@ -56,12 +61,16 @@ const eventsOf = async (node: RailgateNode, event_type: string) =>
 
 /** Each record of the node is there once, the same and in order, and verifies. */
 async function same(t: ExecutionContext, hub: Started, node: RailgateNode): Promise<void> {
-  await using store = await hub.store();
-  for (const { chain_id, size } of await node.store.log.streams()) {
-    const here = await store.log.records(chain_id, 0, Number.MAX_SAFE_INTEGER);
-    t.deepEqual(here.slice(0, size), await node.store.log.records(chain_id, 0, size), chain_id);
+  await using above = await hub.store();
+  await isSame(t, above, node.store);
+}
+
+async function isSame(t: ExecutionContext, above: StoreReader, below: StoreReader): Promise<void> {
+  for (const { chain_id, size } of await below.log.streams()) {
+    const held = await above.log.records(chain_id, 0, Number.MAX_SAFE_INTEGER);
+    t.deepEqual(held.slice(0, size), await below.log.records(chain_id, 0, size), chain_id);
   }
-  const { streams, states } = await verifyStore(store, () => {});
+  const { streams, states } = await verifyStore(above, () => {});
   t.deepEqual(states, []);
   t.deepEqual(
     streams.filter(({ fault }) => fault !== undefined),
@@ -124,28 +133,66 @@ test("an upstream that is gone is a partition, and one that is back ends it; a r
 });
 
 test("whatever is cut or killed in the middle of a transfer, nothing is lost and nothing comes twice", async (t) => {
-  const hub = await start({ node_id: "hub" });
-  const proxy = await Proxy.open(hub.port);
-  let { dir, node } = await edgeWith(0, "edge", under(proxy.url, hub.port));
+  t.timeout(WAIT_MS + ROUNDS * WAIT_MS);
+  const dirs = { hub: scratch(), edge: scratch() };
+  let hub = await spawnServer(dirs.hub, { RAILGATE_NODE_ID: "hub" });
+  const { host, port } = new URL(hub.url);
+  const proxy = await Proxy.open(Number(port));
+  const upstream = { url: proxy.url, headers: { Host: host } };
+  const settings = {
+    node_id: "edge",
+    upstream: { service: "hub", heartbeat_ms: 50 },
+    partition: { lost_after_ms: 200, settled_after_ms: 100 },
+  };
+  writeFileSync(join(dirs.edge, "opa.yaml"), JSON.stringify({ services: { hub: upstream }, railgate: settings }));
+  let edge = await spawnServer(dirs.edge);
+  const acknowledged = new Set<string>();
   for (let round = 0; round < ROUNDS; round++) {
-    proxy.cutAfterBytes = 1 + Math.floor(Math.random() * 60_000);
-    await admit(node, 12, "acme", round * 12);
-    if (round % 2 === 1) {
-      await node.close();
-      node = await openEdge(dir, "edge", under(proxy.url, hub.port));
+    const struck = proxy.strikesAfter(1 + Math.floor(Math.random() * BYTES_A_ROUND));
+    const decided = decideAt(edge.url, round * DECISIONS_A_ROUND, acknowledged);
+    // What is struck is in the middle of it, or of what the heart beats.
+    t.true(await struck, "something is transferred");
+    const victim = VICTIMS[round % VICTIMS.length]!;
+    if (victim === "connection") proxy.cut();
+    if (victim === "hub") {
+      await hub.kill();
+      hub = await spawnServer(dirs.hub, { RAILGATE_NODE_ID: "hub", RAILGATE_LISTEN: host });
     }
+    if (victim === "edge") {
+      await edge.kill();
+      edge = await spawnServer(dirs.edge);
+    }
+    await decided;
   }
-  proxy.cutAfterBytes = Number.POSITIVE_INFINITY;
-  await arrived(t, hub, node);
-  t.is(
-    await sizeAt(hub, "acme/edge"),
-    ROUNDS * 12 +
-      (await eventsOf(node, "chain.reconciliation")).filter(({ chain_id }) => chain_id === "acme/edge").length,
-  );
-  await same(t, hub, node);
-  await node.close();
-  await Promise.all([hub.close(), proxy.close()]);
+  await decideAt(edge.url, ROUNDS * DECISIONS_A_ROUND, acknowledged);
+  await until(t, "all has arrived", async () => (await statusOf(edge.url)).upstream.backlog === 0);
+  await Promise.all([edge.stop(), hub.stop()]);
+  await proxy.close();
+  await using here = await openReader(join(dirs.edge, "data"));
+  await using above = await openReader(join(dirs.hub, "data"));
+  await isSame(t, above, here);
+  t.true(acknowledged.size >= DECISIONS_A_ROUND);
+  const ids = [...acknowledged].sort();
+  t.deepEqual((await here.known(ids)).sort(), ids);
+  t.deepEqual((await above.known(ids)).sort(), ids);
 });
+
+const VICTIMS = ["hub", "edge", "connection"] as const;
+const DECISIONS_A_ROUND = 24;
+/** Some decisions of a round, packed, and the sign of life that comes when nothing is left. */
+const BYTES_A_ROUND = 30_000;
+
+/** Some decisions at once; those that are answered are acknowledged, by the event's id. */
+async function decideAt(url: string, first: number, acknowledged: Set<string>): Promise<void> {
+  const decisions = Array.from({ length: DECISIONS_A_ROUND }, async (_, i) => {
+    const body = request(`w-${first + i}`);
+    const answer = await send(url, "POST", "/v1/admissions", { body }).catch(() => undefined);
+    if (answer?.status === 201 || answer?.status === 200) acknowledged.add(eventIn(answer.json.receipt).id);
+  });
+  await Promise.all(decisions);
+}
+
+const statusOf = async (url: string): Promise<any> => (await send(url, "GET", "/v1/node")).json;
 
 test("a chain of nodes: what the middle one took goes further", async (t) => {
   const top = await start({ node_id: "top" });
@@ -205,9 +252,10 @@ test("two nodes that decided differently: the stricter decision stands on both, 
 class Proxy {
   /** The port that it leads to; undefined: nobody is there. */
   to: number | undefined;
-  cutAfterBytes = Number.POSITIVE_INFINITY;
   readonly #server: Server;
   readonly #open = new Set<Socket>();
+  /** Bytes that pass before something strikes, and what is told then. */
+  #strike: { left: number; readonly struck: (so: boolean) => void } | undefined;
 
   private constructor(to?: number) {
     this.to = to;
@@ -225,15 +273,27 @@ class Proxy {
     return `http://127.0.0.1:${(this.#server.address() as { port: number }).port}`;
   }
 
-  async close(): Promise<void> {
+  /** @returns true in the middle of what passes, when so many bytes have; false where they never do. */
+  strikesAfter(bytes: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const late = setTimeout(() => resolve(false), WAIT_MS);
+      this.#strike = { left: bytes, struck: (so) => (clearTimeout(late), resolve(so)) };
+    });
+  }
+
+  /** Ends what is open. */
+  cut(): void {
     for (const socket of this.#open) socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    this.cut();
     this.#server.close();
   }
 
   #lead(client: Socket): void {
     if (this.to === undefined) return void client.destroy();
     const server = connect(this.to, "127.0.0.1");
-    let passed = 0;
     for (const [from, into] of [
       [client, server],
       [server, client],
@@ -241,13 +301,15 @@ class Proxy {
       this.#open.add(from);
       from.on("error", () => into.destroy());
       from.on("close", () => (this.#open.delete(from), into.destroy()));
-      from.on("data", (bytes) => {
-        passed += bytes.length;
-        if (passed > this.cutAfterBytes) {
-          this.cutAfterBytes = Number.POSITIVE_INFINITY;
-          client.destroy();
-          server.destroy();
-        } else into.write(bytes);
+      from.on("data", (bytes: Buffer) => {
+        const strike = this.#strike;
+        const left = strike ? (strike.left -= bytes.length) : 1;
+        // The rest of what is struck never arrives.
+        into.write(left < 0 ? bytes.subarray(0, bytes.length + left) : bytes);
+        if (left > 0) return;
+        this.#strike = undefined;
+        from.pause();
+        strike?.struck(true);
       });
     }
   }
