@@ -6,7 +6,7 @@ import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { digestOf } from "../../src/core/event.ts";
 import { parseCheckpoint, parseNote } from "../../src/core/note.ts";
 import { verifyStore } from "../../src/evidence/fsck/streams.ts";
-import { admit } from "../evidence/exports.ts";
+import { admit, request } from "../evidence/exports.ts";
 import {
   bodyOf,
   edgeWith,
@@ -22,6 +22,8 @@ import {
 import { start } from "./support.ts";
 
 const ACME = "acme/edge-1";
+/** Records in one request: as many as a forwarder sends at a time. */
+const LARGE = 512;
 const hub = await start({ node_id: "hub" });
 const { dir, node } = await edgeWith(12, "edge-1");
 test.after.always(() => Promise.all([hub.close(), node.close()]));
@@ -260,7 +262,26 @@ test.serial(
   },
 );
 
-test.serial("decisions go on beside it, and every record here still verifies", async (t) => {
+test.serial("decisions do not wait until a large batch is verified and taken", async (t) => {
+  const { node: busy } = await edgeWith(0, "busy");
+  for (let from = 0; from < LARGE; from += 256) await admit(busy, 256, "acme", from);
+  const body = await bodyOf(busy, "acme/busy");
+  t.is(body.records.length, LARGE);
+  let underWay = true;
+  const taken = post(hub, "acme/busy", body).finally(() => (underWay = false));
+  // However slow the machine is: what is answered before the batch has not waited for all of it.
+  let meanwhile = 0;
+  for (let n = 0; underWay; n++) {
+    const { status } = await hub.call("POST", "/v1/admissions", { body: request(`own-${n}`) });
+    t.is(status, 200);
+    if (underWay) meanwhile++;
+  }
+  t.like((await taken).json, { next_sequence: LARGE, accepted: LARGE });
+  t.true(meanwhile >= 3, `${meanwhile} decisions meanwhile`);
+  await busy.close();
+});
+
+test.serial("every record here still verifies", async (t) => {
   await using store = await hub.store();
   const { streams, states } = await verifyStore(store, () => {});
   t.deepEqual(states, []);
