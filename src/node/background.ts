@@ -58,7 +58,8 @@ function supersedes(parts: NodeParts): Service {
   return superseding({
     intake: parts.intake,
     gate: parts.gate,
-    others: () => hasOthers(parts.store),
+    // Replicas are no others to each other.
+    others: async () => !parts.store.shared && (await hasOthers(parts.store)),
     decides: () => parts.policy !== null,
     failed: (message) => parts.options.observe?.evidenceFailed?.(message),
   });

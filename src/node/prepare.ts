@@ -2,7 +2,7 @@
 import type { KeyObject } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { EvidenceUnavailableError, KeyError, RailgateError, StoreMovedError } from "../core/errors.ts";
+import { ConfigError, EvidenceUnavailableError, KeyError, RailgateError, StoreMovedError } from "../core/errors.ts";
 import { openReader, openWriter, type StoreAt } from "../store/open.ts";
 import { claim, letGo, storeAt, type SharedStore } from "../store/shared.ts";
 import { SIDE_META } from "../evidence/copy/rows.ts";
@@ -34,6 +34,8 @@ export interface PrepareOptions extends RestoreOptions {
   readonly store?: SharedStore | undefined;
   /** Whether this node cosigns logs of others, and so needs a key for it. */
   readonly witness?: object | undefined;
+  readonly upstream?: object | undefined;
+  readonly downstream?: readonly object[] | undefined;
 }
 
 /** What a data directory holds, once it is made sure of. */
@@ -54,6 +56,7 @@ export interface Prepared {
  * @throws KeyError, LogRolledBackError, CheckpointsMissingError, EvidenceUnavailableError see RailgateNode.open.
  */
 export async function prepare(options: PrepareOptions, nowMs: number): Promise<Prepared> {
+  mustStandApart(options);
   let claimed: StoreAt | undefined;
   try {
     const at = storeAt(options.dataDir, options.store);
@@ -107,6 +110,17 @@ export async function prepare(options: PrepareOptions, nowMs: number): Promise<P
         : ["railgate.data_dir", `the data directory ${dataDir}`];
     throw new EvidenceUnavailableError(`${setting}: ${place} cannot be used: ${message}`, { cause: error });
   }
+}
+
+/** Whoever sends, takes or settles records for several replicas would do it several times. @throws ConfigError */
+function mustStandApart({ store, upstream, downstream = [] }: PrepareOptions): void {
+  if (store && upstream)
+    throw new ConfigError(
+      "upstream",
+      "cannot stand beside store: replicas that share a database send nothing upstream",
+    );
+  if (store && downstream.length > 0)
+    throw new ConfigError("downstream", "cannot stand beside store: replicas that share a database take no records");
 }
 
 /** @throws StoreMovedError it is a copy, and what it is a copy of goes on. */

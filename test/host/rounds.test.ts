@@ -1,4 +1,5 @@
-// Three replicas on one PostgreSQL under mixed load, while they are killed, paused over their lease, restarted and cut off: nothing acknowledged is lost, nothing told unrecorded is on record, and the evidence is one history.
+// Three replicas on one PostgreSQL under mixed load, while they are killed, paused over their lease, restarted and cut off, their database ends without notice and its
+// standby is promoted: nothing acknowledged is lost, nothing told unrecorded is on record, and the evidence is one history in which no rail was over its capacity.
 import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
 import { eventTextOf } from "../../src/core/event.ts";
@@ -7,7 +8,7 @@ import { verifyStore } from "../../src/evidence/fsck/streams.ts";
 import { openReader } from "../../src/store/open.ts";
 import { storeAt } from "../../src/store/shared.ts";
 import { admissible, emptyDir } from "../http/support.ts";
-import { noPostgres, testServer } from "../postgres/server.ts";
+import { noPostgres, ownServer, type OwnServer } from "../postgres/server.ts";
 import { Way } from "../postgres/way.ts";
 import { spawnServer, type Server } from "./process.ts";
 
@@ -121,7 +122,45 @@ async function client(
   }
 }
 
-type Fault = (replica: Replica) => Promise<void>;
+/** The database: a primary, and a standby that its commits wait for. */
+class Database {
+  primary!: OwnServer;
+  #standby!: OwnServer;
+
+  static async start(): Promise<Database> {
+    const database = new Database();
+    database.primary = await ownServer();
+    await database.#followed();
+    return database;
+  }
+
+  /** The primary is gone for good, and its standby takes its place. */
+  async promote(): Promise<void> {
+    const gone = this.primary;
+    gone.kill();
+    this.#standby.promote();
+    this.primary = this.#standby;
+    gone.stop();
+    await this.#followed();
+  }
+
+  stop(): void {
+    this.primary.stop();
+    this.#standby.stop();
+  }
+
+  async #followed(): Promise<void> {
+    this.#standby = await this.primary.standby();
+    await this.primary.waitsForStandby(true);
+  }
+}
+
+type Fault = (replica: Replica, database: Database) => Promise<void>;
+const during = (begin: () => void, end: () => void, ms = LOAD_MS): Promise<void> => {
+  begin();
+  return sleep(ms).then(end);
+};
+/** Those that a short run has come first. */
 const FAULTS: readonly (readonly [name: string, fault: Fault])[] = [
   [
     "killed",
@@ -130,14 +169,12 @@ const FAULTS: readonly (readonly [name: string, fault: Fault])[] = [
       replica.server = await spawnServer(replica.dir, replica.env);
     },
   ],
+  ["promoted", (_, database) => database.promote()],
   [
-    "cut off",
-    async ({ way }) => {
-      way.cut(true);
-      await sleep(LOAD_MS);
-      way.cut(false);
-    },
+    "paused",
+    ({ server }) => during(server.signal.bind(null, "SIGSTOP"), server.signal.bind(null, "SIGCONT"), PAUSE_MS),
   ],
+  ["cut off", ({ way }) => during(way.cut.bind(way, true), way.cut.bind(way, false))],
   [
     "restarted",
     async (replica) => {
@@ -145,13 +182,17 @@ const FAULTS: readonly (readonly [name: string, fault: Fault])[] = [
       replica.server = await spawnServer(replica.dir, replica.env);
     },
   ],
+  ["not heard", ({ way }) => during(way.silence.bind(way, true), way.silence.bind(way, false), PAUSE_MS)],
   [
-    "paused",
-    async ({ server }) => {
-      server.signal("SIGSTOP");
-      await sleep(PAUSE_MS);
-      server.signal("SIGCONT");
+    "database killed",
+    async (_, { primary }) => {
+      primary.kill();
+      await primary.start();
     },
+  ],
+  [
+    "database paused",
+    (_, { primary }) => during(primary.signal.bind(null, "SIGSTOP"), primary.signal.bind(null, "SIGCONT"), PAUSE_MS),
   ],
 ];
 
@@ -160,13 +201,13 @@ const missing = noPostgres();
   "three replicas, whatever happens to them: one history, nothing lost, no rail over its capacity, no demotion",
   async (t) => {
     t.timeout(300_000 + ROUNDS * 60_000);
-    const shared = await testServer();
-    const address = await shared.url();
-    const database = new URL(address).pathname.slice(1);
+    const database = await Database.start();
+    t.teardown(() => database.stop());
+    const name = new URL(await database.primary.url()).pathname.slice(1);
     const replicas = await Promise.all(
       ["r1", "r2", "r3"].map(async (node_id): Promise<Replica> => {
-        const [dir, way] = [emptyDir(), await Way.to(shared.socketDir)];
-        const env = { RAILGATE_NODE_ID: node_id, RAILGATE_STORE_URL: way.url(database) };
+        const [dir, way] = [emptyDir(), await Way.to(() => database.primary.socketDir)];
+        const env = { RAILGATE_NODE_ID: node_id, RAILGATE_STORE_URL: way.url(name) };
         return { dir, way, env, server: await spawnServer(dir, env) };
       }),
     );
@@ -189,14 +230,19 @@ const missing = noPostgres();
       const load = Array.from({ length: CLIENTS }, (_, i) =>
         client(replicas, answers, SEED + round * 1000 + i, () => over),
       );
-      await sleep(LOAD_MS / 3);
-      await FAULTS[round % FAULTS.length]![1](replicas[next(replicas.length)]!);
-      await sleep(LOAD_MS);
-      over = true;
+      const [what, fault] = FAULTS[round % FAULTS.length]!;
+      try {
+        await sleep(LOAD_MS / 3);
+        if (ROUNDS > FAULTS.length) console.log(`round ${round}: ${what}, ${answers.acknowledged.size} acknowledged`);
+        await fault(replicas[next(replicas.length)]!, database);
+        await sleep(LOAD_MS);
+      } finally {
+        over = true;
+      }
       await Promise.all(load);
     }
     for (const { server } of replicas) await server.stop();
-    await using store = await openReader(storeAt(emptyDir(), { url: address }));
+    await using store = await openReader(storeAt(emptyDir(), { url: await database.primary.url(name) }));
     const { streams, states, order, events } = await verifyStore(store, () => {});
     t.log(`seed ${SEED}, ${ROUNDS} rounds, ${events} events, answers ${JSON.stringify([...answers.statuses])}`);
     t.deepEqual(

@@ -77,6 +77,9 @@ run(
         ["acme/r1", "acme/r2", "acme/r3"].every((chain) => chains.includes(chain)),
         String(chains),
       );
+      const records = { from_sequence: 0, records: [] };
+      const sent = await one.call("POST", "/v1/streams/acme%2Fedge/records", { body: records });
+      t.deepEqual([sent.status, sent.json.code], [403, "node_forbidden"], "replicas take no records of others");
       const keys = await Promise.all(replicas.map(async (at) => (await at.call("GET", "/.well-known/jwks.json")).text));
       t.is(new Set(keys).size, 1);
       t.is(JSON.parse(keys[0]!).keys.length, 3);

@@ -424,6 +424,15 @@ test("threads are one beside a store that replicas share, and otherwise as many 
   refuses(t, { yaml: "railgate: { threads: 2 }", env }, "railgate.threads", /railgate\.store\.url/);
 });
 
+test("a store that replicas share has no node above it, and none below", (t) => {
+  const store = `store: { url: "postgres://db/railgate" }`;
+  const above = { yaml: `railgate: { ${store}, upstream: { url: "https://hub" } }` };
+  refuses(t, above, "railgate.upstream", /railgate\.store\.url: .*leave railgate\.store out/);
+  const env = { RAILGATE_STORE_URL: "postgres://db/railgate" };
+  const below = { yaml: "railgate: { downstream: { nodes: [{ node_id: edge }] } }", env };
+  refuses(t, below, "railgate.downstream.nodes", /railgate\.store\.url: .*leave railgate\.store out/);
+});
+
 test("an address that others can reach needs TLS or a proxy, and authentication", (t) => {
   const auth = `authentication: { jwt: { jwks: ${jwks}, issuer: a, audience: b } }`;
   for (const listen of [

@@ -8,11 +8,12 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 
@@ -32,6 +33,12 @@ export interface OwnServer extends TestServer {
   kill(): void;
   /** Ends it, and what it holds is gone. */
   stop(): void;
+  /** A copy that follows it as a standby, started. */
+  standby(): Promise<OwnServer>;
+  /** Commits wait for a standby from now on, and one is there; or they wait for none. */
+  waitsForStandby(is: boolean): Promise<void>;
+  /** A standby that is the primary from now on. */
+  promote(): void;
 }
 
 /** Where the server's programs are; undefined: nowhere. */
@@ -42,7 +49,9 @@ export function postgresPrograms(): string | undefined {
     ...(process.env["PATH"] ?? "").split(delimiter),
     ...versions.map((name) => join(debian, name, "bin")),
   ];
-  return places.find((dir) => existsSync(join(dir, "initdb")) && existsSync(join(dir, "postgres")));
+  const found = places.find((dir) => existsSync(join(dir, "initdb")) && existsSync(join(dir, "postgres")));
+  // Links to some of them may lie elsewhere.
+  return found && dirname(realpathSync(join(found, "postgres")));
 }
 
 /**
@@ -78,9 +87,17 @@ async function serverOf(dir: string, settings: readonly string[]): Promise<OwnSe
     ...serverIn(dir),
     start,
     signal: (signal) => signalAll(dir, signal),
+    standby: async () => {
+      const to = mkdtempSync(join(tmpdir(), "railgate-pg-own-"));
+      own(to);
+      asServer("pg_basebackup", ["-D", join(to, "data"), "-h", dir, "-U", "railgate", "-R", "-c", "fast", "-N"]);
+      return serverOf(to, settings);
+    },
+    waitsForStandby: (is) => waitForStandby(address(dir, "postgres"), is),
+    promote: () => asServer("pg_ctl", ["-D", join(dir, "data"), "-w", "promote"]),
     kill: () => end("immediate"),
     stop: () => {
-      end("immediate");
+      if (existsSync(join(dir, "data", "postmaster.pid"))) end("immediate");
       rmSync(dir, { recursive: true, force: true });
     },
   };
@@ -100,9 +117,30 @@ async function findOrStart(dir: string): Promise<TestServer> {
   return serverIn(dir);
 }
 
-function initialise(dir: string): void {
+async function waitForStandby(url: string, is: boolean): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(`ALTER SYSTEM SET synchronous_standby_names = '${is ? "*" : ""}'`);
+    await client.query("SELECT pg_reload_conf()");
+    const state = is ? "sync" : "async";
+    for (const untilMs = performance.now() + START_MS_MAX; ; await sleep(50)) {
+      const { rowCount } = await client.query("SELECT 1 FROM pg_stat_replication WHERE sync_state = $1", [state]);
+      if (rowCount! > 0) return;
+      if (performance.now() > untilMs) throw new Error(`no standby is ${state}`);
+    }
+  } finally {
+    await client.end();
+  }
+}
+
+function own(dir: string): void {
   const { uid, gid } = account();
   if (uid !== undefined) chownSync(dir, uid, gid!);
+}
+
+function initialise(dir: string): void {
+  own(dir);
   asServer("initdb", [
     "-D",
     join(dir, "data"),
@@ -135,7 +173,13 @@ function signalAll(dir: string, signal: NodeJS.Signals): void {
 }
 
 const START_MS_MAX = 60_000;
-const DEFAULTS = ["listen_addresses=", "max_connections=200", "shared_buffers=32MB"];
+const DEFAULTS = [
+  "listen_addresses=",
+  "max_connections=200",
+  "shared_buffers=32MB",
+  // A standby asks again soon.
+  "wal_retrieve_retry_interval=500ms",
+];
 
 /** @param until its end follows the end of this process. */
 async function startIn(dir: string, settings: readonly string[], until: number): Promise<void> {

@@ -86,6 +86,8 @@ export class Intake {
    */
   async take(offer: Offer): Promise<ReplicationAnswer> {
     const { chainId, sender } = offer;
+    if (this.#parts.store.shared)
+      throw new RecordsRefusedError("node_forbidden", "replicas that share a database take no records of others", 0);
     if (sender !== null && !mayBring(sender, chainId, this.#parts.nodes))
       throw new RecordsRefusedError("node_forbidden", `${sender} may not send the stream ${chainId}`, 0);
     const name = chainId.slice(chainId.lastIndexOf("/") + 1);

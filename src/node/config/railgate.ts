@@ -78,7 +78,25 @@ export function readStore(file: ConfigFile, source: Source): Config["store"] {
     return undefined;
   }
   if (!/^postgres(?:ql)?:\/\/./.test(url)) throw fault(source, path, "must begin with postgres://");
+  checkApart(file, source);
   return { url, ...given("poolMax", pool_max) };
+}
+
+/** Of the nodes above and below each has one store of its own: whoever sends, takes or settles for several would do it several times. */
+function checkApart({ railgate = {} }: ConfigFile, source: Source): void {
+  const cure = "leave railgate.store out, and let a node with a database of its own do it";
+  if (railgate.upstream !== undefined)
+    throw fault(
+      source,
+      ["railgate", "upstream"],
+      `cannot stand beside railgate.store.url: replicas that share a database send nothing upstream; ${cure}`,
+    );
+  if ((railgate.downstream?.nodes ?? []).length > 0)
+    throw fault(
+      source,
+      ["railgate", "downstream", "nodes"],
+      `cannot stand beside railgate.store.url: replicas that share a database take no records of others; ${cure}`,
+    );
 }
 
 export function readTls(file: ConfigFile, source: Source): Config["tls"] {
