@@ -4,7 +4,8 @@ import { bundleSources } from "../node/config/options.ts";
 import type { BundleTerms } from "../policies/choose.ts";
 import { lastBundle } from "../policies/records.ts";
 import { isPolled } from "../policies/source.ts";
-import { openReader, storeExists } from "../store/open.ts";
+import { holdsStore, openReader, type StoreAt } from "../store/open.ts";
+import { readableAt } from "../store/shared.ts";
 
 export interface BundleAtHand {
   readonly name: string | null;
@@ -18,12 +19,12 @@ export function bundlesAtHand(config: Config): BundleAtHand[] {
   return bundleSources(config).map((source) => ({
     name: source.name ?? null,
     terms: source,
-    bytes: isPolled(source) ? () => kept(config.dataDir, source.name) : source.bytes,
+    bytes: isPolled(source) ? () => kept(readableAt(config.dataDir, config.store), source.name) : source.bytes,
   }));
 }
 
-async function kept(dataDir: string, name: string): Promise<Uint8Array | undefined> {
-  if (!storeExists(dataDir)) return undefined;
-  await using store = await openReader(dataDir);
+async function kept(at: StoreAt, name: string): Promise<Uint8Array | undefined> {
+  if (!(await holdsStore(at))) return undefined;
+  await using store = await openReader(at);
   return await lastBundle(store, name);
 }

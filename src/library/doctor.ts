@@ -6,6 +6,7 @@ import type { Config } from "../node/config/config.ts";
 import { checkSettingsSource, settingsSource } from "../node/settings.ts";
 import { nodeIdIn } from "../node/restore.ts";
 import { loadUnder, type SettingsSource } from "../policies/choose.ts";
+import { readableAt } from "../store/shared.ts";
 import { bundlesAtHand, type BundleAtHand } from "./bundles-at-hand.ts";
 
 export type { Finding };
@@ -19,9 +20,10 @@ const DAY_MS = 86_400_000;
 
 const ofDirectory = (name: keyof typeof DIRECTORY_CHECKS): DoctorCheck => [
   name,
-  ({ dataDir, nodeId, evidence }, progress) =>
+  ({ dataDir, store: shared, nodeId, evidence }, progress) =>
     DIRECTORY_CHECKS[name]({
       dataDir,
+      at: readableAt(dataDir, shared),
       checkpointDir: evidence.checkpointDir,
       nodeIdIn: (store) => nodeIdIn(store, nodeId),
       progress,

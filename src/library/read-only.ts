@@ -1,18 +1,26 @@
-// A data directory's evidence and state, read beside whoever writes it: nothing is locked, and nothing is recorded.
+// The evidence and state of a data directory, or of a database that nodes share, read beside whoever writes it: nothing is locked, and nothing is recorded.
 import { hostCaller } from "../core/caller.ts";
 import { RailgateError } from "../core/errors.ts";
 import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
 import { TransparencyLog } from "../evidence/log/log.ts";
 import { logsIn } from "../node/restore.ts";
 import { readHolder, type LockHolder } from "../store/lock.ts";
-import { openReader, storeExists } from "../store/open.ts";
+import { holdsStore, openReader, placeName, type StoreAt } from "../store/open.ts";
+import { readableAt, type SharedStore } from "../store/shared.ts";
 import { socketFile } from "../store/socket.ts";
 import type { StoreReader } from "../store/store.ts";
 import { LocalReader } from "./reader.ts";
 
-export { storeExists };
+/** Where evidence is read: by a node's settings. */
+export interface ReadFrom {
+  readonly dataDir: string;
+  readonly store?: SharedStore | undefined;
+}
 
-/** There is nothing to read in the data directory, or it cannot be read. */
+/** Whether anything is there to be read. @throws Error a server cannot be asked. */
+export const holdsEvidence = ({ dataDir, store }: ReadFrom): Promise<boolean> => holdsStore(readableAt(dataDir, store));
+
+/** There is nothing to read there, or it cannot be read. */
 export class NothingToReadError extends RailgateError {
   static override code = "data_dir_unreadable";
 }
@@ -21,13 +29,14 @@ export class NothingToReadError extends RailgateError {
  * @param logOrigin as the node's settings name it; default: as the node itself would.
  * @throws NothingToReadError
  */
-export async function readRailgate(dataDir: string, logOrigin?: string): Promise<LocalReader> {
-  let opened: Promise<StoreReader> | undefined = open(dataDir);
+export async function readRailgate({ dataDir, store }: ReadFrom, logOrigin?: string): Promise<LocalReader> {
+  const at = readableAt(dataDir, store);
+  let opened: Promise<StoreReader> | undefined = open(at);
   await opened;
   const parts = {
     // Whoever waits for more lets go of the database meanwhile, or no node could start.
     get store() {
-      return (opened ??= open(dataDir));
+      return (opened ??= open(at));
     },
     async idle() {
       const idle = opened;
@@ -49,20 +58,22 @@ async function logOf(opened: Promise<StoreReader>, logOrigin: string | undefined
   return new TransparencyLog({ reader: store.log, logs: () => logs, checkpoint: async () => {} });
 }
 
-async function open(dataDir: string): Promise<StoreReader> {
-  if (!storeExists(dataDir)) throw new NothingToReadError(`${dataDir} holds no evidence yet`);
+async function open(at: StoreAt): Promise<StoreReader> {
   try {
-    return await openReader(dataDir);
+    if (await holdsStore(at)) return await openReader(at);
   } catch (cause) {
-    throw new NothingToReadError(`the evidence in ${dataDir} can't be read: ${(cause as Error).message}`, { cause });
+    const place = typeof at === "string" ? at : `railgate.store.url (${placeName(at)})`;
+    throw new NothingToReadError(`the evidence in ${place} can't be read: ${(cause as Error).message}`, { cause });
   }
+  throw new NothingToReadError(`${placeName(at)} holds no evidence yet`);
 }
 
 /** A node's own exports are known by its own keys; undefined where they are not at hand (`doctor` says why). */
-export async function ownKeys(dataDir: string): Promise<PublicKeys | undefined> {
-  if (!storeExists(dataDir)) return undefined;
+export async function ownKeys({ dataDir, store: shared }: ReadFrom): Promise<PublicKeys | undefined> {
+  const at = readableAt(dataDir, shared);
   try {
-    await using store = await openReader(dataDir);
+    if (!(await holdsStore(at))) return undefined;
+    await using store = await openReader(at);
     const own = publicKeys(await store.keys());
     return own.keys.length === 0 ? undefined : own;
   } catch {

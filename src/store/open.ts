@@ -19,6 +19,12 @@ export const placeName = (at: StoreAt): string => (typeof at === "string" ? at :
 
 export const storeExists = (at: string): boolean => existsSync(storeFile(at));
 
+/** Whether there is a store to read. @throws Error a server cannot be asked. */
+export async function holdsStore(at: StoreAt): Promise<boolean> {
+  if (typeof at === "string") return storeExists(at);
+  return (await import("./postgres/check.ts")).hasTables(at);
+}
+
 /**
  * Opens or creates a data directory's store for writing, and brings one of an earlier version up to date. Only the holder of
  * the directory's lock may.
@@ -69,7 +75,12 @@ export function storeBytes(at: string): number {
   return size(storeFile(at)) + size(`${storeFile(at)}-wal`);
 }
 
-/** What the database itself finds wrong with its files; undefined if nothing, null if there is none. */
-export function checkStore(at: string): string | undefined | null {
-  return storeExists(at) ? checkDatabase(storeFile(at)) : null;
+/**
+ * What the database itself finds wrong with its files, or what a server does not promise; undefined if nothing, null if there is none.
+ * @throws Error a server cannot be asked.
+ */
+export async function checkStore(at: StoreAt): Promise<string | undefined | null> {
+  if (!(await holdsStore(at))) return null;
+  if (typeof at !== "string") return (await import("./postgres/check.ts")).checkServer(at);
+  return checkDatabase(storeFile(at));
 }

@@ -16,11 +16,18 @@ export interface SharedStore {
 }
 
 const POOL_MAX = 8;
+const READ_POOL_MAX = 2;
 
 /** Where a data directory's evidence and state are. What names the directory in a shared store is made where it is missing. */
 export function storeAt(dataDir: string, shared: SharedStore | undefined): StoreAt {
   if (!shared) return dataDir;
   return { url: shared.url, poolMax: shared.poolMax ?? POOL_MAX, scope: scopeOf(dataDir) };
+}
+
+/** As `storeAt`, for reading alone: nothing is made, and a directory that was never opened has no name there yet. */
+export function readableAt(dataDir: string, shared: SharedStore | undefined): StoreAt {
+  if (!shared) return dataDir;
+  return { url: shared.url, poolMax: READ_POOL_MAX, scope: scopeIn(dataDir) ?? "" };
 }
 
 /**
@@ -40,15 +47,22 @@ export async function letGo(at: StoreAt | undefined): Promise<void> {
   await endLease(at, at.lease).catch(() => {});
 }
 
-function scopeOf(dataDir: string): string {
-  const file = join(dataDir, "store.json");
+const scopeFile = (dataDir: string): string => join(dataDir, "store.json");
+
+function scopeIn(dataDir: string): string | undefined {
   try {
-    return (JSON.parse(readFileSync(file, "utf8")) as { scope: string }).scope;
+    return (JSON.parse(readFileSync(scopeFile(dataDir), "utf8")) as { scope: string }).scope;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    return undefined;
   }
+}
+
+function scopeOf(dataDir: string): string {
+  const known = scopeIn(dataDir);
+  if (known !== undefined) return known;
   const scope = randomUUID();
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  writeDurably(file, `${JSON.stringify({ scope })}\n`, 0o600);
+  writeDurably(scopeFile(dataDir), `${JSON.stringify({ scope })}\n`, 0o600);
   return scope;
 }

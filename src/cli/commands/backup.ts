@@ -15,6 +15,7 @@ async function backup({ config, out }: CommandContext, file: string): Promise<Ex
     throw new UsageError(
       "a backup holds private keys, and is made where they are: name the data directory (--data-dir)",
     );
+  mustBeInDirectory(config, "is backed up as PostgreSQL is: pg_dump, or a base backup with its archive of writes");
   const { makeBackup } = await import("../../library/backup.ts");
   const { dataDir, nodeId } = config;
   const progress = (doing: string) => out.progress(doing);
@@ -42,6 +43,10 @@ export function restoreCommand(): Command {
 async function restore({ config, out }: CommandContext, file: string, reason: string | undefined): Promise<ExitCode> {
   if (reason !== undefined && saysNothing(reason))
     throw new UsageError("--reason needs one; it becomes part of the evidence");
+  mustBeInDirectory(
+    config,
+    "is restored as PostgreSQL is, and no backup of a data directory goes into it by this command",
+  );
   const { restoreBackup } = await import("../../library/backup.ts");
   const progress = (doing: string) => out.progress(doing);
   const restored = await restoreBackup({ path: file, dataDir: config.dataDir, nowMs: Date.now(), progress });
@@ -60,6 +65,14 @@ async function restore({ config, out }: CommandContext, file: string, reason: st
     );
   }
   return EXIT.done;
+}
+
+/** @throws UsageError what is kept lies in a database that nodes share. */
+function mustBeInDirectory({ store, dataDir }: CommandContext["config"], how: string): void {
+  if (store === undefined) return;
+  throw new UsageError(
+    `railgate.store.url: the database ${how}. Keys and checkpoints of this node lie in ${dataDir}: copy that folder beside it (docs/scale.md)`,
+  );
 }
 
 /** @returns the node's id from now on. */

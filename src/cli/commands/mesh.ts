@@ -185,13 +185,13 @@ function done({ out }: CommandContext, mesh: Mesh | null, changes: string[] | un
   return EXIT.done;
 }
 
-/** null also where there is no data directory yet. */
+/** null also where there is no store yet. */
 async function present(context: CommandContext, tenant: string, meshId: string): Promise<Mesh | null> {
-  const [{ withReader }, { storeExists }] = await Promise.all([
+  const [{ withReader }, { holdsEvidence }] = await Promise.all([
     import("../io/open.ts"),
     import("../../library/read-only.ts"),
   ]);
-  if (!context.config.server && !storeExists(context.config.dataDir)) return null;
+  if (!context.config.server && !(await holdsEvidence(context.config))) return null;
   return withReader(context, (reader) => reader.mesh(meshId, tenant).show());
 }
 

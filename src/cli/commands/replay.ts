@@ -27,6 +27,8 @@ async function replay(
   path: string,
   { bundle, failOnChange, csv }: Options,
 ): Promise<ExitCode> {
+  if (path.includes("://"))
+    throw new UsageError("replay reads files; write them from the database first: railgate export --out <dir>");
   if (failOnChange && bundle === undefined) throw new UsageError("--fail-on-change needs --bundle");
   if (csv && bundle === undefined) throw new UsageError("--csv needs --bundle");
   if (csv && out.json) throw new UsageError("--csv and --json are two forms of the same; give one");

@@ -81,7 +81,7 @@ async function verifyOne({ config, out }: CommandContext, path: string, options:
     import("../../library/read-only.ts"),
   ]);
   const report = await verifyExport(path, {
-    ...(jwks === undefined ? { ownKeys: await ownKeys(config.dataDir) } : { jwks: readJwks(jwks) }),
+    ...(jwks === undefined ? { ownKeys: await ownKeys(config) } : { jwks: readJwks(jwks) }),
     trustEmbeddedKeys,
     since: since === undefined ? undefined : await readCheckpoint(since),
     keepHead: keep !== undefined,

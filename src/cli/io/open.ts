@@ -84,10 +84,11 @@ export async function withReader<T>(
   const { NothingToReadError, readRailgate } = await import("../../library/read-only.ts");
   let reader: RailgateReader;
   try {
-    reader = await readRailgate(config.dataDir, config.evidence.logOrigin);
+    reader = await readRailgate(config, config.evidence.logOrigin);
   } catch (cause) {
     if (!(cause instanceof NothingToReadError)) throw cause;
-    const cure = cause.cause ? "" : "; name the data directory with --data-dir or RAILGATE_DATA_DIR";
+    const named = config.store ? "" : "; name the data directory with --data-dir or RAILGATE_DATA_DIR";
+    const cure = cause.cause ? "" : named;
     throw new CannotRunError(cause.message + cure, { cause });
   }
   try {

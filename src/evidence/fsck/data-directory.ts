@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { eventTextOf } from "../../core/event.ts";
 import { DEFAULTS } from "../../core/schema/defaults.ts";
 import { isLocked, readHolder } from "../../store/lock.ts";
-import { checkStore, openReader, storeBytes, storeExists } from "../../store/open.ts";
+import { checkStore, holdsStore, openReader, placeName, storeBytes, type StoreAt } from "../../store/open.ts";
 import type { StoreReader } from "../../store/store.ts";
 import { CheckpointFile, checkpointFile, checkStreams } from "../log/checkpoints.ts";
 import { verifyStore } from "./streams.ts";
@@ -15,6 +15,8 @@ export type Finding = { readonly status: "ok" | "warn" | "fail"; readonly messag
 /** The directory that is looked at. */
 export interface DataDirectory {
   readonly dataDir: string;
+  /** Where its evidence and state are: in it, or in a database that nodes share. */
+  readonly at: StoreAt;
   /** Where checkpoints are kept outside the database; in the directory itself where undefined. */
   readonly checkpointDir: string | undefined;
   /** Under which name the node that owns it writes; undefined where it has none yet. */
@@ -76,9 +78,13 @@ function privateKeys({ dataDir }: DataDirectory): Finding[] {
   );
 }
 
-function database({ dataDir }: DataDirectory): Finding {
-  const problem = checkStore(dataDir);
+async function database({ at }: DataDirectory): Promise<Finding> {
+  const problem = await checkStore(at);
   if (problem === null) return ok("none yet; made at first start");
+  if (typeof at !== "string")
+    return problem === undefined
+      ? ok(`${placeName(at)}: it can be written, and what it commits is durable`)
+      : fail(problem, "set it right on the server; until then no node starts on it");
   return problem === undefined
     ? ok("sound (quick_check)")
     : fail(problem, "stop the node and restore the data directory from its backup; keep the damaged one as evidence");
@@ -86,9 +92,9 @@ function database({ dataDir }: DataDirectory): Finding {
 
 const RESTORE = "keep a copy of the data directory as evidence, find out who changed it, and restore it from a backup";
 
-async function evidence({ dataDir, progress }: DataDirectory): Promise<Finding[]> {
-  if (!storeExists(dataDir)) return [ok("none yet")];
-  await using store = await openReader(dataDir);
+async function evidence({ at, progress }: DataDirectory): Promise<Finding[]> {
+  if (!(await holdsStore(at))) return [ok("none yet")];
+  await using store = await openReader(at);
   const { streams, states, order } = await verifyStore(store, progress);
   return [
     ...streams.map(({ chain_id, events, erased, fault }) =>
@@ -116,9 +122,9 @@ function stateFindings(states: string[] | null): Finding[] {
 }
 
 /** What was signed of the database, and kept outside it, must still be true of it (evidence.md §4). */
-async function checkpoints({ dataDir, checkpointDir, nodeIdIn }: DataDirectory): Promise<Finding> {
-  if (!storeExists(dataDir)) return ok("none yet");
-  await using store = await openReader(dataDir);
+async function checkpoints({ dataDir, at, checkpointDir, nodeIdIn }: DataDirectory): Promise<Finding> {
+  if (!(await holdsStore(at))) return ok("none yet");
+  await using store = await openReader(at);
   const key = (await store.keys()).find(
     ({ role, node_id, retired_at_ms }) => role === "log" && node_id === undefined && retired_at_ms === null,
   );
@@ -135,11 +141,11 @@ async function checkpoints({ dataDir, checkpointDir, nodeIdIn }: DataDirectory):
   }
 }
 
-async function clock({ dataDir }: DataDirectory): Promise<Finding> {
+async function clock({ at }: DataDirectory): Promise<Finding> {
   const nowMs = Date.now();
   if (nowMs < CLOCK_EARLIEST_MS)
     return fail(`it says ${new Date(nowMs).toISOString()}`, "set the clock; time is part of every decision");
-  const aheadMs = ((await lastEventMs(dataDir)) ?? nowMs) - nowMs;
+  const aheadMs = ((await lastEventMs(at)) ?? nowMs) - nowMs;
   if (aheadMs > CLOCK_AHEAD_MS_MAX)
     return fail(
       `the last event was recorded ${Math.round(aheadMs / 1000)} s in the future`,
@@ -149,9 +155,9 @@ async function clock({ dataDir }: DataDirectory): Promise<Finding> {
 }
 
 /** When the newest event was recorded, milliseconds since the epoch; undefined if there is none. */
-async function lastEventMs(dataDir: string): Promise<number | undefined> {
-  if (!storeExists(dataDir)) return undefined;
-  await using store = await openReader(dataDir);
+async function lastEventMs(at: StoreAt): Promise<number | undefined> {
+  if (!(await holdsStore(at))) return undefined;
+  await using store = await openReader(at);
   const [newest] = await store.events({ order: "desc", limit: 1 });
   return newest && Date.parse((JSON.parse(eventTextOf(newest.record)) as { occurred_at: string }).occurred_at);
 }
@@ -160,9 +166,9 @@ const TENANTS_SHOWN = 20;
 const mib = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
 
 /** What fills the disk, and whose it is: the largest tenants. */
-async function size({ dataDir }: DataDirectory): Promise<Finding[]> {
-  if (!storeExists(dataDir)) return [ok("none yet")];
-  await using store = await openReader(dataDir);
+async function size({ dataDir, at }: DataDirectory): Promise<Finding[]> {
+  if (!(await holdsStore(at))) return [ok("none yet")];
+  await using store = await openReader(at);
   const tenants = await store.sizes();
   const shown = tenants
     .slice(0, TENANTS_SHOWN)
@@ -173,7 +179,12 @@ async function size({ dataDir }: DataDirectory): Promise<Finding[]> {
     );
   const more =
     tenants.length > TENANTS_SHOWN ? [ok(`and ${tenants.length - TENANTS_SHOWN} tenants that take less`)] : [];
-  return [ok(`${mib(storeBytes(dataDir))} on the disk`), ...shown, ...more];
+  const bytes = (await store.bytes?.()) ?? storeBytes(dataDir);
+  return [
+    ok(typeof at === "string" ? `${mib(bytes)} on the disk` : `${mib(bytes)} in ${placeName(at)}`),
+    ...shown,
+    ...more,
+  ];
 }
 
 function disk({ dataDir }: DataDirectory): Finding {
@@ -194,7 +205,7 @@ export const DIRECTORY_CHECKS = {
   directory: (at: DataDirectory) => [directory(at)],
   lock: (at: DataDirectory) => [lock(at)],
   "private keys": privateKeys,
-  database: (at: DataDirectory) => [database(at)],
+  database: async (at: DataDirectory) => [await database(at)],
   evidence,
   checkpoints: async (at: DataDirectory) => [await checkpoints(at)],
   clock: async (at: DataDirectory) => [await clock(at)],

@@ -8,7 +8,7 @@ import { NoBackupError } from "./files.ts";
 
 /** @param progress is told now and then how many events were verified. @throws BackupUnsoundError, NoBackupError */
 export async function checkCopy(dir: string, progress: (events: number) => void): Promise<{ readonly events: number }> {
-  const problem = checkStore(dir);
+  const problem = await checkStore(dir);
   if (problem === null) throw new NoBackupError("it holds no database");
   if (problem !== undefined) throw new BackupUnsoundError(`the database is damaged: ${problem}`);
   await using store = await openReader(dir);
