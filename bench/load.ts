@@ -14,6 +14,7 @@ export interface Load {
 
 export interface Measured {
   readonly tool: "wrk" | "autocannon";
+  readonly requests: number;
   readonly requestsPerS: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
@@ -39,15 +40,21 @@ wrk.headers["Content-Type"] = "application/json"
 wrk.body = [==[${body}]==]
 done = function(summary, latency, requests)
   local failed = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout
-  io.write(string.format("RESULT %f %f %f %d\\n", summary.requests / (summary.duration / 1e6), latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, failed))
+  io.write(string.format("RESULT %d %f %f %f %d\\n", summary.requests, summary.requests / (summary.duration / 1e6), latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, failed))
 end
 `,
     );
     const run = spawnSync("wrk", ["-t1", `-c${connections}`, `-d${seconds}s`, "-s", script, url], { encoding: "utf8" });
-    const result = /^RESULT (\S+) (\S+) (\S+) (\S+)$/m.exec(run.stdout);
+    const result = /^RESULT (\S+) (\S+) (\S+) (\S+) (\S+)$/m.exec(run.stdout);
     if (!result) throw new Error(`wrk failed: ${run.stderr}${run.stdout}`);
-    const [requestsPerS, p50Ms, p99Ms, failed] = result.slice(1).map(Number) as [number, number, number, number];
-    return { tool: "wrk", requestsPerS, p50Ms, p99Ms, failed };
+    const [requests, requestsPerS, p50Ms, p99Ms, failed] = result.slice(1).map(Number) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    return { tool: "wrk", requests, requestsPerS, p50Ms, p99Ms, failed };
   } finally {
     rmSync(dir, { recursive: true });
   }
@@ -64,6 +71,7 @@ async function cannon({ url, body, connections, seconds }: Load): Promise<Measur
   });
   return {
     tool: "autocannon",
+    requests: result.requests.total,
     requestsPerS: result.requests.average,
     p50Ms: result.latency.p50,
     p99Ms: result.latency.p99,

@@ -11,6 +11,8 @@ export interface Server {
   /** From spawning the process to its first answer. */
   readonly firstAnswerMs: number;
   rssMiB(): number;
+  /** Processor time that all its threads have taken so far. */
+  cpuMs(): number;
   stop(): Promise<void>;
 }
 
@@ -41,7 +43,13 @@ export async function start(
     }
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  return { url, firstAnswerMs: performance.now() - started, rssMiB: () => rssMiB(child), stop: () => stop(child) };
+  return {
+    url,
+    firstAnswerMs: performance.now() - started,
+    rssMiB: () => rssMiB(child),
+    cpuMs: () => cpuMs(child),
+    stop: () => stop(child),
+  };
 }
 
 async function answers(url: string, body: string): Promise<boolean> {
@@ -57,6 +65,16 @@ async function answers(url: string, body: string): Promise<boolean> {
 function rssMiB(child: ChildProcess): number {
   const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)![1]) / 1024;
+}
+
+/** Linux counts it in hundredths of a second (proc_pid_stat(5): utime and stime, behind a name that may hold anything). */
+function cpuMs(child: ChildProcess): number {
+  const stat = readFileSync(`/proc/${child.pid}/stat`, "utf8");
+  const [utime, stime] = stat
+    .slice(stat.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 13);
+  return (Number(utime) + Number(stime)) * 10;
 }
 
 async function stop(child: ChildProcess): Promise<void> {

@@ -1,6 +1,6 @@
 // The application: every route mounted on express, and what is at no route.
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import express, { type Express, type RequestHandler } from "express";
+import express, { type RequestHandler } from "express";
 import type { Door } from "./call/door.ts";
 import { HttpError } from "./call/problem.ts";
 import type { Route } from "./call/route.ts";
@@ -8,22 +8,40 @@ import type { Route } from "./call/route.ts";
 /** Where calls that found no route are counted: paths are the callers', and must not fill the metrics. */
 const NOWHERE = { path: "unknown", method: "GET", tag: "", summary: "", answers: {} } as const;
 
+/** What makes a path of express' a pattern. */
+const PATTERN = /[:*{(]/;
+
 /**
- * Routes in the order given: the busiest first.
+ * Routes in the order given: the busiest first. Those before the first whose path has parameters are found by their path as it
+ * stands, which is the route that express would come to, at a twentieth of what the deciding thread has to do.
  * @param elsewhere answers all that has no route here; default: it is not found.
  */
-export function makeApp(door: Door, routes: readonly Route[], elsewhere?: RequestListener): Express {
+export function makeApp(door: Door, routes: readonly Route[], elsewhere?: RequestListener): RequestListener {
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
   app.set("query parser", false);
   app.enable("strict routing");
   app.enable("case sensitive routing");
-  for (const route of routes) app[verbOf(route)](route.path, door.serve(route) as RequestHandler);
+  const plain = new Map<string, RequestListener>();
+  let patterns = false;
+  for (const route of routes) {
+    const served = door.serve(route);
+    app[verbOf(route)](route.path, served as RequestHandler);
+    patterns ||= PATTERN.test(route.path);
+    const name = `${route.method} ${route.path}`;
+    if (!patterns && !plain.has(name)) plain.set(name, served);
+  }
+  const listener: RequestListener = (req, res) => {
+    const { method, url = "" } = req;
+    const end = url.indexOf("?");
+    const served = plain.get(`${method} ${end === -1 ? url : url.slice(0, end)}`) ?? (app as RequestListener);
+    served(req, res);
+  };
   if (elsewhere) {
     app.use(elsewhere as RequestHandler);
     app.use((_: unknown, req: IncomingMessage, res: ServerResponse, _next: unknown) => elsewhere(req, res));
-    return app;
+    return listener;
   }
   for (const [path, group] of Map.groupBy(routes, (route) => route.path))
     app.all(path, door.serve(otherMethod(path, group)) as RequestHandler);
@@ -32,7 +50,7 @@ export function makeApp(door: Door, routes: readonly Route[], elsewhere?: Reques
   app.use((_: unknown, req: IncomingMessage, res: ServerResponse, _next: unknown) => {
     door.serve(fails(() => new HttpError("request_malformed", "The path is not properly percent-encoded.")))(req, res);
   });
-  return app;
+  return listener;
 }
 
 const verbOf = ({ method }: Route) => method.toLowerCase() as "get" | "post" | "put" | "patch" | "delete";

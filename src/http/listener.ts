@@ -98,7 +98,7 @@ export class Listener implements ServedListener {
     const doorkeeper = makeDoorkeeper(site, here);
     const door = new Door({ doorkeeper, replies, ...shared });
     const app = makeApp(door, routesFor(doorkeeper.authenticates), elsewhere);
-    const server = makeServer(site, replies, app as RequestListener);
+    const server = makeServer(site, replies, app);
     server.on("connection", (socket: Socket) => shared.metrics.connected(socket));
     await bind(server, { ...listen, reusePort });
     server.on("error", (error) => shared.log.error({ err: error }, "a connection could not be accepted"));

@@ -1,5 +1,5 @@
 // Calls by the socket in a data directory: the same interface for whoever may write there anyway, so that nobody has to stop to be asked.
-import { createServer as createHttpServer, type RequestListener, type Server as HttpServer } from "node:http";
+import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
 import { hostCaller } from "../core/caller.ts";
 import { makeApp } from "./app.ts";
 import type { Doorkeeper } from "./call/caller.ts";
@@ -21,5 +21,5 @@ export function socketServer(shared: Shared, routes: readonly Route[]): HttpServ
   const replies = new ReplyWriter(securityHeaders(false));
   replies.startClosing();
   const app = makeApp(new Door({ doorkeeper: OWNER, replies, ...shared }), routes);
-  return createHttpServer(app as RequestListener).on("checkContinue", app as RequestListener);
+  return createHttpServer(app).on("checkContinue", app);
 }

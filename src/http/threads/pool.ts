@@ -1,7 +1,6 @@
 // The threads that listen and decide: started, told what changes, measured, replaced when one dies, stopped. To the rest of the server they are one listener.
 import { createServer, type AddressInfo } from "node:net";
 import { MessageChannel, type Worker } from "node:worker_threads";
-import type { RequestListener } from "node:http";
 import type { Logger } from "pino";
 import type { Config, Jwks } from "../../node/config/config.ts";
 import type { LocalRailgate, SeatHandle } from "../../library/deciding.ts";
@@ -75,7 +74,7 @@ export class DecidingThreads implements ServedListener {
     const doorkeeper = makeDoorkeeper(config, here, provenIn);
     const replies = new ReplyWriter(securityHeaders(here.tls));
     const app = makeApp(new Door({ doorkeeper, replies, ...shared }), routesFor(doorkeeper.authenticates));
-    const inner = await Inner.open(app as RequestListener);
+    const inner = await Inner.open(app);
     const data = {
       config: { ...threadConfig(config), listen },
       inner: inner.address,
