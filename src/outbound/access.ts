@@ -5,6 +5,8 @@ export type ServiceAccess = {
   readonly name: string;
   /** Without a slash at its end. */
   readonly url: string;
+  /** URL of the proxy by which it is asked; absent: it is asked directly. */
+  readonly proxy?: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly allowInsecureTls: boolean;
   readonly responseHeaderTimeoutS: number;

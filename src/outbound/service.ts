@@ -90,7 +90,10 @@ export class RemoteService {
     const { Agent, request } = await (secure ? import("node:https") : import("node:http"));
     let transport = this.#transports.get(name);
     if (transport === undefined) {
-      transport = { agent: new Agent({ keepAlive: true, maxSockets: SOCKETS_MAX }), request };
+      const { proxy } = this.#access;
+      if (proxy !== undefined && !asksProxies()) throw this.#failed("has a proxy, and that takes Node 24.5 or newer");
+      const proxyEnv = proxy === undefined ? undefined : { HTTP_PROXY: proxy, HTTPS_PROXY: proxy };
+      transport = { agent: new Agent({ keepAlive: true, maxSockets: SOCKETS_MAX, proxyEnv }), request };
       this.#transports.set(name, transport);
     }
     return transport;
@@ -182,6 +185,12 @@ export class RemoteService {
       throw this.#failed(`can't be asked: ${path} can't be read (${(cause as NodeJS.ErrnoException).code})`, cause);
     }
   }
+}
+
+/** An older one would ask directly, and say nothing. */
+function asksProxies(): boolean {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  return major > 24 || (major === 24 && minor >= 5);
 }
 
 let authorities: string[] | undefined;

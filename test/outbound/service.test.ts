@@ -1,7 +1,8 @@
 // What goes out: credentials to their own host alone, and nothing waits or grows without bound.
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer as createTls } from "node:https";
+import { connect, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -9,6 +10,7 @@ import test, { type ExecutionContext } from "ava";
 import type { ServiceAccess } from "../../src/outbound/access.ts";
 import { backoffMs, between, pause } from "../../src/outbound/pace.ts";
 import { RemoteService, ServiceError } from "../../src/outbound/service.ts";
+import { certificates } from "../http/certificates.ts";
 
 async function serving(t: ExecutionContext, listener: RequestListener): Promise<string> {
   const server = createServer(listener);
@@ -91,6 +93,39 @@ test("answers are bounded in size, packed and unpacked, and in time", async (t) 
   const waiting = get("silent", { signal: ended.signal });
   ended.abort();
   await t.throwsAsync(waiting, { instanceOf: ServiceError });
+});
+
+test("a service that has a proxy is asked by it alone: http in full, https through a tunnel that it cannot see into", async (t) => {
+  const asked: string[] = [];
+  const proxy = createServer((req, res) => {
+    asked.push(`${req.method} ${req.url} ${req.headers["proxy-authorization"]}`);
+    res.end("by proxy");
+  });
+  const dir = mkdtempSync(join(tmpdir(), "railgate-outbound-"));
+  const file = certificates(dir);
+  const secure = createTls({ key: file("server.key"), cert: file("server.crt") }, told);
+  proxy.on("connect", (req, socket: Socket) => {
+    asked.push(`${req.method} ${req.url} ${req.headers["proxy-authorization"]}`);
+    const through = connect((secure.address() as AddressInfo).port, "127.0.0.1", () => {
+      socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
+      through.pipe(socket).pipe(through);
+    });
+    for (const end of [socket, through]) end.on("error", () => {});
+    t.teardown(() => (socket.destroy(), through.destroy()));
+  });
+  for (const server of [proxy, secure]) {
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    t.teardown(() => (server.closeAllConnections(), server.close()));
+  }
+  const by = `http://u:p@127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const plain = service(t, "http://hub.invalid/v1", { proxy: by });
+  t.is(text(await plain.request({ method: "GET", path: "x" })), "by proxy");
+  const port = (secure.address() as AddressInfo).port;
+  const bearer = { token: "secret", scheme: "Bearer" };
+  const tls = { caCert: join(dir, "ca.crt"), systemCaRequired: false };
+  const tunnelled = service(t, `https://127.0.0.1:${port}`, { proxy: by, tls, bearer });
+  t.is(text(await tunnelled.request({ method: "GET", path: "y" })), "/y Bearer secret");
+  t.deepEqual(asked, ["GET http://hub.invalid/v1/x Basic dTpw", `CONNECT 127.0.0.1:${port} Basic dTpw`]);
 });
 
 test("a service that is not there is said to be so", async (t) => {

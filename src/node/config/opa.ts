@@ -4,6 +4,7 @@ import type { ConfigFile } from "../../core/schema/config.ts";
 import type { ServiceAccess } from "../../outbound/access.ts";
 import { didYouMean, type SettingPath } from "../../core/settings.ts";
 import { isShared, readPem } from "./keys.ts";
+import { proxyFor } from "./proxy.ts";
 import { absolute, fault, given, readUrl, type Source } from "./source.ts";
 import type { BundleKey, ConfiguredBundle, Config } from "./types.ts";
 
@@ -38,9 +39,11 @@ function readService(name: string, service: ServiceSettings, path: SettingPath, 
   if (bearer && clientTls) throw fault(source, credentials, "holds more than one way; keep one");
   if (bearer && !bearer.token === !bearer.token_path)
     throw fault(source, [...credentials, "bearer"], "needs token or token_path, and not both");
+  const url = readUrl(service.url, [...path, "url"], source).replace(/\/+$/, "");
   return {
     name,
-    url: readUrl(service.url, [...path, "url"], source).replace(/\/+$/, ""),
+    url,
+    ...given("proxy", proxyFor(url, source.env)),
     headers: service.headers ?? {},
     allowInsecureTls: service.allow_insecure_tls ?? false,
     responseHeaderTimeoutS: service.response_header_timeout_seconds ?? HEADER_TIMEOUT_S,

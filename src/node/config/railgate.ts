@@ -10,6 +10,7 @@ import { durationS } from "../../core/time.ts";
 import type { SettingPath } from "../../core/settings.ts";
 import { readJwks, readRoots } from "./keys.ts";
 import { readProvenance } from "./provenance.ts";
+import { proxyFor } from "./proxy.ts";
 import { absolute, fault, fileNamed, given, readFileOf, readUrl, type Source } from "./source.ts";
 import type { Address, Config, EventKeySource } from "./types.ts";
 
@@ -209,18 +210,22 @@ export function readUpstream(file: ConfigFile, services: Config["services"], sou
   }
   if (service !== undefined && services[service] === undefined)
     throw fault(source, [...path, "service"], `names ${service}, which is not among services`);
-  const access: ServiceAccess =
-    service !== undefined
-      ? services[service]!
-      : {
-          name: "upstream",
-          url: readUrl(url!, [...path, "url"], source).replace(/\/+$/, ""),
-          headers: {},
-          allowInsecureTls: false,
-          responseHeaderTimeoutS: UPSTREAM_HEADER_S,
-          tls: { systemCaRequired: false },
-        };
+  const access =
+    service !== undefined ? services[service]! : upstreamAt(readUrl(url!, [...path, "url"], source), source);
   return { access, ...given("heartbeatMs", heartbeatMs) };
+}
+
+function upstreamAt(written: string, { env }: Source): ServiceAccess {
+  const url = written.replace(/\/+$/, "");
+  return {
+    name: "upstream",
+    url,
+    ...given("proxy", proxyFor(url, env)),
+    headers: {},
+    allowInsecureTls: false,
+    responseHeaderTimeoutS: UPSTREAM_HEADER_S,
+    tls: { systemCaRequired: false },
+  };
 }
 
 export function readPartition({ railgate }: ConfigFile): Config["partition"] {
