@@ -104,7 +104,7 @@ const FAMILIES: readonly Family[] = [
   },
   { load: () => import("./units.ts"), names: ["units.parse", "units.parse_bytes"] },
   { load: () => import("./uuid.ts"), names: ["uuid.parse"] },
-  { load: () => import("./yaml.ts"), names: ["yaml.is_valid", "yaml.unmarshal"] },
+  { load: () => import("./yaml.ts"), names: ["yaml.is_valid", "yaml.marshal", "yaml.unmarshal"] },
 ];
 
 /** Builtins whose answer is not a function of their operands, so that no decision could be checked by running it again. */

@@ -1,11 +1,15 @@
-// yaml.unmarshal and yaml.is_valid: the first document, its plain scalars as go-yaml takes them (1.2, with the octals of 1.1).
+// yaml.marshal, yaml.unmarshal and yaml.is_valid: the first document, its plain scalars as go-yaml takes them (1.2, with the octals of 1.1).
 import { isAlias, isScalar, isSeq, type ParsedNode, parseAllDocuments, Scalar, type YAMLMap } from "yaml";
 import { BuiltinError, HaltError } from "./errors.ts";
 import { type Builtins, text } from "./operands.ts";
+import { jsonOf } from "./text.ts";
 import { RegoNumber, RegoObject, type Value } from "./value.ts";
+import { NO_JSON, numberOf, WORDS } from "./yaml-scalars.ts";
+import { writeYaml } from "./yaml-write.ts";
 
 export const builtins: Builtins = {
   "yaml.is_valid": (document) => typeof document === "string" && isYaml(document),
+  "yaml.marshal": (value) => writeYaml(jsonOf(value!)),
   "yaml.unmarshal": (document) => unmarshal(text(document, 1)),
 };
 
@@ -94,37 +98,10 @@ function keyText(key: Value): string {
   throw new BuiltinError("unsupported map key");
 }
 
-const WORDS: { readonly [word: string]: Value } = Object.fromEntries([
-  ...["true", "True", "TRUE"].map((word) => [word, true]),
-  ...["false", "False", "FALSE"].map((word) => [word, false]),
-  ...["", "~", "null", "Null", "NULL"].map((word) => [word, null]),
-]) as { [word: string]: Value };
-const NO_JSON = /^(?:\.nan|\.NaN|\.NAN|[+-]?\.(?:inf|Inf|INF))$/;
-const FLOAT = /^[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?$/;
-const RANGE = { min: -(2n ** 63n), max: 2n ** 64n - 1n };
-
 function scalar({ type, source, value }: Scalar): Value {
   if (type !== Scalar.PLAIN) return String(value);
   const plain = source ?? "";
   if (Object.hasOwn(WORDS, plain)) return WORDS[plain]!;
   if (NO_JSON.test(plain)) throw new BuiltinError(`json: unsupported value: ${plain}`);
   return /^[+\-.\d]/.test(plain) ? (numberOf(plain) ?? String(value)) : String(value);
-}
-
-function numberOf(plain: string): RegoNumber | undefined {
-  const written = plain.startsWith(".") ? plain : plain.replaceAll("_", "");
-  const integer = integerOf(written);
-  if (integer !== undefined) return RegoNumber.of(integer);
-  const float = FLOAT.test(written) ? Number(written) : Number.NaN;
-  return Number.isFinite(float) ? new RegoNumber(Object.is(float, -0) ? "-0" : String(float)) : undefined;
-}
-
-function integerOf(written: string): bigint | undefined {
-  const [, sign, prefix = "", digits] = /^([+-]?)(0[xXoObB]?)?([\da-fA-F]*)$/.exec(written) ?? [];
-  if (digits === undefined || (digits === "" && prefix !== "0")) return undefined;
-  const base = { "": "", "0": "0o", "0x": "0x", "0o": "0o", "0b": "0b" }[prefix.toLowerCase()]!;
-  const valid = { "": /^\d+$/, "0o": /^[0-7]+$/, "0x": /./, "0b": /^[01]+$/ }[base]!;
-  if (!valid.test(digits || "0")) return undefined;
-  const number = BigInt(base + (digits || "0")) * (sign === "-" ? -1n : 1n);
-  return number < RANGE.min || number > (sign === "+" ? 2n ** 63n - 1n : RANGE.max) ? undefined : number;
 }

@@ -1,6 +1,7 @@
 // Expressions for each family of builtins, chosen where implementations differ: bounds, empty values, types, Unicode, rounding, errors.
 import { SCHEMA_EXPRESSIONS } from "./schema-expressions.ts";
 import { TEMPLATE_EXPRESSIONS } from "./template-expressions.ts";
+import { YAML_EXPRESSIONS } from "./yaml-expressions.ts";
 
 const each = (values: readonly string[], expression: (value: string) => string): string[] => values.map(expression);
 const pairs = (
@@ -520,7 +521,12 @@ export const EXPRESSIONS: { readonly [family: string]: readonly string[] } = {
     ...each([...URIS, '""', "hidden(1)"], (value) => `uri.is_valid(${value})`),
   ],
   units: [...each(UNITS, (value) => `units.parse(${value})`), ...each(UNITS, (value) => `units.parse_bytes(${value})`)],
-  yaml: [...each(YAML, (value) => `yaml.unmarshal(${value})`), ...each(YAML, (value) => `yaml.is_valid(${value})`)],
+  yaml: [
+    ...each(YAML, (value) => `yaml.unmarshal(${value})`),
+    ...each(YAML, (value) => `yaml.is_valid(${value})`),
+    ...each(["0b-01", "0o-7", ".5_1", "._1", ".1_", ".1_e5", "0b+1"], (value) => `yaml.unmarshal("[${value}]")`),
+    ...YAML_EXPRESSIONS,
+  ],
   uuid: each(UUIDS, (value) => `uuid.parse(${value})`),
   json: [
     ...each(PATCHES, (patch) => `json.patch({"a": {}, "l": [1, 2, 3], "a/b": {"~": 1}, "s": {5, 6}}, ${patch})`),

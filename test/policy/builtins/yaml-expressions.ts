@@ -1,0 +1,217 @@
+// What yaml.marshal is asked beside OPA: texts that look like something else, and values made of them at random, the same each time.
+import fc from "fast-check";
+
+const WORDS = [
+  ...[
+    "",
+    "~",
+    "null",
+    "true",
+    "True",
+    "tRUE",
+    "y",
+    "no",
+    "nO",
+    "Off",
+    "Yes",
+    "<<",
+    "=",
+    ".",
+    "..",
+    "...",
+    "---",
+    "--- a",
+  ],
+  ...[
+    "0x1f",
+    "-0x1f",
+    "+0x1F",
+    "0o17",
+    "0o8",
+    "0b11",
+    "0b-01",
+    "0b",
+    "017",
+    "08",
+    "1_000",
+    "_1",
+    "1e3",
+    "1e",
+    "1e400",
+    ".5",
+  ],
+  ...[
+    ".5_1",
+    "._5",
+    "-.inf",
+    "+.inf",
+    ".nan",
+    ".e1",
+    "-0",
+    "+",
+    "+1",
+    "1.",
+    "1..2",
+    "18446744073709551616",
+    "09.5",
+    "\u0661",
+  ],
+  ...[
+    "1:30",
+    "12:30:45.5",
+    "2001-1-1",
+    "2001-01-01T00:00:00Z",
+    "2001-1-1 1:2:3",
+    "2999-12-31",
+    "0001-1-1",
+    "2001-13-01",
+  ],
+  ...[
+    "-",
+    "- a",
+    "-a",
+    "? a",
+    "?a",
+    ": a",
+    ":a",
+    "a: b",
+    "a:b",
+    "a:",
+    "a #b",
+    "a#b",
+    "#a",
+    "@a",
+    "`a",
+    "%a",
+    "!a",
+    "&a",
+    "*a",
+  ],
+  ...[
+    "|",
+    ">",
+    "[a",
+    "{a",
+    "a,b",
+    "a]b",
+    "'",
+    '"',
+    "\\",
+    "it's",
+    "it's: ",
+    "a\nb",
+    "a\n",
+    "a\n\n",
+    "\na",
+    "\n",
+    "\n\n",
+    "  \n",
+  ],
+  ...[
+    " a",
+    "a ",
+    " ",
+    "a\n b",
+    "a \nb",
+    " a\nb",
+    "\ta",
+    "a\tb",
+    "a\tb\nc",
+    "a\r\nb",
+    "\u0007",
+    "\0",
+    "\u001b",
+    "\u00a0",
+    "é",
+  ],
+  ...[
+    "\u{1F600}",
+    "a\n\u{1F600}",
+    "\ufeffab",
+    "a\ufeff",
+    "\u2028",
+    "a\u2028b",
+    "a\u2028 b",
+    "a \u2028b\n",
+    "\u2029x\n",
+    "<&>",
+  ],
+  ...["x".repeat(129), "y".repeat(128), "é".repeat(65), `${"a".repeat(90)} ${"b".repeat(90)}`, "\u007f", "\ufffe"],
+  ...[
+    "a1",
+    "a10",
+    "a2",
+    "a02",
+    "a002",
+    "1",
+    "10",
+    "2",
+    "02",
+    "a-1",
+    "a_1",
+    "aB",
+    "ab",
+    "A",
+    "a\u0661",
+    "b10c",
+    "b9c",
+    "aé",
+    "a\u4e00",
+  ],
+];
+const NUMBERS = [
+  ...[
+    "0",
+    "-0",
+    "1",
+    "-1",
+    "1.5",
+    "2.50",
+    "1.0",
+    "1e5",
+    "1e6",
+    "100000",
+    "1000000",
+    "1234567.5",
+    "1e21",
+    "1e-7",
+    "0.00001",
+  ],
+  ...["0.0001", "-0.0", "5e-324", "1.7976931348623157e308", "9007199254740993", "18446744073709551615"],
+  ...["18446744073709551616", "-9223372036854775808", "-9223372036854775809", "123456789012345678901234567890"],
+];
+
+const RANDOM = 400;
+
+/** What YAML may not hold leaves the whole undefined, and a key of more than 64 bits ends the evaluation. */
+const ALONE = ["\u007f", "\ufffe", "18446744073709551616"];
+const word = fc.constantFrom(...WORDS.filter((each) => !ALONE.includes(each)));
+const pieces = fc.array(fc.constantFrom("a", " ", "\n", ":", "#", "-", "1", "0", "_", "é", "\t", "'", '"', "? "), {
+  maxLength: 6,
+});
+const text = fc.oneof({ weight: 2, arbitrary: word }, { weight: 1, arbitrary: pieces.map((each) => each.join("")) });
+/** JSON, as its text, so that numbers stay as they are written. */
+const { json } = fc.letrec<{ json: string }>((tie) => ({
+  json: fc.oneof(
+    { maxDepth: 4, depthSize: "small" },
+    fc.oneof(text.map(quoted), fc.constantFrom(...NUMBERS, "true", "false", "null")),
+    fc.array(tie("json"), { maxLength: 4 }).map((items) => `[${items.join(",")}]`),
+    fc
+      .array(fc.tuple(text, tie("json")), { maxLength: 5 })
+      .map((members) => [...new Map(members)].map(([name, value]) => `${quoted(name)}:${value}`))
+      .map((members) => `{${members.join(",")}}`),
+  ),
+}));
+
+/** In ASCII, which Rego's own reader leaves alone. */
+function quoted(given: string): string {
+  const escape = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(given).replaceAll(/[\u007f-\uffff]/g, escape);
+}
+
+export const YAML_EXPRESSIONS: readonly string[] = [
+  ...WORDS.map(quoted).flatMap((each) => [each, `{"k": [${each}, {"z": ${each}}]}`, `[{${each}: {${each}: []}}]`]),
+  ...NUMBERS.map((number) => `json.unmarshal("[${number}, {\\"a\\": ${number}}]")`),
+  ...fc.sample(json, { numRuns: RANDOM, seed: 1 }).map((each) => `json.unmarshal(${JSON.stringify(each)})`),
+  ...["{1, 2, 3}", "set()", '[{"foo": {3, 1}}]', '{1: "a", true: null, [1]: 2}', "[[], [[]], {}]", "{{1}, {2}}"],
+].map((value) => `yaml.marshal(${value})`);
