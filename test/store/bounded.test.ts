@@ -1,14 +1,9 @@
 // State that comes with no event: put where there is room for it, and gone once it is due.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import test from "ava";
-import { openReader, openWriter } from "../../src/store/open.ts";
+import { overAll } from "./engines.ts";
 
-test("there are no more than so many of a reference, and of a tenant; what is due makes room", async (t) => {
-  const dir = mkdtempSync(join(tmpdir(), "railgate-bounded-"));
-  const writer = await openWriter(dir);
-  const reader = await openReader(dir);
+overAll("there are no more than so many of a reference, and of a tenant; what is due makes room", async (t, place) => {
+  await using writer = await place.writer();
+  await using reader = await place.reader();
   let n = 0;
   const put = (ref: string | undefined, tenant_id = "acme", nowMs = 0, due_ms = 10) =>
     writer.putBounded(
@@ -26,7 +21,31 @@ test("there are no more than so many of a reference, and of a tenant; what is du
   t.is((await reader.due("challenge", 100, 100)).length, 1, "of another kind nothing goes");
   await writer.deleteDue("challenge", 20);
   t.is((await reader.due("challenge", 100, 100)).length, 0);
-  await reader.close();
-  await writer.close();
-  rmSync(dir, { recursive: true });
 });
+
+overAll(
+  "many at once are counted one after the other, and nothing of what was counted stays behind",
+  async (t, place) => {
+    await using writer = await place.writer();
+    await using reader = await place.reader();
+    const state = {
+      kind: "challenge",
+      tenant_id: "acme",
+      value: "{}",
+      version: 1,
+      due_ms: 10,
+      ref: "a",
+      rank: 0,
+    } as const;
+    const put = await Promise.all(
+      Array.from({ length: 9 }, (_, n) =>
+        writer.putBounded({ ...state, key: `k ${n}` }, 0, { ofRef: 4, ofTenant: 100 }),
+      ),
+    );
+    t.is(put.filter(Boolean).length, 4);
+    t.is((await reader.states("challenge", "acme", 100)).length, 4);
+    t.is((await reader.referring("challenge", "acme", "a")).length, 4);
+    await writer.deleteDue("challenge", 9);
+    t.is((await reader.states("challenge", undefined, 100)).length, 4, "it is not due yet");
+  },
+);

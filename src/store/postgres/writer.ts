@@ -148,7 +148,7 @@ export class PostgresWriter implements StoreWriter {
 
   tree(chainId: string): Promise<{ size: number; root: Uint8Array }> {
     return this.#alone(async () => {
-      const { size, root } = (await this.#stream(chainId)).tail;
+      const { size, root } = (await this.#streamsOf([chainId])).get(chainId)!.tail;
       return { size, root };
     });
   }
@@ -250,10 +250,9 @@ export class PostgresWriter implements StoreWriter {
 
   async #insert(batch: readonly Append[]): Promise<number> {
     const statements = new Statements(this.#query);
-    const streams = new Map<string, Stream>();
+    const streams = await this.#streamsOf(batch.map(({ chain_id }) => chain_id));
     for (const { chain_id, sequence, record } of batch) {
-      const stream = streams.get(chain_id) ?? (await this.#stream(chain_id));
-      streams.set(chain_id, stream);
+      const stream = streams.get(chain_id)!;
       if (sequence !== stream.tail.size)
         throw new Error(`stream ${chain_id} ends at ${stream.tail.size}, and event ${sequence} cannot follow`);
       if (record.length > ENTRY_BYTES_MAX) throw new Error(`a record of ${record.length} bytes has no place in a log`);
@@ -406,18 +405,35 @@ export class PostgresWriter implements StoreWriter {
     return done;
   }
 
-  async #stream(chainId: string): Promise<Stream> {
-    let known = this.#streams.get(chainId);
-    if (!known) {
-      // Held until the end of the transaction: records of a node outside may come by way of another replica.
-      await this.#query("INSERT INTO streams (chain_id, size) VALUES ($1, 0) ON CONFLICT DO NOTHING", [chainId]);
-      const [row] = await this.#query("SELECT stream, size FROM streams WHERE chain_id = $1 FOR UPDATE", [chainId]);
-      const { stream, size } = row as { stream: number; size: number };
-      known = { stream, tail: await readTail(this.#query, stream, size) };
+  async #streamsOf(chainIds: readonly string[]): Promise<Map<string, Stream>> {
+    const wanted = [...new Set(chainIds)];
+    const read = await this.#read(wanted.filter((chainId) => !this.#streams.has(chainId)).sort());
+    const streams = new Map(wanted.map((chainId) => [chainId, this.#streams.get(chainId) ?? read.get(chainId)!]));
+    for (const [chainId, stream] of streams) {
+      this.#streams.delete(chainId);
+      if (this.#isOwn(chainId)) this.#streams.set(chainId, stream);
     }
-    this.#streams.delete(chainId);
-    if (this.#isOwn(chainId)) this.#streams.set(chainId, known);
-    return known;
+    return streams;
+  }
+
+  /** Held until the end of the transaction: records of a node outside may come by way of another replica. @param chainIds sorted. */
+  async #read(chainIds: readonly string[]): Promise<Map<string, Stream>> {
+    const found = new Map<string, Stream>();
+    if (chainIds.length === 0) return found;
+    await this.#query(
+      `INSERT INTO streams (chain_id, size) SELECT chain_id, 0 FROM unnest($1::text[]) AS w (chain_id)
+       ORDER BY chain_id COLLATE "C" ON CONFLICT DO NOTHING`,
+      [chainIds],
+    );
+    const rows = await this.#query(
+      "SELECT chain_id, stream, size FROM streams WHERE chain_id = ANY ($1) ORDER BY chain_id FOR UPDATE",
+      [chainIds],
+    );
+    for (const row of rows) {
+      const { chain_id, stream, size } = row as { chain_id: string; stream: number; size: number };
+      found.set(chain_id, { stream, tail: await readTail(this.#query, stream, size) });
+    }
+    return found;
   }
 
   #isOwn(chainId: string): boolean {
