@@ -1,13 +1,12 @@
 // What the committer does, on whatever thread it is: links a batch, signs it, appends it with its state in one transaction, and says so; checkpoints follow.
 import { createPrivateKey } from "node:crypto";
-import { LogRolledBackError } from "../../core/errors.ts";
 import { Checkpointer } from "../log/checkpointer.ts";
 import type { OwnPort } from "../../threads/threads.ts";
 import type { RecordKey } from "./entry.ts";
 import { makeIds } from "./ids.ts";
 import { Linker, type LinkedGroup } from "./linker.ts";
 import { recordSigner, type RecordSigner } from "./sign.ts";
-import { SoundStore } from "./sound.ts";
+import { SoundStore, told } from "./sound.ts";
 import type { Head } from "../../core/event.ts";
 import { openReader, type StoreAt } from "../../store/open.ts";
 import type { Append } from "../../store/store.ts";
@@ -126,7 +125,7 @@ class Committing {
         kind: "failed",
         batch,
         epoch: ++this.#epoch,
-        message: (error as Error).message,
+        message: told(error),
         recorded: found.recorded,
       };
     }
@@ -179,9 +178,7 @@ class Committing {
       });
       return { kind: "probed" };
     } catch (error) {
-      const { message } = error as Error;
-      // By its code, since only an operator's act leads out of it.
-      return { kind: "probed", failure: error instanceof LogRolledBackError ? `${error.code}: ${message}` : message };
+      return { kind: "probed", failure: told(error) };
     }
   }
 

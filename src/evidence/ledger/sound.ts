@@ -26,6 +26,12 @@ type Committed = Pick<LinkedAppend, "chain_id" | "sequence" | "event_hash" | "id
 
 const ROTATED = "a rotation of keys is on record that this node did not finish; restart it";
 
+/** In words; by its code, where only an operator's act leads out of it. */
+export function told(error: unknown): string {
+  const { message } = error as Error;
+  return error instanceof LogRolledBackError ? `${error.code}: ${message}` : message;
+}
+
 export class SoundStore {
   readonly #parts: SoundParts;
   #store: StoreWriter | undefined;
@@ -46,8 +52,8 @@ export class SoundStore {
 
   /** What may be written to. @throws Error nothing may; nothing was written. */
   async writer(): Promise<StoreWriter> {
-    if (this.#displaced) throw this.#displaced;
     if (this.#rolledBack) throw this.#rolledBack;
+    if (this.#displaced) throw this.#displaced;
     this.#check();
     this.#store ??= await this.#open();
     if (this.#unsettled.length > 0) await this.#settle(this.#store);
@@ -92,7 +98,7 @@ export class SoundStore {
     try {
       if (!this.#displaced) await (await this.writer()).checkPlace();
     } catch (error) {
-      await this.#giveUp(error instanceof DisplacedError ? error : new DisplacedError((error as Error).message));
+      await this.#giveUp(error instanceof DisplacedError ? error : new DisplacedError(told(error)));
     }
     if (!this.#displaced || this.#told) return undefined;
     this.#told = true;

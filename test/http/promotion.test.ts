@@ -1,0 +1,109 @@
+// A standby takes the primary's place: one that has all goes on with all, one that lacks the end is found out before anything is written.
+import test, { type ExecutionContext } from "ava";
+import pg from "pg";
+import { noPostgres, ownServer, type OwnServer } from "../postgres/server.ts";
+import { Way } from "../postgres/way.ts";
+import { admissible, start, type Started } from "./support.ts";
+
+const missing = noPostgres();
+if (missing !== undefined) console.warn(missing);
+const run = missing === undefined ? test.serial : test.serial.skip;
+const BOUND_MS = 60_000;
+
+interface Pair {
+  readonly at: Started;
+  readonly primary: OwnServer;
+  readonly standby: OwnServer;
+  /** The address of the primary leads to the standby, which is one no more. */
+  promote(): void;
+  rows(server: OwnServer): Promise<number>;
+}
+
+async function pair(t: ExecutionContext, waits: boolean): Promise<Pair> {
+  t.timeout(5 * BOUND_MS);
+  const primary = await ownServer();
+  const standby = await primary.standby();
+  await primary.waitsForStandby(waits);
+  let leadsTo = primary;
+  const way = await Way.to(() => leadsTo.socketDir);
+  const at = await start({ node_id: "r1", store: { url: way.url("postgres"), pool_max: 3 } });
+  t.teardown(async () => {
+    way.cut(true);
+    await at.close();
+    way.close();
+    primary.stop();
+    standby.stop();
+  });
+  return {
+    at,
+    primary,
+    standby,
+    promote: () => {
+      standby.promote();
+      leadsTo = standby;
+    },
+    rows: async (server) => {
+      const client = new pg.Client({ connectionString: await server.url("postgres") });
+      await client.connect();
+      const { rows } = await client.query("SELECT count(*)::int AS n FROM railgate.events");
+      await client.end();
+      return rows[0].n;
+    },
+  };
+}
+
+async function until(what: string, look: () => Promise<boolean>): Promise<void> {
+  for (const untilMs = performance.now() + BOUND_MS; !(await look()); )
+    if (performance.now() > untilMs) throw new Error(`not in time: ${what}`);
+    else await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+run("under load, one that commits wait for: all that was answered is there, and it goes on by itself", async (t) => {
+  const { at, primary, promote } = await pair(t, true);
+  const answered: string[] = [];
+  let over = false;
+  const caller = async (name: string) => {
+    for (let n = 0; !over; n++) {
+      const { status, json } = await at.call("POST", "/v1/admissions", { body: admissible(`${name}-${n}`) });
+      if (status === 200) answered.push(json.event.id);
+    }
+  };
+  const load = Promise.all(["a", "b", "c"].map(caller));
+  try {
+    await until("some answers", async () => answered.length > 20);
+    primary.kill();
+    promote();
+    const before = answered.length;
+    await until("answers by the standby", async () => answered.length > before + 20);
+  } finally {
+    over = true;
+    await load;
+  }
+  for (const id of answered) t.is((await at.call("GET", `/v1/events/${id}?tenant_id=acme`)).status, 200, id);
+  t.is((await at.call("GET", "/readyz")).status, 200);
+});
+
+run(
+  "one that lacks the last records: the node says log_rolled_back, writes nothing, and goes on reading",
+  async (t) => {
+    const { at, primary, standby, promote, rows } = await pair(t, false);
+    const admit = (name: string) => at.call("POST", "/v1/admissions", { body: admissible(name) });
+    const kept = (await admit("kept")).json.event.id;
+    await until("the standby has it", async () => (await rows(standby)) === (await rows(primary)));
+    standby.kill();
+    const lost = await admit("lost");
+    t.is(lost.status, 200, "nobody waits for that standby");
+    primary.kill();
+    await standby.start();
+    promote();
+    const there = await rows(standby);
+    await until("log_rolled_back", async () => (await at.call("GET", "/readyz")).json.code === "log_rolled_back");
+    const refused = await admit("later");
+    t.deepEqual([refused.status, refused.json.code], [503, "evidence_unavailable"]);
+    t.is(await rows(standby), there, "nothing was written");
+    t.is((await at.call("GET", `/v1/events/${kept}?tenant_id=acme`)).status, 200);
+    t.is((await at.call("GET", `/v1/events/${lost.json.event.id}?tenant_id=acme`)).status, 404);
+    t.is((await at.call("GET", "/readyz")).json.code, "log_rolled_back", "it stays so");
+    t.true(at.logs.some(({ problem }) => /lacks what was recorded in/.test(String(problem))));
+  },
+);
