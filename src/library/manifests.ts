@@ -28,8 +28,8 @@ export interface JudgedManifest {
 }
 
 export interface ManifestJudge {
-  /** Takes a namespace's labels into account from now on; other objects are passed over. @throws RequestError it cannot be read. */
-  learn(object: unknown): void;
+  /** Takes a namespace's labels into account from now on. @returns false: it is none, and is passed over. @throws RequestError it cannot be read. */
+  learn(object: unknown): boolean;
   /** undefined where the object brings no pod. @throws RequestError it cannot be read. */
   judge(object: unknown): Promise<JudgedManifest | undefined>;
 }
@@ -55,9 +55,10 @@ export async function manifestJudge(
     learn(object) {
       const part = ManifestPart.of(object);
       const { group, kind } = typeOf(part);
-      if (!isNamespace(group, kind)) return;
+      if (!isNamespace(group, kind)) return false;
       const namespace = namespaceIn(part, "manifest", nowMs);
       namespaces.set(namespace.name, namespace);
+      return true;
     },
     async judge(object) {
       const part = ManifestPart.of(object);

@@ -88,6 +88,17 @@ test("SARIF for code hosts, and what nobody can read is an error in it", async (
   );
 });
 
+test("many files are judged on several threads, and nothing else is found", async (t) => {
+  const files = { "c.yaml": "a: [", "sub/d.json": "{}" };
+  const found = async (padding: string) =>
+    railgate(["audit", "--json", "m"], {
+      cwd: folder({ ...files, "a.yaml": MANIFESTS + padding, "b.yaml": POD + padding }),
+    });
+  const [few, many] = [await found(""), await found(`\n# ${"-".repeat(600 * 1024)}\n`)];
+  t.deepEqual([many.code, many.stdout], [few.code, few.stdout], many.stderr);
+  t.is(JSON.parse(few.stdout).objects, 3);
+});
+
 test("decide takes a manifest as an API server would have it reviewed", async (t) => {
   const cwd = folder({ "pod.yaml": POD });
   const dry = await railgate(["decide", "--dry-run", "--json", "m/pod.yaml"], { cwd });

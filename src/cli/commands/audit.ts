@@ -1,10 +1,9 @@
 // `railgate audit`: manifests judged in CI, before a cluster sees them.
 import { Option, type Command } from "commander";
 import { RequestError } from "../../core/errors.ts";
-import type { ExplainedRefusal } from "../../core/schema/decision.ts";
 import type { ManifestJudge } from "../../library/manifests.ts";
 import { EXIT, nodeCommand, run, UsageError, type CommandContext, type ExitCode } from "../io/command.ts";
-import type { ManifestDocument } from "../io/manifests.ts";
+import type { Audited } from "../io/audited.ts";
 import { safe, type Output } from "../io/output.ts";
 import type { AuditRun } from "../../core/schema/audits.ts";
 
@@ -19,26 +18,6 @@ interface Options {
   readonly kubeconfig?: string;
   readonly context?: string;
   readonly reports?: boolean;
-}
-
-/** What was found of one object. */
-interface Audited {
-  readonly file: string;
-  readonly line: number;
-  readonly object: string;
-  readonly allowed: boolean;
-  readonly findings: readonly Finding[];
-}
-
-interface Finding {
-  readonly rule: string;
-  readonly code: string;
-  readonly modes: readonly string[];
-  readonly field: string;
-  readonly line: number;
-  readonly title: string;
-  readonly message: string;
-  readonly solution: string;
 }
 
 export function auditCommand(): Command {
@@ -80,19 +59,33 @@ async function audit(context: CommandContext, paths: readonly string[], options:
   const { boundYoungGeneration } = await import("../io/memory.ts");
   boundYoungGeneration();
   const { config, out } = context;
-  const [{ manifestJudge }, { readManifests }] = await Promise.all([
+  const [{ manifestJudge }, { judged }, { manifestsIn, readFiles }] = await Promise.all([
     import("../../library/manifests.ts"),
+    import("../io/auditing.ts"),
     import("../io/manifests.ts"),
   ]);
   const failed = (problem: string) => out.note(`railgate: the policy could not decide: ${safe(problem)}`);
-  const judge = await manifestJudge(config, options, Date.now(), failed);
-  for (const { object } of readManifests(paths, mayHoldNamespaces))
-    if (object !== undefined) unlessUnreadable(() => judge.learn(object));
+  const nowMs = Date.now();
+  const judge = await manifestJudge(config, options, nowMs, failed);
+  const namespaces: unknown[] = [];
+  let chars = 0;
+  for (const file of readFiles(paths)) {
+    chars += file.text.length;
+    if (!mayHoldNamespaces(file.text)) continue;
+    for (const { object } of manifestsIn(file))
+      if (object !== undefined && learned(judge, object)) namespaces.push(object);
+  }
+  const { level, law } = options;
   const audited: Audited[] = [];
-  for (const manifest of readManifests(paths)) {
-    const found = await auditOne(judge, manifest);
-    if (found !== undefined) audited.push(found);
-    if (audited.length % PROGRESS_EVERY === 0) out.progress(`${audited.length} objects judged`);
+  for await (const file of judged(readFiles(paths), chars, judge, {
+    config,
+    modes: { level, law },
+    nowMs,
+    namespaces,
+  })) {
+    for (const each of file.audited) audited.push(each);
+    file.problems.forEach(failed);
+    out.progress(`${audited.length} objects judged`);
   }
   out.progress("");
   await write(context, audited, options);
@@ -153,54 +146,14 @@ function writeRun(out: Output, { run: id, rules, ...counts }: AuditRun, written:
 const failsOn = (modes: ReadonlySet<string>, { failOn }: Options): boolean =>
   failOn !== "never" && FAIL_ON.slice(0, FAIL_ON.indexOf(failOn) + 1).some((mode) => modes.has(mode));
 
-/** Told where it is judged. */
-function unlessUnreadable(work: () => void): void {
+/** Whether it is a namespace; one that cannot be read is told where it is judged. */
+function learned(judge: ManifestJudge, object: unknown): boolean {
   try {
-    work();
+    return judge.learn(object);
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
+    return false;
   }
-}
-
-/** undefined where it is no workload. */
-async function auditOne(judge: ManifestJudge, manifest: ManifestDocument): Promise<Audited | undefined> {
-  const { file, line, object, problem } = manifest;
-  if (problem !== undefined) return unreadable(manifest, "", problem, file);
-  const { kind, metadata } = object as { kind?: unknown; metadata?: { name?: unknown } };
-  try {
-    const judged = await judge.judge(object);
-    if (judged === undefined) return undefined;
-    const { namespace, name, decision } = judged;
-    const findings = decision.refusals.map((refusal) => findingOf(refusal, manifest));
-    const allowed = decision.kubernetes?.allowed === true;
-    return { file, line, object: `${judged.kind} ${namespace}/${name}`, allowed, findings };
-  } catch (error) {
-    if (!(error instanceof RequestError)) throw error;
-    const [{ pointer, message }] = error.errors as [{ pointer: string; message: string }];
-    return unreadable(manifest, pointer, `${pointer} ${message}`, `${String(kind)} ${String(metadata?.name)}`);
-  }
-}
-
-/** What nobody can read nobody can let pass. */
-function unreadable({ file, line, lineOf }: ManifestDocument, field: string, message: string, object: string): Audited {
-  const finding: Finding = {
-    rule: "MANIFEST",
-    code: "request_invalid",
-    modes: ["deny"],
-    field,
-    line: lineOf(field),
-    title: "The manifest can't be read",
-    message,
-    solution: "Write it as the API server would take it; render templates first.",
-  };
-  return { file, line, object, allowed: false, findings: [finding] };
-}
-
-function findingOf(
-  { rule, code, modes = ["deny"], pointer, title, message, solution }: ExplainedRefusal,
-  { lineOf }: ManifestDocument,
-): Finding {
-  return { rule, code, modes, field: pointer, line: lineOf(pointer), title, message, solution };
 }
 
 async function write({ out }: CommandContext, audited: readonly Audited[], { sarif: asSarif }: Options): Promise<void> {

@@ -21,19 +21,15 @@ export interface ManifestDocument {
   lineOf(place: string): number;
 }
 
-/**
- * Files in order, folders by name and all the way down, one document after the other, none of which is held.
- * @param wanted whether a file of this text is worth reading. @throws UsageError there is no such file.
- */
-export function* readManifests(
-  paths: readonly string[],
-  wanted: (text: string) => boolean = () => true,
-): Generator<ManifestDocument> {
-  for (const path of paths)
-    for (const file of filesIn(path)) {
-      const text = textOf(file);
-      if (wanted(text)) yield* manifestsIn(file, text);
-    }
+/** A file, and what it holds. */
+export interface ManifestFile {
+  readonly file: string;
+  readonly text: string;
+}
+
+/** Files in order, folders by name and all the way down, none of which is held. @throws UsageError there is no such file. */
+export function* readFiles(paths: readonly string[]): Generator<ManifestFile> {
+  for (const path of paths) for (const file of filesIn(path)) yield { file, text: textOf(file) };
 }
 
 function* filesIn(path: string): Generator<string> {
@@ -67,7 +63,8 @@ function textOf(file: string): string {
   }
 }
 
-function* manifestsIn(file: string, text: string): Generator<ManifestDocument> {
+/** The documents of a file. */
+export function* manifestsIn({ file, text }: ManifestFile): Generator<ManifestDocument> {
   const lines = new LineCounter();
   const composer = new Composer({ prettyErrors: false, uniqueKeys: true, stringKeys: true });
   for (const document of composer.compose(new Parser(lines.addNewLine).parse(text))) {
