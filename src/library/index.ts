@@ -82,11 +82,7 @@ export async function openRailgate(
   const problem = tooOld(process.versions.node);
   if (problem !== undefined) throw new RailgateError(problem);
   // Only now, since an older one lacks what these import.
-  const [{ RailgateNode }, { LocalRailgate }, { checkOptions }] = await Promise.all([
-    import("../node/open.ts"),
-    import("./local.ts"),
-    import("./options.ts"),
-  ]);
+  const { RailgateNode, LocalRailgate, checkOptions } = await import("./opening.ts");
   checkOptions(options);
   const node = await RailgateNode.open({ dataDir: DEFAULTS.dataDir, ...options });
   return new LocalRailgate(node, options, hostCaller(actor));

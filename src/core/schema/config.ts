@@ -1,11 +1,12 @@
 // The shape of `opa.yaml`: OPA 1.22's own sections as far as Railgate honours them, and Railgate's under `railgate`.
 // `description` says what a value must be (it ends messages), `title` what the setting is for (it fills the reference).
 // Source: OPA v1.22.2, v1/config/validate.rego and the plugins' configuration types.
-import Type, { type TProperties, type TSchema } from "typebox";
-import { closed, Identifier, oneOf, optional } from "./base.ts";
+import Type, { type TSchema } from "typebox";
+import { Identifier, oneOf, optional } from "./base.ts";
 import { durationS } from "../time.ts";
 import { ATTESTATION_FORMATS } from "./input.ts";
 import { DEFAULTS } from "./defaults.ts";
+import { EVIDENCE_PROFILES, LIMITS, LogName, section, whole } from "./limits.ts";
 
 /** Present in OPA, but accepting it here would silently change what the file means. `reason` completes the error. */
 const unsupported = (reason: string) => optional(Type.Unsafe<undefined>({ "x-unsupported": reason }));
@@ -15,19 +16,8 @@ const unused = (why: string) => optional(Type.Unknown({ "x-unused": why, title: 
 const text = (title: string, description = "a text that isn't empty") =>
   Type.String({ minLength: 1, title, description });
 const flag = (title: string) => Type.Boolean({ title, description: "true or false" });
-const whole = (title: string, minimum: number, maximum = Number.MAX_SAFE_INTEGER) =>
-  Type.Integer({ minimum, maximum, title, description: wholeDescription(minimum, maximum) });
 const mapOf = <S extends TSchema>(value: S, options: object = {}) =>
   Type.Record(Type.String(), value, { description: "a mapping", ...options });
-const section = <P extends TProperties>(properties: P, title?: string) =>
-  closed(properties, { description: "a mapping", ...(title === undefined ? {} : { title }) });
-
-function wholeDescription(minimum: number, maximum: number): string {
-  return maximum === Number.MAX_SAFE_INTEGER
-    ? `a whole number, ${minimum} or more`
-    : `a whole number from ${minimum} to ${maximum}`;
-}
-
 const NO_PLUGINS = "there are no plugins to name";
 const TRIGGER = optional(
   Type.Unsafe<"periodic">({
@@ -252,13 +242,6 @@ const issuer = () => text("The issuer, exactly as tokens name it");
 /** A retry may be told what came of a command for so long. */
 const DAY_S = 86_400;
 
-/** The evidence profiles, weakest first. Source: evidence.md §6. */
-export const EVIDENCE_PROFILES = [
-  "ecs-evidence-baseline",
-  "ecs-evidence-admissible",
-  "ecs-evidence-ncp",
-  "ecs-evidence-regulated-ml",
-] as const;
 export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 export const SUBJECT_FIELDS = ["O", "OU", "CN"] as const;
 
@@ -290,33 +273,6 @@ const AUTHENTICATION = section({
         ),
       },
       "Callers bring a certificate; needs `railgate.tls.client_ca`",
-    ),
-  ),
-});
-
-/** What can be the name of a log, or of who signs one (c2sp.org/signed-note). */
-export const LogName = Type.String({
-  pattern: "^[!-*,-~]{1,253}$",
-  description: "1 to 253 printable characters without space and +",
-});
-
-export const LIMITS = section({
-  body_bytes_max: optional(
-    whole(`Largest request body, in bytes (default ${DEFAULTS.bodyBytesMax})`, 1, 256 * 1024 * 1024),
-  ),
-  batch_items_max: optional(whole(`Most requests in one batch (default ${DEFAULTS.batchItemsMax})`, 1, 100_000)),
-  queue_max: optional(
-    whole(
-      `Most decisions waiting to be recorded; beyond it callers are told to come back (default ${DEFAULTS.queueMax})`,
-      1,
-      1_000_000,
-    ),
-  ),
-  evaluation_ms_max: optional(
-    whole(
-      `Longest evaluation, in milliseconds; one that ran longer refuses, POL-03 (default ${DEFAULTS.evaluationMsMax})`,
-      1,
-      60_000,
     ),
   ),
 });

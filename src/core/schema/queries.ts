@@ -1,7 +1,7 @@
 // What may be asked of evidence and state, and by operators: members are those of the wire's queries and bodies.
 import Type, { type Static } from "typebox";
 import { closed, Count, Identifier, oneOf, optional, Time } from "./base.ts";
-import { EVIDENCE_PROFILES } from "./config.ts";
+import { EVIDENCE_PROFILES } from "./limits.ts";
 import { EVENT_TYPES } from "../event-types.ts";
 
 const PAGE_MAX = 1000;

@@ -3,7 +3,8 @@ import type { SharedStore } from "../../store/shared.ts";
 import type { ATTESTATION_FORMATS } from "../../core/schema/input.ts";
 import type { Identity } from "../../trust/provenance/identity.ts";
 import type { ServiceAccess } from "../../outbound/access.ts";
-import type { EVIDENCE_PROFILES, KEY_ALGORITHMS, LOG_LEVELS, SUBJECT_FIELDS } from "../../core/schema/config.ts";
+import type { KEY_ALGORITHMS, LOG_LEVELS, SUBJECT_FIELDS } from "../../core/schema/config.ts";
+import type { EVIDENCE_PROFILES } from "../../core/schema/limits.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 /** Flags by their name in camelCase, as the command line hands them over: `listen`, `dataDir`, … */
