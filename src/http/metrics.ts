@@ -2,6 +2,7 @@
 import { AggregatorRegistry, Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { PolicyDecision } from "../core/schema/decision.ts";
 import type { BatchFigures } from "../library/doors.ts";
+import type { SharingFigures } from "../library/local.ts";
 
 /** What is asked at the time of a scrape. */
 export interface Gauges {
@@ -21,6 +22,8 @@ export interface Gauges {
         readonly statusFailures: number;
       }
     | undefined;
+  /** Where other nodes share the database. */
+  readonly sharing?: () => SharingFigures;
   /** Records that have not arrived upstream yet; undefined where there is none. */
   backlog(): Promise<number | undefined>;
   followers(): number;
@@ -90,6 +93,11 @@ export class Metrics {
     "Evaluating the policy, for each decision.",
     EVALUATION_S,
   );
+  readonly #linking = this.#histogram(
+    "railgate_linking_duration_seconds",
+    "Locking and comparing what a batch of events was decided on, and linking it.",
+    DURATION_S,
+  );
   readonly #signing = this.#histogram(
     "railgate_signing_duration_seconds",
     "Signing, for each batch of events.",
@@ -152,6 +160,7 @@ export class Metrics {
       async () => (await gauges.backlog()) ?? 0,
     );
     this.#watchReports(gauges.reports);
+    if (gauges.sharing) this.#watchSharing(gauges.sharing);
     this.#labelled("railgate_partition_state", "1 for the state that the node is in.", "state", () => [
       gauges.partition().state,
     ]);
@@ -237,6 +246,57 @@ export class Metrics {
     this.#shadows.inc({ outcome });
   }
 
+  #watchSharing(read: NonNullable<Gauges["sharing"]>): void {
+    this.#gauge("railgate_store_lease_epoch", "Moves on with each connection that may write.", () => read().leaseEpoch);
+    this.#gauge(
+      "railgate_store_lease_seconds",
+      "Until the lease of the node id ends; below 0 once it has.",
+      () => read().leaseS,
+    );
+    const counted = (name: string, help: string, label: string, values: () => Readonly<Record<string, number>>) =>
+      new Counter({
+        name,
+        help,
+        labelNames: [label],
+        registers: [this.#registry],
+        collect() {
+          this.reset();
+          for (const [each, value] of Object.entries(values())) this.inc({ [label]: each }, value);
+        },
+      });
+    counted(
+      "railgate_store_retries_total",
+      "Transactions that were begun anew, by what the database said.",
+      "code",
+      () => read().retries,
+    );
+    counted(
+      "railgate_store_unseen_commits_total",
+      "Commits whose end nobody saw, by what came of looking them up.",
+      "outcome",
+      () => read().unseen,
+    );
+    new Counter({
+      name: "railgate_store_conflicts_total",
+      help: "Decisions that were made again, since what they were made on had moved.",
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        this.inc(read().moved);
+      },
+    });
+    new Gauge({
+      name: "railgate_store_connections",
+      help: "Connections for reading, and questions that wait for one.",
+      labelNames: ["state"],
+      registers: [this.#registry],
+      collect() {
+        const { inUse, idle, waiting } = read().connections;
+        for (const [state, value] of Object.entries({ in_use: inUse, idle, waiting })) this.set({ state }, value);
+      },
+    });
+  }
+
   #watchReports(reports: Gauges["reports"]): void {
     this.#gauge(
       "railgate_decision_log_backlog_records",
@@ -280,8 +340,9 @@ export class Metrics {
     this.#evidenceFailures.inc();
   }
 
-  committed({ events, signingMs, commitMs }: BatchFigures): void {
+  committed({ events, linkingMs, signingMs, commitMs }: BatchFigures): void {
     this.#batch.observe(events);
+    this.#linking.observe(linkingMs / MS_PER_S);
     this.#signing.observe(signingMs / MS_PER_S);
     this.#commit.observe(commitMs / MS_PER_S);
   }

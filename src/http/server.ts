@@ -239,6 +239,7 @@ export function watch(
     clockBehindS: () => railgate.figures.clockBehindS,
     partition: () => railgate.figures.partition,
     reports: () => railgate.figures.reports,
+    ...(railgate.figures.sharing && { sharing: () => railgate.figures.sharing! }),
     backlog: () => railgate.backlog(),
     followers: () => followers.count,
     storeBytes: () => railgate.storeBytes(),

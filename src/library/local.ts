@@ -96,6 +96,22 @@ export interface NodeFigures {
   readonly partition: { readonly state: string; readonly reasons: readonly string[] };
   /** How reports to services go; undefined: nothing is reported. */
   readonly reports: ReportFigures | undefined;
+  /** Of a database that other nodes share; undefined where there is none. */
+  readonly sharing: SharingFigures | undefined;
+}
+
+/** Counted since the start. */
+export interface SharingFigures {
+  readonly connections: { readonly inUse: number; readonly idle: number; readonly waiting: number };
+  readonly leaseEpoch: number;
+  /** Until the lease ends; below 0: since it has. */
+  readonly leaseS: number;
+  /** Transactions that were begun anew, by the database's code. */
+  readonly retries: Readonly<Record<string, number>>;
+  /** Commits whose end nobody saw, by what came of looking them up. */
+  readonly unseen: Readonly<Record<string, number>>;
+  /** Decisions that were made again, since what they were made on had moved. */
+  readonly moved: number;
 }
 
 const parseExport = parser(ExportRequestSchema);
@@ -417,7 +433,16 @@ export class LocalRailgate extends LocalReader implements Railgate {
       clockBehindS: clockBehindMs / 1000,
       partition: { state, reasons: reasons.map(({ reason }) => reason) },
       reports: this.#node.reports,
+      sharing: this.#sharing,
     };
+  }
+
+  get #sharing(): SharingFigures | undefined {
+    const { sharing, store } = this.#node;
+    if (!sharing || !store.connections) return undefined;
+    const { epoch, leaseUntilMs, retries, outcomes, moved } = sharing;
+    const leaseS = (leaseUntilMs - Date.now()) / 1000;
+    return { connections: store.connections, leaseEpoch: epoch, leaseS, retries, unseen: outcomes, moved };
   }
 
   /** Records that have not arrived upstream yet; undefined where there is none. */

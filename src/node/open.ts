@@ -155,6 +155,11 @@ export class RailgateNode implements AsyncDisposable {
     return this.#parts.ledger.waiting;
   }
 
+  /** What is counted of a database that others share; undefined for any other. */
+  get sharing(): NodeParts["ledger"]["sharing"] {
+    return this.#parts.ledger.sharing;
+  }
+
   /** Processor time of the thread that commits. */
   get committingMs(): number {
     return this.#parts.ledger.committingMs;

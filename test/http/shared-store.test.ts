@@ -69,6 +69,20 @@ run(
         const { json } = await mesh(at, "");
         t.is(json.rail_states.fast.active_count, 3);
       }
+      const { text } = await one.call("GET", "/metrics");
+      const metric = (name: string) =>
+        Number(
+          text
+            .split("\n")
+            .find((line) => line.startsWith(`${name} `))
+            ?.split(" ")[1],
+        );
+      t.true(metric("railgate_store_lease_seconds") > 0 && metric("railgate_store_lease_seconds") <= 10, text);
+      t.true(metric("railgate_store_lease_epoch") >= 2);
+      t.true(metric("railgate_store_conflicts_total") >= 0);
+      t.is(metric('railgate_store_retries_total{code="40001"}'), 0);
+      t.is(metric('railgate_store_unseen_commits_total{outcome="unknown"}'), 0);
+      t.true(metric('railgate_store_connections{state="idle"}') > 0);
       // Any of them shows every event, and whoever holds any stream's record can have it verified anywhere.
       const chains = (await three.call("GET", "/v1/streams")).json.items.map(
         (each: { chain_id: string }) => each.chain_id,

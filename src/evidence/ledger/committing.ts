@@ -51,7 +51,10 @@ class Committing {
   }
 
   #inTurn(work: () => Promise<void>): void {
-    this.#before = this.#before.then(work);
+    this.#before = this.#before.then(work).then(() => {
+      const { counts } = this.#sound;
+      if (counts) this.#reply({ kind: "counted", counts });
+    });
   }
 
   async #answer(request: CommitterRequest): Promise<void> {

@@ -1,7 +1,7 @@
 // The ledger: gathers what was decided into batches, and has them linked, signed and made durable before anyone is answered (spec evidence §3).
 import { EvidenceUnavailableError } from "../../core/errors.ts";
 import { DEFAULTS } from "../../core/schema/defaults.ts";
-import type { StateRead, StoredEvent } from "../../store/store.ts";
+import type { StateRead, StoredEvent, StoreCounts } from "../../store/store.ts";
 import { openAppends, type Entry, type Receipt } from "./entry.ts";
 import type { CommitterData, CommitterReply, Group, PutState } from "./messages.ts";
 import type { Parcel } from "./parcel.ts";
@@ -10,6 +10,8 @@ import { CommitterThread } from "./thread.ts";
 
 export interface BatchFigures {
   readonly events: number;
+  /** What the batch was decided on is locked and compared, and it is linked. */
+  readonly linkingMs: number;
   readonly signingMs: number;
   readonly commitMs: number;
 }
@@ -59,6 +61,8 @@ export class Ledger {
   #appended = 0;
   #committed = 0;
   #processorMs = 0;
+  #moved = 0;
+  #counts: StoreCounts | undefined;
 
   /** Called when events that were appended will never be: whatever was derived from them must be read again. */
   onReset: () => void = () => {};
@@ -78,6 +82,7 @@ export class Ledger {
         onCheckpointFailure: (message) => this.onCheckpointFailure(message),
         onAnswered: () => this.#rest(),
         onDeath: (message) => this.#onDeath(message),
+        onCounts: (counts) => (this.#counts = counts),
         idle: () => this.#inFlight.size === 0,
       },
     );
@@ -96,6 +101,11 @@ export class Ledger {
   /** How many of them, from the first on, are settled: durable, or refused since what they were decided on has moved. */
   get committed(): number {
     return this.#committed;
+  }
+
+  /** What is counted of a database that others share; undefined for any other. */
+  get sharing(): (StoreCounts & { readonly moved: number }) | undefined {
+    return this.#counts && { ...this.#counts, moved: this.#moved };
   }
 
   /** Processor time of the thread that commits, since it began, as far as it has said. */
@@ -245,11 +255,12 @@ export class Ledger {
     batch.forEach(({ group, resolve, reject }, i) => {
       const size = reply.sizes[i];
       if (size !== undefined) return resolve(receipts.slice(at, (at += size)));
+      this.#moved++;
       if (group.origin === 0) this.#generation++;
       reject(new BasisMovedError("what was decided on has moved"));
     });
-    const { signingMs, commitMs } = reply;
-    if (stored.length > 0) this.onCommit(stored, { events: stored.length, signingMs, commitMs });
+    const { linkingMs, signingMs, commitMs } = reply;
+    if (stored.length > 0) this.onCommit(stored, { events: stored.length, linkingMs, signingMs, commitMs });
     this.#pump();
   }
 

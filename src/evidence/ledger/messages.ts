@@ -1,6 +1,6 @@
 // What the ledger and the committer's thread say to each other.
 import type { webcrypto } from "node:crypto";
-import type { Append, StateBounds, StateKind, StateRead, StateWrite } from "../../store/store.ts";
+import type { Append, StateBounds, StateKind, StateRead, StateWrite, StoreCounts } from "../../store/store.ts";
 import type { Entry, OpenAppend } from "./entry.ts";
 import type { StoreAt } from "../../store/open.ts";
 import type { Parcel } from "./parcel.ts";
@@ -120,4 +120,6 @@ export type CommitterReply =
       readonly failure?: string;
     }
   | { readonly kind: "put"; readonly request: number; readonly done: boolean; readonly failure?: string }
-  | { readonly kind: "probed"; readonly failure?: string };
+  | { readonly kind: "probed"; readonly failure?: string }
+  /** Of a database that others share, after whatever was done with it. */
+  | { readonly kind: "counted"; readonly counts: StoreCounts };

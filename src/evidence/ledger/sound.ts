@@ -1,7 +1,13 @@
 // Whether what evidence is written to is still what it was: database and file of checkpoints in their places, earlier commits settled.
 import { openReader, openWriter, placeName, type StoreAt } from "../../store/open.ts";
 import { LogRolledBackError } from "../../core/errors.ts";
-import { DisplacedError, UnsettledError, type StoreReader, type StoreWriter } from "../../store/store.ts";
+import {
+  DisplacedError,
+  UnsettledError,
+  type StoreCounts,
+  type StoreReader,
+  type StoreWriter,
+} from "../../store/store.ts";
 import { eventTextOf } from "../../core/event.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import type { Checkpointer } from "../log/checkpointer.ts";
@@ -41,6 +47,8 @@ export class SoundStore {
   /** Whether the ledger knows of it. */
   #told = false;
   #unsettled: readonly string[];
+  /** Of stores that were given up. */
+  #counted: StoreCounts | undefined;
   #rotating = false;
   /** The last event that was committed in each stream. */
   readonly #heads = new Map<string, { readonly sequence: number; readonly hash: string }>();
@@ -48,6 +56,12 @@ export class SoundStore {
   constructor(parts: SoundParts) {
     this.#parts = parts;
     this.#unsettled = parts.unsettled;
+  }
+
+  /** Of a database that others share, since this began; undefined for any other. */
+  get counts(): StoreCounts | undefined {
+    const counts = this.#store?.counts;
+    return counts && this.#counted ? added(this.#counted, counts) : (counts ?? this.#counted);
   }
 
   /** What may be written to. @throws Error nothing may; nothing was written. */
@@ -172,6 +186,7 @@ export class SoundStore {
   }
 
   async close(): Promise<void> {
+    this.#counted = this.counts;
     try {
       await this.#store?.close();
     } catch {
@@ -198,4 +213,19 @@ export class SoundStore {
     if (error instanceof DisplacedError) this.#displaced = error;
     await this.close();
   }
+}
+
+function added(before: StoreCounts, { retries, outcomes, ...lease }: StoreCounts): StoreCounts {
+  return {
+    ...lease,
+    retries: {
+      "40001": before.retries["40001"] + retries["40001"],
+      "40P01": before.retries["40P01"] + retries["40P01"],
+    },
+    outcomes: {
+      found: before.outcomes.found + outcomes.found,
+      absent: before.outcomes.absent + outcomes.absent,
+      unknown: before.outcomes.unknown + outcomes.unknown,
+    },
+  };
 }

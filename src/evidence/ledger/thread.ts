@@ -1,6 +1,7 @@
 // The committer's thread as the ledger sees it: started when first needed, replaced when it dies, probed when it fails, asked for checkpoints, stopped.
 import type { Worker } from "node:worker_threads";
 import { EvidenceUnavailableError } from "../../core/errors.ts";
+import type { StoreCounts } from "../../store/store.ts";
 import { startThread } from "../../threads/threads.ts";
 import type { RecordKey } from "./entry.ts";
 import type { CommitterData, CommitterReply, CommitterRequest, Group, PutState } from "./messages.ts";
@@ -23,6 +24,7 @@ export interface CommitterOwner {
   /** Whoever asked for a checkpoint has an answer. */
   onAnswered(): void;
   onDeath(message: string): void;
+  onCounts(counts: StoreCounts): void;
   /** Nothing is being written. */
   idle(): boolean;
 }
@@ -171,6 +173,7 @@ export class CommitterThread {
       this.#probe = undefined;
       return this.#owner.onProbed(reply.failure);
     }
+    if (reply.kind === "counted") return this.#owner.onCounts(reply.counts);
     if (reply.kind === "failed") this.#epoch = reply.epoch;
     this.#owner.onBatch(reply);
   }
