@@ -1,7 +1,8 @@
 // Runs the tests of policies twice: by OPA, and compiled to WASM.
+import { join } from "node:path";
 import { PolicyError } from "./annotations.ts";
 import { checkPolicies } from "./build.ts";
-import type { JoinedPolicies } from "./folder.ts";
+import { SHIPPED_POLICY, type JoinedPolicies } from "./folder.ts";
 import { runOpa } from "./opa.ts";
 
 /** `not_run`: it is skipped (`todo_test_…`). */
@@ -58,6 +59,7 @@ interface OpaResult {
 export async function testPolicies(policies: JoinedPolicies, options: TestOptions = {}): Promise<TestReport> {
   try {
     await checkPolicies(policies);
+    await checkBuiltins(policies.directory);
     const [byOpa, byWasm] = [
       await run(policies.directory, options, "rego"),
       await run(policies.directory, options, "wasm"),
@@ -84,6 +86,14 @@ export async function testPolicies(policies: JoinedPolicies, options: TestOption
   } catch (error) {
     throw policies.told(error);
   }
+}
+
+/** OPA tests with all the builtins that it has itself; what is tested is to run with those of the host. @throws PolicyError */
+async function checkBuiltins(directory: string): Promise<void> {
+  const args = ["check", "--capabilities", join(SHIPPED_POLICY, "capabilities.json"), "--bundle", "."];
+  for (const pattern of [...LEFT_OUT, "*_test.rego"]) args.push("--ignore", pattern);
+  const { status, stdout, stderr } = await runOpa(args, { cwd: directory });
+  if (status !== 0) throw new PolicyError(`opa check: ${(stderr + stdout).trim()}`);
 }
 
 const idOf = ({ package: owner, name, location }: OpaResult): string => `${owner}.${name}:${location.row}`;

@@ -149,6 +149,7 @@ test("what is wrong with policies is told by file and line, and is exit 1", asyn
   for (const command of [
     ["bundle", "build", wrong],
     ["check", wrong],
+    ["test", wrong],
     ["try", "acme/requests/refused.json", "--policy", wrong],
   ]) {
     const { code, said, stderr } = await json(...command);
@@ -158,6 +159,7 @@ test("what is wrong with policies is told by file and line, and is exit 1", asyn
       said.message,
       /wrong\/policy\/railgate\/extensions\/acme\/acme\.rego:\d+: rego_type_error: undefined function/,
     );
+    t.regex(said.message, /rego_type_error: undefined function time\.now_ns/, "no builtin of the host");
     t.notRegex(stderr, /\n\s+at /, "no stack trace");
   }
 });
