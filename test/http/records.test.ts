@@ -140,6 +140,11 @@ test.serial("what is not what it must be is refused with its place, and nothing 
     ],
     ["no event", withRecord(forged(second, { event_type: "nonsense" as never }, { key, kid })), "/records/1"],
     ["bytes that are no text", withRecord(untidy(second, { key, kid })), "/records/1"],
+    [
+      "a day that does not exist",
+      withRecord(forged(second, { occurred_at: "2026-02-30T00:00:00.000Z" }, { key, kid })),
+      "/records/1",
+    ],
     ["no record", withRecord("a.b.c"), "/records/1"],
     [
       "reordered",

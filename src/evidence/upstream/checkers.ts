@@ -13,6 +13,9 @@ import type {
   ReadReply,
 } from "./messages.ts";
 
+/** A store takes no more than so many can verify. */
+const THREADS_MAX = 8;
+
 /** Has what was offered compared with what is held, once all before it is on record. To be called once. */
 export type Settle = (nowMs: number) => Promise<OfferReply>;
 
@@ -22,7 +25,7 @@ export class Checkers {
   readonly #threads: CheckingThread[] = [];
   #offers = 0;
 
-  constructor(data: IntakeData, threadsMax = availableParallelism()) {
+  constructor(data: IntakeData, threadsMax = Math.min(availableParallelism(), THREADS_MAX)) {
     this.#data = data;
     this.#threadsMax = threadsMax;
   }
@@ -77,7 +80,7 @@ class CheckingThread {
     worker.ref();
     return new Promise((resolve, reject) => {
       this.#asked.set(job, { resolve, reject });
-      worker.postMessage({ job, request });
+      worker.postMessage({ job, request }, request.kind === "offer" ? transferOf(request.bytes) : []);
     });
   }
 
@@ -104,3 +107,7 @@ class CheckingThread {
     return worker;
   }
 }
+
+/** What has memory of its own is handed over; a part of what others use is copied. */
+const transferOf = ({ buffer, byteLength }: Uint8Array): ArrayBuffer[] =>
+  buffer instanceof ArrayBuffer && buffer.byteLength === byteLength ? [buffer] : [];

@@ -38,7 +38,7 @@ export interface IntakeParts {
   readonly now: () => number;
   /** Told in commit order of what became durable. */
   readonly taken: (arrived: Arrived) => void;
-  /** Threads that check, at most; default: one a core. */
+  /** Threads that check, at most; default: one a core, and eight. */
   readonly checkers?: number | undefined;
 }
 
@@ -61,8 +61,10 @@ export interface Offer {
   readonly firstUse: boolean;
 }
 
-/** Requests of one node that may wait for the one before them: they are read and verified meanwhile. */
-const WAITING_MAX = 3;
+/** Requests of one node that may wait for the one before them. */
+const WAITING_MAX = 5;
+/** Of all nodes, those that are read and verified meanwhile: each is kept in memory, unpacked, until its turn comes. */
+const AHEAD_MAX = 4;
 /** Resolutions in one answer. */
 const SUPERSEDED_MAX = 100;
 
@@ -71,6 +73,7 @@ export class Intake {
   readonly #checkers: Checkers;
   /** By the last part of a stream's id, which all streams of a node share. */
   readonly #lanes = new Map<string, { waiting: number; last: Promise<unknown> }>();
+  #ahead = 0;
   #witness: SigningKey | undefined;
 
   constructor(parts: IntakeParts) {
@@ -95,8 +98,10 @@ export class Intake {
     this.#lanes.set(name, lane);
     if (lane.waiting > WAITING_MAX)
       throw new RecordsRefusedError("records_busy", "as much of this node is under way as may be; ask again", 0);
+    const read = () => this.#checkers.offer({ ...offer, nowMs: this.#parts.now() });
+    const isFirst = lane.waiting === 0;
+    const offered = isFirst ? read() : this.#readAhead(lane.last, read);
     lane.waiting++;
-    const offered = this.#checkers.offer({ ...offer, nowMs: this.#parts.now() });
     const taken = this.#inTurn(lane.last, offered).then((settle) => this.#take(offer, settle));
     lane.last = taken.catch(() => {});
     try {
@@ -104,6 +109,15 @@ export class Intake {
     } finally {
       if (--lane.waiting === 0) this.#lanes.delete(name);
     }
+  }
+
+  /** While what came before is under way, if not too much is ahead already. */
+  async #readAhead(before: Promise<unknown>, read: () => Promise<Settle>): Promise<Settle> {
+    if (this.#ahead >= AHEAD_MAX) return before.then(read);
+    this.#ahead++;
+    const offered = read();
+    void before.finally(() => this.#ahead--);
+    return offered;
   }
 
   /** Behind what came before, and not sooner where this one fails. */

@@ -4,7 +4,6 @@ import type { RecordsRefusal } from "../../core/errors.ts";
 import { lazily } from "../../core/outcome.ts";
 import { EvidenceEventSchema, type EvidenceEvent } from "../../core/schema/event.ts";
 import { ENTRY_BYTES_MAX } from "../../core/tiles.ts";
-import { timeMs } from "../../core/time.ts";
 import { textWithout } from "../verify/canonical.ts";
 import { signerOf } from "../verify/rows.ts";
 
@@ -32,6 +31,7 @@ export class BatchRefusal extends Error {
 export interface SentRecord {
   readonly record: string;
   readonly kid: string;
+  /** Without `details` that nobody here looks into. */
   readonly event: EvidenceEvent;
   /** What the signature is over: so many characters of the record. */
   readonly signedChars: number;
@@ -85,5 +85,21 @@ function readEvent(payload: string): EvidenceEvent | string {
   const without = textWithout(text, read, "event_hash");
   if (without === undefined) return "is not in canonical form";
   if (digestOf(without) !== read.event_hash) return "has an event_hash that is not its hash";
-  return timeMs(read.occurred_at) === undefined ? "has a time that is none" : read;
+  return isTime(read.occurred_at) ? keptOf(read) : "has a time that is none";
 }
+
+/** Of a text that has the form which the schema asks for: written again, a day that does not exist is another. */
+function isTime(text: string): boolean {
+  const ms = Date.parse(text);
+  return !Number.isNaN(ms) && new Date(ms).toISOString() === text;
+}
+
+/** What is looked into until the batch is settled: many small values less to be kept, and moved as long as they are. */
+function keptOf(event: EvidenceEvent): EvidenceEvent {
+  const { event_type, details } = event;
+  if (details === undefined || FOLLOWED.includes(event_type)) return event;
+  return { ...event, details: { workload_id: details["workload_id"] } };
+}
+
+/** Events that change which key signs, or what is kept. */
+const FOLLOWED: readonly string[] = ["key.rotate", "chain.anchor"];
