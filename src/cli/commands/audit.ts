@@ -56,8 +56,8 @@ export function auditCommand(): Command {
 async function audit(context: CommandContext, paths: readonly string[], options: Options): Promise<ExitCode> {
   if (options.cluster) return auditRunning(context, paths, options);
   if (paths.length === 0) throw new UsageError("name files or folders of manifests, or --cluster");
-  const { boundYoungGeneration } = await import("../io/memory.ts");
-  boundYoungGeneration();
+  const { boundYoungGeneration, YOUNG_BYTES_OF_AUDIT } = await import("../io/memory.ts");
+  boundYoungGeneration(YOUNG_BYTES_OF_AUDIT);
   const { config, out } = context;
   const [{ manifestJudge }, { judged }, { manifestsIn, readFiles }] = await Promise.all([
     import("../../library/manifests.ts"),
@@ -99,8 +99,8 @@ const mayHoldNamespaces = (text: string): boolean => text.includes("Namespace") 
 /** What runs already: the evidence has all of it, and a person its counts. */
 async function auditRunning(context: CommandContext, paths: readonly string[], options: Options): Promise<ExitCode> {
   if (paths.length > 0 || options.sarif) throw new UsageError("--cluster takes neither paths nor --sarif");
-  const { boundYoungGeneration } = await import("../io/memory.ts");
-  boundYoungGeneration();
+  const { boundYoungGeneration, YOUNG_BYTES_OF_AUDIT } = await import("../io/memory.ts");
+  boundYoungGeneration(YOUNG_BYTES_OF_AUDIT);
   const { out } = context;
   const [{ Cluster }, { namespacesOf, workloadsOf }, { Reports }, { withRailgate }] = await Promise.all([
     import("../../kubernetes/cluster.ts"),

@@ -108,8 +108,8 @@ async function exportTo(
     to_sequence: to,
     chain_id: chain,
   };
-  const { boundYoungGeneration } = await import("../io/memory.ts");
-  boundYoungGeneration();
+  const { boundYoungGeneration, YOUNG_BYTES_OF_AUDIT } = await import("../io/memory.ts");
+  boundYoungGeneration(YOUNG_BYTES_OF_AUDIT);
   const { isHere, withRailgate } = await import("../io/open.ts");
   try {
     const { answer } = await withRailgate(context, (railgate) =>

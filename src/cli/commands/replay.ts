@@ -32,8 +32,8 @@ async function replay(
   if (failOnChange && bundle === undefined) throw new UsageError("--fail-on-change needs --bundle");
   if (csv && bundle === undefined) throw new UsageError("--csv needs --bundle");
   if (csv && out.json) throw new UsageError("--csv and --json are two forms of the same; give one");
-  const { boundYoungGeneration } = await import("../io/memory.ts");
-  boundYoungGeneration();
+  const { boundYoungGeneration, YOUNG_BYTES_OF_AUDIT } = await import("../io/memory.ts");
+  boundYoungGeneration(YOUNG_BYTES_OF_AUDIT);
   const { replayAll } = await import("../../library/replay.ts");
   const report = await replayAll(path, {
     bundle,

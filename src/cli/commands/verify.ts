@@ -37,8 +37,8 @@ async function verify(context: CommandContext, paths: readonly string[], options
   const { out } = context;
   if (paths.length > 1 && (options.since ?? options.keep) !== undefined)
     throw new UsageError("--since and --keep are about one log: name one export");
-  const { boundYoungGeneration } = await import("../io/memory.ts");
-  boundYoungGeneration();
+  const { boundYoungGeneration, YOUNG_BYTES_OF_AUDIT } = await import("../io/memory.ts");
+  boundYoungGeneration(YOUNG_BYTES_OF_AUDIT);
   const reports: VerifyReport[] = [];
   for (const path of paths) {
     const report = await verifyOne(context, path, options);

@@ -19,7 +19,7 @@ export type ReplayRequest =
   | { readonly kind: "check"; readonly items: readonly ReplayItem[] };
 
 /** A decision leaves little behind. */
-const YOUNG_MIB_MAX = 8;
+const YOUNG_MIB_MAX = 4;
 
 export class ReplayPool {
   readonly #threads = new ThreadPool<ReplayRequest, readonly ReplayFinding[]>("./worker", import.meta.url, {
