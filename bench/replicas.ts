@@ -6,13 +6,13 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import autocannon from "autocannon";
 import { hostCaller } from "../src/core/caller.ts";
 import { parseAdmissionRequest } from "../src/core/request.ts";
 import { admission } from "../src/gate/commands/admission.ts";
 import { RailgateNode } from "../src/node/open.ts";
 import { spawnServer } from "../test/host/process.ts";
 import { ownServer } from "../test/postgres/server.ts";
-import { load } from "./load.ts";
 
 const CONNECTIONS = 32;
 const AT_ONCE = 256;
@@ -50,20 +50,24 @@ async function decisionsPerS(what: string, seconds: number, nodes: readonly Node
   );
   const measured = await Promise.all(
     servers.map(({ url }, i) =>
-      load({
-        url: `${url}/v1/admissions`,
-        body: JSON.stringify({ ...example, workload: { ...example.workload, workload_id: `w-${i}` } }),
-        connections: Math.ceil(CONNECTIONS / servers.length),
-        seconds,
-      }),
+      pressed(`${url}/v1/admissions`, Math.ceil(CONNECTIONS / servers.length), seconds, `w-${i}`),
     ),
   );
   await Promise.all(servers.map((server) => server.stop()));
-  const perS = measured.reduce((sum, { requestsPerS }) => sum + requestsPerS, 0);
-  const p99 = Math.max(...measured.map(({ p99Ms }) => p99Ms));
-  const failed = measured.reduce((sum, each) => sum + each.failed, 0);
+  const perS = measured.reduce((sum, { requests }) => sum + requests.average, 0);
+  const p99 = Math.max(...measured.map(({ latency }) => latency.p99));
+  const failed = measured.reduce((sum, { non2xx, errors }) => sum + non2xx + errors, 0);
   console.log(`${what.padEnd(20)} ${perS.toFixed(0).padStart(6)}/s  p99 ${p99.toFixed(0)} ms  ${failed} failed`);
   return perS;
+}
+
+/** Each connection is about a workload of its own: what many command at once is decided again and again. */
+function pressed(url: string, connections: number, duration: number, name: string): Promise<autocannon.Result> {
+  let n = 0;
+  const setupClient = (client: autocannon.Client): void =>
+    client.setBody(JSON.stringify({ ...example, workload: { ...example.workload, workload_id: `${name}-${n++}` } }));
+  const headers = { "content-type": "application/json" };
+  return autocannon({ url, method: "POST", headers, connections, duration, setupClient });
 }
 
 async function copying(decisions: number): Promise<void> {

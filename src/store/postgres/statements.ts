@@ -149,61 +149,49 @@ export class Statements {
     );
   }
 
-  /** @returns the position of the first. */
+  /**
+   * In one statement: from the place in the order of all streams on, whoever commits beside waits, and each round trip would be waited for.
+   * @param nodeId whose part of the spans grows: each node has its own, so that none waits for another's.
+   * @returns the position of the first.
+   */
   async events(batch: readonly Append[], streamOf: (chainId: string) => number, nodeId: string): Promise<number> {
-    const [row] = await this.#query("UPDATE positions SET last = last + $1 WHERE name = 'events' RETURNING last", [
+    const own = batch.flatMap(({ artifact }, i) => (artifact === null ? [] : [{ i, bytes: Buffer.from(artifact) }]));
+    const [row] = await this.#query(EVENTS, [
       batch.length,
-    ]);
-    const first = (row!["last"] as number) - batch.length + 1;
-    await this.#query(
-      `INSERT INTO events (position, stream, sequence, id, event_type, outcome, tenant_id, workload_id, correlation_id, occurred_at_ms, artifact_digest, record)
-       SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::bytea[], $12::text[])`,
-      [
-        batch.map((_, i) => first + i),
-        batch.map(({ chain_id }) => streamOf(chain_id)),
-        batch.map(({ sequence }) => sequence),
-        batch.map(({ id }) => id),
-        batch.map(({ event_type }) => event_type),
-        batch.map(({ outcome }) => outcome),
-        batch.map(({ tenant_id }) => tenant_id),
-        batch.map(({ workload_id }) => workload_id),
-        batch.map(({ correlation_id }) => correlation_id),
-        batch.map(({ occurred_at_ms }) => occurred_at_ms),
-        batch.map(({ artifact_digest }) => digestBytes(artifact_digest)),
-        batch.map(({ record }) => record),
-      ],
-    );
-    await this.#artifacts(batch, first);
-    await this.#spans(batch, first, nodeId);
-    return first;
-  }
-
-  async #artifacts(batch: readonly Append[], first: number): Promise<void> {
-    const own = batch.flatMap(({ artifact }, i) =>
-      artifact === null ? [] : [{ position: first + i, bytes: Buffer.from(artifact) }],
-    );
-    if (own.length === 0) return;
-    await this.#query("INSERT INTO artifacts (position, bytes) SELECT * FROM unnest($1::bigint[], $2::bytea[])", [
-      own.map(({ position }) => position),
+      batch.map((_, i) => i),
+      batch.map(({ chain_id }) => streamOf(chain_id)),
+      batch.map(({ sequence }) => sequence),
+      batch.map(({ id }) => id),
+      batch.map(({ event_type }) => event_type),
+      batch.map(({ outcome }) => outcome),
+      batch.map(({ tenant_id }) => tenant_id),
+      batch.map(({ workload_id }) => workload_id),
+      batch.map(({ correlation_id }) => correlation_id),
+      batch.map(({ occurred_at_ms }) => occurred_at_ms),
+      batch.map(({ artifact_digest }) => digestBytes(artifact_digest)),
+      batch.map(({ record }) => record),
+      own.map((each) => each.i),
       own.map(({ bytes }) => bytes),
+      nodeId,
     ]);
-  }
-
-  /** Each node its own, so that none waits for another's. */
-  async #spans(batch: readonly Append[], first: number, nodeId: string): Promise<void> {
-    const spans = new Map<number, { min: number; max: number }>();
-    for (const [i, { occurred_at_ms: ms }] of batch.entries()) {
-      const span = Math.floor((first + i) / SPAN_POSITIONS);
-      const { min, max } = spans.get(span) ?? { min: ms, max: ms };
-      spans.set(span, { min: Math.min(min, ms), max: Math.max(max, ms) });
-    }
-    await this.#query(
-      `INSERT INTO spans (span, node_id, min_ms, max_ms) SELECT span, $4, min_ms, max_ms FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w (span, min_ms, max_ms)
-       ON CONFLICT (span, node_id) DO UPDATE SET min_ms = least(spans.min_ms, excluded.min_ms), max_ms = greatest(spans.max_ms, excluded.max_ms)`,
-      [[...spans.keys()], [...spans.values()].map(({ min }) => min), [...spans.values()].map(({ max }) => max), nodeId],
-    );
+    return row!["first"] as number;
   }
 }
+
+const EVENTS = `
+WITH placed AS (UPDATE positions SET last = last + $1 WHERE name = 'events' RETURNING last - $1 + 1 AS first),
+recorded AS (
+  INSERT INTO events (position, stream, sequence, id, event_type, outcome, tenant_id, workload_id, correlation_id, occurred_at_ms, artifact_digest, record)
+  SELECT first + i, stream, sequence, id, event_type, outcome, tenant_id, workload_id, correlation_id, occurred_at_ms, artifact_digest, record
+  FROM placed, unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bytea[], $13::text[])
+    AS e (i, stream, sequence, id, event_type, outcome, tenant_id, workload_id, correlation_id, occurred_at_ms, artifact_digest, record)),
+kept AS (
+  INSERT INTO artifacts (position, bytes) SELECT first + i, bytes FROM placed, unnest($14::bigint[], $15::bytea[]) AS a (i, bytes)),
+spanned AS (
+  INSERT INTO spans (span, node_id, min_ms, max_ms)
+  SELECT (first + i) / ${SPAN_POSITIONS}, $16::text, min(ms), max(ms) FROM placed, unnest($2::bigint[], $11::bigint[]) AS e (i, ms) GROUP BY 1
+  ON CONFLICT (span, node_id) DO UPDATE SET min_ms = least(spans.min_ms, excluded.min_ms), max_ms = greatest(spans.max_ms, excluded.max_ms))
+SELECT first FROM placed`;
 
 export async function insertKey(query: RunQuery, scope: string, key: KeyRow): Promise<void> {
   await query(
