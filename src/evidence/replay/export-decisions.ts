@@ -67,8 +67,6 @@ export class ExportDecisions implements ReplaySource {
         if (rows.length === 0) continue;
         const artifact = await collect(body);
         for (const row of rows) yield { ...row, pointer: digest!, artifact };
-        // What follows is larger than all that was read, and replaying has no use of it.
-        if (this.#events.haveCome) break;
       }
     } catch (error) {
       throw replayError(error);
@@ -107,7 +105,6 @@ class Events {
   readonly decided: readonly Decided[];
   readonly #rows: Rows;
   readonly #count: number;
-  #come = 0;
   readonly #strays: Gathered["strays"];
   /** Behind the last that was found: archives hold artifacts in order. */
   #next = 0;
@@ -121,11 +118,6 @@ class Events {
     this.#count = count;
   }
 
-  /** Whether every artifact that one of them points to has come. */
-  get haveCome(): boolean {
-    return this.#come === this.#count;
-  }
-
   /** Those that point to an artifact, the first time that it is asked for. */
   take(digest: Uint8Array): Omit<SourceItem, "artifact" | "pointer">[] {
     const found: Omit<SourceItem, "artifact" | "pointer">[] = [];
@@ -134,7 +126,6 @@ class Events {
       const row = this.#rows.change(at);
       if (row[CAME_AT] === 1) continue;
       row[CAME_AT] = 1;
-      this.#come++;
       found.push(this.#said(row));
     }
     this.#next = at;
