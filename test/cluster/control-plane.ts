@@ -2,10 +2,10 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream, readFileSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Certificates } from "./certificates.ts";
+import { freePort } from "../port.ts";
 
 /** What a command wrote, and how it ended. */
 export interface Ran {
@@ -163,13 +163,4 @@ export async function run(command: string, args: readonly string[], input = ""):
 export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
   for (const started = Date.now(); Date.now() - started < READY_MS_MAX; await sleep(500)) if (await holds()) return;
   throw new Error(`it does not come true that ${what}`);
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }

@@ -6,7 +6,8 @@ import { loadConfig } from "../../src/node/config/config.ts";
 import { serve, type Served } from "../../src/http/server.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import { Certificates } from "./certificates.ts";
-import { ControlPlane, freePort, run, until, type Ran } from "./control-plane.ts";
+import { ControlPlane, run, until, type Ran } from "./control-plane.ts";
+import { freePort } from "../port.ts";
 
 export type Json = { [member: string]: any };
 

@@ -1,8 +1,6 @@
 // What README and docs tell people to type does what they say, in order, in a clean tree: every page, on the oldest Node there is, and the README on both.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { execFile } from "node:child_process";
-import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import test, { type ExecutionContext } from "ava";
@@ -28,6 +26,7 @@ import {
   typeIn,
   type Block,
 } from "./pages.ts";
+import { freePort } from "../port.ts";
 
 const run = promisify(execFile);
 const HOME = process.env["HOME"] ?? "";
@@ -139,15 +138,6 @@ function headingsOf(file: string): string[] {
       .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
       .replaceAll(" ", "-"),
   );
-}
-
-/** For a node that a page starts; nobody else here asks for one that was just free. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }
 
 /** What snippets take for granted. */

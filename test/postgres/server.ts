@@ -72,10 +72,18 @@ export function testServer(): Promise<TestServer> {
   return (shared ??= findOrStart(join(tmpdir(), `railgate-pg-${process.ppid}`)));
 }
 
-/** Another one, for what changes the server. @returns with what ends it. */
-export async function ownServer(settings: readonly string[] = []): Promise<OwnServer> {
+/**
+ * Another one, for what changes the server.
+ * @param prepare given its folder of data before it starts, and what makes a file there the server's.
+ * @returns with what ends it.
+ */
+export async function ownServer(
+  settings: readonly string[] = [],
+  prepare: (data: string, own: (path: string) => void) => void = () => {},
+): Promise<OwnServer> {
   const dir = mkdtempSync(join(tmpdir(), "railgate-pg-own-"));
   initialise(dir);
+  prepare(join(dir, "data"), own);
   return serverOf(dir, settings);
 }
 
@@ -84,7 +92,7 @@ async function serverOf(dir: string, settings: readonly string[]): Promise<OwnSe
   await start();
   const end = (mode: string) => asServer("pg_ctl", ["-D", join(dir, "data"), "-m", mode, "-w", "stop"]);
   return {
-    ...serverIn(dir),
+    ...serverIn(dir, portIn(settings)),
     start,
     signal: (signal) => signalAll(dir, signal),
     standby: async () => {
@@ -93,7 +101,7 @@ async function serverOf(dir: string, settings: readonly string[]): Promise<OwnSe
       asServer("pg_basebackup", ["-D", join(to, "data"), "-h", dir, "-U", "railgate", "-R", "-c", "fast", "-N"]);
       return serverOf(to, settings);
     },
-    waitsForStandby: (is) => waitForStandby(address(dir, "postgres"), is),
+    waitsForStandby: (is) => waitForStandby(address(dir, "postgres", portIn(settings)), is),
     promote: () => asServer("pg_ctl", ["-D", join(dir, "data"), "-w", "promote"]),
     kill: () => end("immediate"),
     stop: () => {
@@ -134,9 +142,9 @@ async function waitForStandby(url: string, is: boolean): Promise<void> {
   }
 }
 
-function own(dir: string): void {
+function own(path: string): void {
   const { uid, gid } = account();
-  if (uid !== undefined) chownSync(dir, uid, gid!);
+  if (uid !== undefined) chownSync(path, uid, gid!);
 }
 
 function initialise(dir: string): void {
@@ -199,7 +207,7 @@ alive || rm -rf "$D"`;
   });
   child.unref();
   for (const untilMs = performance.now() + START_MS_MAX; ; await sleep(50)) {
-    const client = new pg.Client({ connectionString: address(dir, "postgres") });
+    const client = new pg.Client({ connectionString: address(dir, "postgres", portIn(settings)) });
     try {
       await client.connect();
       await client.end();
@@ -211,20 +219,24 @@ alive || rm -rf "$D"`;
   }
 }
 
-const address = (dir: string, database: string): string =>
-  `postgres://railgate@localhost/${database}?host=${encodeURIComponent(dir)}`;
+const PORT = "5432";
+const portIn = (settings: readonly string[]): string =>
+  settings.find((each) => each.startsWith("port="))?.slice("port=".length) ?? PORT;
 
-function serverIn(dir: string): TestServer {
+const address = (dir: string, database: string, port: string): string =>
+  `postgres://railgate@localhost:${port}/${database}?host=${encodeURIComponent(dir)}`;
+
+function serverIn(dir: string, port = PORT): TestServer {
   return {
     socketDir: dir,
     url: async (database) => {
-      if (database !== undefined) return address(dir, database);
+      if (database !== undefined) return address(dir, database, port);
       const name = `t_${randomUUID().replaceAll("-", "")}`;
-      const client = new pg.Client({ connectionString: address(dir, "postgres") });
+      const client = new pg.Client({ connectionString: address(dir, "postgres", port) });
       await client.connect();
       await client.query(`CREATE DATABASE ${name}`);
       await client.end();
-      return address(dir, name);
+      return address(dir, name, port);
     },
   };
 }

@@ -1,5 +1,6 @@
 // The store on PostgreSQL: leases, the commit's protocol, and what becomes of a commit whose end nobody saw.
 import { randomUUID } from "node:crypto";
+import { writeFileSync } from "node:fs";
 import { createServer, createConnection, type Socket } from "node:net";
 import { join } from "node:path";
 import test from "ava";
@@ -8,6 +9,8 @@ import { takeLease, thisProcess, endLease } from "../../src/store/postgres/lease
 import { openReader, openWriter } from "../../src/store/open.ts";
 import type { DatabaseAt } from "../../src/store/postgres/address.ts";
 import type { Append, StateWrite } from "../../src/store/store.ts";
+import { certificates } from "../http/certificates.ts";
+import { freePort } from "../port.ts";
 import { noPostgres, ownServer, testServer } from "../postgres/server.ts";
 
 const missing = noPostgres();
@@ -211,6 +214,48 @@ run("a server that may forget what it committed is refused, by the name of the s
   const server = await ownServer(["fsync=off"]);
   t.teardown(() => server.stop());
   await t.throwsAsync(nodeAt(await server.url("postgres"), "n"), { message: /has fsync off/ });
+});
+
+run("over TLS a server is believed by its certificate and its name, and believes whoever shows one", async (t) => {
+  const port = await freePort();
+  let folder = "";
+  const settings = [`port=${port}`, "listen_addresses=127.0.0.1,127.0.0.2", "ssl=on", "ssl_ca_file=ca.crt"];
+  const server = await ownServer(settings, (data, own) => {
+    folder = data;
+    certificates(data);
+    own(join(data, "server.key"));
+    const rules = ["local all all trust", "hostssl all all 127.0.0.0/8 trust clientcert=verify-full"];
+    writeFileSync(join(data, "pg_hba.conf"), rules.join("\n"));
+  });
+  t.teardown(() => server.stop());
+  const admin = new pg.Client({ connectionString: await server.url("postgres") });
+  await admin.connect();
+  await admin.query("CREATE ROLE deployer SUPERUSER LOGIN");
+  await admin.end();
+  const file = (name: string) => encodeURIComponent(join(folder, name));
+  const own = `&sslcert=${file("client.crt")}&sslkey=${file("client.key")}`;
+  const at = (host: string, way: string) => ({
+    url: `postgres://deployer@${host}:${port}/postgres?${way}`,
+    poolMax: 2,
+    scope: randomUUID(),
+  });
+  const pinned = `sslmode=verify-full&sslrootcert=${file("ca.crt")}`;
+  const good = at("127.0.0.1", pinned + own);
+  const lease = await takeLease(good, "n");
+  await using writer = await openWriter({ ...good, lease });
+  t.is(await writer.append([event("a/n", 0)]), 1);
+  await using reader = await openReader(good);
+  t.is((await reader.event("a/n.0"))?.position, 1);
+  for (const [wrong, message] of [
+    [
+      at("127.0.0.1", `sslmode=verify-full&sslrootcert=${file("strange-ca.crt")}${own}`),
+      /self-signed|verify|signature/i,
+    ],
+    [at("127.0.0.2", pinned + own), /does not match certificate's altnames/],
+    [at("127.0.0.1", pinned), /requires a valid client certificate/],
+    [at("127.0.0.1", "application_name=x"), /no encryption/],
+  ] as const)
+    await t.throwsAsync(takeLease(wrong, "m"), { message });
 });
 
 run("an older program refuses a newer schema, and two that start at once make one", async (t) => {
