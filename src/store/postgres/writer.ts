@@ -31,8 +31,7 @@ import {
 } from "./connect.ts";
 import { LEASE_S, RENEWED_MS } from "./lease.ts";
 import { readTail, UNCHECKPOINTED } from "./log.ts";
-import { checkReadable, versionOf } from "./schema.ts";
-import { migrate } from "./schema.ts";
+import { checkReadable, migrate, versionOf } from "./schema.ts";
 import { insertKey, Statements } from "./statements.ts";
 
 /** Streams whose end is kept in memory (at most some 12 KB each); the end of any other is read when it is appended to. */
