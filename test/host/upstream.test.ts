@@ -65,10 +65,17 @@ async function same(t: ExecutionContext, hub: Started, node: RailgateNode): Prom
   await isSame(t, above, node.store);
 }
 
-async function isSame(t: ExecutionContext, above: StoreReader, below: StoreReader): Promise<void> {
+/** @param upTo of a stream, how many have to be there; default: all that the node has. */
+async function isSame(
+  t: ExecutionContext,
+  above: StoreReader,
+  below: StoreReader,
+  upTo: (held: number, size: number) => number = (_, size) => size,
+): Promise<void> {
   for (const { chain_id, size } of await below.log.streams()) {
     const held = await above.log.records(chain_id, 0, Number.MAX_SAFE_INTEGER);
-    t.deepEqual(held.slice(0, size), await below.log.records(chain_id, 0, size), chain_id);
+    const end = upTo(held.length, size);
+    t.deepEqual(held.slice(0, end), await below.log.records(chain_id, 0, end), chain_id);
   }
   const { streams, states } = await verifyStore(above, () => {});
   t.deepEqual(states, []);
@@ -170,7 +177,8 @@ test("whatever is cut or killed in the middle of a transfer, nothing is lost and
   await proxy.close();
   await using here = await openReader(join(dirs.edge, "data"));
   await using above = await openReader(join(dirs.hub, "data"));
-  await isSame(t, above, here);
+  // Behind the last decision the edge may have recorded that it has reconciled, or that it is cut off again.
+  await isSame(t, above, here, Math.min);
   t.true(acknowledged.size >= DECISIONS_A_ROUND);
   const ids = [...acknowledged].sort();
   t.deepEqual((await here.known(ids)).sort(), ids);

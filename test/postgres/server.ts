@@ -224,7 +224,7 @@ const portIn = (settings: readonly string[]): string =>
   settings.find((each) => each.startsWith("port="))?.slice("port=".length) ?? PORT;
 
 const address = (dir: string, database: string, port: string): string =>
-  `postgres://railgate@localhost:${port}/${database}?host=${encodeURIComponent(dir)}`;
+  `postgres://railgate@localhost${port === PORT ? "" : `:${port}`}/${database}?host=${encodeURIComponent(dir)}`;
 
 function serverIn(dir: string, port = PORT): TestServer {
   return {
