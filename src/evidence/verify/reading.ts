@@ -1,6 +1,5 @@
 // Reads an export's files, once, as they stream by: digests are kept of all of them, and of those of the layout what they say.
 import { ArchiveError, type ArchiveEntry } from "../../archive/tar.ts";
-import { concatBytes } from "../../core/bytes.ts";
 import { digestText, hexBytes, hexOf } from "../../core/digest.ts";
 import { type Checkpoint, type Note, parseCheckpoint, parseNote } from "../../core/note.ts";
 import { collect, type ReadingContext, drain, KEPT_MAX } from "./context.ts";
@@ -14,6 +13,7 @@ import { readRecords, type Records } from "./records.ts";
 import type { CheckName } from "./report.ts";
 import { readSegment, type Segment } from "./segment.ts";
 import { NAMED, PRESENT } from "./digest-marks.ts";
+import { sameDigest } from "./tables.ts";
 
 /** All that is known of an export when its last byte was read. A file that is there and could not be read is in `digests` alone. */
 export interface ExportFacts {
@@ -45,6 +45,7 @@ const EXTRA_FILES_MAX = 1000;
 const DOCUMENT_BYTES_MAX = 64 * 1024;
 /** How a document about a snapshot begins; decisions begin otherwise. */
 const DOCUMENT_START = /^\s*\{\s*"id"\s*:/;
+const DECISION_START = new TextEncoder().encode('{"d');
 const DOCUMENT_START_BYTES = 64;
 const latin1 = new TextDecoder("latin1");
 
@@ -150,29 +151,32 @@ class Reading {
     return hash.digest();
   }
 
-  async #artifact({ name, size, body }: ArchiveEntry): Promise<void> {
+  async #artifact({ name, size, whole, body }: ArchiveEntry): Promise<void> {
     const { findings, artifacts } = this.#context;
     if (size > ARTIFACT_BYTES_MAX) throw new ArchiveError(`${name} is larger than it may be`);
     const named = hexBytes(name, undefined, 0, ARTIFACT_PREFIX.length);
-    if ((await this.#artifactDigest(size, body)).some((byte, at) => byte !== named[at]))
-      findings.fault("artifacts", `${name} is not what its name says`, { file: name });
+    // Most artifacts are small, and hashing one at once is several times as fast.
+    const digest =
+      size <= DOCUMENT_BYTES_MAX
+        ? this.#smallDigest(whole ?? (await collect(body, size)))
+        : await this.#largeDigest(body);
+    if (!sameDigest(digest, named)) findings.fault("artifacts", `${name} is not what its name says`, { file: name });
     artifacts.mark(named, PRESENT);
   }
 
-  async #artifactDigest(size: number, body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-    const { primitives } = this.#context;
-    // Most artifacts are small, and hashing one at once is several times as fast.
-    if (size <= DOCUMENT_BYTES_MAX) {
-      const whole = await inOnePiece(body, size);
-      return this.#noteDocument(whole, primitives.sha256(whole));
-    }
-    const hash = primitives.sha256Stream();
+  #smallDigest(bytes: Uint8Array): Uint8Array {
+    return this.#noteDocument(bytes, this.#context.primitives.sha256(bytes));
+  }
+
+  async #largeDigest(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+    const hash = this.#context.primitives.sha256Stream();
     for await (const part of body) hash.update(part);
     return hash.digest();
   }
 
   #noteDocument(bytes: Uint8Array, digest: Uint8Array): Uint8Array {
     if (this.#documents.size >= KEPT_MAX) return digest;
+    if (DECISION_START.every((byte, at) => bytes[at] === byte)) return digest;
     if (!DOCUMENT_START.test(latin1.decode(bytes.subarray(0, DOCUMENT_START_BYTES)))) return digest;
     try {
       const { id } = parseJson(bytes) as { id?: unknown };
@@ -253,11 +257,4 @@ class Reading {
     }
     if (this.facts.checkpoint === undefined) this.#context.findings.fault(file, "it is no signed checkpoint", { file });
   }
-}
-
-/** As it comes, where it comes in one piece. */
-async function inOnePiece(body: AsyncIterable<Uint8Array>, size: number): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  for await (const part of body) parts.push(part);
-  return parts.length === 1 && parts[0]!.length === size ? parts[0]! : concatBytes(...parts);
 }

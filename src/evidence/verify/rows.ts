@@ -1,5 +1,5 @@
 // Checks of single records, a chunk of lines at a time, so that they can be done in parallel: form, hashes, signatures.
-import { canonicalWithout } from "./canonical.ts";
+import { canonicalWithout, textWithout } from "./canonical.ts";
 import { countLines, type LineChunk } from "./chunks.ts";
 import { DIGEST_BYTES, digestBytes, digestOfPointer, hexBytes, isDigest } from "../../core/digest.ts";
 import { namedSettings } from "../../core/snapshots.ts";
@@ -197,9 +197,10 @@ class EventChunk {
     }
     if (typeof event !== "object" || event === null || Array.isArray(event))
       return problem("the line is no JSON object");
-    const canonical = canonicalWithout(event as Event, "event_hash");
-    if (canonical?.whole !== text) problem("the event's bytes are not canonical JSON (RFC 8785)");
-    if (canonical !== undefined) this.#hash(event as Event, canonical.without, index);
+    const plain = textWithout(text, event as Event, "event_hash");
+    if (plain === undefined) problem("the event's bytes are not canonical JSON (RFC 8785)");
+    const without = plain ?? canonicalWithout(event as Event, "event_hash")?.without;
+    if (without !== undefined) this.#hash(event as Event, without, index);
     return event as Event;
   }
 
