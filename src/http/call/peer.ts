@@ -38,6 +38,8 @@ export class Peers {
   readonly #waiting = new Set<Peer>();
   /** Large bodies that are here, and wait to be looked at. */
   readonly #large: (() => void)[] = [];
+  /** All others. */
+  #small: (() => void)[] = [];
   #heldBytes = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -70,6 +72,22 @@ export class Peers {
     await new Promise<void>((resolve) => {
       if (this.#large.push(resolve) === 1) setImmediate(() => this.#nextLarge());
     });
+  }
+
+  /**
+   * Until all connections have been looked at once: what has come meanwhile is then worked on together, one step of all after the
+   * other, since a step that was just taken is in the processor's caches.
+   */
+  async small(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      if (this.#small.push(resolve) === 1) setImmediate(() => this.#allSmall());
+    });
+  }
+
+  #allSmall(): void {
+    const all = this.#small;
+    this.#small = [];
+    for (const begin of all) begin();
   }
 
   #nextLarge(): void {
@@ -126,9 +144,9 @@ export class Peer {
     return true;
   }
 
-  /** Waits for a large body's turn to be looked at. */
-  turn(bytes: number): Promise<void> | undefined {
-    return bytes > this.limits.largeBytes ? this.#all.large() : undefined;
+  /** Waits for a body's turn to be looked at. */
+  turn(bytes: number): Promise<void> {
+    return bytes > this.limits.largeBytes ? this.#all.large() : this.#all.small();
   }
 
   /** The call is over. */
