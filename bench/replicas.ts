@@ -3,7 +3,7 @@
 // copy of so many takes, every record verified, and in how much memory. PostgreSQL is started here, with fsync and synchronous_commit on.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import autocannon from "autocannon";
@@ -11,12 +11,14 @@ import { hostCaller } from "../src/core/caller.ts";
 import { parseAdmissionRequest } from "../src/core/request.ts";
 import { admission } from "../src/gate/commands/admission.ts";
 import { RailgateNode } from "../src/node/open.ts";
-import { spawnServer } from "../test/host/process.ts";
+import { spawnServer, type Server } from "../test/host/process.ts";
 import { ownServer } from "../test/postgres/server.ts";
 
 const CONNECTIONS = 32;
 const AT_ONCE = 256;
 const SAMPLE_MS = 100;
+/** Of the processor, as Linux counts: a hundredth of a second. */
+const TICK_MS = 10;
 /** As it is installed: built, so that no memory goes into reading the sources. */
 const MAIN = new URL("../scripts/railgate.js", import.meta.url).pathname;
 
@@ -48,17 +50,67 @@ async function decisionsPerS(what: string, seconds: number, nodes: readonly Node
   const servers = await Promise.all(
     nodes.map((env, i) => spawnServer(mkdtempSync(join(scratch, "node-")), { RAILGATE_NODE_ID: `r${i}`, ...env })),
   );
+  const before = processorMs(servers);
   const measured = await Promise.all(
     servers.map(({ url }, i) =>
       pressed(`${url}/v1/admissions`, Math.ceil(CONNECTIONS / servers.length), seconds, `w-${i}`),
     ),
   );
+  const after = processorMs(servers);
+  const batches = await Promise.all(servers.map(({ url }) => batchesOf(url)));
   await Promise.all(servers.map((server) => server.stop()));
+  const decisions = measured.reduce((sum, { requests }) => sum + requests.total, 0);
   const perS = measured.reduce((sum, { requests }) => sum + requests.average, 0);
   const p99 = Math.max(...measured.map(({ latency }) => latency.p99));
   const failed = measured.reduce((sum, { non2xx, errors }) => sum + non2xx + errors, 0);
-  console.log(`${what.padEnd(20)} ${perS.toFixed(0).padStart(6)}/s  p99 ${p99.toFixed(0)} ms  ${failed} failed`);
+  const us = (which: "nodes" | "database") => ((1000 * (after[which] - before[which])) / decisions).toFixed(0);
+  const size =
+    batches.reduce((sum, { events }) => sum + events, 0) / batches.reduce((sum, { commits }) => sum + commits, 0);
+  console.log(
+    `${what.padEnd(20)} ${perS.toFixed(0).padStart(6)}/s  p99 ${p99.toFixed(0)} ms  ${failed} failed; ` +
+      `a decision: ${us("nodes")} µs of the nodes' processor, ${us("database")} of the database's; ${size.toFixed(1)} events a commit`,
+  );
   return perS;
+}
+
+/** What all threads of the nodes, and all processes of the database, have taken so far. */
+function processorMs(servers: readonly Server[]): { nodes: number; database: number } {
+  const first = Number(readFileSync(join(database.socketDir, "data", "postmaster.pid"), "utf8").split("\n")[0]);
+  const own = ({ user, system }: Ticks): number => (user + system) * TICK_MS;
+  const children = readdirSync("/proc").flatMap((name) => (/^\d+$/.test(name) ? (ticksOf(Number(name)) ?? []) : []));
+  const ended = ticksOf(first)!.ended * TICK_MS;
+  return {
+    nodes: servers.reduce((sum, { pid }) => sum + own(ticksOf(pid)!), 0),
+    database: ended + children.reduce((sum, each) => sum + (each.parent === first ? own(each) : 0), 0),
+  };
+}
+
+interface Ticks {
+  readonly parent: number;
+  readonly user: number;
+  readonly system: number;
+  /** Of children that have ended. */
+  readonly ended: number;
+}
+
+/** proc_pid_stat(5). */
+function ticksOf(pid: number): Ticks | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const fields = stat
+      .slice(stat.lastIndexOf(")") + 2)
+      .split(" ")
+      .map(Number);
+    return { parent: fields[1]!, user: fields[11]!, system: fields[12]!, ended: fields[13]! + fields[14]! };
+  } catch {
+    return undefined;
+  }
+}
+
+async function batchesOf(url: string): Promise<{ commits: number; events: number }> {
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  const value = (name: string): number => Number(new RegExp(`^${name} (\\S+)`, "m").exec(metrics)?.[1] ?? 0);
+  return { commits: value("railgate_batch_events_count"), events: value("railgate_batch_events_sum") };
 }
 
 /** Each connection is about a workload of its own: what many command at once is decided again and again. */

@@ -169,7 +169,7 @@ export class LocalReader implements RailgateReader {
   ): Promise<(signal?: AbortSignal) => AsyncGenerator<readonly StoredEvent[]>> {
     const { after, ...asked } = parseFollow(throughJson(query));
     const filters = this.#filters(asked);
-    const begun = asked.since === undefined ? await newest(await this.#parts.store) : 0;
+    const begun = asked.since === undefined ? await (await this.#parts.store).settled() : 0;
     const position = after === undefined ? begun : (await this.#find(after, { tenant_id: asked.tenant_id })).position;
     return (signal) => this.#pages(filters, position, signal);
   }
@@ -178,7 +178,7 @@ export class LocalReader implements RailgateReader {
     using commits = new Wakeup(this.#parts.subscribe, signal);
     for (let position = after; !signal?.aborted; ) {
       const store = await this.#parts.store;
-      const upTo = await newest(store);
+      const upTo = await store.settled();
       const { events: found, next } =
         position < upTo
           ? await store.page({ ...filters, order: "asc", limit: FOLLOW_PAGE, after: position })
@@ -203,9 +203,15 @@ export class LocalReader implements RailgateReader {
    */
   async sees(chainId: string, sequence: number): Promise<boolean> {
     const untilMs = performance.now() + SEEN_WITHIN_MS;
+    let recorded: number | undefined;
     for (let pauseMs = SEEN_PAUSE_MS.first; ; pauseMs = Math.min(2 * pauseMs, SEEN_PAUSE_MS.most)) {
       const stream = await (await this.#parts.log).stream(chainId);
-      if (stream && stream.size > sequence && maySee(this.caller, stream.tenant_id)) return true;
+      if (stream && stream.size > sequence && maySee(this.caller, stream.tenant_id)) {
+        const store = await this.#parts.store;
+        // Listings that go forwards show it too.
+        recorded ??= store.shared ? ((await store.events({ order: "desc", limit: 1 }))[0]?.position ?? 0) : 0;
+        if (recorded <= (await store.settled())) return true;
+      }
       if (performance.now() + pauseMs > untilMs) return false;
       await sleep(pauseMs);
     }
@@ -353,9 +359,6 @@ const isIdentifier = (text: string): boolean => IDENTIFIER.test(text);
 
 /** As it was signed. */
 const eventOf = (record: string): EvidenceEvent => JSON.parse(eventTextOf(record)) as EvidenceEvent;
-
-const newest = async (store: StoreReader): Promise<number> =>
-  (await store.events({ order: "desc", limit: 1 }))[0]?.position ?? 0;
 
 const invalid = (member: string, message: string): RequestError =>
   new RequestError(422, [{ pointer: `/${member}`, message }]);

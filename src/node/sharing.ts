@@ -38,9 +38,9 @@ export function sharing({ store, policies, subscribers, logs, failed }: SharingP
     every(
       LOOKED_FOR_MS,
       quietly(async () => {
-        const [newest] = await store.events({ order: "desc", limit: 1 });
-        if (newest === undefined || newest.position <= last) return;
-        last = newest.position;
+        const settled = await store.settled();
+        if (settled <= last) return;
+        last = settled;
         subscribers.tell([]);
       }),
     ),

@@ -153,7 +153,7 @@ export interface Append extends EventRow {
 }
 
 export interface StoredEvent {
-  /** Order of commit over all streams; the cursor of a listing. */
+  /** Rises along each stream, and from each event to whatever is begun after its commit; the cursor of a listing. */
   readonly position: number;
   readonly record: string;
 }
@@ -171,6 +171,8 @@ export interface EventQuery {
   readonly limit: number;
   /** Continue behind this position. */
   readonly after?: number | undefined;
+  /** Forwards, also what lies behind positions at which another node may still record something: for whoever looks at one node's events alone. */
+  readonly ahead?: boolean | undefined;
 }
 
 /** Part of a listing. */
@@ -256,6 +258,9 @@ export interface StoreReader extends AsyncDisposable {
   readonly connections?: { readonly inUse: number; readonly idle: number; readonly waiting: number };
   readonly log: LogReader;
   heads(): Promise<Map<string, Head>>;
+  /** The position up to which everything is on record that ever will be: whoever has seen all up to it misses nothing behind it. */
+  settled(): Promise<number>;
+  /** Forwards it ends there too, unless one stream is asked for, which has no gaps. */
   page(query: EventQuery): Promise<EventPage>;
   /** As `page`, to the end or until there are as many as were asked for, however long that takes. */
   events(query: EventQuery): Promise<StoredEvent[]>;

@@ -8,6 +8,7 @@ import { MAIN } from "../cli/railgate.ts";
 
 export interface Server {
   readonly url: string;
+  readonly pid: number;
   /** Ends it with SIGKILL, and waits until it is gone. */
   kill(): Promise<void>;
   /** Pauses it, or lets it go on. */
@@ -43,6 +44,7 @@ export async function spawnServer(dir: string, more: NodeJS.ProcessEnv = {}): Pr
     if (holder?.url !== undefined && holder.pid === child.pid) {
       return {
         url: holder.url,
+        pid: child.pid,
         kill: () => end("SIGKILL"),
         signal: (signal) => void child.kill(signal),
         stop: () => end("SIGTERM"),

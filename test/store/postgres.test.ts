@@ -96,10 +96,7 @@ run("writers that lock in any order make progress, and count each change once", 
     keys.map((key) => ({ key, value: "36", version: 36 })),
   );
   const events = await reader.events({ order: "asc", limit: 100 });
-  t.deepEqual(
-    events.map(({ position }) => position),
-    Array.from({ length: 36 }, (_, i) => i + 1),
-  );
+  t.is(new Set(events.map(({ position }) => position)).size, 36);
 });
 
 run(
@@ -204,7 +201,7 @@ run("a connection that is lost while committing: the event is looked up, and sai
   await t.throwsAsync(writer.append([event("a/n", 4)]), { message: /./ });
   await using reader = await openReader({ url, poolMax: 2, scope: "none" });
   t.is((await reader.log.stream("a/n"))?.size, 4);
-  t.is(await writer.append([event("a/n", 4, [], "again")]), 5);
+  t.is(await writer.append([event("a/n", 4, [], "again")]), 6, "the place of what was lost stays empty");
   t.is((await writer.tree("a/n")).size, 5);
   await writer.putCheckpoints([{ chain_id: "a/n", size: 5, note: "five" }]);
   t.deepEqual(await reader.log.checkpoint("a/n"), { size: 5, note: "five" });
@@ -264,6 +261,11 @@ run("an older program refuses a newer schema, and two that start at once make on
   await Promise.all(writers.map((writer) => writer.close()));
   const client = new pg.Client({ connectionString: url });
   await client.connect();
+  // As schema 1 was; what is there stays.
+  await client.query("DROP TABLE railgate.draws; UPDATE railgate.schema_version SET version = 1, one = true");
+  await client.query("UPDATE railgate.positions SET last = 7");
+  await using writer = await openWriter(await nodeAt(url, "four"));
+  t.is(await writer.append([event("a/four", 0)]), 8);
   await client.query("UPDATE railgate.schema_version SET version = 99");
   await client.end();
   await t.throwsAsync(nodeAt(url, "n"), { message: /schema 99/ });

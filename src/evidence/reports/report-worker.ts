@@ -142,7 +142,8 @@ class Reports {
   }
 
   async #read(censor: Censor): Promise<Read> {
-    const { events } = await this.#store.page({ order: "asc", limit: EVENTS_AT_ONCE, after: this.#after });
+    const asked = { order: "asc", limit: EVENTS_AT_ONCE, after: this.#after, ahead: true } as const;
+    const { events } = await this.#store.page(asked);
     const items: Item[] = [];
     let [bytes, dropped, end] = [0, 0, undefined as number | undefined];
     for (const stored of events) {

@@ -27,6 +27,24 @@ export class ServerRefusedError extends Error {}
 export type Row = { readonly [column: string]: unknown };
 export type RunQuery = (sql: string, values?: readonly unknown[]) => Promise<Row[]>;
 
+const names = new Map<string, string>();
+
+/** A statement that is asked again and again, and is the same text then: each connection reads and plans it once. */
+export function prepared(text: string, values: readonly unknown[]): pg.QueryConfig {
+  if (values.length === 0) return { text };
+  let name = names.get(text);
+  if (name === undefined) names.set(text, (name = `s${names.size}`));
+  return { name, text, values: values as unknown[] };
+}
+
+/** Plans are made once, perhaps while tables are empty, and kept: they go by the keys, whatever is in the tables by then. */
+const BY_KEYS = {
+  enable_seqscan: "off",
+  enable_hashjoin: "off",
+  enable_mergejoin: "off",
+  plan_cache_mode: "force_generic_plan",
+};
+
 const types = {
   // Positions, sizes and times in milliseconds are below 2^53.
   getTypeParser: ((oid: number, format?: "text") =>
@@ -76,6 +94,25 @@ export async function tryReading({ url }: Pick<DatabaseAt, "url">): Promise<void
 }
 
 /**
+ * For drawing places alone, see `draws.ts`: it waits for no disk, and is only ever of use to the commit that follows, which does.
+ * @param gone told once it cannot be used any more, or not at all.
+ */
+export async function connectForDrawing({ url }: Pick<DatabaseAt, "url">, gone: () => void): Promise<pg.Client> {
+  const settings = { search_path: "railgate", statement_timeout: SESSION_MS_MAX, synchronous_commit: "off" };
+  const client = new pg.Client({ ...optionsOf(url, settings), query_timeout: ANSWER_MS_MAX });
+  client.on("error", () => {});
+  client.on("end", gone);
+  try {
+    await client.connect();
+    return client;
+  } catch (error) {
+    gone();
+    await ended(client);
+    throw error;
+  }
+}
+
+/**
  * For writing: what it says is committed is on the disk.
  * @param withinMs how long that may take, with what is done `first`.
  * @throws ServerRefusedError the server says it is not. @throws Error it cannot be reached.
@@ -90,8 +127,10 @@ export async function connectForWriting(
     statement_timeout: SESSION_MS_MAX,
     lock_timeout: SESSION_MS_MAX,
     idle_in_transaction_session_timeout: SESSION_MS_MAX,
+    ...BY_KEYS,
   };
-  const client = new pg.Client({ ...optionsOf(url, settings), query_timeout: ANSWER_MS_MAX });
+  // Statements are sent without waiting for those before them.
+  const client = new pg.Client({ ...optionsOf(url, settings), query_timeout: ANSWER_MS_MAX, pipeline: true });
   // Whoever uses it is told; a connection that breaks meanwhile must not end the process.
   client.on("error", () => {});
   const late = setTimeout(() => destroyed(client, new Error(`no answer within ${withinMs} ms`)), withinMs);

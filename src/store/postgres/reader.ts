@@ -19,6 +19,7 @@ import type {
 } from "../store.ts";
 import type { DatabaseAt } from "./address.ts";
 import { ANSWER_MS_MAX, isUnasked, LONG_ANSWER_MS_MAX, readingPool, tryReading, type Row } from "./connect.ts";
+import { CLOSE_STALE, SETTLED } from "./draws.ts";
 import { OWN_ARTIFACT, PostgresLogReader } from "./log.ts";
 import { checkReadable, SPAN_POSITIONS, versionOf } from "./schema.ts";
 import { pageOf, pageQuery, spansQuery } from "./search.ts";
@@ -80,8 +81,18 @@ export class PostgresReader implements StoreReader {
     );
   }
 
+  async settled(): Promise<number> {
+    for (let closed = false; ; closed = true) {
+      const { last, stale } = (await this.#rows(SETTLED))[0] as { last: number; stale: boolean };
+      if (!stale || closed) return last;
+      // Of a node that was paused, or is gone. Whoever may not write here waits for others to do it.
+      await this.#pool.query(CLOSE_STALE).catch(() => {});
+    }
+  }
+
   async page(query: EventQuery): Promise<EventPage> {
-    const bounds: { from?: number; to?: number } = {};
+    const bounds: { from?: number; to?: number; last?: number } = {};
+    if (query.order === "asc" && query.chain_id === undefined && !query.ahead) bounds.last = await this.settled();
     for (const { sql, ms, bound } of spansQuery(query)) {
       const span = (await this.#rows(sql, [ms]))[0]!["span"] as number | null;
       if (span === null) return { events: [], next: null };
@@ -185,8 +196,8 @@ export class PostgresReader implements StoreReader {
   }
 
   async contested(types: readonly string[], after: number, positions: number) {
-    const last = (await this.#rows("SELECT max(position) AS last FROM events"))[0]!["last"] as number | null;
-    const next = Math.min(last ?? 0, after + positions);
+    const last = await this.settled();
+    const next = Math.min(last, after + positions);
     const places = await this.#rows(
       `SELECT DISTINCT e.tenant_id, e.workload_id AS key FROM events AS e
        WHERE e.position > $1 AND e.position <= $2 AND e.workload_id IS NOT NULL AND e.event_type = ANY ($3)
@@ -198,7 +209,7 @@ export class PostgresReader implements StoreReader {
     return {
       places: places as unknown as { tenant_id: string; key: string }[],
       next: Math.max(after, next),
-      more: next < (last ?? 0),
+      more: next < last,
     };
   }
 

@@ -3,7 +3,7 @@ import type pg from "pg";
 import { ServerRefusedError } from "./connect.ts";
 
 /** Raised with each migration. */
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 /** Any number that others are unlikely to lock: only one program migrates at a time. */
 const MIGRATION_LOCK = 7_245_283_345;
 const TRIES_MAX = 5;
@@ -55,8 +55,15 @@ CREATE TABLE tiles (stream bigint NOT NULL, level integer NOT NULL, n bigint NOT
 CREATE TABLE checkpoints (stream bigint PRIMARY KEY, size bigint NOT NULL, note text NOT NULL);
 `;
 
+/** Places that are drawn and not yet used; `first` is null where there are none. */
+const DRAWS = `
+CREATE TABLE draws (
+  node_id text COLLATE "C" NOT NULL, epoch bigint NOT NULL, first bigint, drawn_at timestamptz NOT NULL, PRIMARY KEY (node_id, epoch)
+);
+`;
+
 /** One a version; the first makes the tables. */
-const MIGRATIONS: readonly string[] = [TABLES];
+const MIGRATIONS: readonly string[] = [TABLES, DRAWS];
 
 /** Makes the tables, or brings them up to date. @throws ServerRefusedError the database is a newer version's. */
 export async function migrate(client: pg.Client): Promise<void> {

@@ -10,6 +10,8 @@ const INDEXED = ["workload_id", "correlation_id", "event_type", "outcome"] as co
 interface Bounds {
   readonly from?: number;
   readonly to?: number;
+  /** The last position. */
+  readonly last?: number;
 }
 
 /** What must be asked first: the groups of positions between which everything lies. */
@@ -25,7 +27,7 @@ export function spansQuery({ since_ms, until_ms }: EventQuery): { sql: string; m
 }
 
 /** Equal by an index, and what else is asked is judged row by row, where it cannot mislead the choice of an index. */
-export function pageQuery(query: EventQuery, { from, to }: Bounds): { sql: string; values: unknown[] } {
+export function pageQuery(query: EventQuery, { from, to, last }: Bounds): { sql: string; values: unknown[] } {
   const values: unknown[] = [];
   const value = (each: unknown): string => `$${values.push(each)}`;
   const by = query.chain_id === undefined ? INDEXED.find((column) => query[column] !== undefined) : undefined;
@@ -42,6 +44,7 @@ export function pageQuery(query: EventQuery, { from, to }: Bounds): { sql: strin
   if (query.after !== undefined) equal.push(`position ${query.order === "asc" ? ">" : "<"} ${value(query.after)}`);
   if (from !== undefined) equal.push(`position >= ${value(from)}`);
   if (to !== undefined) equal.push(`position < ${value(to)}`);
+  if (last !== undefined) equal.push(`position <= ${value(last)}`);
   const shown = rest.length === 0 ? "record" : `CASE WHEN ${rest.join(" AND ")} THEN record END`;
   const where = equal.length === 0 ? "" : ` WHERE ${equal.join(" AND ")}`;
   // A stream is in order of sequence, which is the order of its positions.

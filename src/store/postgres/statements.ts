@@ -4,11 +4,12 @@ import { recordLeaf } from "../../core/sha256.ts";
 import type { TreeTail } from "../../core/tiles.ts";
 import { stateName, type Append, type KeyRow, type StateRead, type StateWrite } from "../store.ts";
 import type { RunQuery } from "./connect.ts";
+import { used } from "./draws.ts";
 import { SPAN_POSITIONS } from "./schema.ts";
 
 type Place = Omit<StateRead, "version">;
 
-/** Of one transaction. */
+/** Of one transaction. What a method asks is sent at once, in the order of calls, whatever was not answered yet. */
 export class Statements {
   readonly #query: RunQuery;
   /** By stream, level and number: what tiles have more than before. */
@@ -24,18 +25,20 @@ export class Statements {
    */
   async lock(places: readonly Place[]): Promise<number[]> {
     const columns = columnsOf(places);
-    await this.#query(
+    const held = this.#query(
       `INSERT INTO states (kind, tenant_id, key, version, value)
        SELECT kind, tenant_id, key, 0, NULL FROM unnest($1::text[], $2::text[], $3::text[]) AS place (kind, tenant_id, key)
        ORDER BY kind COLLATE "C", tenant_id COLLATE "C", key COLLATE "C"
        ON CONFLICT (kind, tenant_id, key) DO UPDATE SET version = states.version WHERE false`,
       columns,
     );
-    const rows = await this.#query(
+    // By a snapshot of its own: what others have committed while they were waited for.
+    const found = this.#query(
       `SELECT s.kind, s.tenant_id, s.key, s.version FROM states AS s
        JOIN unnest($1::text[], $2::text[], $3::text[]) AS place (kind, tenant_id, key) USING (kind, tenant_id, key)`,
       columns,
     );
+    const [, rows] = await Promise.all([held, found]);
     const versions = new Map(rows.map((row) => [stateName(row as unknown as Place), row["version"] as number]));
     return places.map((place) => versions.get(stateName(place)) ?? 0);
   }
@@ -69,9 +72,14 @@ export class Statements {
   /** The last write of each place counts. @throws Error one has moved on since it was decided on. */
   async states(writes: readonly StateWrite[]): Promise<void> {
     const last = [...new Map(writes.map((write) => [stateName(write), write])).values()];
-    await this.#put(last.filter(({ value, version }) => value !== null && version !== undefined));
-    await this.#put(last.filter(({ value, version }) => value !== null && version === undefined));
-    const gone = last.filter(({ value }) => value === null);
+    await Promise.all([
+      this.#put(last.filter(({ value, version }) => value !== null && version !== undefined)),
+      this.#put(last.filter(({ value, version }) => value !== null && version === undefined)),
+      this.#deleted(last.filter(({ value }) => value === null)),
+    ]);
+  }
+
+  async #deleted(gone: readonly StateWrite[]): Promise<void> {
     if (gone.length === 0) return;
     await this.#query(
       `DELETE FROM states AS s USING unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS w (kind, tenant_id, key, due_ms)
@@ -118,20 +126,23 @@ export class Statements {
   /** Artifacts that events share, and what is erased. */
   async shared(batch: readonly Append[]): Promise<void> {
     const blobs = new Map(batch.flatMap((event) => event.blobs.map((blob) => [blob.digest, blob.bytes] as const)));
+    const done: Promise<unknown>[] = [];
     if (blobs.size > 0) {
       const digests = [...blobs.keys()].sort();
-      await this.#query(
-        "INSERT INTO blobs (digest, bytes) SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT DO NOTHING",
-        [digests.map(digestBytes), digests.map((digest) => Buffer.from(blobs.get(digest)!))],
-      );
+      const put =
+        "INSERT INTO blobs (digest, bytes) SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT DO NOTHING";
+      done.push(this.#query(put, [digests.map(digestBytes), digests.map((digest) => Buffer.from(blobs.get(digest)!))]));
     }
     for (const { chain_id, erases = [] } of batch)
       if (erases.length > 0)
-        await this.#query(
-          `DELETE FROM artifacts WHERE position IN (SELECT e.position FROM events AS e JOIN streams AS s USING (stream)
+        done.push(
+          this.#query(
+            `DELETE FROM artifacts WHERE position IN (SELECT e.position FROM events AS e JOIN streams AS s USING (stream)
              WHERE s.chain_id = $1 AND e.sequence = ANY ($2::bigint[]))`,
-          [chain_id, erases],
+            [chain_id, erases],
+          ),
         );
+    await Promise.all(done);
   }
 
   /** Where streams end now. */
@@ -150,14 +161,19 @@ export class Statements {
   }
 
   /**
-   * In one statement: from the place in the order of all streams on, whoever commits beside waits, and each round trip would be waited for.
-   * @param nodeId whose part of the spans grows: each node has its own, so that none waits for another's.
-   * @returns the position of the first.
+   * @param first the position of the first, as it was drawn.
+   * @param holder whose draw it was, and whose part of the spans grows: each node has its own, so that none waits for another's.
+   * @returns whether the draw was still open; where it was not, this MUST NOT be committed.
    */
-  async events(batch: readonly Append[], streamOf: (chainId: string) => number, nodeId: string): Promise<number> {
+  async events(
+    batch: readonly Append[],
+    streamOf: (chainId: string) => number,
+    first: number,
+    holder: DrawHolder,
+  ): Promise<boolean> {
     const own = batch.flatMap(({ artifact }, i) => (artifact === null ? [] : [{ i, bytes: Buffer.from(artifact) }]));
-    const [row] = await this.#query(EVENTS, [
-      batch.length,
+    const used = await this.#query(EVENTS, [
+      first,
       batch.map((_, i) => i),
       batch.map(({ chain_id }) => streamOf(chain_id)),
       batch.map(({ sequence }) => sequence),
@@ -172,26 +188,33 @@ export class Statements {
       batch.map(({ record }) => record),
       own.map((each) => each.i),
       own.map(({ bytes }) => bytes),
-      nodeId,
+      holder.nodeId,
+      holder.epoch,
     ]);
-    return row!["first"] as number;
+    return used.length === 1;
   }
 }
 
+/** Who writes: a node under one of its epochs. */
+export interface DrawHolder {
+  readonly nodeId: string;
+  readonly epoch: number;
+}
+
 const EVENTS = `
-WITH placed AS (UPDATE positions SET last = last + $1 WHERE name = 'events' RETURNING last - $1 + 1 AS first),
+WITH used AS (${used("$1::bigint", "$16::text", "$17::bigint")}),
 recorded AS (
   INSERT INTO events (position, stream, sequence, id, event_type, outcome, tenant_id, workload_id, correlation_id, occurred_at_ms, artifact_digest, record)
-  SELECT first + i, stream, sequence, id, event_type, outcome, tenant_id, workload_id, correlation_id, occurred_at_ms, artifact_digest, record
-  FROM placed, unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bytea[], $13::text[])
+  SELECT $1::bigint + i, stream, sequence, id, event_type, outcome, tenant_id, workload_id, correlation_id, occurred_at_ms, artifact_digest, record
+  FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bytea[], $13::text[])
     AS e (i, stream, sequence, id, event_type, outcome, tenant_id, workload_id, correlation_id, occurred_at_ms, artifact_digest, record)),
 kept AS (
-  INSERT INTO artifacts (position, bytes) SELECT first + i, bytes FROM placed, unnest($14::bigint[], $15::bytea[]) AS a (i, bytes)),
+  INSERT INTO artifacts (position, bytes) SELECT $1::bigint + i, bytes FROM unnest($14::bigint[], $15::bytea[]) AS a (i, bytes)),
 spanned AS (
   INSERT INTO spans (span, node_id, min_ms, max_ms)
-  SELECT (first + i) / ${SPAN_POSITIONS}, $16::text, min(ms), max(ms) FROM placed, unnest($2::bigint[], $11::bigint[]) AS e (i, ms) GROUP BY 1
+  SELECT ($1::bigint + i) / ${SPAN_POSITIONS}, $16::text, min(ms), max(ms) FROM unnest($2::bigint[], $11::bigint[]) AS e (i, ms) GROUP BY 1
   ON CONFLICT (span, node_id) DO UPDATE SET min_ms = least(spans.min_ms, excluded.min_ms), max_ms = greatest(spans.max_ms, excluded.max_ms))
-SELECT first FROM placed`;
+SELECT node_id FROM used`;
 
 export async function insertKey(query: RunQuery, scope: string, key: KeyRow): Promise<void> {
   await query(

@@ -21,18 +21,21 @@ import { shownAddress, type DatabaseAt, type Lease } from "./address.ts";
 import {
   codeOf,
   commit,
+  connectForDrawing,
   connectForWriting,
   destroyed,
   ended,
   isAnswer,
   isRetried,
+  prepared,
   type RunQuery,
   type Row,
 } from "./connect.ts";
+import { DRAW, FORGET_EARLIER } from "./draws.ts";
 import { LEASE_S, RENEWED_MS } from "./lease.ts";
 import { readTail, UNCHECKPOINTED } from "./log.ts";
 import { checkReadable, migrate, versionOf } from "./schema.ts";
-import { insertKey, Statements } from "./statements.ts";
+import { insertKey, Statements, type DrawHolder } from "./statements.ts";
 
 /** Streams whose end is kept in memory (at most some 12 KB each); the end of any other is read when it is appended to. */
 const STREAMS_KEPT_MAX = 2048;
@@ -52,7 +55,12 @@ interface Session {
   readonly client: pg.Client;
   /** undefined: no node's, for what is no evidence. */
   readonly epoch: number | undefined;
+  /** Made when it is first needed. */
+  draws?: Promise<pg.Client>;
 }
+
+/** Somebody has closed the draw of a commit that took too long. */
+class DrawClosedError extends Error {}
 
 export class PostgresWriter implements StoreWriter {
   readonly shared = true;
@@ -92,10 +100,11 @@ export class PostgresWriter implements StoreWriter {
     if (session !== this.#session) return;
     this.#lost ??= new DisplacedError(`${shownAddress(this.#at.url)} cannot be reached: ${error.message}`);
     destroyed(session.client);
+    session.draws?.then(destroyed, () => {});
   }
 
   readonly #query: RunQuery = (sql, values = []) =>
-    this.#asked(async ({ client }) => (await client.query(sql, values as unknown[])).rows as Row[]);
+    this.#asked(async ({ client }) => (await client.query(prepared(sql, values))).rows as Row[]);
 
   async #asked<T>(ask: (session: Session) => Promise<T>): Promise<T> {
     const session = this.#session;
@@ -108,7 +117,7 @@ export class PostgresWriter implements StoreWriter {
   }
 
   async versions(places: readonly Omit<StateRead, "version">[]): Promise<number[]> {
-    return this.#alone(() => this.#retrying(() => this.#lock(places)));
+    return this.#alone(() => this.#retrying(async (begun) => (await Promise.all([begun, this.#lock(places)]))[1]));
   }
 
   /** Lets go of what `versions` has locked: nothing is appended. */
@@ -121,7 +130,8 @@ export class PostgresWriter implements StoreWriter {
       // Of a transaction before, where this one has asked for no versions.
       const locked = this.#inTransaction ? this.#locked : [];
       let again = false;
-      const first = await this.#retrying(async () => {
+      const first = await this.#retrying(async (begun) => {
+        await begun;
         if (again) await this.#lockAsBefore(locked);
         again = true;
         const position = await this.#insert(batch);
@@ -216,6 +226,7 @@ export class PostgresWriter implements StoreWriter {
   tryWriting(): Promise<void> {
     return this.#alone(async () => {
       try {
+        if (this.#lost) throw this.#lost;
         await this.#begin();
         const [position, bytes] = [-randomInt(2 ** 47), randomBytes(TRIED_BYTES)];
         await this.#query("INSERT INTO artifacts (position, bytes) VALUES ($1, $2)", [position, bytes]);
@@ -238,9 +249,10 @@ export class PostgresWriter implements StoreWriter {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    const { client } = this.#session;
+    const { client, draws } = this.#session;
     client.removeAllListeners("end");
     await ended(client);
+    await draws?.then(ended, () => {});
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -257,29 +269,45 @@ export class PostgresWriter implements StoreWriter {
       if (record.length > ENTRY_BYTES_MAX) throw new Error(`a record of ${record.length} bytes has no place in a log`);
       statements.grow(stream.stream, stream.tail, record);
     }
-    await statements.states(batch.flatMap(({ states }) => states));
-    await statements.letGo(this.#locked.filter(({ version }) => version === 0));
-    await statements.shared(batch);
-    for (const { keys = [] } of batch) for (const key of keys) await insertKey(this.#query, this.#at.scope, key);
-    await statements.tree();
-    await statements.ends(batch);
-    // Last, since whoever commits beside waits for it: positions are in order of commit.
-    return statements.events(batch, (chainId) => streams.get(chainId)!.stream, this.#at.lease?.nodeId ?? "");
+    const [first] = await Promise.all([
+      this.#draw(batch.length),
+      statements.states(batch.flatMap(({ states }) => states)),
+      statements.letGo(this.#locked.filter(({ version }) => version === 0)),
+      statements.shared(batch),
+      ...batch.flatMap(({ keys = [] }) => keys.map((key) => insertKey(this.#query, this.#at.scope, key))),
+      statements.tree(),
+      statements.ends(batch),
+    ]);
+    if (!(await statements.events(batch, (chainId) => streams.get(chainId)!.stream, first, this.#holder)))
+      throw new DrawClosedError("somebody has taken this commit for abandoned");
+    return first;
+  }
+
+  get #holder(): DrawHolder {
+    return { nodeId: this.#at.lease?.nodeId ?? "", epoch: this.#session.epoch ?? 0 };
+  }
+
+  /** Beside the transaction, so that nobody waits for its end. @returns the position of the first of so many. */
+  async #draw(places: number): Promise<number> {
+    const { nodeId, epoch } = this.#holder;
+    return this.#asked(async (session) => {
+      const again = (): void => void delete session.draws;
+      const client = await (session.draws ??= connectForDrawing(this.#at, again));
+      const { rows } = await client.query(prepared(DRAW, [nodeId, epoch, places]));
+      return (rows[0] as { first: number }).first;
+    });
   }
 
   /** The epoch is asked for in the very transaction; its row is held until the end of it. */
   async #begin(): Promise<void> {
     if (this.#inTransaction) return;
-    if (this.#lost) throw this.#lost;
     this.#locked = [];
-    await this.#query("BEGIN");
     this.#inTransaction = true;
     const { epoch } = this.#session;
-    if (epoch === undefined) return;
-    const held = await this.#query(
-      `UPDATE nodes SET expires_at = clock_timestamp() + interval '${LEASE_S} seconds' WHERE node_id = $1 AND epoch = $2 RETURNING epoch`,
-      [this.#at.lease!.nodeId, epoch],
-    );
+    const [, held] = await Promise.all([
+      this.#query("BEGIN"),
+      epoch === undefined ? [{}] : this.#query(HELD, [this.#at.lease!.nodeId, epoch]),
+    ]);
     if (held.length > 0) return;
     this.#lost = takenOver(this.#at);
     throw this.#lost;
@@ -299,16 +327,21 @@ export class PostgresWriter implements StoreWriter {
       throw new Error("what was decided on moved while its commit was tried again");
   }
 
-  /** Of what fails nothing is recorded; it is tried again where that is the doing of others that commit beside. @param work of one transaction. */
-  async #retrying<T>(work: () => Promise<T>): Promise<T> {
+  /**
+   * Of what fails nothing is recorded; it is tried again where that is the doing of others that commit beside.
+   * @param work of one transaction; it MUST NOT commit before that has `begun`.
+   */
+  async #retrying<T>(work: (begun: Promise<void>) => Promise<T>): Promise<T> {
     for (let tries = 1; ; tries++)
       try {
-        await this.#begin();
-        return await work();
+        // Else what is sent behind it would be no transaction.
+        if (this.#lost) throw this.#lost;
+        const begun = this.#begin();
+        return (await Promise.all([begun, work(begun)]))[1];
       } catch (error) {
         await this.#rollBack();
-        if (!isRetried(error) || tries === TRIES_MAX) throw error;
-        this.counts.retries[codeOf(error) as keyof StoreCounts["retries"]]++;
+        if (tries === TRIES_MAX || !(isRetried(error) || error instanceof DrawClosedError)) throw error;
+        if (isRetried(error)) this.counts.retries[codeOf(error) as keyof StoreCounts["retries"]]++;
       }
   }
 
@@ -375,13 +408,14 @@ export class PostgresWriter implements StoreWriter {
     if (!this.#inTransaction) return;
     this.#inTransaction = false;
     // Of a connection that is gone the server finds out by itself.
-    if (!this.#lost) await this.#query("ROLLBACK").catch(() => {});
+    await this.#query("ROLLBACK").catch(() => {});
   }
 
   /** A transaction that touches no evidence. */
   #transaction(work: () => Promise<void>): Promise<void> {
     return this.#alone(() =>
-      this.#retrying(async () => {
+      this.#retrying(async (begun) => {
+        await begun;
         await work();
         await this.#end();
       }),
@@ -392,7 +426,7 @@ export class PostgresWriter implements StoreWriter {
   async #renew(): Promise<void> {
     const session = this.#session;
     const renewed = this.#alone(async () => {
-      if (!this.#inTransaction && !this.#lost) await this.#retrying(() => this.#end());
+      if (!this.#inTransaction && !this.#lost) await this.#retrying((begun) => begun.then(() => this.#end()));
     });
     await renewed.catch((error: Error) => this.#broke(session, error));
   }
@@ -450,6 +484,8 @@ export class PostgresWriter implements StoreWriter {
 /** No session has it. */
 const LOST_EPOCH = -1;
 
+const HELD = `UPDATE nodes SET expires_at = clock_timestamp() + interval '${LEASE_S} seconds' WHERE node_id = $1 AND epoch = $2 RETURNING epoch`;
+
 /** @throws DisplacedError, ServerRefusedError see PostgresWriter.open. */
 async function openSession(
   at: DatabaseAt,
@@ -478,6 +514,7 @@ async function nextEpoch(client: pg.Client, at: DatabaseAt, { nodeId, token }: L
     [nodeId, token],
   );
   if (rows.length === 0) throw takenOver(at);
+  await client.query(FORGET_EARLIER, [nodeId, (rows[0] as { epoch: number }).epoch]);
   await commit(client);
   return (rows[0] as { epoch: number }).epoch;
 }

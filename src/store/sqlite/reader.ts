@@ -59,6 +59,10 @@ export class SqliteReader implements CopySource {
     );
   }
 
+  async settled(): Promise<number> {
+    return (this.#db.prepare("SELECT max(position) AS last FROM events").get()!["last"] as number | null) ?? 0;
+  }
+
   async page(query: EventQuery): Promise<EventPage> {
     return this.#search.page(query);
   }
@@ -157,7 +161,7 @@ export class SqliteReader implements CopySource {
   }
 
   async contested(types: readonly string[], after: number, positions: number) {
-    const last = (this.#db.prepare("SELECT max(position) AS last FROM events").get()!["last"] as number | null) ?? 0;
+    const last = await this.settled();
     const next = Math.min(last, after + positions);
     const among = types.map(() => "?").join(", ");
     const places = this.#db
