@@ -5,7 +5,7 @@ import { lazily } from "../../core/outcome.ts";
 import { EvidenceEventSchema, type EvidenceEvent } from "../../core/schema/event.ts";
 import { ENTRY_BYTES_MAX } from "../../core/tiles.ts";
 import { textWithout } from "../verify/canonical.ts";
-import { signerOf } from "../verify/rows.ts";
+import { signerOf } from "../verify/record-rows.ts";
 
 const EVENT_TYPE = "railgate-event+jws";
 const SIGNATURE_CHARS = 86;

@@ -1,18 +1,25 @@
 // What every reader of an export's files is given, and what they have in common.
 import type { LineChunk } from "./chunks.ts";
 import type { ArchiveLimits } from "./files.ts";
-import { JsonStream, JsonStreamError } from "./json-stream.ts";
+import { type ElementChunk, JsonStream, JsonStreamError } from "./json-stream.ts";
+import type { LeafRange } from "./inclusion.ts";
 import type { Primitives } from "./primitives.ts";
+import type { ProofRows } from "./proof-rows.ts";
 import type { CheckName, Findings } from "./report.ts";
-import type { EventKeys, EventRows, RecordRows, RowFault } from "./rows.ts";
+import type { EventRows } from "./event-rows.ts";
+import type { EventKeys, RecordRows } from "./record-rows.ts";
+import type { RowFault } from "./rows.ts";
 import type { DigestMarks } from "./digest-marks.ts";
 import type { PageStore } from "./pages.ts";
+import type { SegmentRows } from "./segment-rows.ts";
 import type { Paired } from "./tables.ts";
 
 /** Checks chunks of records; in Node on all cores. */
 export interface Checker {
   events(chunk: LineChunk): Promise<EventRows>;
   records(chunk: LineChunk, keys: EventKeys | undefined): Promise<RecordRows>;
+  segment(chunk: ElementChunk): Promise<SegmentRows>;
+  proofs(chunk: ElementChunk, range: LeafRange): Promise<ProofRows>;
 }
 
 export interface ReadingContext {
@@ -43,16 +50,24 @@ export function takeFaults(findings: Findings, faults: readonly RowFault[], file
 /** There is no use in reading on; said already. */
 export class Enough extends Error {}
 
-/** Streams a JSON object through; what is wrong with it is a finding, and then the rest goes by unread. */
-export async function streamJson(
-  findings: Findings,
-  check: CheckName,
-  file: string,
+/**
+ * Streams a JSON object through that has one large array; what is wrong with it is a finding, and then the rest goes by unread.
+ * @param stopped whether nothing more is wanted.
+ */
+export async function* jsonChunks(
+  { findings, check, file }: { readonly findings: Findings; readonly check: CheckName; readonly file: string },
   body: AsyncIterable<Uint8Array>,
-  streamed: ConstructorParameters<typeof JsonStream>[0],
+  array: string,
   onValue: ConstructorParameters<typeof JsonStream>[1],
-): Promise<void> {
-  const stream = new JsonStream(streamed, onValue);
+  stopped: () => boolean,
+): AsyncGenerator<ElementChunk> {
+  let count = 0;
+  let chunks: ElementChunk[] = [];
+  const stream = new JsonStream({ [array]: "array" }, onValue, (_, { bytes, bounds }) => {
+    // Copied: a Buffer's slice would be of the same memory.
+    chunks.push({ bytes: new Uint8Array(bytes), bounds, first: count });
+    count += bounds.length / 2;
+  });
   let reading = true;
   const attempt = (work: () => void): void => {
     try {
@@ -63,8 +78,13 @@ export async function streamJson(
       else if (!(error instanceof Enough)) throw error;
     }
   };
-  for await (const part of body) attempt(() => stream.write(part));
-  attempt(() => stream.end());
+  for await (const part of body) {
+    if (stopped()) continue;
+    attempt(() => stream.write(part));
+    yield* chunks;
+    chunks = [];
+  }
+  if (!stopped()) attempt(() => stream.end());
 }
 
 export async function drain(body: AsyncIterable<Uint8Array>): Promise<void> {

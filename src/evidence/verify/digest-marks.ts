@@ -1,5 +1,5 @@
 // What is known of each artifact's digest, gathered from lists in any order and joined at the end by sorting, so that nothing but a few rows is ever in memory.
-import { DIGEST_BYTES, digestText } from "../../core/digest.ts";
+import { DIGEST_BYTES, digestBytes, digestText } from "../../core/digest.ts";
 import { DigestSorter } from "./digest-sort.ts";
 import { Rows, type PageStore } from "./pages.ts";
 import { sameDigest } from "./tables.ts";
@@ -45,6 +45,9 @@ export class DigestMarks {
   readonly #remarkable: Rows;
   #remarkables = 0;
   readonly #wanted = new Map<string, number>();
+  /** How those that are wanted begin: few others begin so. */
+  readonly #wantedStarts = new Set<number>();
+  readonly #joined = new Uint8Array(DIGEST_BYTES);
 
   /** @param runRows how many are sorted at once, where that is to be another number than is good. */
   constructor(scratch: PageStore, runRows?: number) {
@@ -71,21 +74,25 @@ export class DigestMarks {
    * @returns those that are there, or listed, twice.
    */
   *settle(wanted: Iterable<string>): Generator<Repeated, void> {
-    for (const digest of wanted) this.#wanted.set(digest, 0);
-    let joined: { digest: Uint8Array; marks: number; number: number } | undefined;
-    for (const row of this.#sorter.merged()) {
-      const { digest, marks, number } = markedIn(row);
-      if (joined === undefined || !sameDigest(joined.digest, digest)) {
-        if (joined !== undefined) this.#keep(joined);
-        joined = { digest: digest.slice(), marks, number };
-        continue;
-      }
-      for (const mark of [PRESENT, LISTED] as const)
-        if ((joined.marks & marks & mark) !== 0) yield { mark, digest: joined.digest };
-      joined.marks |= marks;
-      joined.number = Math.min(joined.number, number);
+    for (const digest of wanted) {
+      this.#wanted.set(digest, 0);
+      const bytes = digestBytes(digest);
+      if (bytes !== undefined) this.#wantedStarts.add(startOf(bytes));
     }
-    if (joined !== undefined) this.#keep(joined);
+    let [marks, number] = [0, Infinity];
+    for (const row of this.#sorter.merged()) {
+      const mark = row[MARK_AT]!;
+      if (marks === 0 || !sameDigest(this.#joined, row)) {
+        if (marks !== 0) this.#keep(marks, number);
+        this.#joined.set(row.subarray(0, DIGEST_BYTES));
+        [marks, number] = [0, Infinity];
+      }
+      const twice = marks & mark & (PRESENT | LISTED);
+      if (twice !== 0) yield { mark: twice === PRESENT ? PRESENT : LISTED, digest: this.#joined.slice() };
+      marks |= mark;
+      number = Math.min(number, numberIn(row));
+    }
+    if (marks !== 0) this.#keep(marks, number);
   }
 
   /** Marks of a digest that was wanted when all was joined. */
@@ -98,23 +105,25 @@ export class DigestMarks {
     for (let row = 0; row < this.#remarkables; row++) yield markedIn(this.#remarkable.at(row));
   }
 
-  #keep({ digest, marks, number }: Marked): void {
-    if (this.#wanted.size > 0) {
-      const name = digestText(digest);
+  #keep(marks: number, number: number): void {
+    if (this.#wantedStarts.has(startOf(this.#joined))) {
+      const name = digestText(this.#joined);
       if (this.#wanted.has(name)) this.#wanted.set(name, marks);
     }
     if ((marks & PLAIN) === PLAIN && (marks & REMARKABLE) === 0) return;
     const row = this.#remarkable.change(this.#remarkables++);
-    row.set(digest);
+    row.set(this.#joined);
     row[MARK_AT] = marks;
     viewOf(row).setFloat64(NUMBER_AT, number);
   }
 }
 
 const viewOf = (row: Uint8Array): DataView => new DataView(row.buffer, row.byteOffset, row.byteLength);
+const numberIn = (row: Uint8Array): number => viewOf(row).getFloat64(NUMBER_AT);
+const startOf = (digest: Uint8Array): number => (digest[0]! << 16) | (digest[1]! << 8) | digest[2]!;
 
 const markedIn = (row: Uint8Array): Marked => ({
   digest: row.subarray(0, DIGEST_BYTES),
   marks: row[MARK_AT]!,
-  number: viewOf(row).getFloat64(NUMBER_AT),
+  number: numberIn(row),
 });

@@ -5,9 +5,10 @@ import { inOrder, lineChunks } from "./chunks.ts";
 import { type ReadingContext, EXCESS_MAX, KEPT_MAX, takeFaults } from "./context.ts";
 import { StreamingRoot } from "./merkle.ts";
 import type { Sha256Stream } from "./primitives.ts";
-import type { EventRows, LineFact, NotableEvent } from "./rows.ts";
+import type { EventRows, NotableEvent } from "./event-rows.ts";
+import type { LineFact } from "./rows.ts";
 import { REFERENCED } from "./digest-marks.ts";
-import { NumberColumn } from "./tables.ts";
+import { isZero, NumberColumn, sameDigest } from "./tables.ts";
 
 /** What events.jsonl says. `first` is undefined where its first event has no place. */
 export interface Events {
@@ -72,7 +73,7 @@ class EventsReader {
   #unreasoned: LineFact | undefined;
   #bareStart = false;
   #startsUnlinked = false;
-  #lastHash: Uint8Array | undefined;
+  readonly #lastHash = new Uint8Array(DIGEST_BYTES);
   #lastNewline = new Uint8Array(0);
   #malformed = false;
   #over = false;
@@ -105,7 +106,7 @@ class EventsReader {
     this.#takeChains(rows);
     if (this.#notable.length + rows.notable.length <= KEPT_MAX) this.#notable.push(...rows.notable);
     this.#takeTexts(rows);
-    for (let row = 0; row < rows.count; row++) this.#takeRow(rows, row);
+    this.#takeRows(rows);
     this.#malformed = rows.stopped;
     this.#over = this.#count > this.#countMax;
     if (this.#count > this.#context.limits.eventsMax)
@@ -165,37 +166,42 @@ class EventsReader {
     this.#lastNewline = hashText.slice(-1) as Uint8Array<ArrayBuffer>;
   }
 
-  #takeRow(rows: EventRows, row: number): void {
+  /** Links, times and pointers of all rows; what is compared with other files, as columns. */
+  #takeRows(rows: EventRows): void {
     const { artifacts, eventsAndSegment, eventsAndRecords } = this.#context;
-    const index = this.#count++;
-    const part = (column: Uint8Array): Uint8Array => column.subarray(row * DIGEST_BYTES, (row + 1) * DIGEST_BYTES);
-    const eventHash = part(rows.eventHashes);
-    const sequence = rows.sequences[row]!;
-    if (index === 0 && !Number.isNaN(sequence)) this.#first = sequence;
-    this.#link(index, sequence, part(rows.prevHashes));
-    this.#lastHash = eventHash.slice();
-    this.#root.add(eventHash);
-    this.#times.push(rows.times[row]!);
-    const pointer = part(rows.pointers);
-    if (pointer.some((byte) => byte !== 0)) artifacts.mark(pointer, REFERENCED, index);
-    eventsAndSegment.put(0, part(rows.rowDigests));
-    eventsAndRecords.put(0, part(rows.lineDigests));
+    const { count, eventHashes, prevHashes, pointers, sequences } = rows;
+    const digests = (column: Uint8Array): Uint8Array => column.subarray(0, count * DIGEST_BYTES);
+    for (let row = 0; row < count; row++) {
+      const index = this.#count + row;
+      const sequence = sequences[row]!;
+      if (index === 0 && !Number.isNaN(sequence)) this.#first = sequence;
+      this.#place(index, sequence);
+      const start = row * DIGEST_BYTES;
+      if (index === 0) this.#startsUnlinked = isZero(prevHashes, 0);
+      else if (row === 0 ? !sameDigest(prevHashes, this.#lastHash) : !follows(rows, row))
+        this.#context.findings.fault("chain", "prev_hash is not the hash of the event before", { file: FILE, index });
+      if (!isZero(pointers, start)) artifacts.mark(pointers.subarray(start, start + DIGEST_BYTES), REFERENCED, index);
+    }
+    if (count > 0) this.#lastHash.set(eventHashes.subarray((count - 1) * DIGEST_BYTES, count * DIGEST_BYTES));
+    for (const { hash, leaves } of rows.subtrees) this.#root.addSubtree(hash, leaves);
+    this.#times.append(rows.times.subarray(0, count));
+    eventsAndSegment.put(0, digests(rows.rowDigests));
+    eventsAndRecords.put(0, digests(rows.lineDigests));
+    this.#count += count;
   }
 
-  #link(index: number, sequence: number, prevHash: Uint8Array): void {
-    const { findings } = this.#context;
-    const place = { file: FILE, index };
+  #place(index: number, sequence: number): void {
     const expected = (this.#first ?? 0) + index;
-    if (sequence !== expected)
-      findings.fault(
-        "chain",
-        Number.isNaN(sequence)
-          ? "the event has no place in its stream"
-          : `a gap or a wrong order: event ${sequence} stands where ${expected} should`,
-        place,
-      );
-    if (index === 0) this.#startsUnlinked = prevHash.every((byte) => byte === 0);
-    else if (prevHash.some((byte, at) => byte !== this.#lastHash![at]))
-      findings.fault("chain", "prev_hash is not the hash of the event before", place);
+    if (sequence === expected) return;
+    this.#context.findings.fault(
+      "chain",
+      Number.isNaN(sequence)
+        ? "the event has no place in its stream"
+        : `a gap or a wrong order: event ${sequence} stands where ${expected} should`,
+      { file: FILE, index },
+    );
   }
 }
+
+const follows = ({ prevHashes, eventHashes }: EventRows, row: number): boolean =>
+  sameDigest(prevHashes, eventHashes, row * DIGEST_BYTES, (row - 1) * DIGEST_BYTES);

@@ -2,7 +2,8 @@
 import { canonicalText } from "./canonical.ts";
 import { publicKeyOf, thumbprint } from "./keys.ts";
 import type { Primitives } from "./primitives.ts";
-import { fromBase64url, signerOf } from "./rows.ts";
+import { fromBase64url } from "./base64url.ts";
+import { signerOf } from "./record-rows.ts";
 
 /** Not that of a record, so that neither is ever taken for the other. */
 export const HAND_OVER_TYPE = "railgate-hand-over+jws";

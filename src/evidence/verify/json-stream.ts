@@ -1,6 +1,6 @@
-// Reads one large JSON object in pieces, handing over the elements of its big members one by one, so that memory stays flat.
+// Reads one large JSON object in pieces, handing over what its big members hold as it comes, so that memory stays flat.
 
-/** How a member is handed over: an array by element, an object by member, an object of arrays by element of each. */
+/** How a member is handed over: an array by runs of elements, an object by member, an object of arrays by runs of elements of each. */
 export type Streamed = "array" | "object" | "lists";
 
 /**
@@ -8,6 +8,23 @@ export type Streamed = "array" | "object" | "lists";
  * the value's first byte in the whole text.
  */
 export type OnValue = (path: readonly string[], json: Uint8Array, offset: number) => void;
+
+/** Elements that follow one another in a streamed array. */
+export interface ElementRun {
+  /** From the first of the first to the last of the last, with what stands between them. */
+  readonly bytes: Uint8Array;
+  /** Where each begins and where it ends, in turn. */
+  readonly bounds: Uint32Array;
+}
+
+/** Elements of a large array, whose bytes nobody else holds, so that they can be handed to another thread. */
+export interface ElementChunk extends ElementRun {
+  /** Number of the first, counted from 0. */
+  readonly first: number;
+}
+
+/** Called with elements of a streamed array: `[member]`, or `[member, name]` of lists; the bytes are good until the call returns. */
+export type OnRun = (path: readonly string[], run: ElementRun) => void;
 
 /** The text is not the JSON object that it should be. */
 export class JsonStreamError extends Error {}
@@ -37,9 +54,41 @@ export function parseJson(json: Uint8Array): unknown {
   }
 }
 
+/** Parses the elements of a run, one after the other. @throws JsonStreamError at the first that is none */
+export function* parseRun({ bytes, bounds }: ElementRun): Generator<unknown, void> {
+  const text = asciiOf(bytes);
+  for (let at = 0; at < bounds.length; at += 2) {
+    const [from, to] = [bounds[at]!, bounds[at + 1]!];
+    yield text === undefined ? parseJson(bytes.subarray(from, to)) : parseText(text.slice(from, to));
+  }
+}
+
+/** The text of bytes of which each is a character; undefined where they are not all. */
+function asciiOf(bytes: Uint8Array): string | undefined {
+  try {
+    const text = utf8.decode(bytes);
+    return text.length === bytes.length ? text : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function parseText(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new JsonStreamError("it is not JSON in UTF-8");
+  }
+}
+
+const NO_RUNS: OnRun = () => {
+  throw new Error("arrays are streamed, and nobody takes their elements");
+};
+
 export class JsonStream {
   readonly #streamed: Readonly<Record<string, Streamed>>;
   readonly #onValue: OnValue;
+  readonly #onRun: OnRun;
   readonly #names = new Set<string>();
   readonly #places: Place[] = [];
   #rest: Uint8Array = new Uint8Array(0);
@@ -47,9 +96,10 @@ export class JsonStream {
   #offset = 0;
   #started = false;
 
-  constructor(streamed: Readonly<Record<string, Streamed>>, onValue: OnValue) {
+  constructor(streamed: Readonly<Record<string, Streamed>>, onValue: OnValue, onRun = NO_RUNS) {
     this.#streamed = streamed;
     this.#onValue = onValue;
+    this.#onRun = onRun;
   }
 
   /** @throws JsonStreamError when what was read so far is no such object. */
@@ -83,10 +133,35 @@ export class JsonStream {
       this.#places.pop();
       return at + 1;
     }
+    if (place.kind === "array") return this.#elements(bytes, at, place);
     const start = place.first ? at : skipSpace(bytes, afterComma(bytes, at));
-    const next = place.kind === "object" ? this.#member(bytes, start, place) : this.#element(bytes, start, place);
+    const next = this.#member(bytes, start, place);
     if (next !== -1) place.first = false;
     return next;
+  }
+
+  /** As many as there are. What comes before something that is wrong is handed over all the same. */
+  #elements(bytes: Uint8Array, from: number, place: Place): number {
+    const bounds: number[] = [];
+    let [at, first] = [from, -1];
+    try {
+      while (at < bytes.length && bytes[at] !== CLOSE_ARRAY) {
+        const start = place.first ? at : skipSpace(bytes, afterComma(bytes, at));
+        const end = start < bytes.length ? endOfValue(bytes, start) : -1;
+        if (end === -1) break;
+        if (first === -1) first = start;
+        bounds.push(start - first, end - first);
+        place.first = false;
+        at = skipSpace(bytes, end);
+      }
+    } finally {
+      if (bounds.length > 0)
+        this.#onRun(place.path, {
+          bytes: bytes.subarray(first, first + bounds.at(-1)!),
+          bounds: Uint32Array.from(bounds),
+        });
+    }
+    return bounds.length > 0 ? at : -1;
   }
 
   #open(bytes: Uint8Array, at: number): number {
@@ -123,10 +198,6 @@ export class JsonStream {
     this.#places.push({ kind: wanted, path, streamed: streamed === "lists" ? "lists" : undefined, first: true });
     place.first = false;
     return at + 1;
-  }
-
-  #element(bytes: Uint8Array, at: number, place: Place): number {
-    return at >= bytes.length ? -1 : this.#whole(bytes, at, place.path);
   }
 
   #whole(bytes: Uint8Array, at: number, path: readonly string[]): number {
@@ -169,15 +240,12 @@ function skipSpace(bytes: Uint8Array, from: number): number {
 
 /** Behind the closing quote; -1 if it is not here yet. */
 function endOfString(bytes: Uint8Array, start: number): number {
-  let at = start + 1;
-  for (;;) {
-    const quote = bytes.indexOf(QUOTE, at);
-    if (quote === -1) return -1;
-    let before = quote - 1;
-    while (before > start && bytes[before] === BACKSLASH) before--;
-    at = quote + 1;
-    if ((quote - before) % 2 === 1) return at;
+  for (let at = start + 1; at < bytes.length; at++) {
+    const byte = bytes[at];
+    if (byte === QUOTE) return at + 1;
+    if (byte === BACKSLASH) at++;
   }
+  return -1;
 }
 
 /** Behind a value that starts here; -1 if its end is not here yet. What is between the brackets is for a parser to judge. */

@@ -2,7 +2,7 @@
 import { parseJson } from "./json-stream.ts";
 import type { Primitives } from "./primitives.ts";
 import type { Findings } from "./report.ts";
-import { fromBase64url } from "./rows.ts";
+import { fromBase64url } from "./base64url.ts";
 
 export interface ExportKey {
   readonly kid: string;

@@ -1,7 +1,7 @@
 // Reads a manifest as its bytes stand: what it lists goes into the tables one by one, the rest is kept, and so is what is signed.
 import { canonicalText } from "./canonical.ts";
 import { digestBytes, hexBytes, isDigest } from "../../core/digest.ts";
-import { JsonStream, JsonStreamError, parseJson } from "./json-stream.ts";
+import { JsonStream, JsonStreamError, parseJson, parseRun } from "./json-stream.ts";
 import type { ReadingContext } from "./context.ts";
 import { Spool } from "./pages.ts";
 import { type SignedBytes, wholeOf } from "./primitives.ts";
@@ -78,13 +78,17 @@ export async function readManifest(
     (path, json, offset) => {
       const [name, second] = path as [string, string?];
       if (name === "files") lists.file(second!, parseJson(json));
-      else if (name === "artifacts") lists.artifact(second!, parseJson(json));
-      else if (name === "erasures" || name === "rotations") lists.record(name, parseJson(json));
       else {
         const value = parseJson(json);
         if (MEMBERS.has(name)) members.set(name, value);
       }
       if (name === "signatures") signatures = { from: offset, to: offset + json.length };
+    },
+    (path, run) => {
+      const [name, kind] = path as ["artifacts", string] | ["erasures" | "rotations"];
+      for (const value of parseRun(run))
+        if (name === "artifacts") lists.artifact(kind, value);
+        else lists.record(name, value);
     },
   );
   let problem: JsonStreamError | undefined;

@@ -49,15 +49,37 @@ export class Rows {
     return this.#row(index, true);
   }
 
-  #row(index: number, changed: boolean): Uint8Array {
-    const number = Math.floor(index / this.#perPage);
-    if (number !== this.#number || (changed && !this.#changed)) {
-      this.#page = this.#pages.page(number, changed);
-      this.#number = number;
-      this.#changed = changed;
+  /** Writes rows that come one after the other. @param index where the first belongs. */
+  append(index: number, rows: Uint8Array): void {
+    for (let at = 0; at < rows.length; ) {
+      const row = index + at / this.#width;
+      this.#turn(row, true);
+      const within = row % this.#perPage;
+      const part = rows.subarray(at, at + (this.#perPage - within) * this.#width);
+      this.#page.set(part, within * this.#width);
+      at += part.length;
     }
+  }
+
+  /** Rows that lie one after the other, `count` at most and one at least, to be read before others are asked for. */
+  some(index: number, count: number): Uint8Array {
+    this.#turn(index, false);
+    const within = index % this.#perPage;
+    return this.#page.subarray(within * this.#width, Math.min(this.#perPage, within + count) * this.#width);
+  }
+
+  #row(index: number, changed: boolean): Uint8Array {
+    this.#turn(index, changed);
     const start = (index % this.#perPage) * this.#width;
     return this.#page.subarray(start, start + this.#width);
+  }
+
+  #turn(index: number, changed: boolean): void {
+    const number = Math.floor(index / this.#perPage);
+    if (number === this.#number && (!changed || this.#changed)) return;
+    this.#page = this.#pages.page(number, changed);
+    this.#number = number;
+    this.#changed = changed;
   }
 }
 

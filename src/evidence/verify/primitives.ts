@@ -42,6 +42,18 @@ export interface Primitives {
   ): boolean | Promise<boolean>;
 }
 
+const encoder = new TextEncoder();
+const TEXT_BYTES = 64 * 1024;
+/** A unit of UTF-16 takes three bytes at most. */
+const UNIT_BYTES_MAX = 3;
+const textBytes = new Uint8Array(TEXT_BYTES);
+
+/** SHA-256 of a text in UTF-8. */
+export function sha256OfText({ sha256 }: Primitives, text: string): Uint8Array {
+  if (text.length * UNIT_BYTES_MAX > TEXT_BYTES) return sha256(encoder.encode(text));
+  return sha256(textBytes.subarray(0, encoder.encodeInto(text, textBytes).written));
+}
+
 const imported = new Map<string, Promise<CryptoKey>>();
 const KEYS_KEPT_MAX = 64;
 

@@ -1,10 +1,11 @@
 // Reads proofs.json: an inclusion proof for each record, all of them held against each other as they come.
 import type { Checkpoint } from "../../core/note.ts";
-import { type ReadingContext, drain, Enough, EXCESS_MAX, streamJson } from "./context.ts";
+import { inOrder } from "./chunks.ts";
+import { type ReadingContext, drain, EXCESS_MAX, jsonChunks, takeFaults } from "./context.ts";
 import type { Events } from "./events.ts";
+import { RangeInclusion } from "./inclusion.ts";
 import { parseJson } from "./json-stream.ts";
-import { RangeInclusion } from "./merkle.ts";
-import { fromBase64url } from "./rows.ts";
+import type { ProofRows } from "./proof-rows.ts";
 
 export interface Proofs {
   readonly count: number;
@@ -13,11 +14,10 @@ export interface Proofs {
 }
 
 export const FILE = "proofs.json";
-const HASH_LENGTH = 44;
 
 /** @returns undefined where there is nothing that they could be proofs of. */
 export async function readProofs(
-  { findings, primitives, scratch }: ReadingContext,
+  { findings, primitives, scratch, checker }: ReadingContext,
   body: AsyncIterable<Uint8Array>,
   checkpoint: Checkpoint | undefined,
   events: Events | undefined,
@@ -27,32 +27,23 @@ export async function readProofs(
     await drain(body);
     return undefined;
   }
-  const inclusion = new RangeInclusion(primitives.sha256, scratch, base64Hash, {
-    from: first,
-    to: first + count - 1,
-    size: checkpoint.size,
-  });
+  const range = { from: first, to: first + count - 1, size: checkpoint.size };
+  const inclusion = new RangeInclusion(primitives.sha256, scratch, range);
   let proofs = 0;
+  let stopped = false;
   let treeSize: unknown;
-  const fault = (message: string, index: number): void => findings.fault("inclusion", message, { file: FILE, index });
-  const take = (json: Uint8Array): void => {
-    const index = proofs++;
-    if (index > count + EXCESS_MAX) throw new Enough();
-    if (index >= count) return;
-    const { sequence, hashes } = (parseJson(json) ?? {}) as { sequence?: unknown; hashes?: unknown };
-    if (sequence !== first + index || !Array.isArray(hashes)) return fault("it is no proof for this record", index);
-    const problem = inclusion.put(first + index, hashes);
-    if (problem !== undefined) fault(problem, index);
+  const take = (chunk: ProofRows): void => {
+    if (stopped) return;
+    takeFaults(findings, chunk.faults, FILE);
+    if (chunk.problem !== undefined) findings.fault("inclusion", chunk.problem, { file: FILE });
+    inclusion.take(chunk.leaf, chunk.levels, chunk.contradictions);
+    proofs += chunk.count;
+    stopped = chunk.problem !== undefined || proofs > count + EXCESS_MAX;
   };
-  await streamJson(findings, "inclusion", FILE, body, { proofs: "array" }, ([name], json) => {
-    if (name === "proofs") take(json);
-    else if (name === "tree_size") treeSize = parseJson(json);
-  });
+  const member = ([name]: readonly string[], json: Uint8Array): void => {
+    if (name === "tree_size") treeSize = parseJson(json);
+  };
+  const chunks = jsonChunks({ findings, check: "inclusion", file: FILE }, body, "proofs", member, () => stopped);
+  await inOrder(chunks, (chunk) => checker.proofs(chunk, range), take);
   return { count: proofs, treeSize, inclusion };
-}
-
-/** A hash in standard base64, written in the one way that encodes it (RFC 4648 §4). */
-function base64Hash(text: string): Uint8Array | undefined {
-  if (text.length !== HASH_LENGTH || !text.endsWith("=") || text.includes("-") || text.includes("_")) return undefined;
-  return fromBase64url(text.slice(0, -1).replaceAll("+", "-").replaceAll("/", "_"));
 }

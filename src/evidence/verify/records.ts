@@ -4,7 +4,7 @@ import { DIGEST_BYTES } from "../../core/digest.ts";
 import { inOrder, lineChunks } from "./chunks.ts";
 import { type ReadingContext, takeFaults } from "./context.ts";
 import type { ExportKey } from "./keys.ts";
-import type { RecordRows } from "./rows.ts";
+import type { RecordRows } from "./record-rows.ts";
 import { DigestColumn, NumberColumn } from "./tables.ts";
 
 export interface Records {
@@ -38,12 +38,9 @@ export async function readRecords(
     const numbers = rows.kids.map((kid) =>
       kids.includes(kid) || kids.length > KIDS_MAX ? kids.indexOf(kid) : kids.push(kid) - 1,
     );
-    for (let row = 0; row < rows.count; row++) {
-      const part = (column: Uint8Array): Uint8Array => column.subarray(row * DIGEST_BYTES, (row + 1) * DIGEST_BYTES);
-      keyNumbers.push(numbers[rows.keyNumbers[row]!] ?? -1);
-      leaves.push(part(rows.leafHashes));
-      context.eventsAndRecords.put(1, part(rows.payloadDigests));
-    }
+    keyNumbers.append(Float64Array.from(rows.keyNumbers.subarray(0, rows.count), (number) => numbers[number] ?? -1));
+    leaves.append(rows.leafHashes.subarray(0, rows.count * DIGEST_BYTES));
+    context.eventsAndRecords.put(1, rows.payloadDigests.subarray(0, rows.count * DIGEST_BYTES));
     stopped = rows.stopped;
     if (keyNumbers.length > context.limits.eventsMax)
       throw new ArchiveError(`it holds more than ${context.limits.eventsMax} records`);

@@ -1,10 +1,11 @@
 // Reads chain-segment.json: what it says of each event is compared with the event as it comes, and hashed.
 import { ArchiveError } from "../../archive/tar.ts";
-import { DIGEST_BYTES, digestBytes } from "../../core/digest.ts";
-import { type ReadingContext, Enough, EXCESS_MAX, streamJson } from "./context.ts";
+import { DIGEST_BYTES } from "../../core/digest.ts";
+import { inOrder } from "./chunks.ts";
+import { type ReadingContext, Enough, EXCESS_MAX, jsonChunks, takeFaults } from "./context.ts";
 import { parseJson } from "./json-stream.ts";
 import { StreamingRoot } from "./merkle.ts";
-import { rowDigest } from "./rows.ts";
+import type { SegmentRows } from "./segment-rows.ts";
 
 export interface Segment {
   readonly members: ReadonlyMap<string, unknown>;
@@ -18,43 +19,38 @@ export interface Segment {
 }
 
 export const FILE = "chain-segment.json";
-const encoder = new TextEncoder();
 const MEMBER_BYTES_MAX = 64 * 1024;
-const NO_HASH = new Uint8Array(DIGEST_BYTES);
 
 export async function readSegment(context: ReadingContext, body: AsyncIterable<Uint8Array>): Promise<Segment> {
-  const { findings, primitives, limits, eventsAndSegment } = context;
+  const { findings, primitives, limits, eventsAndSegment, checker } = context;
   const members = new Map<string, unknown>();
   const root = new StreamingRoot(primitives.sha256);
   const refs = primitives.sha256Stream();
   let [rows, malformed, memberBytes] = [0, 0, 0];
+  let stopped = false;
   let profile: string | null | undefined;
-  const takeRow = (json: Uint8Array): void => {
-    const row = (parseJson(json) ?? {}) as Record<string, unknown>;
-    const hash = digestBytes(row["event_hash"]);
-    if (hash === undefined || typeof row["event_ref"] !== "string") {
-      malformed++;
-      findings.fault("segment", "an event has no event_hash or event_ref", { file: FILE, index: rows });
-    }
-    root.add(hash ?? NO_HASH);
-    refs.update(encoder.encode(`${String(row["event_ref"])}\n`));
-    const named = typeof row["evidence_profile_id"] === "string" ? row["evidence_profile_id"] : null;
-    profile = rows === 0 || profile === named ? named : null;
-    eventsAndSegment.put(1, rowDigest(primitives, row["id"], row["sequence"], row["prev_hash"], row["event_hash"]));
-    rows++;
+  const take = (chunk: SegmentRows): void => {
+    if (stopped) return;
+    takeFaults(findings, chunk.faults, FILE);
+    if (chunk.problem !== undefined) findings.fault("segment", chunk.problem, { file: FILE });
+    for (const { hash, leaves } of chunk.subtrees) root.addSubtree(hash, leaves);
+    refs.update(chunk.refs);
+    if (chunk.count > 0) profile = rows === 0 || profile === chunk.profile ? chunk.profile : null;
+    eventsAndSegment.put(1, chunk.rowDigests.subarray(0, chunk.count * DIGEST_BYTES));
+    rows += chunk.count;
+    malformed += chunk.malformed;
     if (rows > limits.eventsMax) throw new ArchiveError(`it lists more than ${limits.eventsMax} events`);
-    if (malformed > EXCESS_MAX) throw new Enough();
+    stopped = chunk.problem !== undefined || malformed > EXCESS_MAX;
   };
-  await streamJson(findings, "segment", FILE, body, { events: "array" }, ([name], json) => {
-    if (name === "events") takeRow(json);
-    else {
-      memberBytes += json.length;
-      if (memberBytes > MEMBER_BYTES_MAX) {
-        findings.fault("segment", `it says more than ${MEMBER_BYTES_MAX} bytes beside its events`, { file: FILE });
-        throw new Enough();
-      }
-      members.set(name!, parseJson(json));
+  const member = ([name]: readonly string[], json: Uint8Array): void => {
+    memberBytes += json.length;
+    if (memberBytes > MEMBER_BYTES_MAX) {
+      findings.fault("segment", `it says more than ${MEMBER_BYTES_MAX} bytes beside its events`, { file: FILE });
+      throw new Enough();
     }
-  });
+    members.set(name!, parseJson(json));
+  };
+  const chunks = jsonChunks({ findings, check: "segment", file: FILE }, body, "events", member, () => stopped);
+  await inOrder(chunks, (chunk) => checker.segment(chunk), take);
   return { members, rows, root: root.root, refs: refs.digest(), profile };
 }

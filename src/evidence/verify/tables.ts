@@ -15,8 +15,10 @@ export class DigestColumn {
     return this.#length;
   }
 
-  push(digest: Uint8Array): void {
-    this.#rows.change(this.#length++).set(digest);
+  /** @param digests any number of them, one after the other. */
+  append(digests: Uint8Array): void {
+    this.#rows.append(this.#length, digests);
+    this.#length += digests.length / DIGEST_BYTES;
   }
 
   /** Good until another is asked for. */
@@ -24,8 +26,9 @@ export class DigestColumn {
     return this.#rows.at(index);
   }
 
-  equals(index: number, digest: Uint8Array): boolean {
-    return index < this.#length && sameDigest(this.#rows.at(index), digest);
+  /** Digests that lie one after the other, `count` at most and one at least; good until others are asked for. */
+  some(index: number, count: number): Uint8Array {
+    return this.#rows.some(index, count);
   }
 }
 
@@ -46,9 +49,9 @@ export class NumberColumn {
     return this.#length;
   }
 
-  push(value: number): void {
-    this.#number[0] = value;
-    this.#rows.change(this.#length++).set(this.#bytes);
+  append(values: Float64Array): void {
+    this.#rows.append(this.#length, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    this.#length += values.length;
   }
 
   /** NaN where there is none. */
@@ -73,11 +76,18 @@ export class Paired {
     this.#onDiffering = onDiffering;
   }
 
-  put(side: 0 | 1, digest: Uint8Array): void {
-    const index = this.#lengths[side]!++;
-    if (index < this.#lengths[1 - side]!) {
-      if (!this.#column.equals(index, digest)) this.#onDiffering(index);
-    } else this.#column.push(digest);
+  /** @param digests of the records that come next on this side, one after the other. */
+  put(side: 0 | 1, digests: Uint8Array): void {
+    const first = this.#lengths[side]!;
+    const count = digests.length / DIGEST_BYTES;
+    const known = Math.min(count, Math.max(0, this.#lengths[1 - side]! - first));
+    for (let at = 0; at < known; ) {
+      const others = this.#column.some(first + at, known - at);
+      for (let of = 0; of < others.length; of += DIGEST_BYTES, at++)
+        if (!sameDigest(others, digests, of, at * DIGEST_BYTES)) this.#onDiffering(first + at);
+    }
+    this.#column.append(digests.subarray(known * DIGEST_BYTES));
+    this.#lengths[side] = first + count;
   }
 
   /** How many records each side has. */
@@ -86,7 +96,13 @@ export class Paired {
   }
 }
 
-export function sameDigest(a: Uint8Array, b: Uint8Array): boolean {
-  for (let at = 0; at < DIGEST_BYTES; at++) if (a[at] !== b[at]) return false;
+/** Compares the digests that begin at these places. */
+export function sameDigest(a: Uint8Array, b: Uint8Array, aStart = 0, bStart = 0): boolean {
+  for (let at = 0; at < DIGEST_BYTES; at++) if (a[aStart + at] !== b[bStart + at]) return false;
+  return true;
+}
+
+export function isZero(digests: Uint8Array, start: number): boolean {
+  for (let at = 0; at < DIGEST_BYTES; at++) if (digests[start + at] !== 0) return false;
   return true;
 }

@@ -22,7 +22,7 @@ import { type PinnedKeys, readPins } from "./keys.ts";
 import type { Primitives } from "./primitives.ts";
 import { readFacts } from "./reading.ts";
 import { type ErasedArtifact, type ExportSummary, Findings, type VerifyReport } from "./report.ts";
-import { checkEvents as checkEventLines, checkRecords as checkRecordLines } from "./rows.ts";
+import { rowChecks } from "./row-checks.ts";
 import { DigestMarks } from "./digest-marks.ts";
 import { IN_MEMORY, type PageStore } from "./pages.ts";
 import { Paired } from "./tables.ts";
@@ -111,7 +111,7 @@ function contextOf(
   return {
     findings,
     primitives,
-    checker: checker ?? inThisThread(primitives),
+    checker: checker ?? rowChecks(primitives),
     limits: { ...DEFAULT_ARCHIVE_LIMITS, ...limits },
     progress: progress ?? (() => {}),
     scratch,
@@ -122,13 +122,6 @@ function contextOf(
       "the record holds another event than this line of events.jsonl",
     ),
     eventsAndSegment: differing("segment", "chain-segment.json", "the chain segment says something else of this event"),
-  };
-}
-
-function inThisThread(primitives: Primitives): Checker {
-  return {
-    events: async (chunk) => checkEventLines(chunk, primitives),
-    records: (chunk, keys) => checkRecordLines(chunk, keys, primitives),
   };
 }
 

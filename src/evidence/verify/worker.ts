@@ -1,14 +1,26 @@
 // A thread of the verifier: checks the chunks it is sent.
 import { answerRequests } from "../../threads/threads.ts";
 import { NODE_PRIMITIVES } from "./node-primitives.ts";
-import type { PoolRequest } from "./pool.ts";
-import { checkEvents, checkRecords, type EventRows, type RecordRows } from "./rows.ts";
+import type { PoolAnswer, PoolRequest } from "./pool.ts";
+import { rowChecks } from "./row-checks.ts";
 
-answerRequests<PoolRequest, EventRows | RecordRows>(
-  (request) =>
-    request.kind === "events"
-      ? checkEvents(request.chunk, NODE_PRIMITIVES)
-      : checkRecords(request.chunk, request.keys, NODE_PRIMITIVES),
+const checks = rowChecks(NODE_PRIMITIVES);
+
+function answer(request: PoolRequest): Promise<PoolAnswer> {
+  switch (request.kind) {
+    case "events":
+      return checks.events(request.chunk);
+    case "records":
+      return checks.records(request.chunk, request.keys);
+    case "segment":
+      return checks.segment(request.chunk);
+    case "proofs":
+      return checks.proofs(request.chunk, request.range);
+  }
+}
+
+answerRequests<PoolRequest, PoolAnswer>(
+  answer,
   // Columns are handed over, not copied.
   (rows) =>
     Object.values(rows).flatMap((column: unknown) =>

@@ -3,7 +3,7 @@ import { digestBytes, digestText, EMPTY_SNAPSHOT } from "../../../core/digest.ts
 import { FILE } from "../events.ts";
 import { FILE as MANIFEST } from "../manifest.ts";
 import type { ErasedArtifact } from "../report.ts";
-import type { NotableEvent } from "../rows.ts";
+import type { NotableEvent } from "../event-rows.ts";
 import { NAMED, PRESENT, REFERENCED } from "../digest-marks.ts";
 import { firstOf, type JudgedExport } from "./judged.ts";
 import { readRecords } from "./signatures.ts";

@@ -7,7 +7,9 @@ import type { ExportKey } from "../keys.ts";
 import { FILE as MANIFEST } from "../manifest.ts";
 import { inOnePiece, type SignedBytes, WHOLE_BYTES_MAX, wholeOf } from "../primitives.ts";
 import { FILE } from "../records.ts";
-import { checkRecords as checkLines, fromBase64url, type NotableEvent } from "../rows.ts";
+import { fromBase64url } from "../base64url.ts";
+import type { NotableEvent } from "../event-rows.ts";
+import { checkRecords as checkLines } from "../record-rows.ts";
 import { FILE as SEGMENT } from "../segment.ts";
 import { firstOf, type JudgedExport, signersOf } from "./judged.ts";
 

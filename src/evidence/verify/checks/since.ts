@@ -89,7 +89,7 @@ const isIncluded = ({ findings, facts }: JudgedExport): boolean =>
 function rootAt({ facts, primitives }: JudgedExport, size: number): Uint8Array {
   const [first, { inclusion }, { leaves }] = [firstOf(facts), facts.proofs!, facts.records!];
   const root = new StreamingRoot(primitives.sha256, inclusion.before());
-  for (let leaf = first; leaf < size; leaf++) root.addLeafHash(leaves.at(leaf - first).slice());
+  for (let leaf = first; leaf < size; leaf++) root.addSubtree(leaves.at(leaf - first).slice(), 1);
   return root.root;
 }
 
