@@ -161,7 +161,7 @@ async function write(dataDir: string, events: number): Promise<void> {
   const { nodeId } = node;
   await node.close();
   const { privateKey, kid } = await loadKey(dataDir, "event", false);
-  const sign = recordSigner(privateKey, kid);
+  const { sign } = recordSigner(privateKey, kid);
   const histories = Array.from({ length: TENANTS }, (_, n) => new History(`t-${n}`, nodeId));
   await using writer = await openWriter(dataDir);
   let batch: Append[] = [];

@@ -1,4 +1,5 @@
 // The parts of a node, and how they hear of one another. Whatever a part does, it does elsewhere.
+import { availableParallelism } from "node:os";
 import type { Context } from "../core/schema/input.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
 import { EventKey } from "../evidence/keys/event-key.ts";
@@ -105,6 +106,8 @@ export class NodeParts {
         place: placeOf(at),
         privateJwk: key.privateKey.export({ format: "jwk" }),
         kid: key.kid,
+        // One processor decides, another commits: with no third there is nobody to sign meanwhile.
+        signAhead: typeof at === "string" && availableParallelism() > 2,
         log,
       },
       { ...DEFAULT_LEDGER_LIMITS, ...(options.queueMax !== undefined && { queueMax: options.queueMax }) },

@@ -4,14 +4,36 @@ import { Checkpointer } from "../log/checkpointer.ts";
 import type { OwnPort } from "../../threads/threads.ts";
 import type { RecordKey } from "./entry.ts";
 import { makeIds } from "./ids.ts";
-import { Linker, type LinkedGroup } from "./linker.ts";
+import { countsByItself, Linker, type LinkedGroup } from "./linker.ts";
 import { recordSigner, type RecordSigner } from "./sign.ts";
 import { SoundStore, told } from "./sound.ts";
+import { CommitOrder } from "./stages.ts";
 import type { Head } from "../../core/event.ts";
 import { openReader, type StoreAt } from "../../store/open.ts";
 import type { Append } from "../../store/store.ts";
 import { appendsIn } from "./parcel.ts";
-import type { CommitterData, CommitterReply, CommitterRequest, Group, LinkedAppend, PutState } from "./messages.ts";
+import type { CommitterData, CommitterReply, CommitterRequest, LinkedAppend, PutState } from "./messages.ts";
+
+/** Fewer are signed sooner than they are handed over. */
+const SIGNED_APART_MIN = 2;
+
+type CommitRequest = Extract<CommitterRequest, { kind: "commit" }>;
+type Signed = { readonly records: readonly string[]; readonly signingMs: number } | { readonly error: unknown };
+
+const NOTHING_SIGNED = { records: [], signingMs: 0 };
+
+/** What commits together, in its place. */
+interface Batch {
+  readonly request: CommitRequest;
+  readonly started: number;
+  /** What signed before it. */
+  readonly signBefore: RecordSigner;
+  readonly linked: readonly LinkedGroup[];
+  /** Of all groups. */
+  readonly events: readonly LinkedAppend[];
+  readonly linkingMs: number;
+  readonly signed: Promise<Signed>;
+}
 
 /** Answers requests over a port, until it is told to close. */
 export function commitEvidence(data: CommitterData, port: OwnPort): void {
@@ -29,35 +51,53 @@ class Committing {
   readonly #sound: SoundStore;
   readonly #linker: Linker;
   readonly #checkpointer: Checkpointer | undefined;
-  #signRecord: RecordSigner;
+  readonly #order = new CommitOrder();
+  readonly #signAhead: boolean;
+  #signer: RecordSigner;
   /** Batches sent before the last failure were decided on what never was; they are refused unread. */
   #epoch = 0;
-  /** What is asked for is done one after the other, checkpoints that are due included. */
-  #before: Promise<void> = Promise.resolve();
+  /** Batches that are linked and not appended yet. */
+  #underWay = 0;
 
   constructor(data: CommitterData, reply: (message: CommitterReply) => void, end: () => void) {
     const { storePath, place, unsettled = [], nodeId, log } = data;
     this.#reply = reply;
     this.#end = end;
-    this.#signRecord = signerOf(data);
+    this.#signAhead = data.signAhead ?? false;
+    this.#signer = signerOf(data);
     this.#sound = new SoundStore({ path: storePath, place, unsettled, checkpointer: () => this.#checkpointer });
     this.#linker = new Linker({ nodeId, heads: () => headsOf(storePath), newId: makeIds() });
-    const inTurn = (work: () => Promise<void>): void => this.#inTurn(work);
+    const inTurn = (work: () => Promise<void>): void => void this.#order.take(() => this.#counted(work()));
     this.#checkpointer = log && new Checkpointer(log, (work) => this.#sound.write(work), inTurn, reply);
   }
 
   ask(request: CommitterRequest): void {
-    this.#inTurn(() => this.#answer(request));
+    if (request.kind !== "commit") this.#order.ask(() => this.#counted(this.#answer(request)));
+    else if (this.#signAhead) this.#commitInStages(request);
+    else
+      this.#order.ask(async () => {
+        const batch = await this.#link(request);
+        await this.#counted(this.#append(batch));
+      });
   }
 
-  #inTurn(work: () => Promise<void>): void {
-    this.#before = this.#before.then(work).then(() => {
-      const { counts } = this.#sound;
-      if (counts) this.#reply({ kind: "counted", counts });
+  /** While a batch is signed on the thread pool, the next one is linked on it. */
+  #commitInStages(request: CommitRequest): void {
+    this.#order.askInStages({
+      link: () => this.#link(request),
+      signed: async ({ signed }) => void (await signed),
+      append: (batch) => this.#append(batch),
+      alone: ({ events }) => events.some(({ states }) => countsByItself(states)),
     });
   }
 
-  async #answer(request: CommitterRequest): Promise<void> {
+  async #counted(work: Promise<void>): Promise<void> {
+    await work;
+    const { counts } = this.#sound;
+    if (counts) this.#reply({ kind: "counted", counts });
+  }
+
+  async #answer(request: Exclude<CommitterRequest, CommitRequest>): Promise<void> {
     switch (request.kind) {
       case "close":
         return this.#close();
@@ -71,66 +111,81 @@ class Committing {
         return this.#reply(await this.#probe());
       case "watch":
         return this.#watch();
-      case "commit": {
-        const { batch, groups } = request;
-        if (request.epoch < this.#epoch)
-          return this.#reply({
-            kind: "failed",
-            batch,
-            epoch: this.#epoch,
-            message: "an earlier batch failed",
-            recorded: "no",
-          });
-        return this.#reply(await this.#commit(batch, groups));
-      }
     }
   }
 
-  async #commit(batch: number, groups: readonly Group[]): Promise<CommitterReply> {
-    const signBefore = this.#signRecord;
+  /** Gives a batch its place, and has its signing begun. */
+  async #link(request: CommitRequest): Promise<Batch> {
+    const batch = {
+      request,
+      signBefore: this.#signer,
+      started: performance.now(),
+      linked: [],
+      events: [],
+      linkingMs: 0,
+    };
+    const durable = this.#underWay++ === 0;
+    if (request.epoch < this.#epoch) return { ...batch, signed: Promise.resolve(NOTHING_SIGNED) };
+    try {
+      const linked = await this.#linker.link(request.groups, await this.#sound.writer(), durable);
+      const events = linked.flatMap((group) => group ?? []);
+      const linkingMs = performance.now() - batch.started;
+      return { ...batch, linked, events, linkingMs, signed: this.#sign(events) };
+    } catch (error) {
+      return { ...batch, signed: Promise.resolve({ error }) };
+    }
+  }
+
+  /** Begun at once, in order. */
+  async #sign(events: readonly LinkedAppend[]): Promise<Signed> {
     const started = performance.now();
-    const took = { linkingMs: 0, signingMs: 0 };
-    let linked: LinkedGroup[] = [];
-    let events: LinkedAppend[] = [];
-    let records: string[] = [];
-    const committed = (firstPosition: number): CommitterReply => {
+    const apart = this.#signAhead && events.length >= SIGNED_APART_MIN;
+    try {
+      const records = events.map(({ text, signNextWith }) => {
+        const record = apart ? this.#signer.signApart(text) : this.#signer.sign(text);
+        if (signNextWith) this.#signer = signerOf(signNextWith);
+        return record;
+      });
+      return { records: await Promise.all(records), signingMs: performance.now() - started };
+    } catch (error) {
+      return { error };
+    }
+  }
+
+  async #append({ request, signBefore, started, linked, events, linkingMs, signed: signing }: Batch): Promise<void> {
+    this.#underWay--;
+    const { batch } = request;
+    const refused = (message: string, recorded: "no" | "unknown"): void =>
+      this.#reply({ kind: "failed", batch, epoch: this.#epoch, message, recorded });
+    if (request.epoch < this.#epoch) return refused("an earlier batch failed", "no");
+    const signed = await signing;
+    const committed = (firstPosition: number): void => {
       this.#sound.committed(events);
       this.#checkpointer?.grown(events);
-      const commitMs = performance.now() - started - took.linkingMs - took.signingMs;
+      const { records, signingMs } = "error" in signed ? NOTHING_SIGNED : signed;
+      const commitMs = performance.now() - started - linkingMs - signingMs;
       const sizes = linked.map((group) => group?.length);
       const texts = events.map(({ text }) => text);
       const { user, system } = process.threadCpuUsage();
-      const processorMs = (user + system) / 1000;
-      return { kind: "committed", batch, sizes, texts, records, firstPosition, ...took, commitMs, processorMs };
+      const took = { linkingMs, signingMs, commitMs, processorMs: (user + system) / 1000 };
+      this.#reply({ kind: "committed", batch, sizes, texts, records, firstPosition, ...took });
     };
     try {
+      if ("error" in signed) throw signed.error;
       const store = await this.#sound.writer();
-      linked = await this.#linker.link(groups, store);
-      events = linked.flatMap((group) => group ?? []);
-      took.linkingMs = performance.now() - started;
-      records = events.map(({ text, signNextWith }) => {
-        const record = this.#signRecord(text);
-        if (signNextWith) this.#signRecord = signerOf(signNextWith);
-        return record;
-      });
-      took.signingMs = performance.now() - started - took.linkingMs;
-      if (events.length === 0) {
-        await store.release();
-        return committed(0);
-      }
-      return committed(await store.append(events.map((event, i) => Object.assign(event, { record: records[i]! }))));
+      if (events.length > 0)
+        return committed(
+          await store.append(events.map((event, i) => Object.assign(event, { record: signed.records[i]! }))),
+        );
+      await store.release();
+      committed(0);
     } catch (error) {
       const found = await this.#sound.failed(error, events);
       if ("position" in found) return committed(found.position);
-      this.#signRecord = signBefore;
+      this.#signer = signBefore;
       this.#linker.reset();
-      return {
-        kind: "failed",
-        batch,
-        epoch: ++this.#epoch,
-        message: told(error),
-        recorded: found.recorded,
-      };
+      this.#epoch++;
+      refused(told(error), found.recorded);
     }
   }
 

@@ -37,7 +37,7 @@ export const DEFAULT_LEDGER_LIMITS: LedgerLimits = { queueMax: DEFAULTS.queueMax
 /** With the committer idle, this many are worth a commit: it signs and syncs them while others are still being decided. */
 const EAGER_BATCH = 8;
 
-/** One batch is signed and synced while the next is decided; a third would only wait. */
+/** One batch is signed and synced while the next is decided; a third would only wait, unless one is signed while another is synced. */
 const BATCHES_IN_FLIGHT_MAX = 2;
 
 /** What entries were decided on has moved meanwhile: nothing of them is recorded, and they must be decided again. */
@@ -51,6 +51,7 @@ export class Ledger {
   readonly #committer: CommitterThread;
   readonly #queue = new Queue();
   readonly #inFlight = new Map<number, Waiting[]>();
+  readonly #inFlightMax: number;
   #lastBatch = 0;
   /** See {@link Group}. */
   #generation = 0;
@@ -74,6 +75,7 @@ export class Ledger {
   constructor(nodeId: string, data: Omit<CommitterData, "nodeId">, limits = DEFAULT_LEDGER_LIMITS) {
     this.#nodeId = nodeId;
     this.#limits = limits;
+    this.#inFlightMax = BATCHES_IN_FLIGHT_MAX + (data.signAhead ? 1 : 0);
     this.#committer = new CommitterThread(
       { ...data, nodeId },
       {
@@ -216,7 +218,7 @@ export class Ledger {
   }
 
   #pump(): void {
-    while (!this.#queue.isEmpty && this.#inFlight.size < BATCHES_IN_FLIGHT_MAX) {
+    while (!this.#queue.isEmpty && this.#inFlight.size < this.#inFlightMax) {
       const batch = this.#queue.take(this.#limits.batchMax);
       const number = ++this.#lastBatch;
       this.#inFlight.set(number, batch);

@@ -18,6 +18,10 @@ export type LinkedGroup = readonly LinkedAppend[] | undefined;
 /** Versions that are remembered of a kind; any other is read from the store. */
 const VERSIONS_KEPT_MAX = 50_000;
 
+/** Whether only the store knows which version any of it will have. */
+export const countsByItself = (states: readonly StateWrite[]): boolean =>
+  states.some(({ value, version }) => value !== null && version === undefined);
+
 export class Linker {
   readonly #parts: LinkerParts;
   /** Ends of all streams, those of events not yet durable included. Undefined: to be read from the store. */
@@ -33,11 +37,12 @@ export class Linker {
 
   /**
    * Links what has not moved, in order, each group on what those before it changed. The events become what they are linked as.
+   * @param durable whether all that was linked before is. Otherwise none of it may be state that counts by itself.
    * @throws Error the store cannot be read; nothing was linked.
    */
-  async link(groups: readonly Group[], store: StoreWriter): Promise<LinkedGroup[]> {
+  async link(groups: readonly Group[], store: StoreWriter, durable: boolean): Promise<LinkedGroup[]> {
     const heads = (this.#heads ??= await this.#parts.heads());
-    await this.#learn(groups, store);
+    await this.#learn(groups, store, durable);
     return groups.map((group) => {
       if (this.#hasMoved(group)) {
         this.#moved.set(group.origin, (this.#moved.get(group.origin) ?? 0) + 1);
@@ -103,10 +108,10 @@ export class Linker {
   }
 
   /** Reads versions that are not known. */
-  async #learn(groups: readonly Group[], store: StoreWriter): Promise<void> {
+  async #learn(groups: readonly Group[], store: StoreWriter, durable: boolean): Promise<void> {
     // What others may change meanwhile is only known while it is locked.
     if (store.shared) this.#versions.clear();
-    else this.#trim();
+    else if (durable) this.#trim();
     const unknown = new Map<string, StateRead>();
     for (const { reads } of groups)
       for (const read of reads) {
@@ -124,7 +129,7 @@ export class Linker {
     return versions;
   }
 
-  /** Before a batch: what is forgotten then is durable. */
+  /** What is forgotten must be durable. */
   #trim(): void {
     for (const versions of this.#versions.values())
       for (const name of versions.keys()) {

@@ -16,6 +16,11 @@ export interface CommitterData {
   readonly kid: string;
   /** Whose streams are written. */
   readonly nodeId: string;
+  /**
+   * Whether records are signed on the thread pool, and what comes next is linked meanwhile: where there are processors to spare.
+   * Not beside a store that others share, which locks what a batch was decided on from its linking to its end. Default: no.
+   */
+  readonly signAhead?: boolean | undefined;
   /** Absent: no checkpoints are made. */
   readonly log?: LogData;
 }

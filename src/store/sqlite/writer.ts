@@ -80,7 +80,15 @@ export class SqliteWriter implements CopyTarget {
   }
 
   async versions(places: readonly Omit<StateRead, "version">[]): Promise<number[]> {
-    return places.map(({ kind, tenant_id, key }) => Number(this.#version.get(kind, tenant_id, key)?.["version"] ?? 0));
+    // The lock that each read takes costs as much as the read.
+    this.#db.exec("BEGIN");
+    try {
+      return places.map(({ kind, tenant_id, key }) =>
+        Number(this.#version.get(kind, tenant_id, key)?.["version"] ?? 0),
+      );
+    } finally {
+      this.#db.exec("COMMIT");
+    }
   }
 
   async release(): Promise<void> {}
