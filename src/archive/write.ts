@@ -25,9 +25,7 @@ const [OS_AT, OS_UNKNOWN] = [9, 255] as const;
 /** A gzipped tar as it is read. Fails where a file is not the size that it was said to be. */
 export function tarGzStream(files: AsyncIterable<TarFile>): Gzip {
   const gzip = createGzip({ level: STREAM_LEVEL });
-  pipeline(Readable.from(inPieces(tar(files)), { objectMode: false }), gzip).catch((error: Error) =>
-    gzip.destroy(error),
-  );
+  pipeline(Readable.from(tar(files), { objectMode: false }), gzip).catch((error: Error) => gzip.destroy(error));
   return gzip;
 }
 
@@ -35,26 +33,74 @@ export function tarGzStream(files: AsyncIterable<TarFile>): Gzip {
 export function tarGz(files: Iterable<readonly [name: string, content: Uint8Array]>): Uint8Array {
   const blocks: Uint8Array[] = [];
   for (const [name, content] of files) blocks.push(tarHeader(name, content.length), content, padding(content.length));
-  const archive = gzipSync(Buffer.concat([...blocks, new Uint8Array(END_OF_ARCHIVE)]), { level: 9 });
+  const archive = gzipSync(Buffer.concat([...blocks, ZEROS]), { level: 9 });
   archive[OS_AT] = OS_UNKNOWN;
   return archive;
 }
 
 async function* tar(files: AsyncIterable<TarFile>): AsyncGenerator<Uint8Array> {
+  const pieces = new Pieces();
   for await (const file of files) {
-    yield tarHeader(file.name, file.size);
+    pieces.put(tarHeader(file.name, file.size));
     let left = file.size;
-    for await (const part of file.open()) {
-      left -= part.length;
-      yield part;
-    }
+    const content = file.open();
+    // Most files are small and at hand; waiting for each part of each would take longer than all else.
+    if (Array.isArray(content))
+      for (const part of content as readonly Uint8Array[]) {
+        left -= part.length;
+        pieces.put(part);
+      }
+    else
+      for await (const part of content) {
+        left -= part.length;
+        pieces.put(part);
+        if (pieces.areReady) yield* pieces.taken();
+      }
     if (left !== 0) throw new Error(`${file.name} changed while it was written`);
-    yield padding(file.size);
+    pieces.put(padding(file.size));
+    if (pieces.areReady) yield* pieces.taken();
   }
-  yield new Uint8Array(END_OF_ARCHIVE);
+  pieces.put(ZEROS);
+  pieces.end();
+  yield* pieces.taken();
 }
 
-const padding = (size: number): Uint8Array => new Uint8Array((BLOCK - (size % BLOCK)) % BLOCK);
+/** Small parts gathered into large ones. */
+class Pieces {
+  #ready: Uint8Array[] = [];
+  #piece = Buffer.allocUnsafe(PIECE_BYTES);
+  #used = 0;
+
+  put(part: Uint8Array): void {
+    if (this.#used + part.length > PIECE_BYTES) this.end();
+    if (part.length > PIECE_BYTES) this.#ready.push(part);
+    else {
+      this.#piece.set(part, this.#used);
+      this.#used += part.length;
+    }
+  }
+
+  /** What was gathered is a piece, however small. */
+  end(): void {
+    if (this.#used === 0) return;
+    this.#ready.push(this.#piece.subarray(0, this.#used));
+    this.#piece = Buffer.allocUnsafe(PIECE_BYTES);
+    this.#used = 0;
+  }
+
+  get areReady(): boolean {
+    return this.#ready.length > 0;
+  }
+
+  taken(): Uint8Array[] {
+    const taken = this.#ready;
+    this.#ready = [];
+    return taken;
+  }
+}
+
+const ZEROS = new Uint8Array(END_OF_ARCHIVE);
+const padding = (size: number): Uint8Array => ZEROS.subarray(0, (BLOCK - (size % BLOCK)) % BLOCK);
 
 /** Mode 0644, owner 0, time 0. */
 function tarHeader(path: string, size: number): Uint8Array {
@@ -76,7 +122,8 @@ function tarHeader(path: string, size: number): Uint8Array {
   block.write("        0", 148, "latin1");
   block.write("ustar\0" + "00", 257, "latin1");
   block.write(prefix, 345);
-  const sum = block.reduce((total, byte) => total + byte, 0);
+  let sum = 0;
+  for (let at = 0; at < BLOCK; at++) sum += block[at]!;
   block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
   return block;
 }
@@ -89,23 +136,4 @@ function splitPath(path: string): [prefix: string, name: string] {
       return [prefix, name];
   }
   throw new ArchiveError(`${path} is too long a name`);
-}
-
-/** Small parts gathered into large ones. */
-async function* inPieces(parts: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let piece = Buffer.allocUnsafe(PIECE_BYTES);
-  let used = 0;
-  for await (const part of parts) {
-    if (used > 0 && used + part.length > PIECE_BYTES) {
-      yield piece.subarray(0, used);
-      piece = Buffer.allocUnsafe(PIECE_BYTES);
-      used = 0;
-    }
-    if (part.length > PIECE_BYTES) yield part;
-    else {
-      piece.set(part, used);
-      used += part.length;
-    }
-  }
-  if (used > 0) yield piece.subarray(0, used);
 }

@@ -1,4 +1,4 @@
-// Which artifacts the events of a range point to, in order of their digests, and how such listings are put together.
+// Which artifacts the events of a range point to, in order of their digests.
 import { DIGEST_BYTES, hexBytes, hexOf } from "../../core/digest.ts";
 import { DigestSorter } from "../verify/digest-sort.ts";
 import { type PageStore, Rows } from "../verify/pages.ts";
@@ -49,25 +49,3 @@ export class ArtifactRows {
 
 const sequenceOf = (row: Uint8Array): number =>
   new DataView(row.buffer, row.byteOffset, row.byteLength).getFloat64(DIGEST_BYTES);
-
-/** Two sorted sequences as one, what is in both once. */
-export function* mergedRows(
-  rows: Iterable<{ hex: string; sequence: number }>,
-  shared: Iterable<string>,
-): Generator<{ hex: string; sequence: number | undefined }> {
-  const others = shared[Symbol.iterator]();
-  let other = others.next();
-  for (const row of rows) {
-    for (; other.done !== true && other.value <= row.hex; other = others.next())
-      if (other.value !== row.hex) yield { hex: other.value, sequence: undefined };
-    yield row;
-  }
-  for (; other.done !== true; other = others.next()) yield { hex: other.value, sequence: undefined };
-}
-
-export function* merged(
-  rows: Iterable<{ hex: string; sequence: number }>,
-  shared: Iterable<string>,
-): Generator<string> {
-  for (const { hex } of mergedRows(rows, shared)) yield hex;
-}
