@@ -20,8 +20,8 @@ export const isDigest = (value: unknown): value is string => typeof value === "s
 /** The hex digits of a digest. */
 export const hexOfDigest = (digest: string): string => digest.slice(PREFIX.length);
 
-/** The digest whose hex digits these are. */
-export const digestOfHex = (hex: string): string => PREFIX + hex;
+/** The digest whose hex digits these are; joined, as a text that is still two takes `JSON.stringify` twice as long, whatever it stands in. */
+export const digestOfHex = (hex: string): string => [PREFIX, hex].join("");
 
 /** The digest whose bytes these are. */
 export const digestText = (bytes: Uint8Array): string => PREFIX + hexOf(bytes);

@@ -35,32 +35,43 @@ export interface OpenEvent {
   readonly parts: readonly [string, string, string, string];
 }
 
-const OPEN_HASH = '"prev_hash":null';
-const OPEN_NUMBER = '"sequence":0';
+/** Optional members come in where they are; all that an event has beside its place, in the order of canonical JSON. */
+const BEFORE_DETAILS = ["actor", "authority_snapshot_id", "chain_id", "correlation_id", "details"] as const;
+const BEFORE_PLACE = [
+  "event_type",
+  "evidence_pointer",
+  "evidence_profile_id",
+  "hash_profile_id",
+  "id",
+  "monotonic_time_ns",
+  "occurred_at",
+  "outcome",
+  "policy_snapshot_id",
+] as const;
+const BEFORE_NUMBER = ["refusal_reason", "refusal_reason_class", "refusal_reason_code", "refusal_subject"] as const;
+const LAST = ["subject", "tenant_id"] as const;
+const GROUPS = [BEFORE_DETAILS, BEFORE_PLACE, BEFORE_NUMBER, LAST] as const;
+const NAMES: ReadonlySet<string> = new Set(GROUPS.flat());
 
-/** @throws what canonicalJson throws: the draft has something that JSON cannot carry. */
+/** @throws what canonicalJson throws: the draft has something that JSON cannot carry; TypeError for a member that no event has. */
 export function openEvent(draft: EventDraft, chain_id: string): OpenEvent {
-  const { actor, authority_snapshot_id, correlation_id, details, ...rest } = draft;
-  // Members sort by name, so `event_hash` stands between these two halves.
-  const before = canonicalJson({
-    actor,
-    authority_snapshot_id,
-    chain_id,
-    correlation_id,
-    ...(details && { details }),
-  }).slice(0, -1);
-  const after = canonicalJson({ ...rest, hash_profile_id: HASH_PROFILE, prev_hash: null, sequence: 0 }).slice(1);
-  // No text can hold a member's quotes unescaped, and behind `details` all members are texts.
-  const hash = after.lastIndexOf(OPEN_HASH) + OPEN_HASH.length - NULL.length;
-  const number = after.lastIndexOf(OPEN_NUMBER) + OPEN_NUMBER.length - ZERO.length;
+  const event = { ...draft, chain_id, hash_profile_id: HASH_PROFILE };
+  for (const name in event) if (!NAMES.has(name)) throw new TypeError(`an event has no member ${name}`);
+  const [before, to, between, end] = GROUPS.map((names) => membersIn(event, names)) as [string, string, string, string];
   return {
     chain_id,
-    parts: [before, after.slice(0, hash), after.slice(hash + NULL.length, number), after.slice(number + ZERO.length)],
+    parts: [`{${before}`, `${to},"prev_hash":`, `,${between && `${between},`}"sequence":`, `,${end}}`],
   };
 }
 
+function membersIn(event: Partial<EvidenceEvent>, names: readonly (keyof EvidenceEvent)[]): string {
+  let text = "";
+  for (const name of names)
+    if (event[name] !== undefined) text += `${text === "" ? "" : ","}"${name}":${canonicalJson(event[name])}`;
+  return text;
+}
+
 const NULL = "null";
-const ZERO = "0";
 
 /**
  * Puts an event at the end of its stream.

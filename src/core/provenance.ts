@@ -53,10 +53,9 @@ export function artifactsOf({ workload: { envelope } }: AdmissionRequest): Named
   if (kind === undefined || !Object.hasOwn(ARTIFACT_LISTS, kind)) return found;
   const profile = (envelope as EnvelopeWithProfile)[kind] as Record<string, Named[] | undefined>;
   for (const [list, digestIn] of ARTIFACT_LISTS[kind]!) {
-    const pointer = `/workload/envelope/${kind}/${list}/`;
     profile[list]?.forEach((artifact, index) =>
       found.push({
-        pointer: pointer + index,
+        pointer: ["/workload/envelope", kind, list, index].join("/"),
         digest: digestIn(artifact),
         name: artifact.reference ?? artifact.name,
         provenance: artifact.provenance,

@@ -42,8 +42,6 @@ export interface Enacted<O = unknown> extends Effect<O> {
   readonly artifactDigest: string;
 }
 
-const encoder = new TextEncoder();
-
 export function situationOf(
   caller: Situation["caller"],
   tokens: Tokens,
@@ -82,8 +80,7 @@ export function judge<I, D extends Decided>(
   });
   let output: unknown;
   try {
-    const bytes = inputText === undefined ? undefined : encoder.encode(inputText);
-    output = (command.ask ?? askForJson)(law, command.entrypoint, bytes);
+    output = (command.ask ?? askForJson)(law, command.entrypoint, inputText);
   } catch (error) {
     if (!(error instanceof EvaluationError)) throw error;
     return failed(error.message, error);

@@ -31,8 +31,6 @@ interface Judged extends DecisionShape {
   readonly rail?: { readonly least_level?: unknown } | null;
 }
 
-const encoder = new TextEncoder();
-
 /** It evaluates in this thread, in turns, so that nobody who asks meanwhile waits for it. */
 export function makeTrial(store: StoreReader, workloadsMax = WORKLOADS_MAX): PolicyTrial {
   return async (candidate, active) => {
@@ -170,7 +168,7 @@ async function storedDecision(store: StoreReader, eventId: string): Promise<Stor
 /** undefined: it cannot decide, and so admits nothing. */
 function decide(candidate: Policy, { inputText }: Stored): Judged | undefined {
   try {
-    return (candidate.evaluateText(ADMISSION, encoder.encode(inputText)) ?? undefined) as Judged | undefined;
+    return (candidate.evaluateText(ADMISSION, inputText) ?? undefined) as Judged | undefined;
   } catch {
     return undefined;
   }

@@ -29,8 +29,6 @@ export interface ShadowParts {
   readonly changed?: () => void;
 }
 
-const encoder = new TextEncoder();
-
 const WAITING_MAX = 1000;
 const ITEMS_MAX = 1000;
 /** So many differences are evidence enough, and no policy fills the store by disagreeing. */
@@ -128,7 +126,7 @@ function decide(
 ): { text: string | undefined; shape: DecisionShape } {
   let output: unknown;
   try {
-    output = policy.evaluateText(entrypoint, encoder.encode(inputText));
+    output = policy.evaluateText(entrypoint, inputText);
   } catch (error) {
     if (!(error instanceof EvaluationError)) throw error;
     return { text: undefined, shape: FAILED_DECISION };

@@ -57,6 +57,7 @@ export const DEFAULT_LIMITS: EvaluationLimits = {
 const PAGES_INITIAL = 5;
 const PAGES_PER_MIB = 16;
 const PAGE_BYTES = 65_536;
+const UTF8_BYTES_PER_CHAR_MAX = 3;
 /** An instance that grew by more than this is replaced, since WASM memory is never given back. */
 const GROWTH_KEPT_BYTES = 16 * 2 ** 20;
 const ABI = { major: 1, minorMin: 2 };
@@ -148,12 +149,12 @@ export class Evaluator {
 
   /**
    * Evaluates one entrypoint, synchronously.
-   * @param input the input document as JSON text, in UTF-8; where it is empty there is no input.
+   * @param input the input document as JSON text, or that in UTF-8; where it is empty there is no input.
    * @returns the entrypoint's value, sets as arrays in order; `undefined` where it is undefined for this input.
    * @throws EvaluationError, also for a number in the result beyond 2^53−1, with its place; the instance is replaced where it
    *   threw, so the next evaluation starts clean.
    */
-  evaluate(entrypoint: string, input: Uint8Array): unknown {
+  evaluate(entrypoint: string, input: string | Uint8Array): unknown {
     return this.#evaluated(entrypoint, input, readResult);
   }
 
@@ -161,11 +162,11 @@ export class Evaluator {
    * As `evaluate`, for whoever takes values as Rego has them: sets as sets, keys of any kind, numbers of any size.
    * @param strict an error of a builtin of the host's ends the evaluation (`builtinError`).
    */
-  evaluateExactly(entrypoint: string, input: Uint8Array, strict = false): Value | undefined {
+  evaluateExactly(entrypoint: string, input: string | Uint8Array, strict = false): Value | undefined {
     return this.#evaluated(entrypoint, input, exactResult, strict);
   }
 
-  #evaluated<T>(entrypoint: string, input: Uint8Array, read: (text: Uint8Array) => T, strict = false): T {
+  #evaluated<T>(entrypoint: string, input: string | Uint8Array, read: (text: Uint8Array) => T, strict = false): T {
     const started = performance.now();
     let result: T;
     try {
@@ -201,16 +202,14 @@ export class Evaluator {
   #run(
     { host, exports, dataAddress, heapAddress }: Loaded,
     id: number,
-    input: Uint8Array,
+    input: string | Uint8Array,
     startedMs: number,
   ): Uint8Array {
     host.deadlineMs = startedMs + this.#limits.evaluationMsMax;
-    const short = heapAddress + input.length - host.memory.buffer.byteLength;
-    if (short > 0) host.memory.grow(Math.ceil(short / PAGE_BYTES));
-    new Uint8Array(host.memory.buffer).set(input, heapAddress);
-    const heapAbove = heapAddress + input.length;
-    const inputAddress = input.length === 0 ? 0 : heapAddress;
-    return host.bytesAt(exports["opa_eval"]!(0, id, dataAddress, inputAddress, input.length, heapAbove, AS_VALUE));
+    const length = place(input, host.memory, heapAddress);
+    const inputAddress = length === 0 ? 0 : heapAddress;
+    const heapAbove = heapAddress + length;
+    return host.bytesAt(exports["opa_eval"]!(0, id, dataAddress, inputAddress, length, heapAbove, AS_VALUE));
   }
 
   /** A first evaluation compiles as it goes, and would count against the limit of whoever asks first. */
@@ -256,6 +255,17 @@ export class Evaluator {
   #grownBytes(): number {
     return (this.#instance?.host.memory.buffer.byteLength ?? 0) - (this.#instance?.bytesInitial ?? 0);
   }
+}
+
+/** Writes an input into an instance's memory, which grows where it must. @returns its length in bytes. */
+function place(input: string | Uint8Array, memory: WebAssembly.Memory, address: number): number {
+  const room = memory.buffer.byteLength - address;
+  if (typeof input === "string" && input.length * UTF8_BYTES_PER_CHAR_MAX <= room)
+    return encoder.encodeInto(input, new Uint8Array(memory.buffer, address)).written;
+  const bytes = typeof input === "string" ? encoder.encode(input) : input;
+  if (bytes.length > room) memory.grow(Math.ceil((bytes.length - room) / PAGE_BYTES));
+  new Uint8Array(memory.buffer).set(bytes, address);
+  return bytes.length;
 }
 
 const memoryOf = (pagesInitial: number, pagesMax: number): WebAssembly.MemoryDescriptor => ({

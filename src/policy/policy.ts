@@ -67,10 +67,10 @@ export interface Policy {
    * @throws EvaluationError `policy_error` (POL-03).
    */
   evaluate(entrypoint: string, input: unknown): unknown;
-  /** As `evaluate`, for an input that is JSON text in UTF-8 already. */
-  evaluateText(entrypoint: string, input: Uint8Array): unknown;
+  /** As `evaluate`, for an input that is JSON text already, or that in UTF-8. */
+  evaluateText(entrypoint: string, input: string | Uint8Array): unknown;
   /** As `evaluateText`, for the value as Rego has it: sets in order, no number rounded. No input is not the same as null. */
-  evaluateValue(entrypoint: string, input: Uint8Array | undefined, strict?: boolean): Value | undefined;
+  evaluateValue(entrypoint: string, input: string | Uint8Array | undefined, strict?: boolean): Value | undefined;
   /** The functions of builtins that can fail and are compiled in, so that their errors are never heard of; undefined: it cannot be told. */
   readonly compiledBuiltins: readonly string[] | undefined;
   /** Whether its sources are in the bundle and no rule bears `labels`. */
@@ -111,7 +111,6 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
     const { trySettings } = await import("./settings-checks.ts");
     await trySettings(evaluator, () => Evaluator.load(wasm, bare, options.limits ?? DEFAULT_LIMITS));
   }
-  const encoder = new TextEncoder();
   const sources = new Map([...files].filter(([name]) => name.endsWith(".rego") || name === ".manifest"));
   let unlabelled: boolean | undefined;
   return {
@@ -127,7 +126,7 @@ export async function loadBundle(bytes: Uint8Array, options: LoadOptions): Promi
     critical: criticalOf(data.railgate?.settings),
     kubernetes: kubernetesOf(data.railgate?.settings),
     bytes,
-    evaluate: (entrypoint, input) => evaluator.evaluate(entrypoint, encoder.encode(JSON.stringify(input))),
+    evaluate: (entrypoint, input) => evaluator.evaluate(entrypoint, JSON.stringify(input)),
     evaluateText: (entrypoint, input) => evaluator.evaluate(entrypoint, input),
     evaluateValue: (entrypoint, input = NO_INPUT, strict) => evaluator.evaluateExactly(entrypoint, input, strict),
     get compiledBuiltins() {

@@ -63,8 +63,9 @@ export class Trial implements Disposable {
       digest: digestOf(this.#telling!.wasm),
       settings: this.#settings,
       catalogue: this.#catalogue,
-      evaluateText: (entrypoint: string, input: Uint8Array) => evaluator.evaluate(entrypoint, input),
-      evaluateValue: (entrypoint: string, input = new Uint8Array(0)) => evaluator.evaluateExactly(entrypoint, input),
+      evaluateText: (entrypoint: string, input: string | Uint8Array) => evaluator.evaluate(entrypoint, input),
+      evaluateValue: (entrypoint: string, input: string | Uint8Array = "") =>
+        evaluator.evaluateExactly(entrypoint, input),
     };
     const { decision, inputText, problem } = await decideOn(law, this.#config, request, nowMs);
     const told =
@@ -146,8 +147,9 @@ export async function loadBuilt(policies: JoinedPolicies, config: Config): Promi
     digest: digestOf(files.get("policy.wasm")!),
     settings,
     catalogue: data.railgate?.catalogue ?? {},
-    evaluateText: (entrypoint: string, input: Uint8Array) => evaluator.evaluate(entrypoint, input),
-    evaluateValue: (entrypoint: string, input = new Uint8Array(0)) => evaluator.evaluateExactly(entrypoint, input),
+    evaluateText: (entrypoint: string, input: string | Uint8Array) => evaluator.evaluate(entrypoint, input),
+    evaluateValue: (entrypoint: string, input: string | Uint8Array = "") =>
+      evaluator.evaluateExactly(entrypoint, input),
   };
   return { law, data };
 }

@@ -9,7 +9,7 @@ import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 const ID = "01a211d5-615d-77e9-9124-ae8a7d8a5a88";
 const DIGEST = digestOf("x");
 
-const drafts: fc.Arbitrary<EventDraft> = fc.record({
+const required = {
   id: fc.constant(ID),
   event_type: fc.constantFrom("workload.admit", "workload.refuse", "node.start"),
   occurred_at: fc.constant("2026-01-02T03:04:05.678Z"),
@@ -21,12 +21,23 @@ const drafts: fc.Arbitrary<EventDraft> = fc.record({
   evidence_pointer: fc.constant(`eosc://evidence/${DIGEST}`),
   policy_snapshot_id: fc.constant(DIGEST),
   authority_snapshot_id: fc.constant(DIGEST),
+};
+const optional = {
+  refusal_reason: fc.string(),
+  refusal_reason_class: fc.constant("policy_denied"),
+  refusal_reason_code: fc.string(),
+  refusal_subject: fc.constantFrom('"sequence":0', "/workload"),
+  monotonic_time_ns: fc.nat(),
   subject: fc.constantFrom('"id":"', "é", "plain"),
   details: fc.dictionary(
     fc.oneof(fc.string(), fc.constantFrom("id", "event_type", "event_hash", "__proto__")),
     fc.oneof(fc.string(), fc.maxSafeInteger(), fc.boolean(), fc.array(fc.integer()), fc.constant({ id: "decoy" })),
   ),
-});
+};
+const drafts = fc.record(
+  { ...required, ...optional },
+  { requiredKeys: Object.keys(required) as (keyof typeof required)[] },
+) as fc.Arbitrary<EventDraft>;
 
 test("text and hash are what another RFC 8785 implementation computes", (t) => {
   const seed = Date.now() >>> 0;
@@ -54,4 +65,10 @@ test("text and hash are what another RFC 8785 implementation computes", (t) => {
     { seed, numRuns: 500 },
   );
   t.pass();
+});
+
+test("what no event has is not left out unheard", (t) => {
+  const [draft] = fc.sample(drafts, 1) as [EventDraft];
+  const more = { ...draft, note: "x" };
+  t.throws(() => linkEvent(more, "acme/node-1", { size: 0, hash: null }), { instanceOf: TypeError, message: /note/ });
 });

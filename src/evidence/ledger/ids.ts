@@ -21,6 +21,6 @@ export function makeIds(): () => string {
     id[6] = VERSION_7 | (id[6]! & 0x0f);
     id[8] = VARIANT | (id[8]! & 0x3f);
     const hex = id.toString("hex");
-    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+    return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
   };
 }

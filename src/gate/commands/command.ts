@@ -118,7 +118,7 @@ export interface Command<I, D extends Decided, O = unknown> {
   /** Of the law, e.g. `railgate/admission/decision`. */
   readonly entrypoint: string;
   /** How the law is asked; default: for JSON. */
-  readonly ask?: (law: Law, entrypoint: string, input: Uint8Array | undefined) => unknown;
+  readonly ask?: (law: Law, entrypoint: string, input: string | undefined) => unknown;
   /** Whose stream records it. */
   readonly tenantId: string;
   readonly workloadId: string | null;
