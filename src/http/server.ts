@@ -32,6 +32,7 @@ import { filesOf, reloadables } from "./reloadables.ts";
 import { bundleRoutes } from "./routes/bundles.ts";
 import { observer } from "./observer.ts";
 import { DecidingThreads } from "./threads/pool.ts";
+import { readerOf, type SharedClock } from "./threads/shared-clock.ts";
 import { nodeRoutes } from "./routes/node.ts";
 import { operatorRoutes } from "./routes/operators.ts";
 import { provenanceRoutes } from "./routes/provenance.ts";
@@ -58,8 +59,8 @@ export interface ServeOptions {
   readonly afterRestore?: string | undefined;
   /** See {@link NodeOptions.store}. */
   readonly wait?: boolean | undefined;
-  /** Milliseconds since the epoch. */
-  readonly now?: () => number;
+  /** Default: the machine's own. */
+  readonly clock?: SharedClock;
 }
 
 export interface Served {
@@ -89,17 +90,18 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
   const logging = makeLogging(config.logLevel, options.logTo);
   const { log } = logging;
   const metrics = new Metrics();
+  const now = readerOf(options.clock);
   let railgate: LocalRailgate | undefined;
   let namespaces: NamespaceWatch | undefined;
   try {
-    namespaces = await watchNamespaces(config, log, options.now);
+    namespaces = await watchNamespaces(config, log, now);
     railgate = await openRailgate(
       {
         ...settings,
         threads: config.threads > 1,
         bundle: options.bundle ?? settings.bundle,
         artifacts: config.evidence.artifacts,
-        now: options.now,
+        now,
         afterRestore: options.afterRestore,
         ...(config.store && { store: { ...config.store, wait: options.wait } }),
         observe: observer(log, metrics),
@@ -136,7 +138,7 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
 async function watchNamespaces(
   { kubernetes }: Config,
   log: Logger,
-  now: () => number = Date.now,
+  now: () => number,
 ): Promise<NamespaceWatch | undefined> {
   if (kubernetes === undefined) return undefined;
   const [{ Cluster }, { NamespaceWatch }] = await Promise.all([
@@ -179,7 +181,10 @@ async function listen(
   };
   try {
     if (config.threads === 1) listeners.push(await Listener.open(config, shared, all));
-    else listeners.push(await DecidingThreads.open({ config, railgate, shared, write, routesFor: all }));
+    else
+      listeners.push(
+        await DecidingThreads.open({ config, railgate, shared, write, routesFor: all, clock: options.clock }),
+      );
     if (config.diagnostics)
       listeners.push(await Listener.open(diagnosticsSite(config, config.diagnostics), shared, probes));
     socket = await openSocket(config.dataDir, shared, all(false));

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import test from "ava";
 import { connectRailgate } from "../../src/client/index.ts";
 import { openRailgate, type Railgate, type RailgateError } from "../../src/library/index.ts";
-import { admissible, emptyDir, insufficient, start } from "../http/support.ts";
+import { admissible, Clock, emptyDir, insufficient, start } from "../http/support.ts";
 
 const NOW = Date.parse("2026-11-26T12:00:00Z");
 const now = () => NOW;
@@ -170,7 +170,7 @@ async function scenario(gate: Railgate): Promise<[string, unknown][]> {
 
 test("the library and the client answer alike", async (t) => {
   await using library = await openRailgate({ dataDir: emptyDir(), nodeId: "n1", now });
-  const served = await start({ node_id: "n1" }, { now });
+  const served = await start({ node_id: "n1" }, { clock: new Clock(NOW).shared });
   t.teardown(() => served.close());
   await using client = connectRailgate({ url: served.url });
   const [here, there] = [await scenario(library), await scenario(client)];

@@ -1,6 +1,6 @@
 // A clock that was set back is noticed, at start and while the node runs, and said where an operator and an auditor look.
 import test from "ava";
-import { admissible, start, verifiedEvents } from "../http/support.ts";
+import { admissible, Clock, start, verifiedEvents } from "../http/support.ts";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { RailgateNode } from "../../src/node/open.ts";
@@ -9,13 +9,13 @@ const DAYS = 400 * 24 * 3600 * 1000;
 const T0 = Date.UTC(2026, 10, 25, 8);
 
 test("set back by 400 days: log and metric while it runs, node.start when it starts, and decisions go on", async (t) => {
-  let nowMs = T0;
-  const node = await start({}, { now: () => nowMs });
+  const clock = new Clock(T0);
+  const node = await start({}, { clock: clock.shared });
   const metric = async () =>
     Number(/^railgate_clock_behind_seconds (\S+)$/m.exec((await node.call("GET", "/metrics")).text)![1]);
   t.is((await node.call("POST", "/v1/admissions", { body: admissible("a") })).status, 200);
   t.is(await metric(), 0);
-  nowMs = T0 - DAYS;
+  clock.ms = T0 - DAYS;
   for (let tries = 0; tries < 600 && (await metric()) === 0; tries++) await sleep(100);
   t.is(await metric(), DAYS / 1000);
   t.is((await node.call("POST", "/v1/admissions", { body: admissible("b") })).status, 200);

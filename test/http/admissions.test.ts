@@ -1,4 +1,5 @@
 // `/v1/admissions` over HTTP: what is decided, what is turned away at the door, and what either leaves behind.
+import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
 import { compactVerify, createLocalJWKSet } from "jose";
 import { admissible, insufficient, start } from "./support.ts";
@@ -182,7 +183,10 @@ test.serial(
     const known = await call("POST", "/v1/admissions", { body: admissible(), headers: { "x-request-id": "req-1" } });
     t.is(known.headers["x-request-id"], "req-1");
     t.is(known.json.event.details.request_id, "req-1");
-    const line = served.logs.find((each) => each["request_id"] === "req-1");
+    // A thread hands its lines over behind the answer.
+    const told = () => served.logs.find((each) => each["request_id"] === "req-1");
+    for (let turns = 0; told() === undefined && turns < 300; turns++) await sleep(100);
+    const line = told();
     t.like(line, {
       decision_id: known.json.event.id,
       tenant_id: "acme",

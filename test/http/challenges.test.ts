@@ -7,14 +7,14 @@ import { loadConfig } from "../../src/node/config/config.ts";
 import { serve } from "../../src/http/server.ts";
 import { teeRequest } from "../core/requests.ts";
 import { attesters, bundleOf, NOW_MS, NOW_S, SAMPLES, signed, type Claims } from "../trust/tokens.ts";
-import { send, start } from "./support.ts";
+import { Clock, send, start } from "./support.ts";
 
 const MINUTE = 60_000;
-let nowMs = NOW_MS;
+const clock = new Clock(NOW_MS);
 const pinned = attesters()
   .filter(({ x5cRoots }) => x5cRoots === undefined)
   .map(({ issuer, format, jwks }) => ({ issuer, format, jwks: { keys: jwks } }));
-const served = await start({ trust: { attesters: pinned } }, { now: () => nowMs });
+const served = await start({ trust: { attesters: pinned } }, { clock: clock.shared });
 let { url } = served;
 let close = () => served.close();
 test.after.always(() => close());
@@ -56,7 +56,7 @@ test.serial("a challenge is 256 bits, and good for five minutes", async (t) => {
   t.is(status, 201);
   t.deepEqual(Object.keys(json).sort(), ["expires_at", "nonce"]);
   t.is(Buffer.from(json.nonce, "base64url").length, 32);
-  t.is(json.expires_at, new Date(nowMs + 5 * MINUTE).toISOString());
+  t.is(json.expires_at, new Date(clock.ms + 5 * MINUTE).toISOString());
   t.is((await post("/v1/challenges", { tenant_id: "acme" })).status, 422);
   t.is((await post("/v1/challenges", { tenant_id: "acme", workload_id: "." })).status, 422);
 });
@@ -89,13 +89,13 @@ test.serial("a challenge is one workload's, open for its time, as text or in hex
   t.is(await reasons("w", { token: `${forged}AAAAAAAA` }), "signature");
   t.is(await reasons("w", { token: await token(hexOf(nonce)) }), "", "still open for its own");
   const expired = await challenge("w");
-  nowMs += 5 * MINUTE;
+  clock.ms += 5 * MINUTE;
   t.is(await reasons("w", { token: await token(expired, { exp: NOW_S + 3600 }) }), "nonce");
   const deleted = await challenge("w");
-  nowMs += 5 * MINUTE;
+  clock.ms += 5 * MINUTE;
   await challenge("w");
   t.is(await reasons("w", { token: await token(deleted, { exp: NOW_S + 3600 }) }), "nonce", "as if it had never been");
-  nowMs = NOW_MS;
+  clock.ms = NOW_MS;
   t.is(await reasons("w", { token: await token("no-challenge") }), "nonce");
 });
 
@@ -167,7 +167,7 @@ test.serial(
     t.is(await reasons("w", { token: used }), "");
     await close();
     const config = loadConfig({ env: {}, cwd: served.dir });
-    const again = await serve(config, { signals: false, logTo: { write: () => undefined }, now: () => nowMs });
+    const again = await serve(config, { signals: false, logTo: { write: () => undefined }, clock: clock.shared });
     ({ url } = again);
     close = () => again.close();
     t.is(await reasons("w", { token: await token(spent) }), "nonce");
@@ -191,7 +191,7 @@ test.serial("no more than 64 are open of a workload", async (t) => {
   const { nonce } = asked.find(({ status }) => status === 201)!.json;
   t.is(await reasons("many", { token: await token(nonce) }), "");
   t.is((await ask()).status, 201, "what is spent makes room");
-  nowMs += 5 * MINUTE;
+  clock.ms += 5 * MINUTE;
   t.is((await ask()).status, 201, "and what has ended");
-  nowMs = NOW_MS;
+  clock.ms = NOW_MS;
 });

@@ -3,10 +3,10 @@ import test, { type ExecutionContext } from "ava";
 import { CompactSign, exportJWK, generateKeyPair } from "jose";
 import { containerRequest, teeRequest } from "../core/requests.ts";
 import type { AdmissionRequest } from "../../src/core/schema/request.ts";
-import { admissible, start, type Answered, type Call } from "./support.ts";
+import { Clock, admissible, start, type Answered, type Call } from "./support.ts";
 
 const T0 = Date.UTC(2026, 10, 25, 8);
-let nowMs = T0;
+const clock = new Clock(T0);
 const at = (ms: number) => new Date(ms).toISOString();
 
 const signer = await generateKeyPair("EdDSA", { crv: "Ed25519", extractable: true });
@@ -14,7 +14,7 @@ const jwks = { keys: [{ ...(await exportJWK(signer.publicKey)), kid: "k" }] };
 const [AUTHORITY, ATTESTER] = ["https://authority.example", "https://attester.example"];
 const served = await start(
   { trust: { authorities: [{ issuer: AUTHORITY, jwks, root: true }], attesters: [{ issuer: ATTESTER, jwks }] } },
-  { now: () => nowMs },
+  { clock: clock.shared },
 );
 test.after.always(() => served.close());
 
@@ -37,7 +37,7 @@ const report = (over: object = {}) => ({
   report_ref: "r-1",
   platform_type: "amd-sev-snp",
   result: "pass" as const,
-  measured_at: at(nowMs),
+  measured_at: at(clock.ms),
   ...over,
 });
 
@@ -279,15 +279,15 @@ test("placed first and admitted after: start is rail_insufficient until every ra
 test.serial(
   "an admission lasts no longer than the authority it rests on: create and start are refused, stop is not",
   async (t) => {
-    nowMs = T0;
+    clock.ms = T0;
     const bound = { scope: ["workload.admit"], valid_from: at(T0 - 1000), valid_to: at(T0 + 60_000) };
     const authority = await sign({ issuer: AUTHORITY, tenant_id: "acme", subject: "*", ...bound }, BINDING);
     for (const id of ["expires", "runs"])
       t.is((await admit({ ...admissible(id), authority })).json.decision.outcome, "accepted");
     for (const step of ["create", "start"]) await lifecycle("runs", step);
-    nowMs = T0 + 60_000;
+    clock.ms = T0 + 60_000;
     t.is((await lifecycle("expires", "create")).status, 200);
-    nowMs = T0 + 60_001;
+    clock.ms = T0 + 60_001;
     await refused(t, lifecycle("expires", "start"), 409, "admission_expired", "workload.envelope.start");
     t.is((await lifecycle("runs", "stop")).status, 200);
     t.is((await lifecycle("runs", "destroy")).status, 200);
@@ -295,12 +295,12 @@ test.serial(
 );
 
 test.serial("a TEE starts with a fresh attestation only; each that passes moves the deadline", async (t) => {
-  nowMs = T0;
+  clock.ms = T0;
   const admission = await admit(enclave("tee"));
   t.is(admission.json.decision.outcome, "accepted", admission.text);
   t.deepEqual(admission.json.decision.obligations, [{ obligation: "reattest", by: "2026-11-25T08:15:00Z" }]);
   await lifecycle("tee", "create");
-  nowMs = T0 + 10 * 60_000;
+  clock.ms = T0 + 10 * 60_000;
   const { status, json } = await attest("tee", report({ report_ref: "r-2" }));
   t.is(status, 200);
   t.like(json.event, {
@@ -316,15 +316,15 @@ test.serial("a TEE starts with a fresh attestation only; each that passes moves 
     state: "created",
     attestation: { report_ref: "r-2", due_by: "2026-11-25T08:25:00Z", overdue: false },
   });
-  nowMs = T0 + 25 * 60_000;
+  clock.ms = T0 + 25 * 60_000;
   t.is((await lifecycle("tee", "start")).status, 200);
 });
 
 test.serial("a failed re-attestation is a 409 with evidence, and blocks start until one passes", async (t) => {
-  nowMs = T0;
+  clock.ms = T0;
   await admit(enclave("fails"));
   await lifecycle("fails", "create");
-  nowMs = T0 + 1000;
+  clock.ms = T0 + 1000;
   const problem = await refused(
     t,
     attest("fails", report({ result: "fail" })),
@@ -353,19 +353,19 @@ test.serial("a failed re-attestation is a 409 with evidence, and blocks start un
 });
 
 test.serial("a token is verified by the host, and the command's trace_id is no nonce", async (t) => {
-  nowMs = T0;
+  clock.ms = T0;
   await admit(enclave("token"));
   const token = (over: object = {}) =>
     sign({
       iss: ATTESTER,
-      iat: nowMs / 1000,
+      iat: clock.ms / 1000,
       report_ref: "t-1",
       platform_type: "amd-sev-snp",
       result: "pass",
       debuggable: false,
       ...over,
     });
-  nowMs = T0 + 1000;
+  clock.ms = T0 + 1000;
   t.like((await attest("token", { token: await token() })).json.event.details, {
     standing: "passed",
     attestation: { form: "token", report_ref: "t-1" },
@@ -374,7 +374,7 @@ test.serial("a token is verified by the host, and the command's trace_id is no n
     [2, "n-1"],
     [3, "n-2"],
   ] as const) {
-    nowMs = T0 + seconds * 1000;
+    clock.ms = T0 + seconds * 1000;
     const body = { token: await token({ nonce: "n-1" }), trace_id };
     await refused(t, attest("token", body), 409, "attestation_failed", "workload.attestation");
   }
@@ -396,14 +396,14 @@ test.serial("a token is verified by the host, and the command's trace_id is no n
 });
 
 test.serial("the node itself notices a missed deadline; start is refused until a re-attestation passes", async (t) => {
-  nowMs = T0;
+  clock.ms = T0;
   await admit(enclave("late"));
   await lifecycle("late", "create");
-  nowMs = T0 + 15 * 60_000;
+  clock.ms = T0 + 15 * 60_000;
   t.is((await lifecycle("late", "start")).status, 200, "the deadline itself is in time");
   await lifecycle("late", "stop");
   const missed = async () => (await eventsOf("late")).filter(({ details }) => details.standing === "missed");
-  nowMs = T0 + 15 * 60_000 + 1;
+  clock.ms = T0 + 15 * 60_000 + 1;
   for (let waited = 0; (await missed()).length === 0 && waited < 300; waited++)
     await new Promise((resolve) => setTimeout(resolve, 50));
   const [event, ...more] = await missed();

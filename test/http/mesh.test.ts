@@ -2,10 +2,10 @@
 import test, { type ExecutionContext } from "ava";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { KEPT_MS } from "../../src/gate/retries.ts";
-import { admissible, start, type Answered, type Call, type Started } from "./support.ts";
+import { Clock, admissible, start, type Answered, type Call, type Started } from "./support.ts";
 
-let nowMs = Date.UTC(2026, 10, 25, 8);
-const served = await start({}, { now: () => nowMs });
+const clock = new Clock(Date.UTC(2026, 10, 25, 8));
+const served = await start({}, { clock: clock.shared });
 test.after.always(() => served.close());
 
 const RAILS = [
@@ -185,7 +185,7 @@ test("a workload is placed: 201, MESH_001, counted", async (t) => {
     rail_id: "own",
     level: "process_isolated",
     policy: FREE,
-    placed_at: new Date(nowMs).toISOString(),
+    placed_at: new Date(clock.ms).toISOString(),
     elevations: [],
   });
   t.like(json.event, {
@@ -232,7 +232,7 @@ test("elevate: 200, MESH_002, the policy stays and the history grows", async (t)
   const mesh = await defined();
   await mesh.place("w", "fast");
   await mesh.elevate("w", "own");
-  nowMs += 5;
+  clock.ms += 5;
   const { status, json } = await mesh.elevate("w", "hw");
   t.is(status, 200);
   t.like(json.event, {
@@ -562,11 +562,11 @@ test("a 412 leaves nothing under its key, so that the next try decides", async (
 test.serial("keys are forgotten after a day, a few with each new one", async (t) => {
   const mesh = await defined();
   for (const n of [1, 2, 3]) await mesh.place(`w-${n}`, "fast", {}, keyed(`old-${n}`));
-  nowMs += KEPT_MS;
+  clock.ms += KEPT_MS;
   t.like((await mesh.place("w-1", "fast", {}, keyed("old-1"))).json, { code: "ERR_MESH_DUPLICATE_WORKLOAD" });
   for (let n = 0; n < 20; n++) await mesh.remove("nobody", keyed(`new-${n}`));
   await using store = await served.store();
-  t.is((await store.due("answer", nowMs, 100)).length, 0);
+  t.is((await store.due("answer", clock.ms, 100)).length, 0);
   t.is((await store.states("answer", mesh.tenant, 100)).length, 21);
 });
 

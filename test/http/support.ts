@@ -11,6 +11,7 @@ import { eventTextOf } from "../../src/core/event.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import type { AdmissionRequest } from "../../src/core/schema/request.ts";
 import { serve, type ServeOptions, type Served } from "../../src/http/server.ts";
+import type { SharedClock } from "../../src/http/threads/shared-clock.ts";
 import { openReader } from "../../src/store/open.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 import { containerRequest } from "../core/requests.ts";
@@ -138,6 +139,23 @@ export function raw(
       resolve(text);
     });
   });
+}
+
+/** A clock that stands still, for `serve` and all its threads. */
+export class Clock {
+  readonly shared: SharedClock = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
+
+  constructor(ms: number) {
+    this.ms = ms;
+  }
+
+  get ms(): number {
+    return Number(Atomics.load(this.shared, 0));
+  }
+
+  set ms(ms: number) {
+    Atomics.store(this.shared, 0, BigInt(ms));
+  }
 }
 
 /** A request that the shipped law admits. */

@@ -1,11 +1,11 @@
 // What signed statements are believed for, over real HTTP: who lifts what, whom a binding admits, until when, and tokens sent again.
 import test, { type ExecutionContext } from "ava";
 import { CompactSign, exportJWK, generateKeyPair, type CryptoKey, type JWK } from "jose";
-import { admissible, start } from "./support.ts";
+import { Clock, admissible, start } from "./support.ts";
 import { teeRequest, vmRequest } from "../core/requests.ts";
 
 const T0 = Date.UTC(2026, 10, 25, 8);
-let nowMs = T0;
+const clock = new Clock(T0);
 const at = (ms: number) => new Date(ms).toISOString();
 const HOUR = 3_600_000;
 
@@ -35,7 +35,7 @@ const served = await start(
       attesters: [{ issuer: ATTESTER, jwks: { keys: [encryption, attester.jwk] }, audience: "railgate" }],
     },
   },
-  { now: () => nowMs },
+  { clock: clock.shared },
 );
 test.after.always(() => served.close());
 
@@ -97,7 +97,7 @@ async function refusedBy(t: ExecutionContext, body: object, rules: string[], abo
 }
 
 test.serial("an exception counts only by who may grant it", async (t) => {
-  nowMs = T0;
+  clock.ms = T0;
   const request = unhardened("w");
   const chained = async (over: object = {}, links = [link(root, over)]) =>
     exception(state, { issuer: STATE, delegation: await Promise.all(links) });
@@ -154,7 +154,7 @@ test.serial("an exception counts only by who may grant it", async (t) => {
 });
 
 test.serial("the AUT rules only a root lifts", async (t) => {
-  nowMs = T0;
+  clock.ms = T0;
   const request = { ...admissible("w"), authority: await binding(state, { issuer: STATE }) };
   const rules = ["AUT-01", "AUT-02", "AUT-03"];
   const byState = await exception(state, { issuer: STATE, rules, delegation: [await link(root)] });
@@ -163,7 +163,7 @@ test.serial("the AUT rules only a root lifts", async (t) => {
 });
 
 test.serial("a binding admits its own tenant's workload, by its very name or all", async (t) => {
-  nowMs = T0;
+  clock.ms = T0;
   const named = (workload_id: string, tenant_id: string) => admissible(workload_id, tenant_id);
   const takes = async (token: string, workload: object) =>
     (await admit({ ...workload, authority: token })).decision.outcome === "accepted";
@@ -188,7 +188,7 @@ test.serial("a binding admits its own tenant's workload, by its very name or all
 });
 
 test.serial("an admission ends with the first of all that it rests on", async (t) => {
-  nowMs = T0;
+  clock.ms = T0;
   const ends = async (id: string, over: object) => {
     const { decision, event } = await admit({ ...unhardened(id), ...over });
     t.is(decision.outcome, "accepted", id);
@@ -221,7 +221,7 @@ test.serial("an admission ends with the first of all that it rests on", async (t
   const { event } = await admit(admissible("e6"));
   t.is(event.details.valid_until, null);
   t.is((await lifecycle("e4", "create")).status, 200);
-  nowMs = T0 + 60_001;
+  clock.ms = T0 + 60_001;
   const late = await lifecycle("e4", "start");
   t.deepEqual([late.status, late.json.code], [409, "admission_expired"]);
 });
@@ -243,7 +243,7 @@ const token = (over: object = {}, typ = "JWT") =>
   sign(attester, typ, {
     iss: ATTESTER,
     aud: "railgate",
-    iat: nowMs / 1000,
+    iat: clock.ms / 1000,
     report_ref: "t",
     platform_type: "amd-sev-snp",
     result: "pass",
@@ -252,12 +252,12 @@ const token = (over: object = {}, typ = "JWT") =>
   });
 
 test.serial("a token sent again moves no deadline on", async (t) => {
-  nowMs = T0;
+  clock.ms = T0;
   const own = await token();
   const first = await admit(enclave("again", own));
   t.is(first.decision.outcome, "accepted");
   t.deepEqual(first.decision.obligations, [{ obligation: "reattest", by: "2026-11-25T08:15:00Z" }]);
-  nowMs = T0 + 5 * 60_000;
+  clock.ms = T0 + 5 * 60_000;
   const stale = async (body: object, about: string) => {
     const answer = await attest("again", body);
     t.deepEqual([answer.code, answer.event.details.standing], ["attestation_stale", null], about);
@@ -281,13 +281,13 @@ test.serial("a token sent again moves no deadline on", async (t) => {
     "refused",
   );
   t.is((await attest("again", { token: refused })).code, "attestation_stale", "used in a refused admission");
-  nowMs += 1000;
+  clock.ms += 1000;
   const fresh = await attest("again", { token: await token({ report_ref: "t" }) });
   t.is(fresh.event.outcome, "accepted", "a report reference may be named again");
 });
 
 test.serial("a token is read whole: what any part of it says against it counts", async (t) => {
-  nowMs = T0;
+  clock.ms = T0;
   const deep = (claims: object) => ({ submods: { cpu: { submods: { gpu: claims } } } });
   const judged = async (over: object, workload: object = {}, typ?: string) => {
     const { decision } = await admit(enclave("whole", await token({ jti: "whole", ...over }, typ), workload));
@@ -307,7 +307,7 @@ test.serial("a token is read whole: what any part of it says against it counts",
 });
 
 test.serial("silence on the debug state is refused for ncp", async (t) => {
-  nowMs = T0;
+  clock.ms = T0;
   const authority = await binding(root);
   const of = async (over: object) => {
     const vm = vmRequest() as any;

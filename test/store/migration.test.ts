@@ -9,7 +9,7 @@ import { verifyStore } from "../../src/evidence/fsck/streams.ts";
 import { replay } from "../../src/evidence/replay/replay.ts";
 import { verifyExport } from "../../src/evidence/verify/node.ts";
 import { openReader, openWriter } from "../../src/store/open.ts";
-import { emptyDir, start } from "../http/support.ts";
+import { Clock, emptyDir, start } from "../http/support.ts";
 
 const FIXTURE = join(import.meta.dirname, "../fixtures/v0.1");
 const NOW = Date.parse("2026-11-26T13:00:00Z");
@@ -43,7 +43,7 @@ const ARTIFACTS = "SELECT position, bytes FROM artifacts ORDER BY position";
 test("its records and artifacts stay byte for byte, its state is what its events say, and it is gone on with", async (t) => {
   const dir = copied();
   const [records, artifacts] = [rowsOf(dir, RECORDS), rowsOf(dir, ARTIFACTS)];
-  const served = await start({ data_dir: join(dir, "data"), node_id: "n01" }, { now: () => NOW });
+  const served = await start({ data_dir: join(dir, "data"), node_id: "n01" }, { clock: new Clock(NOW).shared });
   const call = (method: string, path: string, body?: object) =>
     served.call(method, `${path}${path.includes("?") ? "&" : "?"}tenant_id=acme`, body && { body });
   const { json: mesh } = await call("GET", "/v1/meshes/edge-1");
@@ -88,7 +88,7 @@ test("its records and artifacts stay byte for byte, its state is what its events
 
 test("what it answered under a key is answered again after the upgrade", async (t) => {
   const dir = copied();
-  const served = await start({ data_dir: join(dir, "data"), node_id: "n01" }, { now: () => NOW });
+  const served = await start({ data_dir: join(dir, "data"), node_id: "n01" }, { clock: new Clock(NOW).shared });
   await using reader = await served.store();
   const events = async () => (await reader.events({ tenant_id: "acme", order: "asc", limit: 1000 })).length;
   const before = await events();

@@ -8,7 +8,7 @@ import { base64url, CompactSign } from "jose";
 import { heldFact, type Held } from "../../src/core/attestation.ts";
 import type { AttestationFact } from "../../src/core/schema/input.ts";
 import { makeTrust } from "../../src/trust/trust.ts";
-import { admissible, start } from "../http/support.ts";
+import { admissible, Clock, start } from "../http/support.ts";
 import { teeRequest } from "../core/requests.ts";
 import { certify, x5c, type Certified } from "./certificates.ts";
 import {
@@ -559,7 +559,7 @@ test.serial(
     const pinned = attesters().filter(({ x5cRoots }) => x5cRoots === undefined);
     const served = await start(
       { trust: { attesters: pinned.map(({ issuer, format, jwks }) => ({ issuer, format, jwks: { keys: jwks } })) } },
-      { now: () => NOW_MS },
+      { clock: new Clock(NOW_MS).shared },
     );
     const seen = new Set<string>();
     for (const sample of Object.values(SAMPLES))

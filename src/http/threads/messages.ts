@@ -3,6 +3,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { Config, Jwks } from "../../node/config/config.ts";
 import type { ThreadBeginning } from "../../library/deciding.ts";
 import type { InnerAddress } from "./inner.ts";
+import type { SharedClock } from "./shared-clock.ts";
 
 /** As much of the settings as a listener and what it decides need: none of it is secret, or a function. */
 export type ThreadConfig = Pick<
@@ -21,6 +22,7 @@ export interface ThreadData {
   readonly heldBytesMax: number;
   /** A cluster is watched, by the main thread: it answers the cluster's reviews. */
   readonly clustered: boolean;
+  readonly clock: SharedClock | undefined;
 }
 
 export type ToListener =

@@ -14,6 +14,7 @@ import { ReplyWriter } from "../call/reply.ts";
 import type { Route } from "../call/route.ts";
 import { bind, checkCertificates, CLOSE_MS_MAX, urlOf, type ServedListener, type Shared } from "../listener.ts";
 import { Inner, provenIn } from "./inner.ts";
+import type { SharedClock } from "./shared-clock.ts";
 import type { FromListener, ThreadConfig, ThreadData, ToListener } from "./messages.ts";
 
 export interface PoolParts {
@@ -23,6 +24,7 @@ export interface PoolParts {
   /** Where a line of the log goes. */
   readonly write: (line: string) => void;
   readonly routesFor: (strangers: boolean) => readonly Route[];
+  readonly clock: SharedClock | undefined;
 }
 
 /** A thread that dies again and again must not keep the processor busy with starting. */
@@ -80,6 +82,7 @@ export class DecidingThreads implements ServedListener {
       inner: inner.address,
       heldBytesMax: Math.ceil(heldBytesMax(shared.peers.limits, limits.bodyBytesMax) / threads),
       clustered: config.kubernetes !== undefined,
+      clock: parts.clock,
     };
     const pool = new DecidingThreads(urlOf(here, listen), parts, data, inner, { replies, doorkeeper });
     try {

@@ -10,9 +10,10 @@ import { Metrics } from "../metrics.ts";
 import { observer } from "../observer.ts";
 import { commandRoutes } from "../routes/commands.ts";
 import { passOn } from "./inner.ts";
+import { readerOf } from "./shared-clock.ts";
 import type { FromListener, ThreadData, ToListener } from "./messages.ts";
 
-const { config, beginning, port, inner, heldBytesMax, clustered } = workerData as ThreadData;
+const { config, beginning, port, inner, heldBytesMax, clustered, clock } = workerData as ThreadData;
 const say = (message: FromListener): void => parentPort!.postMessage(message);
 
 /** Lines are handed over together. */
@@ -34,6 +35,7 @@ metrics.watchThread("deciding");
 const railgate: LocalRailgate = await openDeciding({
   beginning,
   port,
+  now: readerOf(clock),
   observe: observer(log, metrics),
   failed: (error) =>
     queueMicrotask(() => {
