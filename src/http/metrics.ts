@@ -285,13 +285,18 @@ export class Metrics {
         this.inc(read().moved);
       },
     });
+    this.watchConnections(() => read().connections);
+  }
+
+  /** Of a shared database, on each thread that reads it. */
+  watchConnections(read: () => SharingFigures["connections"]): void {
     new Gauge({
       name: "railgate_store_connections",
       help: "Connections for reading, and questions that wait for one.",
       labelNames: ["state"],
       registers: [this.#registry],
       collect() {
-        const { inUse, idle, waiting } = read().connections;
+        const { inUse, idle, waiting } = read();
         for (const [state, value] of Object.entries({ in_use: inUse, idle, waiting })) this.set({ state }, value);
       },
     });

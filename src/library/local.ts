@@ -396,9 +396,17 @@ export class LocalRailgate extends LocalReader implements Railgate {
     return this.#node.policies.bundles().find((bundle) => (bundle.name ?? SHIPPED) === name)?.policy;
   }
 
-  /** Lets another thread of this process decide, too: see `openDeciding`. @param port its other end goes there. */
-  attach(port: MessagePort): SeatHandle {
-    return this.#node.attach(port);
+  /**
+   * Lets another thread of this process decide, too: see `openDeciding`.
+   * @param port its other end goes there. @param of how many threads will.
+   */
+  attach(port: MessagePort, of: number): SeatHandle {
+    return this.#node.attach(port, of);
+  }
+
+  /** For reading, where there are any. */
+  get connections(): SharingFigures["connections"] | undefined {
+    return this.#node.store.connections;
   }
 
   /** Calls back after each change of what decides. @returns a function that ends it. */

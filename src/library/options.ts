@@ -123,9 +123,7 @@ export function checkOptions(options: object): void {
     const [{ pointer, message }] = error.errors as [{ pointer: string; message: string }];
     throw new ConfigError(pointer.slice(1).replaceAll("/", "."), message, { cause: error });
   }
-  const { threads, store, trust } = options as Partial<NodeOptions>;
-  if (threads && store) throw new ConfigError("threads", "cannot be set beside store; start more replicas instead");
-  checkTrust(trust);
+  checkTrust((options as Partial<NodeOptions>).trust);
 }
 
 /** By a schema of those that are given: one of all takes longer to be made than the most that is given to be read. */

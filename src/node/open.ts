@@ -263,11 +263,12 @@ export class RailgateNode implements AsyncDisposable {
   /**
    * Lets another thread of this process decide, too.
    * @param port the other end of it goes to that thread's DecidingThread, with what is returned.
+   * @param of how many threads will: they share the connections to a database that others share.
    * @throws Error the node was not opened for it.
    */
-  attach(port: MessagePort): SeatHandle {
+  attach(port: MessagePort, of = 1): SeatHandle {
     if (!this.#parts.seats) throw new Error("the node was opened for one thread");
-    return this.#parts.seats.attach(port);
+    return this.#parts.seats.attach(port, of);
   }
 
   /** Calls back in commit order with what became durable. @returns a function that ends it. */

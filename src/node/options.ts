@@ -99,7 +99,7 @@ export interface NodeOptions {
   readonly partitionTimes?: Partial<PartitionTimes> | undefined;
   /** Why the data directory is a restored copy: the node goes on under another id, with new keys, and its old streams are only read. */
   readonly afterRestore?: string | undefined;
-  /** Whether other threads of this process will decide, too, see `attach`; not beside `store`. Default: no. */
+  /** Whether other threads of this process will decide, too, see `attach`. Default: no. */
   readonly threads?: boolean | undefined;
   /** Milliseconds since the epoch. */
   readonly now?: (() => number) | undefined;

@@ -277,13 +277,13 @@ export class NodeParts {
   }
 
   #takesThreads(): Seats {
-    const { dataDir, evaluationMsMax } = this.options;
+    const { evaluationMsMax } = this.options;
     return new Seats({
       ledger: () => this.ledger,
       policies: () => this.policies,
       partition: () => this.#partitionNow(),
       trust: () => this.#trustConfig,
-      beginning: { dataDir, nodeId: this.nodeId, evidenceProfileId: this.#evidenceProfileId, evaluationMsMax },
+      beginning: { at: this.at, nodeId: this.nodeId, evidenceProfileId: this.#evidenceProfileId, evaluationMsMax },
       shadowing: () => this.shadows.active,
       shadowed: (decision) => this.shadows.decided(decision),
     });

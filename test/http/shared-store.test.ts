@@ -32,11 +32,14 @@ async function until<T>(look: () => Promise<T | undefined | false>): Promise<T> 
 
 const signer = await makeSigner();
 const KEYS = { keys: { [signer.keyId]: { algorithm: "ES256", key: signer.pem } } };
-const replica = (url: string, node_id: string) => start({ node_id, store: { url, pool_max: 4 } }, {}, KEYS);
+const replica = (url: string, node_id: string, more: object = {}) =>
+  start({ node_id, store: { url, pool_max: 4 }, ...more }, {}, KEYS);
+/** One of several that decide by two threads, where threads can share a port. */
+const SEVERAL = process.platform === "linux" ? { threads: 2 } : {};
 
 async function withReplicas(names: string[], work: (replicas: Started[], url: string) => Promise<void>): Promise<void> {
   const url = await (await testServer()).url();
-  const replicas = await Promise.all(names.map((name) => replica(url, name)));
+  const replicas = await Promise.all(names.map((name, i) => replica(url, name, i === 0 ? SEVERAL : {})));
   try {
     await work(replicas, url);
   } finally {

@@ -413,15 +413,14 @@ test("OPA's limit on bodies is Railgate's, unless Railgate has its own", (t) => 
   );
 });
 
-test("threads are one beside a store that replicas share, and otherwise as many as are named", (t) => {
+test("threads are as many as are named, whatever the store", (t) => {
   const shared = (threads: string) => `railgate: { threads: ${threads}, store: { url: "postgres://db/railgate" } }`;
   t.is(load(undefined).threads, 1);
   t.is(load(shared("1")).threads, 1);
-  t.is(load(shared("auto")).threads, 1);
-  if (process.platform === "linux") t.is(load("railgate: { threads: 3 }").threads, 3);
-  refuses(t, { yaml: shared("2") }, "railgate.threads", /railgate\.store\.url.*start more replicas/);
-  const env = { RAILGATE_STORE_URL: "postgres://db/railgate" };
-  refuses(t, { yaml: "railgate: { threads: 2 }", env }, "railgate.threads", /railgate\.store\.url/);
+  t.true(load(shared("auto")).threads >= 1);
+  if (process.platform !== "linux") return;
+  t.is(load("railgate: { threads: 3 }").threads, 3);
+  t.is(load(shared("2")).threads, 2);
 });
 
 test("a store that replicas share has no node above it, and none below", (t) => {

@@ -4,7 +4,6 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
-import { openRailgate } from "../../src/library/index.ts";
 import { loadConfig } from "../../src/node/config/config.ts";
 import { BundleError, ConfigError } from "../../src/core/errors.ts";
 import { DEFAULT_BUNDLE } from "../../src/node/open.ts";
@@ -104,10 +103,4 @@ test("trust, limits and names are handed on", (t) => {
     checkpointDir: join(cwd, "signed"),
     trust: { authorities: [{ issuer: "a", root: true, jwks: [jwk] }], attesters: [{ issuer: "b", jwks: [jwk] }] },
   } as never);
-});
-
-test("a host cannot have several threads decide beside a shared store", async (t) => {
-  const options = { dataDir: "/nowhere", threads: true, store: { url: "postgres://db/railgate" } };
-  const { setting } = (await t.throwsAsync(openRailgate(options), { instanceOf: ConfigError }))!;
-  t.is(setting, "threads");
 });

@@ -302,7 +302,7 @@ const RAILGATE = section({
         { type: "integer", minimum: 1, maximum: 256 },
         { type: "string", enum: ["auto"] },
       ],
-      title: `How many threads listen and decide (default ${DEFAULTS.threads}); \`auto\` leaves two processors for what records and for the rest. More than one needs Linux, and no \`railgate.store.url\`: there replicas share the work`,
+      title: `How many threads listen and decide (default ${DEFAULTS.threads}); \`auto\` leaves two processors for what records and for the rest. More than one needs Linux`,
       description: "a whole number from 1 to 256, or auto",
     }),
   ),

@@ -132,7 +132,7 @@ export class DecidingThreads implements ServedListener {
   /** @returns when it listens. */
   async #start(): Promise<void> {
     const { port1, port2 } = new MessageChannel();
-    const seat = this.#parts.railgate.attach(port1);
+    const seat = this.#parts.railgate.attach(port1, this.#parts.config.threads);
     const data: ThreadData = { ...this.#data, beginning: seat.beginning, port: port2 };
     const worker = startThread("./worker", import.meta.url, {
       name: "deciding",

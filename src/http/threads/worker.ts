@@ -42,6 +42,7 @@ const railgate: LocalRailgate = await openDeciding({
       throw error;
     }),
 });
+if (railgate.connections) metrics.watchConnections(() => railgate.connections!);
 const { authentication } = config;
 const listener = await Listener.open(
   config,

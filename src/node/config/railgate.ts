@@ -252,13 +252,9 @@ export function readDownstream(file: ConfigFile, source: Source): Config["downst
 const PROCESSORS_KEPT = 2;
 
 export function readThreads({ railgate = {} }: ConfigFile, source: Source): number {
-  const { threads = DEFAULTS.threads, store } = railgate;
+  const { threads = DEFAULTS.threads } = railgate;
   const problem =
-    store?.url !== undefined
-      ? "is 1 beside railgate.store.url, whose state replicas decide on and threads cannot yet; start more replicas, or leave the store out"
-      : process.platform === "linux"
-        ? undefined
-        : "is 1 on this system: only on Linux several threads can share a port";
+    process.platform === "linux" ? undefined : "is 1 on this system: only on Linux several threads can share a port";
   if (threads === "auto") return problem ? 1 : Math.max(1, availableParallelism() - PROCESSORS_KEPT);
   if (problem && threads > 1) throw fault(source, ["railgate", "threads"], problem);
   return threads;

@@ -82,7 +82,7 @@ export class DecidingThread {
 
   /** @returns when it knows what decides. */
   static async open(parts: DecidingParts): Promise<DecidingThread> {
-    const store = await openReader(parts.beginning.dataDir);
+    const store = await openReader(parts.beginning.at);
     const thread = new DecidingThread(parts, store, await makeTrust(parts.beginning.trust, bundleStore(store)));
     await thread.#begun.promise;
     await thread.policies.changing;

@@ -5,13 +5,14 @@ import type { Context } from "../../core/schema/input.ts";
 import type { ShadowedDecision } from "../../policies/shadow.ts";
 import type { BundleTerms } from "../../policies/choose.ts";
 import type { BundleKeys } from "../../policy/policy.ts";
+import type { StoreAt } from "../../store/open.ts";
 import type { TrustConfig } from "../../trust/trust.ts";
 
 /** What a thread begins with. */
 export interface ThreadBeginning {
   /** Its number, from 1; the main thread is 0. */
   readonly thread: number;
-  readonly dataDir: string;
+  readonly at: StoreAt;
   readonly nodeId: string;
   readonly evidenceProfileId: string;
   readonly evaluationMsMax: number | undefined;

@@ -8,8 +8,12 @@ import { BasisMovedError, type Ledger } from "../../evidence/ledger/ledger.ts";
 import type { Policies } from "../../policies/activate.ts";
 import type { Slot } from "../../policies/slot.ts";
 import type { ShadowedDecision } from "../../policies/shadow.ts";
+import type { StoreAt } from "../../store/open.ts";
 import type { TrustConfig } from "../../trust/trust.ts";
 import type { FromThread, Handed, Settled, SlotCopy, ThreadBeginning, ToThread } from "./messages.ts";
+
+/** Fewer would let one slow question hold up all others of a thread. */
+const CONNECTIONS_MIN = 2;
 
 export interface SeatsParts {
   readonly ledger: () => Ledger;
@@ -44,8 +48,12 @@ export class Seats {
     this.#parts = parts;
   }
 
-  /** Takes a thread in. @param port to its DecidingThread. @throws Error there were as many as can be told apart. */
-  attach(port: MessagePort): SeatHandle {
+  /**
+   * Takes a thread in.
+   * @param port to its DecidingThread. @param of how many they will be, which share what connections there may be.
+   * @throws Error there were as many as can be told apart.
+   */
+  attach(port: MessagePort, of: number): SeatHandle {
     if (this.#lastThread >= THREADS_MAX) throw new Error("threads were started too often; restart the node");
     const thread = ++this.#lastThread;
     const { beginning, trust } = this.#parts;
@@ -63,7 +71,7 @@ export class Seats {
     seat.say(this.#policies());
     seat.say(this.#pulseNow());
     return {
-      beginning: { ...beginning, thread, claims: this.memory, trust: trust() },
+      beginning: { ...beginning, at: shareOf(beginning.at, of), thread, claims: this.memory, trust: trust() },
       leave: () => seat.leave(),
     };
   }
@@ -113,6 +121,12 @@ export class Seats {
     const confirmed = this.#parts.policies().slots.all.map(({ confirmedAtMs }) => confirmedAtMs);
     return { kind: "pulse", partition: this.#parts.partition(), confirmed, shadowing: this.#parts.shadowing() };
   }
+}
+
+/** A share of its connections; the claim to the node's id is not for threads that only read. */
+function shareOf(at: StoreAt, of: number): StoreAt {
+  if (typeof at === "string") return at;
+  return { ...at, poolMax: Math.max(CONNECTIONS_MIN, Math.floor(at.poolMax / of)), lease: undefined };
 }
 
 function copyOf({ name, policy, confirmedAtMs, terms }: Slot, policies: Policies): SlotCopy {
