@@ -40,6 +40,7 @@ export function prepared(text: string, values: readonly unknown[]): pg.QueryConf
 /** Plans are made once, perhaps while tables are empty, and kept: they go by the keys, whatever is in the tables by then. */
 const BY_KEYS = {
   enable_seqscan: "off",
+  jit: "off",
   enable_hashjoin: "off",
   enable_mergejoin: "off",
   plan_cache_mode: "force_generic_plan",
@@ -67,7 +68,13 @@ function optionsOf(url: string, settings: { readonly [name: string]: string | nu
 
 /** For reading only. Connections are made as they are needed. */
 export function readingPool({ url, poolMax }: DatabaseAt): pg.Pool {
-  const settings = { search_path: "railgate", statement_timeout: READING_MS_MAX, default_transaction_read_only: "on" };
+  const settings = {
+    search_path: "railgate",
+    statement_timeout: READING_MS_MAX,
+    default_transaction_read_only: "on",
+    enable_seqscan: "off",
+    jit: "off",
+  };
   const pool = new pg.Pool({
     ...optionsOf(url, settings),
     query_timeout: ANSWER_MS_MAX,
@@ -177,6 +184,12 @@ async function checkDurability(client: pg.Client, url: string): Promise<void> {
     throw new ServerRefusedError(
       `${shownAddress(url)} has synchronous_commit ${found} for this session, and does not let it be on`,
     );
+}
+
+/** What is asked in this turn goes out in one piece. */
+export function together({ connection: { stream } }: pg.Client): void {
+  stream.cork();
+  process.nextTick(() => stream.uncork());
 }
 
 /** Lets go of a connection; one that is broken says no more. */

@@ -18,8 +18,17 @@ import type {
   TenantSize,
 } from "../store.ts";
 import type { DatabaseAt } from "./address.ts";
-import { ANSWER_MS_MAX, isUnasked, LONG_ANSWER_MS_MAX, readingPool, tryReading, type Row } from "./connect.ts";
+import {
+  ANSWER_MS_MAX,
+  isUnasked,
+  LONG_ANSWER_MS_MAX,
+  prepared,
+  readingPool,
+  tryReading,
+  type Row,
+} from "./connect.ts";
 import { CLOSE_STALE, SETTLED } from "./draws.ts";
+import { StateLookups } from "./lookups.ts";
 import { OWN_ARTIFACT, PostgresLogReader } from "./log.ts";
 import { checkReadable, SPAN_POSITIONS, versionOf } from "./schema.ts";
 import { pageOf, pageQuery, spansQuery } from "./search.ts";
@@ -40,6 +49,7 @@ export class PostgresReader implements StoreReader {
   readonly #pool: pg.Pool;
   readonly #at: DatabaseAt;
   readonly #scope: string;
+  readonly #lookups = new StateLookups((sql, values = []) => this.#asked(prepared(sql, values)));
   #problem: string | undefined;
   #trying = false;
 
@@ -120,9 +130,8 @@ export class PostgresReader implements StoreReader {
   }
 
   async event(id: string) {
-    const [row] = await this.#rows("SELECT position, record, tenant_id, artifact_digest FROM events WHERE id = $1", [
-      id,
-    ]);
+    const asked = prepared("SELECT position, record, tenant_id, artifact_digest FROM events WHERE id = $1", [id]);
+    const [row] = await this.#asked(asked);
     if (!row) return undefined;
     return {
       ...(row as unknown as StoredEvent & { tenant_id: string }),
@@ -157,11 +166,7 @@ export class PostgresReader implements StoreReader {
   }
 
   async read(kind: StateKind, tenantId: string, key: string): Promise<StoredState | undefined> {
-    const [row] = await this.#rows(
-      "SELECT value, version FROM states WHERE kind = $1 AND tenant_id = $2 AND key = $3 AND value IS NOT NULL",
-      [kind, tenantId, key],
-    );
-    return row as unknown as StoredState | undefined;
+    return this.#lookups.read(kind, tenantId, key);
   }
 
   async states(kind: StateKind, tenantId: string | undefined, limit: number, after?: StatePlace) {
@@ -179,20 +184,20 @@ export class PostgresReader implements StoreReader {
   }
 
   async within(kind: StateKind, tenantId: string, prefix: string) {
-    const rows = await this.#rows(
+    const asked = prepared(
       `SELECT key, value, version FROM states
        WHERE kind = $1 AND tenant_id = $2 AND key >= $3 AND key < $4 AND value IS NOT NULL ORDER BY key`,
       [kind, tenantId, prefix, prefix + LAST_CHARACTER],
     );
-    return rows as unknown as ({ key: string } & StoredState)[];
+    return (await this.#asked(asked)) as unknown as ({ key: string } & StoredState)[];
   }
 
   async referring(kind: StateKind, tenantId: string, ref: string, limit?: number) {
-    const rows = await this.#rows(
+    const asked = prepared(
       "SELECT key, value, version, rank FROM states WHERE kind = $1 AND tenant_id = $2 AND ref = $3 ORDER BY rank, key LIMIT $4",
       [kind, tenantId, ref, limit ?? null],
     );
-    return rows as unknown as ({ key: string; rank: number } & StoredState)[];
+    return (await this.#asked(asked)) as unknown as ({ key: string; rank: number } & StoredState)[];
   }
 
   async contested(types: readonly string[], after: number, positions: number) {
@@ -279,11 +284,14 @@ export class PostgresReader implements StoreReader {
     return this.close();
   }
 
+  #rows(sql: string, values: readonly unknown[] = [], answerMsMax = ANSWER_MS_MAX): Promise<Row[]> {
+    return this.#asked({ text: sql, values: values as unknown[] }, answerMsMax);
+  }
+
   /** @throws EvidenceUnavailableError the database cannot be read now. */
-  async #rows(sql: string, values: readonly unknown[] = [], answerMsMax = ANSWER_MS_MAX): Promise<Row[]> {
+  async #asked(asked: pg.QueryConfig, answerMsMax = ANSWER_MS_MAX): Promise<Row[]> {
     try {
-      const asked = { text: sql, values: values as unknown[], query_timeout: answerMsMax };
-      return (await this.#pool.query(asked)).rows as Row[];
+      return (await this.#pool.query({ ...asked, query_timeout: answerMsMax } as pg.QueryConfig)).rows as Row[];
     } catch (error) {
       if (isUnasked(error)) void this.#try();
       throw new EvidenceUnavailableError(`the database cannot be read: ${(error as Error).message}`, { cause: error });

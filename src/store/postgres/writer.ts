@@ -28,6 +28,7 @@ import {
   isAnswer,
   isRetried,
   prepared,
+  together,
   type RunQuery,
   type Row,
 } from "./connect.ts";
@@ -104,7 +105,10 @@ export class PostgresWriter implements StoreWriter {
   }
 
   readonly #query: RunQuery = (sql, values = []) =>
-    this.#asked(async ({ client }) => (await client.query(prepared(sql, values))).rows as Row[]);
+    this.#asked(async ({ client }) => {
+      together(client);
+      return (await client.query(prepared(sql, values))).rows as Row[];
+    });
 
   async #asked<T>(ask: (session: Session) => Promise<T>): Promise<T> {
     const session = this.#session;
