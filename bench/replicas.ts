@@ -1,6 +1,6 @@
 // What sharing a database costs: one node on SQLite beside one and three replicas on one PostgreSQL, and a store copied from the one into the other.
 // `node bench/replicas.ts [seconds]`, default 10, says decisions a second; `node bench/replicas.ts copy [decisions]`, default 100,000, says how long a
-// copy of so many takes, every record verified, and in how much memory. PostgreSQL is started here, with fsync and synchronous_commit on.
+// copy of so many takes, every record verified, in how much memory and processor time; in place of a number, a data directory that nobody uses may be named. PostgreSQL is started here, with fsync and synchronous_commit on.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -10,6 +10,7 @@ import autocannon from "autocannon";
 import { hostCaller } from "../src/core/caller.ts";
 import { parseAdmissionRequest } from "../src/core/request.ts";
 import { admission } from "../src/gate/commands/admission.ts";
+import { openReader } from "../src/store/open.ts";
 import { RailgateNode } from "../src/node/open.ts";
 import { spawnServer, type Server } from "../test/host/process.ts";
 import { ownServer } from "../test/postgres/server.ts";
@@ -30,7 +31,7 @@ const example = JSON.parse(
 const scratch = mkdtempSync(join(tmpdir(), "railgate-replicas-"));
 const database = await ownServer();
 try {
-  if (process.argv[2] === "copy") await copying(Number(process.argv[3] ?? 100_000));
+  if (process.argv[2] === "copy") await copying(process.argv[3] ?? "100000");
   else await throughput(Number(process.argv[2] ?? 10));
 } finally {
   database.stop();
@@ -80,14 +81,18 @@ async function decisionsPerS(what: string, seconds: number, nodes: readonly Node
 
 /** What all threads of the nodes, and all processes of the database, have taken so far. */
 function processorMs(servers: readonly Server[]): { nodes: number; database: number } {
+  return { nodes: servers.reduce((sum, { pid }) => sum + own(ticksOf(pid)!), 0), database: databaseMs() };
+}
+
+function own({ user, system }: Ticks): number {
+  return (user + system) * TICK_MS;
+}
+
+function databaseMs(): number {
   const first = Number(readFileSync(join(database.socketDir, "data", "postmaster.pid"), "utf8").split("\n")[0]);
-  const own = ({ user, system }: Ticks): number => (user + system) * TICK_MS;
-  const children = readdirSync("/proc").flatMap((name) => (/^\d+$/.test(name) ? (ticksOf(Number(name)) ?? []) : []));
-  const ended = ticksOf(first)!.ended * TICK_MS;
-  return {
-    nodes: servers.reduce((sum, { pid }) => sum + own(ticksOf(pid)!), 0),
-    database: ended + children.reduce((sum, each) => sum + (each.parent === first ? own(each) : 0), 0),
-  };
+  const all = readdirSync("/proc").flatMap((name) => (/^\d+$/.test(name) ? (ticksOf(Number(name)) ?? []) : []));
+  const children = all.filter(({ parent }) => parent === first);
+  return ticksOf(first)!.ended * TICK_MS + children.reduce((sum, each) => sum + own(each), 0);
 }
 
 interface Ticks {
@@ -127,19 +132,23 @@ function pressed(url: string, connections: number, duration: number, name: strin
   return autocannon({ url, method: "POST", headers, connections, duration, setupClient });
 }
 
-async function copying(decisions: number): Promise<void> {
-  const from = join(scratch, "data");
-  await decide(from, decisions);
+/** @param what how many decisions, or where they are. */
+async function copying(what: string): Promise<void> {
+  const from = Number.isNaN(Number(what)) ? what : join(scratch, "data");
+  if (from !== what) await decide(from, Number(what));
+  const records = await countIn(from);
   const url = await database.url();
   for (const [what, args] of [
     ["SQLite to PostgreSQL", ["--from", from, "--to", url]],
     ["back to SQLite", ["--from", url, "--to", join(scratch, "back"), "--data-dir", from]],
   ] as const) {
     const started = performance.now();
-    const peakMiB = await ran(["store", "copy", ...args]);
+    const before = databaseMs();
+    const { peakMiB, processorMs } = await ran(["store", "copy", ...args]);
     const seconds = (performance.now() - started) / 1000;
     console.log(
-      `${what.padEnd(22)} ${decisions} decisions: ${seconds.toFixed(1)} s, ${(decisions / seconds).toFixed(0)} a second, ${peakMiB.toFixed(0)} MiB at most`,
+      `${what.padEnd(22)} ${records} records: ${seconds.toFixed(1)} s, ${(records / seconds).toFixed(0)} a second, ${peakMiB.toFixed(0)} MiB at most; ` +
+        `a record: ${((1000 * processorMs) / records).toFixed(0)} µs of processor, and ${((1000 * (databaseMs() - before)) / records).toFixed(0)} of the database's`,
     );
   }
 }
@@ -161,19 +170,26 @@ async function decide(dataDir: string, decisions: number): Promise<void> {
   }
 }
 
-/** @returns what memory a command took at most, in MiB. */
-async function ran(args: readonly string[]): Promise<number> {
+async function countIn(dataDir: string): Promise<number> {
+  await using store = await openReader(dataDir);
+  return (await store.log.streams()).reduce((sum, { size }) => sum + size, 0);
+}
+
+/** @returns what memory a command took at most, in MiB, and what processor time. */
+async function ran(args: readonly string[]): Promise<{ peakMiB: number; processorMs: number }> {
   const child = spawn(process.execPath, [MAIN, ...args], { cwd: scratch, stdio: ["ignore", "ignore", "inherit"] });
-  let peak = 0;
+  let [peak, taken] = [0, 0];
   const sample = setInterval(() => {
     try {
       peak = Math.max(peak, Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1] ?? 0));
     } catch {
       // It has just ended.
     }
+    const { user = 0, system = 0 } = ticksOf(child.pid!) ?? {};
+    taken = Math.max(taken, (user + system) * TICK_MS);
   }, SAMPLE_MS);
   const [code] = (await once(child, "exit")) as [number | null];
   clearInterval(sample);
   if (code !== 0) throw new Error(`railgate ${args.join(" ")} ended with ${code}`);
-  return peak / 1024;
+  return { peakMiB: peak / 1024, processorMs: taken };
 }

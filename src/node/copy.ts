@@ -6,6 +6,7 @@ import { ConfigError, DataDirError, StoreLockedError, TargetNotEmptyError } from
 import { DEFAULTS } from "../core/schema/defaults.ts";
 import { copyAll, type CopyProgress } from "../evidence/copy/copy.ts";
 import { SIDE_META } from "../evidence/copy/rows.ts";
+import { CopyThreads } from "../evidence/copy/threads.ts";
 import { DataDirLock, isLocked, readHolder } from "../store/lock.ts";
 import { openCopySource, openCopyTarget, placeName, storeExists, type StoreAt } from "../store/open.ts";
 import { storeAt } from "../store/shared.ts";
@@ -102,7 +103,13 @@ async function copyOnce(from: Side, to: Side, progress: StoreCopyOptions["progre
   await target.putMeta(SIDE_META.unfinished, from.name);
   await using source = await openCopySource(from.at);
   await using copied = await openCopySource(to.at);
-  return await copyAll({ source, target, copied }, progress);
+  const threads = new CopyThreads();
+  try {
+    await threads.open(from.at, to.at);
+    return await copyAll({ source, target, copied, threads }, progress);
+  } finally {
+    await threads.close();
+  }
 }
 
 /** @throws TargetNotEmptyError */

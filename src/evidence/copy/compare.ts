@@ -3,10 +3,11 @@ import { equalBytes } from "../../core/bytes.ts";
 import { rootAt } from "../../core/merkle.ts";
 import { TREE_HASHER } from "../../core/sha256.ts";
 import { nodesOfTiles, overTiles } from "../../core/tiles.ts";
-import type { CopySource } from "../../store/store.ts";
+import type { CopySource, StreamRow } from "../../store/store.ts";
+import type { CopiedRange } from "./checking.ts";
 import type { Sides } from "./records.ts";
 
-const PAGE = 256;
+const PAGE = 512;
 
 export interface UnlikePlace {
   readonly chain_id: string;
@@ -20,38 +21,30 @@ export interface UnlikePlace {
  * @returns where they differ; undefined where they do not.
  */
 export async function compareRecords(
-  { source, target, copied }: Sides,
+  { source, target, copied, threads }: Sides,
   progress: (events: number) => void,
 ): Promise<UnlikePlace | undefined> {
   const theirs = await source.log.streams();
   for (const { chain_id, size } of await copied.log.streams())
     if (!theirs.some((stream) => stream.chain_id === chain_id)) return { chain_id, sequence: size - 1 };
+  const compared = threads.inOrder(rangesOf(theirs), async (range) => ({ range, ...(await threads.compare(range)) }));
+  for await (const { range, unlike, erased } of compared) {
+    const { chain_id, from, to } = range;
+    if (unlike !== undefined) return { chain_id, sequence: unlike };
+    if (erased.length > 0) await target.putRows({ erased: erased.map((sequence) => ({ chain_id, sequence })) });
+    progress(to - from);
+  }
   for (const { chain_id, size } of theirs) {
-    for (let at = 0; at < size; at += PAGE) {
-      const to = Math.min(size, at + PAGE);
-      const [left, right] = [await source.log.records(chain_id, at, to), await copied.log.records(chain_id, at, to)];
-      const other = left.findIndex((record, i) => record !== right[i]);
-      if (other >= 0 || right.length !== left.length) return { chain_id, sequence: at + Math.max(other, 0) };
-      const [theirs, ours] = [
-        await source.log.artifacts(chain_id, at, to),
-        await copied.log.artifacts(chain_id, at, to),
-      ];
-      const missing = [...theirs].find(([sequence, bytes]) => !isHeld(ours.get(sequence), bytes));
-      if (missing) return { chain_id, sequence: missing[0] };
-      const erased = [...ours.keys()]
-        .filter((sequence) => !theirs.has(sequence))
-        .map((sequence) => ({ chain_id, sequence }));
-      if (erased.length > 0) await target.putRows({ erased });
-      progress(to - at);
-    }
     const [left, right] = [await treeRoot(source, chain_id, size), await treeRoot(copied, chain_id, size)];
     if (!equalBytes(left, right)) return { chain_id, sequence: size - 1 };
   }
   return undefined;
 }
 
-const isHeld = (held: Uint8Array | undefined, bytes: Uint8Array): boolean =>
-  held !== undefined && equalBytes(held, bytes);
+function* rangesOf(streams: readonly StreamRow[]): Generator<CopiedRange> {
+  for (const { chain_id, size } of streams)
+    for (let from = 0; from < size; from += PAGE) yield { chain_id, from, to: Math.min(size, from + PAGE) };
+}
 
 const treeRoot = ({ log }: CopySource, chainId: string, size: number): Promise<Uint8Array> =>
   overTiles(

@@ -55,7 +55,9 @@ function hashProblem(event: EvidenceEvent, bytes: Uint8Array): string | undefine
   return digestOf(canonicalJson(rest)) === event_hash ? undefined : "event_hash is not the hash of the event";
 }
 
-export function placeProblem(event: EvidenceEvent, end: Head): string | undefined {
+type Placed = Pick<EvidenceEvent, "tenant_id" | "chain_id" | "sequence" | "prev_hash">;
+
+export function placeProblem(event: Placed, end: Head): string | undefined {
   if (!event.chain_id.startsWith(`${event.tenant_id}/`))
     return `it is ${event.tenant_id}'s and lies in ${event.chain_id}`;
   if (event.sequence !== end.size) return `a gap: it is number ${event.sequence} where ${end.size} should be`;

@@ -128,6 +128,7 @@ export async function connectForWriting(
   { url }: Pick<DatabaseAt, "url">,
   first: (client: pg.Client) => Promise<void> = async () => {},
   withinMs = CONNECT_MS_MAX,
+  more: pg.ClientConfig = {},
 ): Promise<pg.Client> {
   const settings = {
     search_path: "railgate",
@@ -137,7 +138,7 @@ export async function connectForWriting(
     ...BY_KEYS,
   };
   // Statements are sent without waiting for those before them.
-  const client = new pg.Client({ ...optionsOf(url, settings), query_timeout: ANSWER_MS_MAX, pipeline: true });
+  const client = new pg.Client({ ...optionsOf(url, settings), query_timeout: ANSWER_MS_MAX, pipeline: true, ...more });
   // Whoever uses it is told; a connection that breaks meanwhile must not end the process.
   client.on("error", () => {});
   const late = setTimeout(() => destroyed(client, new Error(`no answer within ${withinMs} ms`)), withinMs);
@@ -190,6 +191,14 @@ async function checkDurability(client: pg.Client, url: string): Promise<void> {
 export function together({ connection: { stream } }: pg.Client): void {
   stream.cork();
   process.nextTick(() => stream.uncork());
+}
+
+/** For rows by the thousand. @throws Error see `connectForWriting`. */
+export function connectForLoading(at: Pick<DatabaseAt, "url">): Promise<pg.Client> {
+  const unhurried = async (client: pg.Client): Promise<void> => {
+    await client.query(`SET statement_timeout = ${READING_MS_MAX}`);
+  };
+  return connectForWriting(at, unhurried, CONNECT_MS_MAX, { pipeline: false, query_timeout: LONG_ANSWER_MS_MAX });
 }
 
 /** Lets go of a connection; one that is broken says no more. */

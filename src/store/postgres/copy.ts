@@ -1,8 +1,9 @@
 // A store in PostgreSQL as a copy reads and writes it: every row that there is, and rows as another store has them.
 import { digestText, hexOfDigest } from "../../core/digest.ts";
-import type { CopiedRows, CopySource, CopyTarget, StateKey, StateRow } from "../store.ts";
+import type { Append, CopiedRows, CopySource, CopyTarget, StateKey, StateRow } from "../store.ts";
 import type { DatabaseAt } from "./address.ts";
-import { connectForWriting, readingPool, type RunQuery, type Row } from "./connect.ts";
+import { connectForLoading, readingPool, type RunQuery, type Row } from "./connect.ts";
+import { Loader } from "./load.ts";
 import { PostgresReader } from "./reader.ts";
 import { insertKey } from "./statements.ts";
 import { PostgresWriter } from "./writer.ts";
@@ -47,14 +48,19 @@ export async function openPostgresSource(at: DatabaseAt): Promise<CopySource> {
 /** It holds no lease: nobody may write the target beside it. */
 export async function openPostgresTarget(at: DatabaseAt): Promise<CopyTarget> {
   const writer = await PostgresWriter.open({ ...at, lease: undefined });
-  const client = await connectForWriting(at);
+  const client = await connectForLoading(at);
+  const loader = new Loader(client);
   const query: RunQuery = async (sql, values = []) => (await client.query(sql, values as unknown[])).rows as Row[];
   const closeWriter = writer.close.bind(writer);
   const close = async (): Promise<void> => {
     await client.end();
     await closeWriter();
   };
+  const append = writer.append.bind(writer);
+  const isPlain = ({ states, blobs, keys = [], erases = [] }: Append): boolean =>
+    [states, blobs, keys, erases].every(({ length }) => length === 0);
   return Object.assign(writer, {
+    append: (batch: readonly Append[]): Promise<number> => (batch.every(isPlain) ? loader : { append }).append(batch),
     async putRows(rows: CopiedRows): Promise<void> {
       await query("BEGIN");
       try {
