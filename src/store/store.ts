@@ -390,6 +390,10 @@ export interface CopySource extends StoreReader {
 
 /** A store as a copy writes it. */
 export interface CopyTarget extends StoreWriter {
+  /** Very much is about to be appended; until `filled` it is not listed by anyone. */
+  filling?(): Promise<void>;
+  /** MUST follow, sooner or later. */
+  filled?(): Promise<void>;
   /** Rows as another store has them, versions included; all or nothing. No version is compared. */
   putRows(rows: CopiedRows): Promise<void>;
 }

@@ -7,7 +7,7 @@ import type { CopySource, StreamRow } from "../../store/store.ts";
 import type { CopiedRange } from "./checking.ts";
 import type { Sides } from "./records.ts";
 
-const PAGE = 512;
+const PAGE = 256;
 
 export interface UnlikePlace {
   readonly chain_id: string;

@@ -24,7 +24,9 @@ export async function copyAll(sides: Sides, progress: (progress: CopyProgress) =
     const before = await newest(sides);
     const of = await eventsIn(sides);
     let events = of - (await missing(sides));
+    await sides.target.filling?.();
     await copyRecords(sides, (written) => progress({ phase: "copied", events: (events += written), of }));
+    await sides.target.filled?.();
     await copyRows(sides);
     let compared = 0;
     const difference = await compareRecords(sides, (read) =>

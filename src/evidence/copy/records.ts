@@ -7,7 +7,7 @@ import { placeProblem } from "../fsck/record.ts";
 import type { ReadRecord } from "./checking.ts";
 import type { CopyThreads } from "./threads.ts";
 
-const PAGE = 512;
+const PAGE = 256;
 
 export interface Sides {
   readonly source: CopySource;

@@ -11,7 +11,7 @@ export const ANSWER_MS_MAX = 9000;
 const ENDED_MS_MAX = 1000;
 const TRY_MS_MAX = 5000;
 /** What looks at all of the history may take longer than a commit; the server ends it first. */
-const READING_MS_MAX = 30_000;
+export const READING_MS_MAX = 30_000;
 export const LONG_ANSWER_MS_MAX = 33_000;
 /** A connection that nobody uses, and whose other end is gone, is found out by the system. */
 const KEEP_ALIVE_MS = 5000;

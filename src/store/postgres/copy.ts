@@ -2,11 +2,16 @@
 import { digestText, hexOfDigest } from "../../core/digest.ts";
 import type { Append, CopiedRows, CopySource, CopyTarget, StateKey, StateRow } from "../store.ts";
 import type { DatabaseAt } from "./address.ts";
-import { connectForLoading, readingPool, type RunQuery, type Row } from "./connect.ts";
+import type pg from "pg";
+import { connectForLoading, READING_MS_MAX, readingPool, type RunQuery, type Row } from "./connect.ts";
 import { Loader } from "./load.ts";
 import { PostgresReader } from "./reader.ts";
+import { WITH_INDICES, WITHOUT_INDICES } from "./schema.ts";
 import { insertKey } from "./statements.ts";
 import { PostgresWriter } from "./writer.ts";
+
+/** An index over a hundred million events. */
+const INDEX_MS_MAX = 3_600_000;
 
 /** @throws EvidenceUnavailableError, ServerRefusedError see PostgresReader.open. */
 export async function openPostgresSource(at: DatabaseAt): Promise<CopySource> {
@@ -61,6 +66,15 @@ export async function openPostgresTarget(at: DatabaseAt): Promise<CopyTarget> {
     [states, blobs, keys, erases].every(({ length }) => length === 0);
   return Object.assign(writer, {
     append: (batch: readonly Append[]): Promise<number> => (batch.every(isPlain) ? loader : { append }).append(batch),
+    async filling(): Promise<void> {
+      if ((await query("SELECT 1 FROM events LIMIT 1")).length === 0) await query(WITHOUT_INDICES);
+    },
+    async filled(): Promise<void> {
+      // However long it takes.
+      await query("SET statement_timeout = 0");
+      for (const text of WITH_INDICES) await client.query({ text, query_timeout: INDEX_MS_MAX } as pg.QueryConfig);
+      await query(`SET statement_timeout = ${READING_MS_MAX}`);
+    },
     async putRows(rows: CopiedRows): Promise<void> {
       await query("BEGIN");
       try {

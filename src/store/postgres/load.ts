@@ -17,6 +17,8 @@ interface LoadedStream {
 export class Loader {
   readonly #client: pg.Client;
   readonly #query: RunQuery;
+  readonly #events = new Rows(12);
+  readonly #artifacts = new Rows(2);
   /** As committed. */
   readonly #streams = new Map<string, LoadedStream>();
 
@@ -46,7 +48,8 @@ export class Loader {
       [batch.length],
     );
     const first = placed!["first"] as number;
-    const [events, artifacts, spans] = [new Rows(12), new Rows(2), new Map<number, [min: number, max: number]>()];
+    const [events, artifacts] = [this.#events.emptied(), this.#artifacts.emptied()];
+    const spans = new Map<number, [min: number, max: number]>();
     for (const [i, event] of batch.entries()) {
       const { stream, tail } = await this.#streamOf(event.chain_id);
       if (event.sequence !== tail.size)
@@ -100,11 +103,16 @@ const FIRST_BYTES = 1 << 20;
 class Rows {
   readonly #columns: number;
   #bytes = Buffer.allocUnsafe(FIRST_BYTES);
-  #at: number;
+  #at = 0;
 
   constructor(columns: number) {
     this.#columns = columns;
+  }
+
+  /** Its memory is used again. */
+  emptied(): this {
     this.#at = SIGNATURE.copy(this.#bytes);
+    return this;
   }
 
   row(): this {
