@@ -23,7 +23,7 @@ export interface TarRules {
 export interface ArchiveEntry {
   readonly name: string;
   readonly size: number;
-  /** All of its content, where that is at hand; good until the next entry is asked for. Reading `body` gives the same. */
+  /** All of its content, where that is at hand; nothing is written over it. Reading `body` gives the same. */
   readonly whole?: Uint8Array | undefined;
   /** To be read to its end, or not at all, before the next entry is asked for. */
   readonly body: AsyncIterable<Uint8Array>;
@@ -35,7 +35,7 @@ const PAX_HARMLESS = /^(?:[acm]time|uid|gid|uname|gname|comment|charset|hdrchars
 const SHOWN_MAX = 255;
 const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const ASCII_MAX = 0x7f;
+const USTAR = [0x75, 0x73, 0x74, 0x61, 0x72, 0];
 
 /** Bytes as they come, handed out in the sizes that are asked for. */
 class ByteReader {
@@ -194,7 +194,7 @@ function readHeader(header: Uint8Array): { name: string; size: number; type: str
   let sum = 0;
   for (let at = 0; at < BLOCK; at++) sum += at >= 148 && at < 156 ? 0x20 : header[at]!;
   if (octal(header.subarray(148, 156)) !== sum) throw new ArchiveError("a header's checksum is wrong");
-  const ustar = latin1(header.subarray(257, 263)) === "ustar\0";
+  const ustar = USTAR.every((byte, at) => header[257 + at] === byte);
   const prefix = ustar ? text(header.subarray(345, 500)) : "";
   const name = text(header.subarray(0, 100));
   const type = header[156] === 0 ? "0" : String.fromCharCode(header[156]!);
@@ -202,6 +202,7 @@ function readHeader(header: Uint8Array): { name: string; size: number; type: str
 }
 
 function text(field: Uint8Array): string {
+  if (field[0] === 0) return "";
   const end = field.indexOf(0);
   return utf8Text(end === -1 ? field : field.subarray(0, end));
 }
@@ -274,7 +275,6 @@ function sizeOf(digits: string): number {
 }
 
 function utf8Text(bytes: Uint8Array): string {
-  if (bytes.every((byte) => byte <= ASCII_MAX)) return latin1(bytes);
   try {
     return utf8.decode(bytes);
   } catch {

@@ -48,6 +48,11 @@ export class ThreadPool<Request, Answer> {
     this.#options = youngMiBMax === undefined ? {} : { resourceLimits: { maxYoungGenerationSizeMb: youngMiBMax } };
   }
 
+  /** Starts all threads at once, where there will be work for each: starting takes a moment. */
+  start(): void {
+    while (this.#threads.length < this.size) this.#start();
+  }
+
   /** Asks the thread that has least to do. */
   ask(request: Request, transfer: readonly Transferable[] = []): Promise<Answer> {
     return this.#send(this.#leastBusy(), request, transfer);

@@ -61,11 +61,11 @@ export class ExportDecisions implements ReplaySource {
   /** In order of the archive; then those whose artifacts are not in it. */
   async *items(): AsyncGenerator<SourceItem> {
     try {
-      for await (const { name, size, body } of this.#open()) {
+      for await (const { name, size, whole, body } of this.#open()) {
         const digest = digestOfName(name);
         const rows = digest === undefined || size > ARTIFACT_BYTES_MAX ? [] : this.#events.take(digestBytes(digest)!);
         if (rows.length === 0) continue;
-        const artifact = await collect(body);
+        const artifact = whole ?? (await collect(body));
         for (const row of rows) yield { ...row, pointer: digest!, artifact };
       }
     } catch (error) {
@@ -173,9 +173,9 @@ async function readEvents(
   scratch: DiskPages,
 ): Promise<{ events: Events; early: ReadonlyMap<string, Uint8Array> }> {
   const early = new EarlyArtifacts();
-  for await (const { name, size, body } of entries) {
+  for await (const { name, size, whole, body } of entries) {
     if (name !== "events.jsonl") {
-      await early.look(name, size, body);
+      if (whole === undefined || !startsAsDecision(whole)) await early.look(name, size, body);
       continue;
     }
     const gathered: Gathered = {
@@ -189,6 +189,8 @@ async function readEvents(
   throw new NoDecisionsError("it holds no events.jsonl, so it is no export");
 }
 
+const startsAsDecision = (bytes: Uint8Array): boolean => DECISION_START.every((byte, at) => bytes[at] === byte);
+
 /** Artifacts that may have decided, as far as they are few: anything that does not begin as the artifact of a decision does. */
 class EarlyArtifacts {
   readonly found = new Map<string, Uint8Array>();
@@ -199,7 +201,7 @@ class EarlyArtifacts {
     if (digest === undefined || this.found.size >= EARLY_MAX || this.#bytes + size > EARLY_BYTES_MAX) return;
     const parts = body[Symbol.asyncIterator]();
     const first = await parts.next();
-    if (first.done === true || DECISION_START.equals(first.value.subarray(0, DECISION_START.length))) return;
+    if (first.done === true || startsAsDecision(first.value)) return;
     const held = [first.value.slice()];
     for (let part; (part = await parts.next()).done !== true; ) held.push(part.value.slice());
     this.found.set(digest, Buffer.concat(held));

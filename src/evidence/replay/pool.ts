@@ -16,7 +16,15 @@ export type ReplayRequest =
       readonly bundle: Uint8Array;
       readonly settings: Uint8Array | undefined;
     }
-  | { readonly kind: "check"; readonly items: readonly ReplayItem[] };
+  | ({ readonly kind: "check" } & ReplayItems);
+
+/** Decisions that are checked together. */
+export interface ReplayItems {
+  readonly items: readonly Omit<ReplayItem, "artifact">[];
+  /** Their artifacts, one after the other, in memory that nothing else lies in; and where each ends. */
+  readonly artifacts: Uint8Array<ArrayBuffer>;
+  readonly ends: readonly number[];
+}
 
 /** A decision leaves little behind. */
 const YOUNG_MIB_MAX = 4;
@@ -42,8 +50,8 @@ export class ReplayPool {
     await this.#threads.tell({ kind: "policy", name, bundle, settings });
   }
 
-  check(items: readonly ReplayItem[]): Promise<readonly ReplayFinding[]> {
-    return this.#threads.ask({ kind: "check", items });
+  check(items: ReplayItems): Promise<readonly ReplayFinding[]> {
+    return this.#threads.ask({ kind: "check", ...items }, [items.artifacts.buffer]);
   }
 
   close(): Promise<void> {

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { digestOf } from "../../core/event.ts";
 import { ReplayError, type ReplayChange, type ReplayFinding, type ReplayItem } from "./check.ts";
-import { CANDIDATE, nameOf, ReplayPool } from "./pool.ts";
+import { CANDIDATE, nameOf, ReplayPool, type ReplayItems } from "./pool.ts";
 import type { DecisionPlace, ReplaySource, SourceItem } from "./items.ts";
 import { openReplaySource } from "./source.ts";
 
@@ -46,6 +46,9 @@ export interface ReplayOptions {
 
 /** Decisions that one thread is given at once. */
 const BATCH = 64;
+/** What so many mostly take. */
+const BATCH_BYTES = 256 * 1024;
+const BATCH_BYTES_MAX = 4 * 1024 * 1024;
 const LISTED_MAX = 100_000;
 
 /**
@@ -81,9 +84,37 @@ interface Told<T extends DecisionPlace> {
 }
 
 /** Decisions that one thread is given at once, and which they are. */
-interface Batch {
-  readonly items: ReplayItem[];
-  readonly places: SourceItem["place"][];
+class Batch {
+  #items: Omit<ReplayItem, "artifact">[] = [];
+  #places: SourceItem["place"][] = [];
+  #ends: number[] = [];
+  /** Artifacts are put together as they come: of what they lie in until then, each would keep all. */
+  #bytes = new Uint8Array(BATCH_BYTES);
+
+  get isFull(): boolean {
+    return this.#items.length === BATCH || (this.#ends.at(-1) ?? 0) >= BATCH_BYTES_MAX;
+  }
+
+  add(place: SourceItem["place"], item: Omit<ReplayItem, "artifact">, artifact: Uint8Array): void {
+    const from = this.#ends.at(-1) ?? 0;
+    const end = from + artifact.length;
+    if (end > this.#bytes.length) {
+      const larger = new Uint8Array(2 * end);
+      larger.set(this.#bytes.subarray(0, from));
+      this.#bytes = larger;
+    }
+    this.#bytes.set(artifact, from);
+    this.#items.push(item);
+    this.#places.push(place);
+    this.#ends.push(end);
+  }
+
+  /** All of them; it is empty then. */
+  taken(): ReplayItems & { readonly places: readonly SourceItem["place"][] } {
+    const [items, places, ends] = [this.#items, this.#places, this.#ends];
+    [this.#items, this.#places, this.#ends] = [[], [], []];
+    return { items, places, ends, artifacts: this.#bytes.slice(0, ends.at(-1) ?? 0) };
+  }
 }
 
 class Replay {
@@ -105,8 +136,9 @@ class Replay {
 
   async run(): Promise<ReplayReport> {
     const running: Promise<void>[] = [];
-    let batch: Batch = { items: [], places: [] };
-    const start = ({ items, places }: Batch): Promise<void> => {
+    const batch = new Batch();
+    const start = (): Promise<void> => {
+      const { places, ...items } = batch.taken();
       const job = this.#pool.check(items).then((findings) => this.#take(places, findings));
       job.catch(() => {});
       return job;
@@ -117,14 +149,12 @@ class Replay {
         continue;
       }
       await this.#provide(item);
-      batch.items.push({ ...item, artifact });
-      batch.places.push(place);
-      if (batch.items.length < BATCH) continue;
-      running.push(start(batch));
-      batch = { items: [], places: [] };
+      batch.add(place, item, artifact);
+      if (!batch.isFull) continue;
+      running.push(start());
       if (running.length > this.#pool.size * 2) await running.shift();
     }
-    running.push(start(batch));
+    running.push(start());
     await Promise.all(running);
     return this.#report(await this.#placed(this.#mismatches), await this.#placed(this.#changed));
   }
@@ -143,7 +173,7 @@ class Replay {
     return bytes;
   }
 
-  #take(places: Batch["places"], findings: readonly ReplayFinding[]): void {
+  #take(places: readonly SourceItem["place"][], findings: readonly ReplayFinding[]): void {
     findings.forEach((finding, i) => this.#count(places[i]!, finding));
     this.#options.progress?.(this.#decisions);
   }

@@ -16,7 +16,8 @@ answerRequests<ReplayRequest, readonly ReplayFinding[]>(async (request) => {
   }
   const candidate = await policies.get(CANDIDATE);
   const findings: ReplayFinding[] = [];
-  for (const item of request.items) {
+  for (const [i, said] of request.items.entries()) {
+    const item = { ...said, artifact: request.artifacts.subarray(request.ends[i - 1] ?? 0, request.ends[i]) };
     findings.push(candidate ? compareDecision(item, candidate) : checkDecision(item, await policies.get(nameOf(item))));
   }
   return findings;

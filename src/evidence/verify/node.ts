@@ -1,6 +1,6 @@
 // `railgate/verify` in Node: the same verification over files and folders, with signatures checked on all cores.
 import { closeSync, constants, createReadStream, fstatSync, openSync, readSync } from "node:fs";
-import { lstat, open, opendir } from "node:fs/promises";
+import { lstat, open, opendir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { nodeGunzip } from "../../archive/gzip-node.ts";
 import { ArchiveError, type ArchiveEntry } from "../../archive/tar.ts";
@@ -20,6 +20,8 @@ export type { VerifyOptions } from "./verification.ts";
 export type { PinnedKeys };
 
 const READ_BYTES = 64 * 1024;
+/** An archive of so much has work for all threads; where there is less, the first may do all of it. */
+const LARGE_BYTES = 1024 * 1024;
 
 /**
  * Verifies an export (spec evidence §6).
@@ -31,6 +33,7 @@ export async function verifyExport(input: string | ExportInput, options: VerifyO
   const pool = new VerifierPool();
   const scratch = new DiskPages();
   try {
+    if (typeof input === "string" && (await stat(input)).size > LARGE_BYTES) pool.start();
     const open = await opened(input, options.limits);
     return await verify(open, options, { primitives: NODE_PRIMITIVES, checker: pool, scratch });
   } finally {

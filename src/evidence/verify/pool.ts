@@ -25,6 +25,11 @@ export class VerifierPool implements Checker {
     youngMiBMax: YOUNG_MIB_MAX,
   });
 
+  /** Starts them before there is anything to check. */
+  start(): void {
+    this.#threads.start();
+  }
+
   events(chunk: LineChunk): Promise<EventRows> {
     return this.#ask({ kind: "events", chunk });
   }
