@@ -1,8 +1,9 @@
 // What operators measure, in Prometheus' text format.
-import { AggregatorRegistry, Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import { AggregatorRegistry, Counter, Gauge, Registry, collectDefaultMetrics } from "prom-client";
 import type { PolicyDecision } from "../core/schema/decision.ts";
 import type { BatchFigures } from "../library/doors.ts";
 import type { SharingFigures } from "../library/local.ts";
+import { Histogram } from "./histogram.ts";
 
 /** What is asked at the time of a scrape. */
 export interface Gauges {
@@ -109,13 +110,12 @@ export class Metrics {
     DURATION_S,
   );
   readonly #batch = this.#histogram("railgate_batch_events", "Events in each batch.", BATCH_EVENTS);
-  readonly #http = new Histogram({
-    name: "railgate_http_request_duration_seconds",
-    help: "Answering a call, by method, route and status; 499: the client went away.",
-    labelNames: ["method", "route", "status"],
-    buckets: DURATION_S,
-    registers: [this.#registry],
-  });
+  readonly #http = this.#histogram(
+    "railgate_http_request_duration_seconds",
+    "Answering a call, by method, route and status; 499: the client went away.",
+    DURATION_S,
+    ["method", "route", "status"],
+  );
 
   readonly #reloads = this.#counter("railgate_reloads_total", "Files taken anew, or not, by what they hold.", [
     "what",
@@ -129,13 +129,12 @@ export class Metrics {
   });
 
   /** By OPA's own name and labels, of what OPA's clients ask: dashboards made for OPA go on working. */
-  readonly #opaHttp = new Histogram({
-    name: "http_request_duration_seconds",
-    help: "Answering a call of OPA's API, as OPA measures it.",
-    labelNames: ["code", "handler", "method"],
-    buckets: DURATION_S,
-    registers: [this.#registry],
-  });
+  readonly #opaHttp = this.#histogram(
+    "http_request_duration_seconds",
+    "Answering a call of OPA's API, as OPA measures it.",
+    DURATION_S,
+    ["code", "handler", "method"],
+  );
 
   readonly #threadDeaths = this.#counter("railgate_thread_deaths_total", "Threads that died and were replaced.");
 
@@ -357,10 +356,9 @@ export class Metrics {
   }
 
   answered(method: string, route: string, status: number, ms: number): void {
-    this.#http.observe({ method, route, status }, ms / MS_PER_S);
+    this.#http.observe(ms / MS_PER_S, method, route, status);
     const handler = route === "/" ? "index" : OPA_HANDLER.exec(route)?.[1];
-    if (handler !== undefined)
-      this.#opaHttp.observe({ code: String(status), handler, method: method.toLowerCase() }, ms / MS_PER_S);
+    if (handler !== undefined) this.#opaHttp.observe(ms / MS_PER_S, status, handler, method.toLowerCase());
   }
 
   reloaded(what: string, taken: boolean): void {
@@ -396,8 +394,8 @@ export class Metrics {
     return new Counter({ name, help, labelNames, registers: [this.#registry] });
   }
 
-  #histogram(name: string, help: string, buckets: number[]): Histogram {
-    return new Histogram({ name, help, buckets, registers: [this.#registry] });
+  #histogram(name: string, help: string, buckets: readonly number[], labelNames?: readonly string[]): Histogram {
+    return new Histogram({ name, help, buckets, ...(labelNames && { labelNames }) }, this.#registry);
   }
 
   /** 1 for each label value that holds now. */
