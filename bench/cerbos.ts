@@ -4,23 +4,28 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { checkAnswers, checkLog } from "./cerbos-checks.ts";
 import { freePort, start, type Server } from "./server.ts";
 
 const PACKAGE = "@cerbos/cerbos-linux-x64";
 const VERSION = "0.55.0";
 export const CERBOS_PATH = "/api/check/resources";
+/** Its own, while nobody sets others; it listens on loopback. */
+const ADMIN = { authorization: `Basic ${Buffer.from("cerbos:cerbosAdmin").toString("base64")}` };
+const LOG_PATH = "/admin/auditlog/list/KIND_DECISION?tail=1";
+const JSON_HEADERS = { "content-type": "application/json" };
 
 /** What one of our accepted containers must hold: each line is what a rule of the law asks of it. */
 const CONDITIONS = [
   // ENV-01, ENV-02, ENV-04: declared, known and classified.
   'w.envelope.kind == "container"',
-  'w.classification in ["public", "internal", "confidential", "restricted"]',
-  'w.risk in ["low", "moderate", "high"]',
-  'w.tenant_tier in ["standard", "regulated"]',
-  'w.governance_profile in ["baseline", "ncp", "regulated-ml"]',
+  'w.classification in ["public", "internal", "confidential", "restricted", "secret"]',
+  'w.risk in ["low", "medium", "high"]',
+  'w.tenant_tier in ["standard", "regulated", "sovereign"]',
+  'w.governance_profile in ["baseline", "admissible", "ncp", "regulated-ml"]',
   // ENV-03: nothing asks for a stronger envelope.
-  '!(w.classification == "restricted" || w.risk == "high" || w.governance_profile == "regulated-ml")',
-  'w.governance_profile != "ncp" || w.classification != "confidential"',
+  'w.classification in ["public", "internal"] && w.risk in ["low", "medium"]',
+  'w.governance_profile in ["baseline", "admissible"] && w.tenant_tier == "standard"',
   // CTR-01 to CTR-04.
   'c.runtime in ["gvisor", "kata", "runc-hardened"]',
   'c.seccomp == "RuntimeDefault" || c.seccomp.startsWith("Localhost/") || c.apparmor == "runtime/default" || c.apparmor.startsWith("localhost/")',
@@ -79,9 +84,9 @@ function named(condition: string): string {
 }
 
 /** What it is asked: whether the host may admit the workload, with what our law is told of it. */
-export function cerbosBody(input: unknown): string {
+export function cerbosBody(input: unknown, requestId = "bench"): string {
   return JSON.stringify({
-    requestId: "bench",
+    requestId,
     principal: { id: "bench", roles: ["host"], attr: {} },
     resources: [{ resource: { kind: "workload", id: "payments-api", attr: input }, actions: ["admit"] }],
   });
@@ -96,35 +101,69 @@ function cerbosBinary(): string | undefined {
   const room = mkdtempSync(join(cache, ".fetch-"));
   try {
     console.error(`fetching ${PACKAGE}@${VERSION} (32 MB) …`);
-    const packed = spawnSync("npm", ["pack", "--silent", `${PACKAGE}@${VERSION}`], { cwd: room, encoding: "utf8" });
-    const unpacked =
-      packed.status === 0 && spawnSync("tar", ["xzf", packed.stdout.trim(), "--strip-components=1"], { cwd: room });
-    const fetched = join(room, "cerbos-linux-x64");
-    if (unpacked && unpacked.status === 0 && existsSync(fetched)) {
-      renameSync(fetched, binary);
-      return binary;
-    }
-    console.error(`Cerbos is not measured: ${PACKAGE} cannot be had: ${packed.stderr.trim()}`);
+    const packed = run("npm", ["pack", "--loglevel=error", "--fetch-retries=1", `${PACKAGE}@${VERSION}`], room);
+    run("tar", ["xzf", packed.trim(), "--strip-components=1"], room);
+    renameSync(join(room, "cerbos-linux-x64"), binary);
+    return binary;
+  } catch (error) {
+    console.error(`Cerbos is not measured: ${PACKAGE}@${VERSION} cannot be had: ${(error as Error).message}`);
     return undefined;
   } finally {
     rmSync(room, { recursive: true });
   }
 }
 
-/** Starts it. @returns undefined where it cannot be had. @throws Error its policy does not admit the input. */
-export async function cerbosServer(scratch: string, input: unknown): Promise<Server | undefined> {
+/** @returns its standard output. @throws Error what it said first, or why it could not be run. */
+function run(command: string, args: readonly string[], cwd: string): string {
+  const { error, status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: "utf8" });
+  if (error) throw error;
+  if (status !== 0) throw new Error(`${command} ended with ${status}: ${stderr.split("\n", 1)[0]}`);
+  return stdout;
+}
+
+/**
+ * Starts it, and sees that it is asked what our law is. When it is stopped, its decision log must have what it was asked.
+ * @param law whether our law admits an input.
+ * @returns undefined where it cannot be had. @throws Error the comparison would be void.
+ */
+export async function cerbosServer(
+  scratch: string,
+  input: unknown,
+  law: (input: unknown) => boolean,
+): Promise<Server | undefined> {
   const binary = cerbosBinary();
   if (binary === undefined) return undefined;
   const directory = mkdtempSync(join(scratch, "cerbos-"));
+  const [http, grpc] = [await freePort(), await freePort()];
+  const file = join(directory, "config.yaml");
+  writeFileSync(file, JSON.stringify(configIn(directory, http, grpc)));
+  const url = `http://127.0.0.1:${http}`;
+  const server = await start(binary, ["server", `--config=${file}`, "--log-level=error"], {}, url, {
+    path: CERBOS_PATH,
+    body: cerbosBody(input),
+  });
+  try {
+    await checkAnswers(input, { law, cerbos: (asked, requestId) => admits(url, cerbosBody(asked, requestId)) });
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  return {
+    ...server,
+    stop: () => checkLog(() => loggedAt(url)).finally(() => server.stop()),
+  };
+}
+
+/** Its policy beside it, and all decisions in its log. */
+function configIn(directory: string, http: number, grpc: number): object {
   const policies = join(directory, "policies");
   mkdirSync(policies);
   writeFileSync(join(policies, "workload.json"), JSON.stringify(POLICY));
-  const [http, grpc] = [await freePort(), await freePort()];
-  const config = {
+  return {
     server: {
       httpListenAddr: `127.0.0.1:${http}`,
       grpcListenAddr: `127.0.0.1:${grpc}`,
-      adminAPI: { enabled: false },
+      adminAPI: { enabled: true },
     },
     storage: { driver: "disk", disk: { directory: policies, watchForChanges: false } },
     telemetry: { disabled: true },
@@ -136,21 +175,16 @@ export async function cerbosServer(scratch: string, input: unknown): Promise<Ser
       local: { storagePath: join(directory, "audit") },
     },
   };
-  const file = join(directory, "config.yaml");
-  writeFileSync(file, JSON.stringify(config));
-  const url = `http://127.0.0.1:${http}`;
-  const body = cerbosBody(input);
-  const server = await start(binary, ["server", `--config=${file}`, "--log-level=error"], {}, url, {
-    path: CERBOS_PATH,
-    body,
-  });
-  const answer = await fetch(url + CERBOS_PATH, {
-    method: "POST",
-    body,
-    headers: { "content-type": "application/json" },
-  });
-  const { results } = (await answer.json()) as { results: { actions: { admit: string } }[] };
-  if (results[0]?.actions.admit === "EFFECT_ALLOW") return server;
-  await server.stop();
-  throw new Error(`Cerbos does not admit the example: ${JSON.stringify(results)}`);
+}
+
+async function admits(url: string, body: string): Promise<boolean> {
+  const answer = await fetch(url + CERBOS_PATH, { method: "POST", body, headers: JSON_HEADERS });
+  const { results } = (await answer.json()) as { results?: { actions: { admit: string } }[] };
+  return results?.[0]?.actions.admit === "EFFECT_ALLOW";
+}
+
+/** How many decisions its log has of those that were asked for, as far as one is looked for. */
+async function loggedAt(url: string): Promise<number> {
+  const answer = await fetch(url + LOG_PATH, { headers: ADMIN });
+  return (await answer.text()).split('"decisionLogEntry"').length - 1;
 }
