@@ -112,6 +112,7 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
     const served = await listen(config, railgate, logging, metrics, { ...options, before, namespaces });
     const { nodeId, policyDigest } = railgate.figures;
     for (const warning of config.warnings) log.warn({}, warning);
+    for (const { message, cure } of config.exposed) log.warn({}, `${message}; ${cure}`);
     log.info(
       {
         url: served.url,

@@ -56,9 +56,10 @@ function nodeVersion(): Finding {
     : fail(`Node.js ${process.versions.node} is too old`, `install Node.js ${engines.node}`);
 }
 
-function settings({ file, warnings }: Config): Finding[] {
+function settings({ file, warnings, exposed }: Config): Finding[] {
   const read = ok(file === null ? "defaults; there is no opa.yaml" : file);
-  return [read, ...warnings.map((line) => warn(line, "remove it, if only Railgate reads the file"))];
+  const idle = warnings.map((line) => warn(line, "remove it, if only Railgate reads the file"));
+  return [read, ...idle, ...exposed.map(({ message, cure }) => warn(message, cure))];
 }
 
 /** Each with the settings laid over its own, where these are any. */

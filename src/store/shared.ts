@@ -47,6 +47,16 @@ export async function letGo(at: StoreAt | undefined): Promise<void> {
   await endLease(at, at.lease).catch(() => {});
 }
 
+/** @param sslMode where the URL names none. @returns whose host a way leads to that is neither encrypted nor this machine's own; undefined where it is one of them. */
+export function openWayTo(url: string, sslMode = "disable"): string | undefined {
+  const [, name = ""] = /^[a-z]+:\/\/(?:[^@/]*@)?(\[[^\]]*\]|[^:/?]*)/i.exec(url) ?? [];
+  const given = new URLSearchParams(url.split("?")[1] ?? "");
+  const host = given.get("host") ?? name;
+  if (host === "" || host.startsWith("/") || /^(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)$/i.test(host)) return undefined;
+  const mode = given.get("sslmode") ?? given.get("ssl") ?? sslMode;
+  return ["disable", "0", "false"].includes(mode) ? host : undefined;
+}
+
 const scopeFile = (dataDir: string): string => join(dataDir, "store.json");
 
 function scopeIn(dataDir: string): string | undefined {

@@ -653,3 +653,21 @@ test("witnessed logs are named by origin and key", (t) => {
     /without space/,
   );
 });
+
+test("a way to a database that is not encrypted is told, where it leaves the machine", (t) => {
+  const exposed = (url: string) => load(`railgate: { store: { url: "${url}" } }`).exposed.map(({ message }) => message);
+  for (const open of ["postgres://u:secret@db.internal/r", "postgres://db.internal:5432/r?sslmode=disable"]) {
+    const [message, ...more] = exposed(open);
+    t.regex(message!, /^the way to db\.internal \(railgate\.store\.url\) is not encrypted/);
+    t.deepEqual(more, []);
+  }
+  for (const kept of [
+    "postgres://u@db.internal/r?sslmode=verify-full",
+    "postgres://localhost/r",
+    "postgres://u@127.0.0.1:5432/r",
+    "postgres://u@[::1]/r",
+    "postgres://u@localhost/r?host=%2Fvar%2Frun",
+  ])
+    t.deepEqual(exposed(kept), [], kept);
+  t.deepEqual(load("labels: {}").exposed, []);
+});

@@ -137,7 +137,7 @@ run(
 /** Between a writer and the server: it can be cut, at once or when a COMMIT goes by. */
 async function proxyTo(socketDir: string) {
   const open = new Set<Socket>();
-  const state = { cutAtCommit: "no" as "no" | "before" | "after", closed: false };
+  const state = { cutAtCommit: "no" as "no" | "before" | "after" | "silent", closed: false };
   const server = createServer((from) => {
     if (state.closed) return from.destroy();
     const to = createConnection(join(socketDir, ".s.PGSQL.5432"));
@@ -150,14 +150,14 @@ async function proxyTo(socketDir: string) {
         to.destroy();
       });
     }
-    let swallowed = false;
+    let swallowed: "no" | "after" | "silent" = "no";
     from.on("data", (bytes) => {
       if (bytes.includes("COMMIT") && state.cutAtCommit !== "no") {
-        if (state.cutAtCommit === "after") {
-          swallowed = true;
+        const cut = state.cutAtCommit;
+        if (cut !== "before") {
+          swallowed = cut;
           to.write(bytes);
         }
-        const cut = state.cutAtCommit;
         state.cutAtCommit = "no";
         if (cut === "before") from.destroy();
         return;
@@ -166,8 +166,8 @@ async function proxyTo(socketDir: string) {
     });
     to.on("data", (bytes) => {
       // The server has answered, and nobody hears of it.
-      if (swallowed) from.destroy();
-      else from.write(bytes);
+      if (swallowed === "after") from.destroy();
+      else if (swallowed === "no") from.write(bytes);
     });
     return undefined;
   });
@@ -197,15 +197,65 @@ run("a connection that is lost while committing: the event is looked up, and sai
   proxy.state.cutAtCommit = "after";
   t.is(await writer.append([event("a/n", 1), event("a/n", 2)]), 2, "it is on record after all");
   t.is(await writer.append([event("a/n", 3)]), 4, "and it goes on");
+  proxy.state.cutAtCommit = "silent";
+  t.is(await writer.append([event("a/n", 4)]), 5, "an answer that does not come is not waited for");
+  // The lease was to be renewed meanwhile, which is a commit as well.
+  await writer.tree("a/n");
   proxy.state.cutAtCommit = "before";
-  await t.throwsAsync(writer.append([event("a/n", 4)]), { message: /./ });
+  await t.throwsAsync(writer.append([event("a/n", 5)]), { message: /./ });
   await using reader = await openReader({ url, poolMax: 2, scope: "none" });
-  t.is((await reader.log.stream("a/n"))?.size, 4);
-  t.is(await writer.append([event("a/n", 4, [], "again")]), 6, "the place of what was lost stays empty");
-  t.is((await writer.tree("a/n")).size, 5);
-  await writer.putCheckpoints([{ chain_id: "a/n", size: 5, note: "five" }]);
-  t.deepEqual(await reader.log.checkpoint("a/n"), { size: 5, note: "five" });
+  t.is((await reader.log.stream("a/n"))?.size, 5);
+  t.is(await writer.append([event("a/n", 5, [], "again")]), 7, "the place of what was lost stays empty");
+  t.is((await writer.tree("a/n")).size, 6);
+  await writer.putCheckpoints([{ chain_id: "a/n", size: 6, note: "six" }]);
+  t.deepEqual(await reader.log.checkpoint("a/n"), { size: 6, note: "six" });
 });
+
+run(
+  "a commit whose wait for a standby is cancelled is not certain, and no answer to one is waited for long",
+  async (t) => {
+    t.timeout(120_000);
+    const primary = await ownServer();
+    const standby = await primary.standby();
+    t.teardown(() => {
+      primary.stop();
+      standby.stop();
+    });
+    const url = await primary.url("postgres");
+    const at = await nodeAt(url, "n");
+    let writer = await openWriter(at);
+    await writer.append([event("a/n", 0)]);
+    const admin = new pg.Client({ connectionString: url });
+    admin.on("error", () => {});
+    await admin.connect();
+    await primary.waitsForStandby(true);
+    standby.kill();
+    const waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'railgate'";
+    const cancelled = async (): Promise<string> => {
+      const appended = writer.append([event("a/n", 1)]).then(
+        () => "done",
+        ({ code }: { code: string }) => code,
+      );
+      for (const untilMs = performance.now() + 60_000; (await admin.query(`SELECT 1 ${waiting}`)).rowCount === 0; )
+        if (performance.now() > untilMs) throw new Error("nobody commits");
+      await admin.query(`SELECT pg_cancel_backend(pid) ${waiting}`);
+      return appended;
+    };
+    // It may have been the lease's renewal that waited; then nothing was appended.
+    for (let code = await cancelled(); code !== "commit_unsettled"; code = await cancelled()) {
+      t.is(code, "store_displaced");
+      await writer.close();
+      await standby.start();
+      writer = await openWriter(at);
+      standby.kill();
+    }
+    await writer.close();
+    await standby.start();
+    await using next = await openWriter(at);
+    t.true((await next.settle(["a/n.1"]))! >= 2, "it was there all along");
+    await admin.end();
+  },
+);
 
 run("a server that may forget what it committed is refused, by the name of the setting", async (t) => {
   const server = await ownServer(["fsync=off"]);

@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import type { ConfigFile } from "../../core/schema/config.ts";
 import { DEFAULTS } from "../../core/schema/defaults.ts";
+import { openWayTo } from "../../store/shared.ts";
 import { readBundles, readDecisionLogs, readKeys, readServices, readStatus } from "./opa.ts";
 import {
   checkListen,
@@ -120,9 +121,18 @@ function assemble(file: ConfigFile, source: Source): NodeConfig {
     ...given("kubernetes", readKubernetes(file, source)),
     limits: readLimits(file),
     warnings: source.notes,
+    exposed: exposedBy(own.store?.url ?? undefined),
   };
   checkListen(config, source);
   return config;
+}
+
+/** @param storeUrl of a database that nodes share. */
+function exposedBy(storeUrl: string | undefined): Config["exposed"] {
+  const host = storeUrl === undefined ? undefined : openWayTo(storeUrl, process.env["PGSSLMODE"]);
+  if (host === undefined) return [];
+  const message = `the way to ${host} (railgate.store.url) is not encrypted: whoever is on it reads passwords and evidence, and can change them`;
+  return [{ message, cure: "add sslmode=verify-full to the URL, unless something else protects the way" }];
 }
 
 function freeze<T>(value: T): T {

@@ -159,6 +159,8 @@ export type Config = {
   };
   /** What was accepted and does nothing here, one line each: settings of OPA's, keys for other ends. */
   readonly warnings: readonly string[];
+  /** What was accepted and exposes something. */
+  readonly exposed: readonly { readonly message: string; readonly cure: string }[];
 };
 
 /** With `x5cRoots` alone it has no keys. */

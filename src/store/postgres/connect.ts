@@ -161,12 +161,24 @@ export async function connectForWriting(
  */
 const COMMIT = "SET LOCAL statement_timeout = 0; COMMIT";
 
-/** @throws Error the transaction is not on record: the server says so, or (see `isAnswer`) it may be. */
-export async function commit(client: pg.Client): Promise<void> {
-  // One result a statement.
-  const results = (await client.query(COMMIT)) as unknown as pg.QueryResult[];
-  const said = results.at(-1)?.command;
-  if (said !== "COMMIT") throw new Error(`the server answered ${said} to a commit: nothing of it is on record`);
+/**
+ * @param answerMsMax how long its answer is waited for.
+ * @throws Error the transaction is not on record: the server says so, or (see `isAnswer`) it may be.
+ */
+export async function commit(client: pg.Client, answerMsMax = ANSWER_MS_MAX): Promise<void> {
+  let warning: string | undefined;
+  const warned = ({ message }: { readonly message: string | undefined }): void => void (warning ??= message ?? "");
+  client.on("notice", warned);
+  try {
+    // One result a statement.
+    const asked = client.query({ text: COMMIT, query_timeout: answerMsMax } as pg.QueryConfig);
+    const said = ((await asked) as unknown as pg.QueryResult[]).at(-1)?.command;
+    if (said !== "COMMIT") throw new Error(`the server answered ${said} to a commit: nothing of it is on record`);
+  } finally {
+    client.off("notice", warned);
+  }
+  // Whoever cancels a wait for a standby has it called done, with a warning that it may not be there.
+  if (warning !== undefined) throw new Error(`the server warns of a commit: ${warning}`);
 }
 
 async function checkDurability(client: pg.Client, url: string): Promise<void> {

@@ -40,8 +40,9 @@ import { insertKey, Statements, type DrawHolder } from "./statements.ts";
 
 /** Streams whose end is kept in memory (at most some 12 KB each); the end of any other is read when it is appended to. */
 const STREAMS_KEPT_MAX = 2048;
-/** How long the outcome of a commit is looked for before it is called unknown. */
+/** From a commit until its outcome is called unknown: its answer is waited for, and then it is looked up by another connection. */
 const SETTLED_WITHIN_MS = 5000;
+const COMMIT_MS_MAX = 3000;
 const SETTLED_PAUSE_MS = 200;
 const TRIES_MAX = 5;
 const TRIED_BYTES = 64 * 1024;
@@ -351,13 +352,14 @@ export class PostgresWriter implements StoreWriter {
 
   /** @throws UnsettledError it cannot be found out in time. @throws Error nothing was recorded. */
   async #commit(lastId: string, events: number, first: number): Promise<void> {
+    const untilMs = performance.now() + SETTLED_WITHIN_MS;
     try {
-      await this.#end();
+      await this.#end(COMMIT_MS_MAX);
     } catch (error) {
       if (isAnswer(error)) throw error;
       this.#inTransaction = false;
       this.#streams.clear();
-      const last = await this.#lookUp(lastId, error as Error);
+      const last = await this.#lookUp(lastId, error as Error, untilMs);
       this.counts.outcomes[last === undefined ? "absent" : "found"]++;
       if (last === undefined) throw error;
       if (last - events + 1 !== first)
@@ -366,15 +368,15 @@ export class PostgresWriter implements StoreWriter {
   }
 
   /** @throws Error see `commit`. */
-  async #end(): Promise<void> {
-    await this.#asked(({ client }) => commit(client));
+  async #end(answerMsMax?: number): Promise<void> {
+    await this.#asked(({ client }) => commit(client, answerMsMax));
     this.#inTransaction = false;
     this.counts.leaseUntilMs = Date.now() + LEASE_S * 1000;
   }
 
   /** By a new connection, with which the epoch moves on: what is not there then never will be. */
-  async #lookUp(id: string, error: Error): Promise<number | undefined> {
-    for (const untilMs = performance.now() + SETTLED_WITHIN_MS; ; ) {
+  async #lookUp(id: string, error: Error, untilMs: number): Promise<number | undefined> {
+    for (;;) {
       const leftMs = untilMs - performance.now();
       try {
         return await this.#lookUpOnce(id, leftMs);
