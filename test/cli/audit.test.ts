@@ -99,6 +99,19 @@ test("many files are judged on several threads, and nothing else is found", asyn
   t.is(JSON.parse(few.stdout).objects, 3);
 });
 
+test("findings are printed as they come, and none is lost or told twice", async (t) => {
+  const cwd = folder({
+    "pods.yaml": Array.from({ length: 150 }, (_, i) => POD.replace("web", `p${i}`)).join("\n---\n"),
+  });
+  const { stdout } = await railgate(["audit", "m"], { cwd });
+  const [, findings] = /^150 objects judged, \d+ would be refused, (\d+) findings\.$/m.exec(stdout)!;
+  const rows = stdout.split("\n").filter((line) => line.startsWith("m/pods.yaml:"));
+  t.true(rows.length > 1000);
+  t.is(rows.length, Number(findings));
+  t.is(new Set(rows).size, rows.length);
+  t.is(stdout.match(/^WHERE /gm)?.length, 1);
+});
+
 test("decide takes a manifest as an API server would have it reviewed", async (t) => {
   const cwd = folder({ "pod.yaml": POD });
   const dry = await railgate(["decide", "--dry-run", "--json", "m/pod.yaml"], { cwd });

@@ -76,21 +76,70 @@ async function audit(context: CommandContext, paths: readonly string[], options:
       if (object !== undefined && learned(judge, object)) namespaces.push(object);
   }
   const { level, law } = options;
-  const audited: Audited[] = [];
+  const findings = new Findings(out, options.sarif === true || out.json);
   for await (const file of judged(readFiles(paths), chars, judge, {
     config,
     modes: { level, law },
     nowMs,
     namespaces,
   })) {
-    for (const each of file.audited) audited.push(each);
+    for (const each of file.audited) findings.add(each);
     file.problems.forEach(failed);
-    out.progress(`${audited.length} objects judged`);
+    out.progress(`${findings.counts.objects} objects judged`);
   }
   out.progress("");
-  await write(context, audited, options);
-  const modes = new Set(audited.flatMap(({ findings }) => findings.flatMap((finding) => finding.modes)));
-  return failsOn(modes, options) ? EXIT.refused : EXIT.done;
+  await write(context, findings, options);
+  return failsOn(findings.modes, options) ? EXIT.refused : EXIT.done;
+}
+
+/** So many rows say how wide the table is, and are held until they are printed. */
+const ROWS_AT_ONCE = 1000;
+
+/** What was found: printed as it comes; held to the end where counts or rules must be told first. */
+class Findings {
+  readonly counts = { objects: 0, refused: 0, findings: 0 };
+  readonly modes = new Set<string>();
+  readonly held: Audited[] = [];
+  readonly #out: Output;
+  readonly #holds: boolean;
+  readonly #print: (rows: readonly (readonly string[])[]) => void;
+  #rows: string[][] = [];
+
+  constructor(out: Output, holds: boolean) {
+    this.#out = out;
+    this.#holds = holds;
+    this.#print = out.rows(["WHERE", "OBJECT", "MODES", "RULE", "FIELD", "WHAT AND CURE"], true);
+  }
+
+  add(audited: Audited): void {
+    this.counts.objects++;
+    if (!audited.allowed) this.counts.refused++;
+    this.counts.findings += audited.findings.length;
+    for (const { modes } of audited.findings) for (const mode of modes) this.modes.add(mode);
+    if (this.#holds) this.held.push(audited);
+    else this.#add(audited);
+  }
+
+  #add({ file, object, findings }: Audited): void {
+    for (const { rule, modes, field, line, message, solution } of findings)
+      this.#rows.push([
+        safe(`${file}:${line}`),
+        safe(object),
+        (modes.includes("deny") ? this.#out.colour.red : this.#out.colour.yellow)(modes.join(" ")),
+        rule,
+        safe(field),
+        safe(`${message} ${solution}`),
+      ]);
+    if (this.#rows.length < ROWS_AT_ONCE) return;
+    this.#out.progress("");
+    this.end();
+  }
+
+  /** Prints what was not printed yet. */
+  end(): void {
+    this.#print(this.#rows);
+    this.#rows = [];
+  }
 }
 
 /** Namespaces come first, wherever they stand; escapes could spell the word, too. */
@@ -156,31 +205,14 @@ function learned(judge: ManifestJudge, object: unknown): boolean {
   }
 }
 
-async function write({ out }: CommandContext, audited: readonly Audited[], { sarif: asSarif }: Options): Promise<void> {
+async function write({ out }: CommandContext, findings: Findings, { sarif: asSarif }: Options): Promise<void> {
+  const { counts, held } = findings;
   if (asSarif) {
     const [{ sarif }, { VERSION }] = await Promise.all([import("../io/sarif.ts"), import("../../library/doors.ts")]);
-    return out.line(JSON.stringify(sarif(audited.flatMap(sarifOf), VERSION), null, 2));
+    return out.line(JSON.stringify(sarif(held.flatMap(sarifOf), VERSION), null, 2));
   }
-  const refused = audited.filter(({ allowed }) => !allowed).length;
-  const counts = {
-    objects: audited.length,
-    refused,
-    findings: audited.reduce((sum, { findings }) => sum + findings.length, 0),
-  };
-  if (out.json) return out.value({ ...counts, items: audited });
-  out.table(
-    ["WHERE", "OBJECT", "MODES", "RULE", "FIELD", "WHAT AND CURE"],
-    audited.flatMap(({ file, object, findings }) =>
-      findings.map(({ rule, modes, field, line, message, solution }) => [
-        safe(`${file}:${line}`),
-        safe(object),
-        modes.includes("deny") ? out.colour.red(modes.join(" ")) : out.colour.yellow(modes.join(" ")),
-        rule,
-        safe(field),
-        safe(`${message} ${solution}`),
-      ]),
-    ),
-  );
+  if (out.json) return out.value({ ...counts, items: held });
+  findings.end();
   out.line();
   out.line(`${counts.objects} objects judged, ${counts.refused} would be refused, ${counts.findings} findings.`);
 }
