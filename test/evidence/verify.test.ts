@@ -45,6 +45,9 @@ test.before(async () => {
     await admit(node, 5, "globex");
     other = await exportFiles(node, { tenantId: "globex" });
     await admit(node, EVENTS - 4, "acme", 6);
+    // One that covers more than the range, whenever the last was made.
+    const chain = `acme/${node.nodeId}`;
+    await node.log.checkpoint(chain, (await node.log.stream(chain))!.size);
     // From the second event on, so that proofs have siblings on both sides of the range.
     files = await exportFiles(node, { fromSequence: 1, toSequence: EVENTS - 1 });
     keys = await keysOf(dir, node);

@@ -5,6 +5,8 @@ export interface LineChunk {
   readonly bytes: Uint8Array;
   /** Number of the first line, counted from 0. */
   readonly first: number;
+  /** How many there are, the last one counting without its newline too. */
+  readonly lines: number;
 }
 
 const NEWLINE = 0x0a;
@@ -36,7 +38,7 @@ export async function* lineChunks(
     const chunk = chunkOf([...parts, part.subarray(0, cut)], first);
     parts = cut === part.length ? [] : [part.slice(cut)];
     length = part.length - cut;
-    first += countLines(chunk.bytes);
+    first += chunk.lines;
     yield chunk;
   }
   if (length > 0 && !stopped()) yield chunkOf(parts, first);
@@ -49,14 +51,14 @@ function chunkOf(parts: readonly Uint8Array[], first: number): LineChunk {
     bytes.set(part, at);
     at += part.length;
   }
-  return { bytes, first };
+  return linesIn(bytes, first);
 }
 
-/** Lines, the last one counting without its newline too. */
-export function countLines(bytes: Uint8Array): number {
+/** @param first number of the first line. */
+export function linesIn(bytes: Uint8Array, first = 0): LineChunk {
   let lines = bytes.length > 0 && bytes.at(-1) !== NEWLINE ? 1 : 0;
   for (let next = bytes.indexOf(NEWLINE); next !== -1; next = bytes.indexOf(NEWLINE, next + 1)) lines++;
-  return lines;
+  return { bytes, first, lines };
 }
 
 /** Works on several inputs at once, and hands over what came of them in order. */

@@ -1,6 +1,6 @@
 // Checks of single events, a chunk of lines at a time: form, hash, and what is kept of each.
 import { canonicalWithout, textWithout } from "./canonical.ts";
-import { countLines, type LineChunk } from "./chunks.ts";
+import type { LineChunk } from "./chunks.ts";
 import { DIGEST_BYTES, digestBytes, digestOfPointer, hexBytes, isDigest } from "../../core/digest.ts";
 import { namedSettings } from "../../core/snapshots.ts";
 import { type Subtrees, StreamingRoot } from "./merkle.ts";
@@ -248,7 +248,7 @@ export function rowDigest(
 
 /** Lines of events.jsonl: one canonical event each, whose hash is right. */
 export function checkEvents(chunk: LineChunk, primitives: Primitives): EventRows {
-  const gathered = new EventChunk(primitives, chunk.first, countLines(chunk.bytes));
+  const gathered = new EventChunk(primitives, chunk.first, chunk.lines);
   let count = 0;
   for (const line of linesOf(chunk.bytes)) {
     gathered.read(line, count++);

@@ -1,6 +1,6 @@
 // Checks of single records, a chunk of lines at a time: form, leaf hash, signature.
 import { decodeBase64url, fromBase64url } from "./base64url.ts";
-import { countLines, type LineChunk } from "./chunks.ts";
+import type { LineChunk } from "./chunks.ts";
 import { DIGEST_BYTES } from "../../core/digest.ts";
 import type { Primitives } from "./primitives.ts";
 import { Faults, linesOf, MALFORMED_MAX, type RowFault } from "./rows.ts";
@@ -44,9 +44,9 @@ export async function checkRecords(
   keys: EventKeys | undefined,
   primitives: Primitives,
 ): Promise<RecordRows> {
-  const lines = countLines(chunk.bytes);
+  const { lines } = chunk;
   const faults = new Faults();
-  const headers = new Map<string, string | undefined>();
+  const headers = new Headers();
   const payloadDigests = new Uint8Array(lines * DIGEST_BYTES);
   const leafHashes = new Uint8Array(lines * DIGEST_BYTES);
   const keyNumbers = new Int32Array(lines).fill(-1);
@@ -95,14 +95,12 @@ function leafHash(primitives: Primitives, line: Uint8Array): Uint8Array {
 }
 
 /** @returns what is wrong with its form, as text. */
-function readRecord(line: Uint8Array, headers: Map<string, string | undefined>): ReadRecord | string {
+function readRecord(line: Uint8Array, headers: Headers): ReadRecord | string {
   if (line.length > LINE_BYTES_MAX) return `the line is longer than ${LINE_BYTES_MAX} bytes`;
   const dot = line.indexOf(0x2e);
   const second = line.lastIndexOf(0x2e);
   if (dot === -1 || dot === second || line.subarray(dot + 1, second).includes(0x2e)) return "it is no compact JWS";
-  const header = ascii(line.subarray(0, dot));
-  if (!headers.has(header)) headers.set(header, signerOf(header, RECORD_TYPE));
-  const kid = headers.get(header);
+  const kid = headers.signerOf(line.subarray(0, dot));
   if (kid === undefined) return 'its header is not {"alg":"EdDSA","kid":…,"typ":"railgate-event+jws"}';
   const payload = decodeBase64url(line.subarray(dot + 1, second), payloadBytes);
   const signature = decodeBase64url(line.subarray(second + 1));
@@ -126,5 +124,23 @@ export function signerOf(header: string, type: string): string | undefined {
   }
 }
 
-const ASCII = new TextDecoder("latin1");
-const ascii = (bytes: Uint8Array): string => ASCII.decode(bytes);
+/** Headers of records, which are mostly those of the record before. */
+class Headers {
+  #last = new Uint8Array(0);
+  #kid: string | undefined;
+
+  signerOf(header: Uint8Array): string | undefined {
+    if (!this.#isLast(header)) [this.#last, this.#kid] = [header.slice(), signerOf(latin1(header), RECORD_TYPE)];
+    return this.#kid;
+  }
+
+  #isLast(header: Uint8Array): boolean {
+    const last = this.#last;
+    if (header.length !== last.length) return false;
+    for (let at = 0; at < header.length; at++) if (header[at] !== last[at]) return false;
+    return true;
+  }
+}
+
+const decoder = new TextDecoder("latin1");
+const latin1 = (bytes: Uint8Array): string => decoder.decode(bytes);

@@ -9,6 +9,7 @@ import { inOnePiece, type SignedBytes, WHOLE_BYTES_MAX, wholeOf } from "../primi
 import { FILE } from "../records.ts";
 import { fromBase64url } from "../base64url.ts";
 import type { NotableEvent } from "../event-rows.ts";
+import { linesIn } from "../chunks.ts";
 import { checkRecords as checkLines } from "../record-rows.ts";
 import { FILE as SEGMENT } from "../segment.ts";
 import { firstOf, type JudgedExport, signersOf } from "./judged.ts";
@@ -269,7 +270,7 @@ async function readRecord(
 ): Promise<RecordedEvent | undefined> {
   const keys = (facts.keys ?? []).filter(({ role }) => role === "event");
   const eventKeys = new Map(keys.map(({ kid, publicKey }) => [kid, publicKey]));
-  const { faults, kids } = await checkLines({ bytes: encoder.encode(record), first: 0 }, eventKeys, primitives);
+  const { faults, kids } = await checkLines(linesIn(encoder.encode(record)), eventKeys, primitives);
   if (faults.length > 0 || kids.length !== 1) return undefined;
   const event = JSON.parse(new TextDecoder().decode(fromBase64url(record.split(".")[1]!))) as RecordedEvent & {
     chain_id?: unknown;
