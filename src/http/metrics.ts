@@ -2,7 +2,7 @@
 import { AggregatorRegistry, Counter, Gauge, Registry, collectDefaultMetrics } from "prom-client";
 import type { PolicyDecision } from "../core/schema/decision.ts";
 import type { BatchFigures } from "../library/doors.ts";
-import type { SharingFigures } from "../library/local.ts";
+import type { SharingFigures } from "../library/figures.ts";
 import { Histogram } from "./histogram.ts";
 
 /** What is asked at the time of a scrape. */

@@ -5,7 +5,8 @@ import type { RailgateNode } from "../node/open.ts";
 import type { NodeObserver } from "../node/options.ts";
 import { DecidingThread } from "../node/threads/deciding.ts";
 import type { ThreadBeginning } from "../node/threads/messages.ts";
-import { LocalRailgate, type LocalSettings } from "./local.ts";
+import { LocalRailgate } from "./local.ts";
+import type { LocalSettings } from "./operations.ts";
 
 export type { ThreadBeginning } from "../node/threads/messages.ts";
 export type { SeatHandle } from "../node/threads/seats.ts";

@@ -4,7 +4,8 @@ import { RailgateError } from "../core/errors.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
 import { tooOld } from "../core/node-version.ts";
 import type { NodeOptions } from "../node/open.ts";
-import type { LocalRailgate, LocalSettings } from "./local.ts";
+import type { LocalRailgate } from "./local.ts";
+import type { LocalSettings } from "./operations.ts";
 
 export {
   ArtifactAlteredError,
@@ -60,7 +61,8 @@ export type { PublicKeys } from "../evidence/keys/jwks.ts";
 export type { VerifyReport } from "../evidence/verify/report.ts";
 export type { NodeObserver, NodeOptions } from "../node/open.ts";
 export type { Backup } from "../node/backup/make.ts";
-export type { LocalRailgate, LocalSettings } from "./local.ts";
+export type { LocalRailgate } from "./local.ts";
+export type { LocalSettings } from "./operations.ts";
 export type * from "./railgate.ts";
 
 /**

@@ -8,7 +8,7 @@ import { EVIDENCE_PROFILES, LIMITS, LogName } from "../core/schema/limits.ts";
 import { ATTESTATION_FORMATS } from "../core/schema/input.ts";
 import { didYouMean } from "../core/settings.ts";
 import type { NodeOptions } from "../node/options.ts";
-import type { LocalSettings } from "./local.ts";
+import type { LocalSettings } from "./operations.ts";
 
 const Text = Type.String({ pattern: "\\S", description: "a text that isn't empty" });
 /** Looked at as far as it is data; keys in it are checked one by one. */

@@ -70,7 +70,7 @@ test("options are checked as settings are: what could never be exported is never
 
 test("every error that is documented is exported by its class", async (t) => {
   const exported = (await import("../../src/embed/index.ts")) as Record<string, unknown>;
-  const files = ["embed/index.ts", "library/railgate.ts", "library/local.ts"];
+  const files = ["embed/index.ts", "library/railgate.ts", "library/local.ts", "library/operations.ts"];
   const text = files.map((file) => readFileSync(new URL(`../../src/${file}`, import.meta.url), "utf8")).join("\n");
   const documented = [...text.matchAll(/(?:@throws |^\/\/ - )((?:\w+Error(?:, )?)+)/gm)].flatMap(([, names]) =>
     names!.split(", ").filter((name) => name !== ""),
