@@ -8,6 +8,8 @@ import autocannon from "autocannon";
 export interface Load {
   readonly url: string;
   readonly body: string;
+  /** Each connection asks with its own share of these in turn, as many for each; default: `body` alone. */
+  readonly bodies?: readonly string[];
   readonly connections: number;
   readonly seconds: number;
 }
@@ -28,7 +30,7 @@ export async function load(wanted: Load): Promise<Measured> {
   return haveWrk ? wrk(wanted) : cannon(wanted);
 }
 
-function wrk({ url, body, connections, seconds }: Load): Measured {
+function wrk({ url, body, bodies = [body], connections, seconds }: Load): Measured {
   const dir = mkdtempSync(join(tmpdir(), "railgate-bench-"));
   try {
     const script = join(dir, "post.lua");
@@ -37,7 +39,12 @@ function wrk({ url, body, connections, seconds }: Load): Measured {
       `
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
-wrk.body = [==[${body}]==]
+local bodies = {${bodies.map((each) => `[==[${each}]==]`).join(",")}}
+local asked = 0
+request = function()
+  asked = asked + 1
+  return wrk.format(nil, nil, nil, bodies[asked % #bodies + 1])
+end
 done = function(summary, latency, requests)
   local failed = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout
   io.write(string.format("RESULT %d %f %f %f %d\\n", summary.requests, summary.requests / (summary.duration / 1e6), latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, failed))
@@ -60,7 +67,8 @@ end
   }
 }
 
-async function cannon({ url, body, connections, seconds }: Load): Promise<Measured> {
+async function cannon({ url, body, bodies, connections, seconds }: Load): Promise<Measured> {
+  let clients = 0;
   const result = await autocannon({
     url,
     method: "POST",
@@ -68,6 +76,13 @@ async function cannon({ url, body, connections, seconds }: Load): Promise<Measur
     connections,
     duration: seconds,
     headers: { "content-type": "application/json" },
+    ...(bodies && {
+      setupClient(client) {
+        const each = Math.floor(bodies.length / connections);
+        const share = bodies.slice(clients * each, ++clients * each);
+        client.setRequests(share.map((body) => ({ body })));
+      },
+    }),
   });
   return {
     tool: "autocannon",

@@ -141,15 +141,32 @@ class Committing {
     const started = performance.now();
     const apart = this.#signAhead && events.length >= SIGNED_APART_MIN;
     try {
-      const records = events.map(({ text, signNextWith }) => {
-        const record = apart ? this.#signer.signApart(text) : this.#signer.sign(text);
-        if (signNextWith) this.#signer = signerOf(signNextWith);
-        return record;
-      });
-      return { records: await Promise.all(records), signingMs: performance.now() - started };
+      const records = apart ? await this.#signApart(events) : events.map((event) => this.#signHere(event));
+      return { records, signingMs: performance.now() - started };
     } catch (error) {
       return { error };
     }
+  }
+
+  #signHere({ text, signNextWith }: LinkedAppend): string {
+    const record = this.#signer.sign(text);
+    if (signNextWith) this.#signer = signerOf(signNextWith);
+    return record;
+  }
+
+  #signApart(events: readonly LinkedAppend[]): Promise<string[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<string[]>();
+    const records = events.map(() => "");
+    let left = events.length;
+    events.forEach(({ text, signNextWith }, i) => {
+      this.#signer.signApart(text, (error, record) => {
+        if (error) return reject(error);
+        records[i] = record;
+        if (--left === 0) resolve(records);
+      });
+      if (signNextWith) this.#signer = signerOf(signNextWith);
+    });
+    return promise;
   }
 
   async #append({ request, signBefore, started, linked, events, linkingMs, signed: signing }: Batch): Promise<void> {

@@ -6,7 +6,7 @@ export interface RecordSigner {
   /** @returns the record of an event's canonical text. */
   sign(eventText: string): string;
   /** As `sign`, on the thread pool: what is left to this thread is a sixth of it. */
-  signApart(eventText: string): Promise<string>;
+  signApart(eventText: string, signed: (error: Error | null, record: string) => void): void;
 }
 
 /**
@@ -23,12 +23,10 @@ export function recordSigner(privateKey: KeyObject, kid: string): RecordSigner {
       const input = inputOf(eventText);
       return recordOf(input, sign(null, Buffer.from(input), privateKey));
     },
-    signApart(eventText) {
+    signApart(eventText, signed) {
       const input = inputOf(eventText);
-      return new Promise((resolve, reject) =>
-        sign(null, Buffer.from(input), privateKey, (error, signature) =>
-          error ? reject(error) : resolve(recordOf(input, signature)),
-        ),
+      sign(null, Buffer.from(input), privateKey, (error, signature) =>
+        signed(error, error ? "" : recordOf(input, signature)),
       );
     },
   };

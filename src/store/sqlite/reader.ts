@@ -40,8 +40,10 @@ export class SqliteReader implements CopySource {
       this.log = new SqliteLogReader(this.#db);
       this.#search = new EventSearch(this.#db, version);
       this.#state = this.#db.prepare(
-        `SELECT value, ${version === 1 ? "1" : "version"} AS version FROM states WHERE kind = ? AND tenant_id = ? AND key = ?`,
+        `SELECT ${version === 1 ? "1" : "version"}, value FROM states WHERE kind = ? AND tenant_id = ? AND key = ?`,
       );
+      // A row as an array costs half of one as an object.
+      this.#state.setReturnArrays(true);
     } catch (error) {
       this.#db.close();
       throw error;
@@ -120,11 +122,12 @@ export class SqliteReader implements CopySource {
   }
 
   async state(kind: StateKind, tenantId: string, key: string): Promise<string | undefined> {
-    return this.#state.get(kind, tenantId, key)?.["value"] as string | undefined;
+    return this.read(kind, tenantId, key)?.value;
   }
 
   read(kind: StateKind, tenantId: string, key: string): StoredState | undefined {
-    return this.#state.get(kind, tenantId, key) as StoredState | undefined;
+    const row = this.#state.get(kind, tenantId, key) as unknown as [version: number, value: string] | undefined;
+    return row && { version: row[0], value: row[1] };
   }
 
   async states(kind: StateKind, tenantId: string | undefined, limit: number, after?: StatePlace) {
