@@ -43,10 +43,14 @@ class DatabaseSource implements ReplaySource {
   async *items(): AsyncGenerator<SourceItem> {
     for (const { chain_id, size } of await this.#store.log.streams()) {
       for (let page = 0; page < size; page += PAGE) {
-        for (const record of await this.#store.log.records(chain_id, page, Math.min(size, page + PAGE))) {
+        const end = Math.min(size, page + PAGE);
+        const artifacts = await this.#store.log.artifacts(chain_id, page, end);
+        for (const record of await this.#store.log.records(chain_id, page, end)) {
           const item = itemOf(eventTextOf(record));
           if (!item) continue;
-          const artifact = await this.#store.log.artifactAt(chain_id, item.place.sequence);
+          const { sequence } = item.place;
+          // Nearly always it lies with the event.
+          const artifact = artifacts.get(sequence) ?? (await this.#store.log.artifactAt(chain_id, sequence));
           // A shared artifact is a bundle or authority material, and no decision.
           if (artifact || !(await this.#store.artifact(item.pointer))) yield { ...item, artifact };
         }
