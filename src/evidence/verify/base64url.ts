@@ -42,14 +42,18 @@ function decoded(chars: Uint8Array, values: Uint8Array, into?: Uint8Array): Uint
   const whole = chars.length - rest;
   const length = (whole / 4) * 3 + Math.max(0, rest - 1);
   const bytes = into !== undefined && into.length >= length ? into.subarray(0, length) : new Uint8Array(length);
-  let [seen, to] = [0, 0];
+  let seen = 0;
+  let to = 0;
   for (let at = 0; at < whole; at += 4) {
-    const [a, b] = [values[chars[at]!]!, values[chars[at + 1]!]!];
-    const [c, d] = [values[chars[at + 2]!]!, values[chars[at + 3]!]!];
+    const a = values[chars[at]!]!;
+    const b = values[chars[at + 1]!]!;
+    const c = values[chars[at + 2]!]!;
+    const d = values[chars[at + 3]!]!;
     seen |= a | b | c | d;
-    bytes[to++] = (a << 2) | (b >> 4);
-    bytes[to++] = (b << 4) | (c >> 2);
-    bytes[to++] = (c << 6) | d;
+    bytes[to] = (a << 2) | (b >> 4);
+    bytes[to + 1] = (b << 4) | (c >> 2);
+    bytes[to + 2] = (c << 6) | d;
+    to += 3;
   }
   if (rest > 0) {
     const [a, b] = [values[chars[whole]!]!, values[chars[whole + 1]!]!];
