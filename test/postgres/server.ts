@@ -75,13 +75,15 @@ export function testServer(): Promise<TestServer> {
 /**
  * Another one, for what changes the server.
  * @param prepare given its folder of data before it starts, and what makes a file there the server's.
+ * @param under where its folder is made.
  * @returns with what ends it.
  */
 export async function ownServer(
   settings: readonly string[] = [],
   prepare: (data: string, own: (path: string) => void) => void = () => {},
+  under = tmpdir(),
 ): Promise<OwnServer> {
-  const dir = mkdtempSync(join(tmpdir(), "railgate-pg-own-"));
+  const dir = mkdtempSync(join(under, "railgate-pg-own-"));
   initialise(dir);
   prepare(join(dir, "data"), own);
   return serverOf(dir, settings);

@@ -5,7 +5,7 @@ import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import type { Rail } from "../../src/core/schema/mesh.ts";
 import { verifyStore } from "../../src/evidence/fsck/streams.ts";
 import type { StoreReader } from "../../src/store/store.ts";
-import type { Simulation, Site } from "./simulation.ts";
+import type { Simulation, Site, Told } from "./simulation.ts";
 
 export const eventIn = (record: string): EvidenceEvent => JSON.parse(eventTextOf(record)) as EvidenceEvent;
 
@@ -21,7 +21,19 @@ export async function brokenIn(simulation: Simulation): Promise<string[]> {
 
 async function brokenAt(simulation: Simulation, site: Site): Promise<string[]> {
   const store = simulation.read(site);
-  return [...(await unsound(store)), ...(await brokenPromises(simulation, site, store))];
+  const told = simulation.told.filter((each) => each.site === site);
+  return [...(await unsound(store)), ...(await brokenPromises(told, store))];
+}
+
+/** As `brokenIn`, of nodes that share a database. */
+export async function brokenInShared(simulation: Simulation, store: StoreReader): Promise<string[]> {
+  const { surprises, told, database } = simulation;
+  return [
+    ...database!.broken,
+    ...surprises.map((surprise) => `surprise: ${surprise}`),
+    ...(await unsound(store)),
+    ...(await brokenPromises(told, store)),
+  ];
 }
 
 /** Signatures, chains, trees, and that state is the fold of evidence. */
@@ -33,13 +45,20 @@ async function unsound(store: StoreReader): Promise<string[]> {
   return [...faults, ...order, ...(states ?? ["states could not be compared"]), ...(await brokenMesh(store))];
 }
 
+/** What was done to the mesh, in the order of its revisions: positions of nodes that share a database may be in another. */
+async function meshEvents(store: StoreReader): Promise<{ event_type: string; details: Record<string, unknown> }[]> {
+  const events = (await store.events({ order: "asc", limit: 100_000 })).map(({ record }) => eventIn(record));
+  return events
+    .filter(({ event_type, outcome }) => event_type.startsWith("mesh.") && outcome === "accepted")
+    .map(({ event_type, details = {} }) => ({ event_type, details }))
+    .sort((a, b) => Number(a.details["state_revision"]) - Number(b.details["state_revision"]));
+}
+
 /** No rail ever held more than it may, and nobody ever went to a weaker one, by the events alone (INV-MESH-…). */
 async function brokenMesh(store: StoreReader): Promise<string[]> {
   const rails = new Map<string, Rail>();
   const [at, least] = [new Map<string, string>(), new Map<string, number>()];
-  for (const { record } of await store.events({ order: "asc", limit: 100_000 })) {
-    const { event_type, outcome, details = {} } = eventIn(record);
-    if (!event_type.startsWith("mesh.") || outcome !== "accepted") continue;
+  for (const { event_type, details } of await meshEvents(store)) {
     const { topology, workload_id, rail_id, to_rail_id } = details as unknown as MeshSaid;
     if (topology) for (const rail of topology.rails) rails.set(rail.rail_id, rail);
     if (event_type === "mesh.remove") at.delete(workload_id);
@@ -63,7 +82,7 @@ interface MeshSaid {
 }
 
 /** Nothing acknowledged is lost; nothing is on record of which it was said that it is not; and nothing was done twice. */
-async function brokenPromises({ told }: Simulation, site: Site, store: StoreReader): Promise<string[]> {
+async function brokenPromises(told: readonly Told[], store: StoreReader): Promise<string[]> {
   const records = new Set<string>();
   const done = new Set<string>();
   const broken: string[] = [];
@@ -77,8 +96,7 @@ async function brokenPromises({ told }: Simulation, site: Site, store: StoreRead
     if (done.has(what)) broken.push(`${what} is on record twice`);
     done.add(what).add(requestId);
   }
-  for (const { site: at, requestId, receipt, recorded } of told) {
-    if (at !== site) continue;
+  for (const { requestId, receipt, recorded } of told) {
     if (receipt !== undefined && !records.has(receipt)) broken.push(`${requestId} was acknowledged, and is lost`);
     if (recorded === "no" && done.has(requestId))
       broken.push(`${requestId} is on record, and it was said that it is not`);

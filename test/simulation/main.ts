@@ -2,7 +2,9 @@
 import { parseArgs } from "node:util";
 import { readLaws } from "./node.ts";
 import { run } from "./run.ts";
+import { REPLICAS } from "./replicas.ts";
 import { SCENARIOS } from "./scenarios.ts";
+import { Server } from "./server.ts";
 
 const { values } = parseArgs({
   options: {
@@ -12,20 +14,22 @@ const { values } = parseArgs({
     trace: { type: "boolean", default: false },
   },
 });
-const chosen = SCENARIOS.filter(({ name }) => values.scenario === undefined || name === values.scenario);
+const known = [...SCENARIOS, ...REPLICAS];
+const chosen = known.filter(({ name }) => values.scenario === undefined || name === values.scenario);
 if (chosen.length === 0) {
   console.error(`There is no scenario ${values.scenario}. There are:`);
-  for (const { name, about } of SCENARIOS) console.error(`  ${name}: ${about}`);
+  for (const { name, about } of known) console.error(`  ${name}: ${about}`);
   process.exit(2);
 }
 const from = Number(values.from);
 const seeds = Number(values.seeds ?? (values.trace ? 1 : 100));
 const laws = await readLaws();
+const server = chosen.some(({ shares }) => shares) ? await Server.start() : undefined;
 let failed = 0;
 for (const scenario of chosen) {
   const started = performance.now();
   for (let seed = from; seed < from + seeds; seed++) {
-    const { broken, trace } = await run(scenario, seed, laws, { traced: values.trace });
+    const { broken, trace } = await run(scenario, seed, laws, { traced: values.trace, server });
     for (const line of trace) console.log(line);
     if (broken === undefined) continue;
     failed++;
@@ -34,4 +38,5 @@ for (const scenario of chosen) {
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   console.log(`${scenario.name}: ${seeds} schedules from seed ${from} in ${seconds} s`);
 }
+await server?.stop();
 process.exitCode = failed > 0 ? 1 : 0;

@@ -5,10 +5,18 @@ import { tamper } from "./threads.ts";
 
 export interface Mutant {
   readonly name: string;
-  /** In which it must be found. */
+  /** In which it must be found, from this seed on; default: the first. */
   readonly scenario: string;
+  readonly from?: number;
   readonly prepare: (simulation: Simulation) => void;
 }
+
+/** @param changes what stands in statements to the database, and what is asked in its place. */
+const inSql =
+  (...changes: readonly (readonly [from: string, to: string])[]): Mutant["prepare"] =>
+  ({ database }) => {
+    database!.rewrite = (sql) => changes.reduce((changed, [from, to]) => changed.replace(from, to), sql);
+  };
 
 type Message = { readonly [member: string]: any };
 
@@ -79,5 +87,53 @@ export const MUTANTS: readonly Mutant[] = [
         return { status: 200, headers: {}, bytes: Buffer.from(JSON.stringify(said)) };
       };
     },
+  },
+];
+
+/** Of nodes that share a database. */
+export const SHARED_MUTANTS: readonly Mutant[] = [
+  {
+    name: "does not ask whether the epoch is still its own",
+    scenario: "twins",
+    prepare: inSql(["AND epoch = $2 RETURNING epoch", "AND $2::bigint IS NOT NULL RETURNING epoch"]),
+  },
+  {
+    name: "looks a commit up without making it impossible",
+    scenario: "replicas",
+    prepare: ({ database }) => {
+      database!.rewrite = (sql) =>
+        sql.includes("SET epoch = epoch + 1, expires_at")
+          ? "SELECT epoch FROM nodes WHERE node_id = $1 AND token = $2"
+          : sql;
+    },
+  },
+  {
+    name: "takes a commit whose end nobody saw for one that was not made",
+    scenario: "replicas",
+    prepare: inSql([
+      "SELECT position FROM events WHERE id = $1",
+      "SELECT position FROM events WHERE id = $1 AND false",
+    ]),
+  },
+  {
+    name: "neither locks what it compares nor compares what it writes",
+    scenario: "replicas",
+    prepare: inSql(
+      ["DO UPDATE SET version = states.version WHERE false", "DO NOTHING"],
+      ["WHERE states.version < excluded.version", ""],
+    ),
+  },
+  {
+    name: "takes a node id that is held",
+    scenario: "twins",
+    prepare: inSql(["expires_at > clock_timestamp() AS live", "false AS live"]),
+  },
+  {
+    name: "gives out positions before it commits",
+    scenario: "replicas",
+    prepare: inSql([
+      "UPDATE positions SET last = last + $1 WHERE name = 'events' RETURNING last - $1 + 1 AS first",
+      "SELECT nextval('sim.positions') * 1000 + $1 * 0 AS first",
+    ]),
   },
 ];

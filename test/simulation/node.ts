@@ -18,6 +18,7 @@ import { superseding } from "../../src/node/superseding.ts";
 import { Upstreaming } from "../../src/node/upstreaming.ts";
 import { loadBundle, type Policy } from "../../src/policy/policy.ts";
 import { openReader, placeOf } from "../../src/store/open.ts";
+import type { SharedStore } from "../../src/store/shared.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 import { makeTrust, type Trust } from "../../src/trust/trust.ts";
 
@@ -27,6 +28,8 @@ export interface NodeSettings {
   /** The node above it. */
   readonly upstream?: string | undefined;
   readonly afterRestore?: string | undefined;
+  /** The database that it shares with others; none: its own. */
+  readonly store?: SharedStore | undefined;
 }
 
 /** The law and what is pinned: loaded once, the same for all. */
@@ -68,14 +71,14 @@ export class SimulatedNode {
 
   private constructor(settings: NodeSettings, laws: Laws, prepared: Prepared, store: StoreReader, before: Before) {
     const { dataDir, upstream } = settings;
-    const { nodeId, key, log } = prepared;
+    const { at, nodeId, key, log } = prepared;
     const now = (): number => Date.now();
     const newId = makeIds();
     this.nodeId = nodeId;
     this.store = store;
     const views = Array.from({ length: SIDES }, () => new StateView(store));
     const privateJwk = key.privateKey.export({ format: "jwk" });
-    const committer = { storePath: dataDir, place: placeOf(dataDir), privateJwk, kid: key.kid, log };
+    const committer = { storePath: at, place: placeOf(at), privateJwk, kid: key.kid, log };
     this.ledger = new Ledger(nodeId, committer);
     const { ledger } = this;
     const evidenceProfileId = "ecs-evidence-baseline";
@@ -85,7 +88,7 @@ export class SimulatedNode {
     this.eventKey = new EventKey({ dataDir, nodeId, source: undefined, store, ledger, recorder, now }, key);
     this.intake = new Intake({
       dataDir,
-      storePath: dataDir,
+      storePath: at,
       nodeId,
       ownIds: before.ownIds,
       nodes: [],
@@ -100,7 +103,7 @@ export class SimulatedNode {
     this.#upstreaming = new Upstreaming({
       upstream: upstream === undefined ? undefined : upstreamAt(upstream),
       dataDir,
-      storePath: dataDir,
+      storePath: at,
       nodeId,
       ownIds: before.ownIds,
       store,
@@ -142,7 +145,7 @@ export class SimulatedNode {
       superseding({
         intake: this.intake,
         gate: this.gates[0]!,
-        others: () => hasOthers(store),
+        others: async () => !store.shared && (await hasOthers(store)),
         decides: () => true,
         failed: () => {},
       }),
@@ -152,8 +155,8 @@ export class SimulatedNode {
   /** @throws whatever keeps a node from starting. */
   static async start(settings: NodeSettings, laws: Laws): Promise<SimulatedNode> {
     const { nodeId, dataDir, afterRestore } = settings;
-    const prepared = await prepare({ dataDir, nodeId, afterRestore }, Date.now());
-    const store = await openReader(dataDir);
+    const prepared = await prepare({ dataDir, nodeId, afterRestore, store: settings.store }, Date.now());
+    const store = await openReader(prepared.at);
     const before = { ownIds: await ownIds(store), partition: await partitionBefore(store) };
     const node = new SimulatedNode(settings, laws, prepared, store, before);
     const { restored } = prepared;

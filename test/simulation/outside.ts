@@ -2,17 +2,24 @@
 import crypto, { type KeyObject } from "node:crypto";
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
+import net from "node:net";
+import os from "node:os";
 import sqlite from "node:sqlite";
 import timers from "node:timers/promises";
 import zlib from "node:zlib";
 import threads from "node:worker_threads";
+import type { Database } from "./database.ts";
 import { threadClass, type ThreadMains } from "./threads.ts";
 import type { Happening, World } from "./world.ts";
 
 type Replaceable = { [name: string]: unknown };
 
-/** Puts a world in the place of what is outside. @returns a function that takes it away again. */
-export function enter(world: World, mains: ThreadMains): () => void {
+/**
+ * Puts a world in the place of what is outside.
+ * @param database what connections lead to; undefined: there is none.
+ * @returns a function that takes it away again.
+ */
+export function enter(world: World, mains: ThreadMains, database?: Database): () => void {
   const undo: (() => void)[] = [];
   const replace = (object: object, replacements: Replaceable): void => {
     for (const [name, value] of Object.entries(replacements)) {
@@ -29,7 +36,7 @@ export function enter(world: World, mains: ThreadMains): () => void {
   replace(Date, { now: () => world.clockMs });
   replace(Math, { random: () => world.random.next() });
   replace(timers, {
-    setTimeout: (ms: number, value: unknown, options: { signal?: AbortSignal }) => wait(world, ms, value, options),
+    setTimeout: (ms: number, value: unknown, options?: { signal?: AbortSignal }) => wait(world, ms, value, options),
     setImmediate: (value: unknown) => wait(world, 0, value, {}),
   });
   replace(threads, { Worker: threadClass(world, mains) });
@@ -44,6 +51,14 @@ export function enter(world: World, mains: ThreadMains): () => void {
   });
   replace(fs, files(world));
   replace(sqlite.DatabaseSync.prototype, databases(world));
+  replace(os, { hostname: () => world.current.process.host });
+  if (database) {
+    replace(net, { Socket: database.socketClass() });
+    replace(fs, { readFileSync: readingProcesses(world) });
+    const before = Object.getOwnPropertyDescriptor(process, "pid")!;
+    Object.defineProperty(process, "pid", { configurable: true, get: () => world.current.process.pid });
+    undo.push(() => Object.defineProperty(process, "pid", before));
+  }
   syncBuiltinESMExports();
   return () => {
     for (const restore of undo.toReversed()) restore();
@@ -94,7 +109,7 @@ function clockOf(world: World): Replaceable {
   };
 }
 
-function wait<T>(world: World, ms: number, value: T, { signal }: { signal?: AbortSignal }): Promise<T> {
+function wait<T>(world: World, ms: number, value: T, { signal }: { signal?: AbortSignal } = {}): Promise<T> {
   return new Promise((resolve, reject) => {
     const aborted = (): void => {
       happening.cancelled = true;
@@ -198,6 +213,20 @@ function files(world: World): Replaceable {
       if (fs.statSync(path, { throwIfNoEntry: false })?.isFile()) diskOf(path)?.renaming(path);
       rmSync(path, options);
     },
+  };
+}
+
+/** What the system tells of the processes of a machine (proc_pid_stat(5)): when each was started. */
+function readingProcesses(world: World) {
+  const { readFileSync } = { ...fs };
+  return (...given: Parameters<typeof readFileSync>) => {
+    const asked = /^\/proc\/(\d+)\/stat$/.exec(String(given[0]));
+    if (!asked) return readFileSync(...given);
+    const pid = Number(asked[1]);
+    const { host } = world.current.process;
+    const found = world.processes.find((each) => each.alive && each.pid === pid && each.host === host);
+    if (!found) throw Object.assign(new Error("there is no such process"), { code: "ENOENT" });
+    return `${pid} (node) S ${"0 ".repeat(18)}${pid}`;
   };
 }
 

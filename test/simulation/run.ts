@@ -1,6 +1,7 @@
 // Runs a scenario by a seed.
 import { Simulation } from "./simulation.ts";
 import type { Laws } from "./node.ts";
+import type { Server } from "./server.ts";
 import type { Scenario } from "./scenarios.ts";
 
 export interface Ran {
@@ -13,14 +14,22 @@ export interface Ran {
   readonly trace: readonly string[];
 }
 
-/** @param prepare puts faults in what is to be tested. */
+export interface RunOptions {
+  readonly traced?: boolean;
+  /** Puts faults in what is to be tested. */
+  readonly prepare?: (simulation: Simulation) => void;
+  /** For those that share a database. */
+  readonly server?: Server | undefined;
+}
+
 export async function run(
   scenario: Scenario,
   seed: number,
   laws: Laws,
-  { traced = false, prepare = () => {} }: { traced?: boolean; prepare?: (simulation: Simulation) => void } = {},
+  { traced = false, prepare = () => {}, server }: RunOptions = {},
 ): Promise<Ran> {
-  const simulation = new Simulation(seed, laws, traced);
+  await server?.reset();
+  const simulation = new Simulation(seed, laws, traced, scenario.shares ? server : undefined);
   let broken: string | undefined;
   try {
     prepare(simulation);
@@ -29,7 +38,7 @@ export async function run(
     broken =
       (error as Error).constructor.name === "BrokenError" ? (error as Error).message : String((error as Error).stack);
   } finally {
-    simulation.end();
+    await simulation.end();
   }
   const { fingerprint, trace = [] } = simulation.world;
   return { scenario: scenario.name, seed, broken, fingerprint, trace };

@@ -1,122 +1,35 @@
 // What is simulated: a few nodes, trouble of some kinds for some seconds, and then rest, in which everything must hold.
 import { isDeepStrictEqual } from "node:util";
 import { LogRolledBackError } from "../../src/core/errors.ts";
-import type { MeshCommand } from "../../src/core/mesh.ts";
 import { Standings, STANDING_TYPES } from "../../src/core/standing.ts";
-import { lifecycleCommand } from "../../src/gate/commands/lifecycle.ts";
-import { meshCommand } from "../../src/gate/commands/mesh.ts";
 import { openReader } from "../../src/store/open.ts";
-import { POLICIES, TOPOLOGIES } from "../mesh/worlds.ts";
-import type { Crash } from "./disk.ts";
+import {
+  type Act,
+  contends,
+  crashOf,
+  DECIDES,
+  defineMesh,
+  DIFFERS,
+  FALLS,
+  mustBeUp,
+  NETWORK,
+  OPERATES,
+  trouble,
+} from "./acts.ts";
 import { brokenIn, eventIn, missingAbove } from "./invariants.ts";
 import { BrokenError, rollBack, type Simulation, type Site } from "./simulation.ts";
 
 export interface Scenario {
   readonly name: string;
   readonly about: string;
+  /** Whether its nodes share a database. */
+  readonly shares?: boolean;
   /** @throws BrokenError something does not hold. */
   readonly run: (simulation: Simulation) => Promise<void>;
 }
 
-/** Something that befalls a node, or is done by it. */
-type Act = (simulation: Simulation, site: Site) => void;
-
-const ACTS = { min: 3, max: 12 };
-const BETWEEN_MS_MAX = 200;
-const DOWN_MS_MAX = 400;
 /** A stream that is not taken is offered again after 30 s. */
 const REST_MS_MAX = 70_000;
-const CLASSIFICATIONS = ["internal", "secret"] as const;
-
-const crashOf = ({ random }: Simulation): Crash => random.pick(["killed", "lost_power"]);
-
-/** Weighted by how often they stand here. */
-const DECIDES: readonly Act[] = [
-  (simulation, site) => {
-    for (let left = simulation.random.within(1, 6); left > 0; left--)
-      simulation.admit(site, `w${simulation.random.below(1000)}`);
-  },
-  (simulation, site) => simulation.admit(site, `w${simulation.random.below(1000)}`, "internal", "other"),
-];
-
-/** The same workloads everywhere, and not the same decisions. */
-const DIFFERS: readonly Act[] = [
-  (simulation, site) =>
-    simulation.admit(site, `c${simulation.random.below(3)}`, simulation.random.pick(CLASSIFICATIONS)),
-];
-
-const MESH_ID = "m";
-const RAILS = TOPOLOGIES[0]!;
-const TRANSITIONS = ["create", "start", "stop", "destroy"] as const;
-
-/** Few workloads, and a mesh with little room, commanded from all sides at once. */
-const CONTENDS: readonly Act[] = [
-  (simulation, site) => {
-    const { random } = simulation;
-    const askMesh = (command: MeshCommand): void =>
-      simulation.ask(site, `to ${command.command} in the mesh`, () => meshCommand(command, "acme"));
-    for (let left = random.within(2, 8); left > 0; left--) {
-      const workload_id = `m${random.below(4)}`;
-      const rail_id = random.pick(RAILS).rail_id;
-      const transition = random.pick(TRANSITIONS);
-      random.pick([
-        () => simulation.admit(site, workload_id),
-        () =>
-          simulation.ask(site, `to ${transition} ${workload_id}`, () =>
-            lifecycleCommand({ command: "transition", workload_id, transition }, "acme"),
-          ),
-        () => askMesh({ command: "reload", mesh_id: MESH_ID, rails: RAILS }),
-        () => askMesh({ command: "place", mesh_id: MESH_ID, workload_id, rail_id, policy: POLICIES[0]! }),
-        () => askMesh({ command: "place", mesh_id: MESH_ID, workload_id, rail_id, policy: POLICIES[0]! }),
-        () => askMesh({ command: "elevate", mesh_id: MESH_ID, workload_id, target_rail_id: rail_id }),
-        () => askMesh({ command: "remove", mesh_id: MESH_ID, workload_id }),
-      ])();
-    }
-  },
-];
-
-const FALLS: readonly Act[] = [
-  (simulation, site) => simulation.kill(site, crashOf(simulation)),
-  (simulation, { disk }) =>
-    void Object.assign(disk.faults, { crashIn: simulation.random.below(30), crash: crashOf(simulation) }),
-  (simulation, site) => simulation.killThread(site),
-  (simulation, { disk }) => void disk.faults.commits.push(simulation.random.pick(["full", "fails", "fails_written"])),
-  ({ world, random }, { actor }) => actor.pause(world.nowMs + random.within(100, 2000)),
-  ({ random }, { actor }) => void (actor.skewMs = random.within(-5000, 5000)),
-];
-
-const NETWORK: readonly Act[] = [
-  ({ network }, { name, upstream }) => upstream !== undefined && network.cut(name, upstream),
-  ({ network }) => network.heal(),
-  ({ network, random }) =>
-    void (network.weather = {
-      cut: random.next() / 2,
-      halfDone: random.next() / 2,
-      twice: random.next() / 3,
-      delayMsMax: random.within(1, 400),
-    }),
-];
-
-const OPERATES: readonly Act[] = [
-  (simulation, site) => simulation.at(site, "is told that it is cut off", (life) => life.isolate(true)),
-  (simulation, site) => simulation.at(site, "is told that it no longer is", (life) => life.isolate(false)),
-  (simulation, site) => simulation.at(site, "rotates its key", ({ eventKey }) => eventKey.rotate({})),
-];
-
-/** Lets things befall nodes for a while. */
-async function trouble(simulation: Simulation, sites: readonly Site[], acts: readonly Act[], max = ACTS.max) {
-  const { world, random } = simulation;
-  const downSince = new Map<Site, number>();
-  for (let left = random.within(Math.min(ACTS.min, max), max); left > 0; left--) {
-    random.pick(acts)(simulation, random.pick(sites));
-    await world.pass(random.below(BETWEEN_MS_MAX));
-    for (const site of sites) {
-      if (site.actor.alive) downSince.delete(site);
-      else if (!downSince.has(site)) downSince.set(site, world.nowMs + random.below(DOWN_MS_MAX));
-      else if (downSince.get(site)! <= world.nowMs) simulation.start(site);
-    }
-  }
-}
 
 /** All faults are over; everything arrives, and everything holds. */
 async function mustComeToRest(simulation: Simulation): Promise<void> {
@@ -176,13 +89,6 @@ async function differences(simulation: Simulation): Promise<string[]> {
   );
 }
 
-async function mustBeUp(simulation: Simulation, ...sites: Site[]): Promise<void> {
-  for (const site of sites) simulation.start(site);
-  const up = ({ life, actor }: Site): boolean => life !== undefined && actor.pausedUntilMs <= simulation.world.nowMs;
-  if (!(await simulation.comesTo(() => sites.every(up), 10_000)))
-    throw new BrokenError(`not up: ${sites.map(({ refusal }) => refusal?.message).join()}`);
-}
-
 /** What must be on record above: a node of this id has signed two histories. */
 async function equivocates(simulation: Simulation, above: Site, nodeId: string): Promise<boolean> {
   if (!above.life) return false;
@@ -237,7 +143,7 @@ export const SCENARIOS: readonly Scenario[] = [
     const node = simulation.site("node");
     await mustBeUp(simulation, node);
     Object.assign(node.disk.faults, { crashIn: simulation.random.below(12), crash: crashOf(simulation) });
-    await trouble(simulation, [node], [...DECIDES, ...DECIDES, ...OPERATES.slice(2)], 2);
+    await trouble(simulation, [node], [...DECIDES, ...DECIDES, ...OPERATES.slice(2)], { max: 2 });
     await simulation.world.pass(600);
     await mustComeToRest(simulation);
   }),
@@ -250,12 +156,9 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario("sides", "two that decide command the same workloads and a mesh with little room", async (simulation) => {
     const node = simulation.site("node");
     await mustBeUp(simulation, node);
-    for (let i = 0; i < 4; i++) simulation.admit(node, `m${i}`);
-    simulation.ask(node, "to define the mesh", () =>
-      meshCommand({ command: "reload", mesh_id: MESH_ID, rails: RAILS }, "acme"),
-    );
+    defineMesh(simulation, node);
     await simulation.world.pass(20);
-    await trouble(simulation, [node], [...CONTENDS, ...CONTENDS, ...CONTENDS, ...CONTENDS, ...FALLS]);
+    await trouble(simulation, [node], [...Array<Act>(4).fill(contends(2, 8)), ...FALLS]);
     await mustComeToRest(simulation);
   }),
   scenario("edges-and-hub", "two nodes under a third: all that can befall nodes and network", async (simulation) => {

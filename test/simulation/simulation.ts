@@ -13,11 +13,13 @@ import { admission } from "../../src/gate/commands/admission.ts";
 import type { AnyCommand } from "../../src/gate/commands/command.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 import { request } from "../evidence/exports.ts";
+import { Database } from "./database.ts";
 import { Disk, type Crash, type Faults } from "./disk.ts";
 import { Network } from "./network.ts";
 import { callerOf, SimulatedNode, type Laws } from "./node.ts";
 import { enter } from "./outside.ts";
 import { Random } from "./random.ts";
+import type { Server } from "./server.ts";
 import { simulatedThreads, type ThreadMains } from "./threads.ts";
 import { Actor, World } from "./world.ts";
 
@@ -46,10 +48,16 @@ export interface Site {
   /** Why it would not start. */
   refusal: Error | undefined;
   afterRestore: string | undefined;
+  /** Its machine, and how often that was started. */
+  host: string;
+  boots: number;
+  /** Whether it waits for the lease of a node id that another process holds. */
+  waits: boolean;
 }
 
 /** Requests of one moment, as far as they come apart. */
 const APART_MS_MAX = 4;
+const FIRST_PID = 1000;
 
 /** It was seen that something does not hold. */
 export class BrokenError extends Error {}
@@ -57,6 +65,9 @@ export class BrokenError extends Error {}
 export class Simulation {
   readonly world: World;
   readonly network: Network;
+  /** Which all nodes share; undefined: each has its own. */
+  readonly database: Database | undefined;
+  readonly server: Server | undefined;
   readonly sites: Site[] = [];
   readonly told: Told[] = [];
   /** Errors that nobody foresaw. */
@@ -66,15 +77,19 @@ export class Simulation {
   readonly #laws: Laws;
   readonly #scratch: string;
   readonly #atEnd: (() => void)[] = [];
+  #over = false;
   #dirs = 0;
   #requests = 0;
 
-  constructor(seed: number, laws: Laws, traced = false) {
+  constructor(seed: number, laws: Laws, traced = false, server?: Server) {
     this.world = new World(seed, new Random(seed), traced);
     this.network = new Network(this.world);
+    this.server = server;
+    this.database = server && new Database(server, this.world);
+    if (this.database) this.database.nodeIdOf = (of) => this.sites.find(({ name }) => name === of)!.nodeId;
     this.#laws = laws;
     this.#scratch = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "railgate-simulated-"));
-    this.atEnd(enter(this.world, this.#threads()));
+    this.atEnd(enter(this.world, this.#threads(), this.database));
   }
 
   get random(): Random {
@@ -96,6 +111,9 @@ export class Simulation {
       life: undefined,
       refusal: undefined,
       afterRestore: undefined,
+      host: name,
+      boots: 0,
+      waits: false,
     };
     actor.end();
     this.sites.push(site);
@@ -110,12 +128,15 @@ export class Simulation {
     const disk = new Disk(site.dir, this.random, this.#newDir, { ...this.everyDisk, ...faults });
     const actor = new Actor(site.name, undefined, disk);
     Object.assign(site, { disk, actor, life: undefined, refusal: undefined });
+    Object.assign(actor, { pid: FIRST_PID + world.processes.length, host: `${site.host}-${site.boots}` });
+    world.processes.push(actor);
     disk.onOperation = (what) => world.tell(what);
     disk.onCrash = (left) => this.#crashed(site, actor, disk, left);
     world.after(0, actor, () => {
       world.tell("starts");
       const { nodeId, upstream, dir: dataDir, afterRestore } = site;
-      SimulatedNode.start({ nodeId, dataDir, upstream, afterRestore }, this.#laws).then(
+      const store = this.database && { url: `postgres://railgate@${site.name}/railgate`, wait: site.waits };
+      SimulatedNode.start({ nodeId, dataDir, upstream, afterRestore, store }, this.#laws).then(
         (life) => this.#started(site, actor, life),
         (error: Error) => this.#refused(site, actor, error),
       );
@@ -136,17 +157,17 @@ export class Simulation {
     if (threads.length > 0) this.random.pick(threads).die();
   }
 
-  /** A workload is to be admitted. */
-  admit(site: Site, workloadId: string, classification = "internal", tenantId = "acme"): void {
+  /** A workload is to be admitted. @returns what `told` has it by; undefined: nobody could be asked. */
+  admit(site: Site, workloadId: string, classification = "internal", tenantId = "acme"): string | undefined {
     const asked = parseAdmissionRequest(request(workloadId, tenantId, classification));
     const command = () => admission(asked, callerOf(tenantId));
-    this.ask(site, `to admit ${workloadId} (${classification})`, command, tenantId);
+    return this.ask(site, `to admit ${workloadId} (${classification})`, command, tenantId);
   }
 
   /** One of those that decide there is asked something; what comes of it is kept in `told`. */
-  ask(site: Site, what: string, command: () => AnyCommand, tenantId = "acme"): void {
+  ask(site: Site, what: string, command: () => AnyCommand, tenantId = "acme"): string | undefined {
     const { actor, life } = site;
-    if (!life || !actor.alive) return;
+    if (!life || !actor.alive) return undefined;
     const requestId = `r${++this.#requests}`;
     const gate = this.random.pick(life.gates);
     this.world.after(this.random.next() * APART_MS_MAX, actor, () => {
@@ -156,6 +177,7 @@ export class Simulation {
         (error: Error) => this.#failed(actor, site, requestId, error),
       );
     });
+    return requestId;
   }
 
   /** Something is done at a node that is up, and may be refused for lack of evidence. */
@@ -183,6 +205,7 @@ export class Simulation {
   /** No fault any more: all nodes are up and reach each other, once those that pause go on. */
   heal(): void {
     this.network.heal();
+    this.database?.heal();
     for (const site of this.sites) {
       Object.assign(site.disk.faults, { crashIn: undefined, lies: false, commits: [] });
       this.start(site);
@@ -204,11 +227,15 @@ export class Simulation {
     this.#atEnd.push(undo);
   }
 
-  end(): void {
+  /** Nothing is simulated any more. To end it again does nothing. */
+  async end(): Promise<void> {
+    if (this.#over) return;
+    this.#over = true;
     for (const { actor, disk } of this.sites) {
       actor.end();
       disk.giveUp();
     }
+    await this.database?.end();
     for (const undo of this.#atEnd.toReversed()) undo();
     rmSync(this.#scratch, { recursive: true, force: true });
   }
@@ -246,6 +273,7 @@ export class Simulation {
     this.world.tell(`crashed (${disk.faults.crash})`);
     site.dir = left;
     site.life = undefined;
+    if (disk.faults.crash === "lost_power") site.boots++;
     actor.end();
     this.world.after(0, this.world.root, () => disk.giveUp());
   }

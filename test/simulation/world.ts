@@ -16,6 +16,9 @@ export class Actor {
   readonly disk: Disk | undefined;
   /** By how much its clock is wrong, in milliseconds. */
   skewMs = 0;
+  /** Of a process: by which its machine knows it, and that machine's name. */
+  pid = 0;
+  host = "";
   /** Until when nothing of it is run, in milliseconds of the world. */
   #pausedUntilMs = 0;
   #ended = false;
@@ -25,6 +28,11 @@ export class Actor {
     this.name = name;
     this.parent = parent;
     this.disk = disk;
+  }
+
+  /** Itself, or whose thread it is. */
+  get process(): Actor {
+    return this.parent?.process ?? this;
   }
 
   get alive(): boolean {
@@ -68,6 +76,8 @@ export interface Happening {
 
 /** Some times what any schedule needs; one that goes on for longer never comes to rest, which is a failure. */
 const HAPPENINGS_MAX = 6000;
+/** Of those with a database, where each statement is several. */
+const HAPPENINGS_WITH_DATABASE_MAX = 100_000;
 
 export class World {
   readonly random: Random;
@@ -81,6 +91,10 @@ export class World {
   readonly trace: string[] | undefined;
   /** Of all that happened, in order: two runs of one seed are the same if these are. */
   fingerprint = 0;
+  /** Does what others, outside of it, do about what just happened, before anything else happens. */
+  settle: (() => Promise<void>) | undefined;
+  /** That were ever started. */
+  readonly processes: Actor[] = [];
   readonly #queue: Happening[] = [];
   #order = 0;
   #happened = 0;
@@ -135,7 +149,8 @@ export class World {
       next.atMs = resumes;
       return push(this.#queue, next);
     }
-    if (++this.#happened > HAPPENINGS_MAX) throw new Error("it never comes to rest");
+    if (++this.#happened > (this.settle ? HAPPENINGS_WITH_DATABASE_MAX : HAPPENINGS_MAX))
+      throw new Error("it never comes to rest");
     this.nowMs = Math.max(this.nowMs, next.atMs);
     this.current = next.owner;
     try {
@@ -145,6 +160,7 @@ export class World {
     } finally {
       this.current = this.root;
     }
+    await this.settle?.();
   }
 }
 
