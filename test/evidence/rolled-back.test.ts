@@ -35,7 +35,13 @@ test("a store that was given up, by whatever failed, is looked at like one that 
   const dir = emptyDir();
   const file = storeFile(dir);
   await (await openWriter(dir)).close();
-  const sound = new SoundStore({ path: dir, place: placeOf(dir), unsettled: [], checkpointer: () => undefined });
+  const sound = new SoundStore({
+    path: dir,
+    place: placeOf(dir),
+    unsettled: [],
+    follows: false,
+    checkpointer: () => undefined,
+  });
   const checkpoint = sound.write(() => Promise.reject(new Error("Connection terminated unexpectedly")));
   await t.throwsAsync(checkpoint, { message: /terminated/ });
   t.is(await sound.watch(), undefined, "it could be opened again");
@@ -54,7 +60,13 @@ test("an older database in its place is named for what it is, and the newer one 
   const dir = emptyDir();
   const file = storeFile(dir);
   await (await openWriter(dir)).close();
-  const sound = new SoundStore({ path: dir, place: placeOf(dir), unsettled: [], checkpointer: () => undefined });
+  const sound = new SoundStore({
+    path: dir,
+    place: placeOf(dir),
+    unsettled: [],
+    follows: false,
+    checkpointer: () => undefined,
+  });
   const append = async (sequence: number) => {
     await (await sound.writer()).append([eventAt(sequence)]);
     sound.committed([eventAt(sequence)]);

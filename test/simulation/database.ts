@@ -9,8 +9,11 @@ import type { Actor, World } from "./world.ts";
 const realDelay = setTimeout;
 const realNow = performance.now.bind(performance);
 
-/** What becomes of a commit: it is lost with its connection; it is done, and the answer is lost; the connection breaks, and it arrives later. */
-export type CommitFault = "lost" | "done" | "late";
+/** What becomes of a commit: it is lost with its connection; it is done, and the answer is lost; the connection breaks, and it arrives later; what it appends arrives later. */
+export type CommitFault = "lost" | "done" | "late" | "held";
+
+/** Longer than a place in the order of all streams is left open, and short of the end of a transaction that nobody goes on with. */
+export const HELD_MS = [2500, 7500] as const;
 
 /** Between a node and the database. */
 export interface Way {
@@ -30,8 +33,8 @@ const LOOKED_MS = 2;
 export class Database {
   /** What is asked in place of a statement: how a fault is put into what is to be tested. */
   rewrite: (sql: string) => string = (sql) => sql;
-  /** By the name of its site, the id of a node. */
-  nodeIdOf: (site: string) => string = (site) => site;
+  /** Of nodes, by the names of their sites. */
+  readonly nodeIds = new Map<string, string>();
   /** What did not hold, in words. */
   readonly broken: string[] = [];
   readonly #server: Server;
@@ -173,17 +176,23 @@ export class Database {
     if (session.gone) return;
     if (bytes.length === 0) return session.isGone();
     if (this.#world.random.chance(way.breaks)) return session.breaks(this.#world.random.chance(0.5));
-    if (session.records && bytes.includes("COMMIT") && !session.socket.destroyed) {
-      const fault = way.commits.shift();
-      if (fault !== undefined) this.#world.tell(`a commit of ${session.socket.from} is ${fault}`);
-      if (fault === "lost") return session.breaks(true);
-      if (fault === "done" || fault === "late") session.socket.fails("ECONNRESET");
-      if (fault === "late") {
-        const laterMs = this.#world.random.below(LATE_MS_MAX);
-        return void this.#world.after(laterMs, this.#world.root, () => session.gone || this.#ask(session, bytes));
-      }
-    }
+    const later = (ms: number): void => {
+      this.#world.after(ms, this.#world.root, () => session.gone || this.#ask(session, bytes));
+    };
+    const fault = session.socket.destroyed ? undefined : this.#faultOf(session, way, bytes);
+    if (fault === "held") return later(this.#world.random.within(...HELD_MS));
+    if (fault === "lost") return session.breaks(true);
+    if (fault === "done" || fault === "late") session.socket.fails("ECONNRESET");
+    if (fault === "late") return later(this.#world.random.below(LATE_MS_MAX));
     this.#ask(session, bytes);
+  }
+
+  #faultOf(session: Session, way: Way, bytes: Buffer): CommitFault | undefined {
+    const [fault] = way.commits;
+    const meets = fault === "held" ? session.wouldRecord(bytes) : session.records && bytes.includes("COMMIT");
+    if (fault === undefined || !meets) return undefined;
+    this.#world.tell(`a commit of ${session.socket.from} is ${fault}`);
+    return way.commits.shift();
   }
 
   #ask(session: Session, bytes: Buffer): void {
@@ -278,7 +287,7 @@ export class Database {
     const { records, takes } = session;
     Object.assign(session, { records: false, takes: false });
     if (!committed) return;
-    const nodeId = this.nodeIdOf(session.socket.from);
+    const nodeId = this.nodeIds.get(session.socket.from)!;
     if (takes) this.#holders.set(nodeId, session);
     if (records && this.#holders.get(nodeId) !== session)
       this.broken.push(`${session.socket.from} has recorded under ${nodeId}, which was taken over`);
@@ -444,6 +453,15 @@ class Session {
   get restless(): boolean {
     if (this.backend.busy) return !this.backend.waits;
     return this.gone || this.answered !== this.activity;
+  }
+
+  /** Whether these messages append events. */
+  wouldRecord(bytes: Buffer): boolean {
+    if (!this.started) return false;
+    return messagesIn(bytes).messages.some((message) => {
+      const sql = message.type === "B" ? this.#prepared.get(statementIn(message)) : sqlIn(message);
+      return sql?.includes("INTO events");
+    });
   }
 
   /** @param text of it, where the message has it. */

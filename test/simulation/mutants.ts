@@ -95,11 +95,13 @@ export const SHARED_MUTANTS: readonly Mutant[] = [
   {
     name: "does not ask whether the epoch is still its own",
     scenario: "twins",
+    from: 63,
     prepare: inSql(["AND epoch = $2 RETURNING epoch", "AND $2::bigint IS NOT NULL RETURNING epoch"]),
   },
   {
     name: "looks a commit up without making it impossible",
     scenario: "replicas",
+    from: 7,
     prepare: ({ database }) => {
       database!.rewrite = (sql) =>
         sql.includes("SET epoch = epoch + 1, expires_at")
@@ -110,6 +112,7 @@ export const SHARED_MUTANTS: readonly Mutant[] = [
   {
     name: "takes a commit whose end nobody saw for one that was not made",
     scenario: "replicas",
+    from: 11,
     prepare: inSql([
       "SELECT position FROM events WHERE id = $1",
       "SELECT position FROM events WHERE id = $1 AND false",
@@ -118,6 +121,7 @@ export const SHARED_MUTANTS: readonly Mutant[] = [
   {
     name: "neither locks what it compares nor compares what it writes",
     scenario: "replicas",
+    from: 7,
     prepare: inSql(
       ["DO UPDATE SET version = states.version WHERE false", "DO NOTHING"],
       ["WHERE states.version < excluded.version", ""],
@@ -129,11 +133,15 @@ export const SHARED_MUTANTS: readonly Mutant[] = [
     prepare: inSql(["expires_at > clock_timestamp() AS live", "false AS live"]),
   },
   {
-    name: "gives out positions before it commits",
+    name: "follows past places that are open",
     scenario: "replicas",
-    prepare: inSql([
-      "UPDATE positions SET last = last + $1 WHERE name = 'events' RETURNING last - $1 + 1 AS first",
-      "SELECT nextval('sim.positions') * 1000 + $1 * 0 AS first",
-    ]),
+    from: 8,
+    prepare: inSql(["(SELECT coalesce(min(first)", "(SELECT coalesce(min(NULL::bigint)"]),
+  },
+  {
+    name: "commits at places that were closed",
+    scenario: "replicas",
+    from: 17,
+    prepare: inSql([" AND first = $1::bigint RETURNING node_id", " AND $1::bigint > 0 RETURNING node_id"]),
   },
 ];

@@ -1,6 +1,7 @@
 // What is simulated of nodes that share a database: leases, commits whose end nobody saw, takeovers, and a database that goes back.
 import { LogRolledBackError, StoreLockedError } from "../../src/core/errors.ts";
 import { type Act, contends, crashOf, DECIDES, defineMesh, FALLS, mustBeUp, trouble } from "./acts.ts";
+import { HELD_MS } from "./database.ts";
 import { brokenInShared } from "./invariants.ts";
 import type { Scenario } from "./scenarios.ts";
 import { BrokenError, type Simulation, type Site } from "./simulation.ts";
@@ -11,21 +12,27 @@ const PROBED_MS = 2000;
 const LEASE_WAITED_MS_MAX = 20_000;
 const CHECKPOINTED_MS = 2500;
 const LONG_MS_MAX = 14_000;
+/** How long the commits of a moment take. */
+const COMMITS_MS_MAX = 100;
 const SKEW_MS_MAX = 600_000;
 /** Said of a node whose id another process has taken. */
 const DISPLACED = "restart this one";
 /** How often somebody looks for what is new. */
 const FOLLOWED_MS_MAX = 400;
 
+const COMMITS = ["lost", "done", "late", "held"] as const;
+
 const ASKED: readonly Act[] = [contends(1, 2), contends(1, 2), DECIDES[1]!];
 
 const DATABASE: readonly Act[] = [
   ({ database, random }, { name }) => database!.cut(name, random.chance(0.5)),
-  ({ database, random }, { name }) => void database!.way(name).commits.push(random.pick(["lost", "done", "late"])),
-  ({ database, random }, { name }) => void database!.way(name).commits.push(random.pick(["lost", "done", "late"])),
+  ({ database, random }, { name }) => void database!.way(name).commits.push(random.pick(COMMITS)),
+  ({ database, random }, { name }) => void database!.way(name).commits.push(random.pick(COMMITS)),
   ({ database, random }, { name }) => database!.leads(name, random.pick(["cut", "silent"]), random.below(LONG_MS_MAX)),
   ({ database, random }, { name }) =>
     void Object.assign(database!.way(name), { delayMsMax: random.within(1, 60), breaks: random.next() / 50 }),
+  ({ database, random }, { name }) => database!.leads(name, "silent", random.within(...HELD_MS)),
+  ({ world, random }, { actor }) => actor.pause(world.nowMs + random.within(...HELD_MS)),
   ({ database, random }) => database!.fails(random.below(3000)),
   ({ world, random }, { actor }) => actor.pause(world.nowMs + random.within(5000, LONG_MS_MAX)),
   ({ random }, { actor }) => void (actor.skewMs = random.within(-SKEW_MS_MAX, SKEW_MS_MAX)),
@@ -40,11 +47,12 @@ const OVERTAKEN: readonly Act[] = [
   (simulation, site) => simulation.kill(site, crashOf(simulation)),
 ];
 
-/** While all are at it: nothing befalls a node that nobody asks anything of. */
+/** While all are at it, at whatever step of a commit. */
 const underLoad = (faults: readonly Act[]): readonly Act[] =>
   faults.map((fault) => (simulation, site) => {
-    for (const each of simulation.sites) simulation.random.pick(ASKED)(simulation, each);
-    fault(simulation, site);
+    const { world, random, sites } = simulation;
+    for (const each of sites) random.pick(ASKED)(simulation, each);
+    world.after(random.below(COMMITS_MS_MAX), world.root, () => fault(simulation, site));
   });
 
 const betweenMs = ({ random }: Simulation): number => random.below(random.chance(0.2) ? LONG_MS_MAX : 150);
@@ -104,32 +112,25 @@ class Follower {
   }
 }
 
-/** All faults are over: every node records again, and everything holds. */
+/** Every node records again, and everything holds. */
 async function mustComeToRest(simulation: Simulation, followers: readonly Follower[]): Promise<void> {
-  simulation.heal();
-  const asked = new Map<Site, { readonly atMs: number; readonly requestId: string }>();
-  let restless: string[] = [];
-  const rests = await simulation.comesTo(() => {
-    restless = simulation.sites.flatMap((site) => whyRestless(simulation, site, asked) ?? []);
-    return restless.length === 0;
-  }, REST_MS_MAX);
+  const rest = await mustRecord(simulation).then(
+    () => [],
+    (error: Error) => [error.message],
+  );
   await simulation.end();
   const store = await simulation.server!.reader();
   const records = await store.events({ order: "asc", limit: 100_000 });
-  const broken = [
-    ...(rests ? [] : [`no rest: ${restless.join("; ")}`]),
-    ...(await brokenInShared(simulation, store)),
-    ...followers.flatMap((follower) => follower.missed(records)),
-  ];
+  const missed = followers.flatMap((follower) => follower.missed(records));
+  const broken = [...rest, ...(await brokenInShared(simulation, store)), ...missed];
   if (broken.length > 0) throw new BrokenError(broken.join("; "));
 }
 
+/** What each was asked last. */
+type Asked = Map<Site, { readonly atMs: number; readonly requestId: string }>;
+
 /** Asks it to record something, until it has. */
-function whyRestless(
-  simulation: Simulation,
-  site: Site,
-  asked: Map<Site, { readonly atMs: number; readonly requestId: string }>,
-): string | undefined {
+function whyRestless(simulation: Simulation, site: Site, asked: Asked): string | undefined {
   const { name, actor, life } = site;
   if (!actor.alive) {
     simulation.start(site);
@@ -175,27 +176,29 @@ async function overtake(simulation: Simulation, twins: readonly Site[]): Promise
   await world.pass(random.within(9000, 16_000));
 }
 
-/** Up, and nothing keeps them from recording. */
-async function mustBeSound(simulation: Simulation, sites: readonly Site[]): Promise<void> {
+/** All faults are over, and each node has recorded something since. */
+async function mustRecord(simulation: Simulation): Promise<void> {
+  await simulation.world.pass(COMMITS_MS_MAX);
   simulation.heal();
-  const sound = ({ life, actor }: Site): boolean =>
-    actor.alive && life !== undefined && life.ledger.failure === undefined;
-  const found = await simulation.comesTo(() => {
-    for (const site of sites) {
-      if (!site.actor.alive) simulation.start(site);
-      if (site.life?.ledger.failure?.includes(DISPLACED)) simulation.kill(site, "killed");
-    }
-    return sites.every(sound);
+  const asked: Asked = new Map();
+  let restless: string[] = [];
+  const rests = await simulation.comesTo(() => {
+    restless = simulation.sites.flatMap((site) => whyRestless(simulation, site, asked) ?? []);
+    return restless.length === 0;
   }, REST_MS_MAX);
-  if (!found) throw new BrokenError("nodes do not recover");
+  if (!rests) throw new BrokenError(`no rest: ${restless.join("; ")}`);
 }
 
 /** A standby takes over that lacks what was recorded last: whoever lacks something of its own signs nothing, until told that it was restored. */
 async function goBack(simulation: Simulation, sites: readonly Site[]): Promise<void> {
   const { world, random, database, told } = simulation;
   let lost: readonly string[] | undefined;
-  void database!.standbyTakesOver(random.below(3000)).then((chains) => (lost = chains));
-  for (const site of sites) if (random.chance(0.3)) simulation.kill(site, crashOf(simulation));
+  // At once, or so that nodes see that it is away.
+  const awayMs = random.chance(0.3) ? 0 : random.below(3000);
+  void database!.standbyTakesOver(awayMs).then((chains) => (lost = chains));
+  for (const site of sites)
+    if (random.chance(0.3)) simulation.kill(site, crashOf(simulation));
+    else if (random.chance(0.35)) simulation.killThread(site);
   const isBack = (site: Site): boolean => lost!.some((chain) => chain.endsWith(`/${site.nodeId}`));
   const foundOut = (site: Site): boolean =>
     site.refusal instanceof LogRolledBackError ||
@@ -207,7 +210,10 @@ async function goBack(simulation: Simulation, sites: readonly Site[]): Promise<v
     }
     return lost !== undefined && sites.every((site) => !isBack(site) || foundOut(site));
   }, REST_MS_MAX);
-  if (!found) throw new BrokenError("it is not found out that the database went back");
+  const saying = sites
+    .map(({ name, refusal, life }) => `${name}: ${refusal?.message ?? life?.ledger.failure}`)
+    .join("; ");
+  if (!found) throw new BrokenError(`it is not found out that the database went back: ${saying}`);
   const sizes = await simulation.server!.sizes();
   for (const chain of lost!)
     if ((sizes.get(chain) ?? 0) > (simulation.server!.standbySizes.get(chain) ?? 0))
@@ -260,7 +266,7 @@ export const REPLICAS: readonly Scenario[] = [
     await trouble(simulation, sites, ASKED, { max: 4 });
     simulation.database!.standbyStops();
     await trouble(simulation, sites, underLoad([...FALLS, ...DATABASE]), { max: 4 });
-    await mustBeSound(simulation, sites);
+    await mustRecord(simulation);
     // Checkpoints are a second late at most (spec evidence §4).
     await simulation.world.pass(CHECKPOINTED_MS);
     await goBack(simulation, sites);

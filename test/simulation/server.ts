@@ -29,7 +29,6 @@ const RESETS_PER_VACUUM = 25;
 const PREPARATIONS = `
 CREATE SCHEMA sim;
 CREATE SEQUENCE sim.clock;
-CREATE SEQUENCE sim.positions;
 CREATE FUNCTION sim.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT to_timestamp(last_value / 1000.0) FROM sim.clock';
 CREATE FUNCTION sim.now() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT to_timestamp(last_value / 1000.0) FROM sim.clock';
 CREATE FUNCTION sim.keep(what text) RETURNS void LANGUAGE plpgsql AS $$

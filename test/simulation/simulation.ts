@@ -86,7 +86,6 @@ export class Simulation {
     this.network = new Network(this.world);
     this.server = server;
     this.database = server && new Database(server, this.world);
-    if (this.database) this.database.nodeIdOf = (of) => this.sites.find(({ name }) => name === of)!.nodeId;
     this.#laws = laws;
     this.#scratch = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "railgate-simulated-"));
     this.atEnd(enter(this.world, this.#threads(), this.database));
@@ -117,6 +116,7 @@ export class Simulation {
     };
     actor.end();
     this.sites.push(site);
+    this.database?.nodeIds.set(name, nodeId);
     return site;
   }
 

@@ -56,7 +56,7 @@ export function withSql({ type, bytes }: Message, sql: string): Buffer {
 
 /** What a client says first. */
 export function startup(given: { readonly [name: string]: string }): Buffer {
-  const pairs = Object.entries(given).flatMap((pair) => pair);
+  const pairs = Object.entries(given).flat();
   const payload = Buffer.from(`${pairs.map((text) => `${text}\0`).join("")}\0`);
   const head = Buffer.alloc(2 * LENGTH_BYTES);
   head.writeUInt32BE(head.length + payload.length);

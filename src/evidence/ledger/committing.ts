@@ -65,7 +65,14 @@ class Committing {
     this.#end = end;
     this.#signAhead = data.signAhead ?? false;
     this.#signer = signerOf(data);
-    this.#sound = new SoundStore({ path: storePath, place, unsettled, checkpointer: () => this.#checkpointer });
+    const follows = data.unsettled !== undefined;
+    this.#sound = new SoundStore({
+      path: storePath,
+      place,
+      unsettled,
+      follows,
+      checkpointer: () => this.#checkpointer,
+    });
     this.#linker = new Linker({ nodeId, heads: () => headsOf(storePath), newId: makeIds() });
     const inTurn = (work: () => Promise<void>): void => void this.#order.take(() => this.#counted(work()));
     this.#checkpointer = log && new Checkpointer(log, (work) => this.#sound.write(work), inTurn, reply);

@@ -19,6 +19,8 @@ export interface SoundParts {
   readonly place: string | undefined;
   /** Ids of the last events of batches that another committer left open. */
   readonly unsettled: readonly string[];
+  /** Whether this process had another committer before: what that one committed is only known by what was signed. */
+  readonly follows: boolean;
   readonly checkpointer: () => Checkpointer | undefined;
 }
 
@@ -47,6 +49,7 @@ export class SoundStore {
   /** Whether the ledger knows of it. */
   #told = false;
   #unsettled: readonly string[];
+  #follows: boolean;
   /** Of stores that were given up. */
   #counted: StoreCounts | undefined;
   #rotating = false;
@@ -56,6 +59,7 @@ export class SoundStore {
   constructor(parts: SoundParts) {
     this.#parts = parts;
     this.#unsettled = parts.unsettled;
+    this.#follows = parts.follows;
   }
 
   /** Of a database that others share, since this began; undefined for any other. */
@@ -80,7 +84,9 @@ export class SoundStore {
     let store: StoreWriter | undefined;
     try {
       store = await openWriter(path, place);
-      if (store.shared && this.#heads.size > 0) await this.#mustHoldAll();
+      if (store.shared && this.#follows) await this.#mustHoldAll(this.#signed);
+      else if (store.shared && this.#heads.size > 0) await this.#mustHoldAll();
+      this.#follows = false;
       return store;
     } catch (error) {
       await store?.close();
@@ -154,11 +160,9 @@ export class SoundStore {
     if (this.#rolledBack) throw this.#rolledBack;
     if (!this.#displaced) return;
     if (this.#displaced.lasting) throw this.#displaced;
-    const { checkpointer } = this.#parts;
     const store = await this.#open();
     try {
-      const file = checkpointer()?.readAgain();
-      await this.#mustHoldAll((reader) => file && checkpointer()?.take(file, reader.log));
+      await this.#mustHoldAll(this.#signed);
     } catch (error) {
       await store.close();
       throw error;
@@ -184,6 +188,12 @@ export class SoundStore {
       throw error;
     }
   }
+
+  /** @throws LogRolledBackError the database, or the file of checkpoints, lacks what was signed. */
+  readonly #signed = async (reader: StoreReader): Promise<void> => {
+    const checkpointer = this.#parts.checkpointer();
+    await checkpointer?.take(checkpointer.readAgain(), reader.log);
+  };
 
   async close(): Promise<void> {
     this.#counted = this.counts;
