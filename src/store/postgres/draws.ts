@@ -2,7 +2,7 @@
 // The argument that nobody who follows misses an event is docs/decisions/0320.
 
 /** A draw that is open for longer, and that no commit holds right now, is closed by whoever waits for it; its holder draws again. */
-const OPEN_S_MAX = 2;
+const OPEN_S_MAX = 0.8;
 
 /**
  * $1 node, $2 epoch, $3 how many places; it MUST be a transaction of its own, and one that waits for no disk: whoever draws next waits for its end.
@@ -13,9 +13,17 @@ WITH placed AS (UPDATE positions SET last = last + $3 WHERE name = 'events' RETU
 INSERT INTO draws (node_id, epoch, first, drawn_at) SELECT $1, $2, first, clock_timestamp() FROM placed
 ON CONFLICT (node_id, epoch) DO UPDATE SET first = excluded.first, drawn_at = excluded.drawn_at RETURNING first`;
 
-/** In the transaction of the commit: `$first` of node `$node` and `$epoch` is used up. Where no row comes of it, somebody has closed it, and nothing may be committed there. */
+/** In the transaction of the commit: `$first` of node `$node` and `$epoch` is used up. No row comes of it where somebody has closed it. */
 export const used = (first: string, node: string, epoch: string): string =>
   `UPDATE draws SET first = NULL WHERE node_id = ${node} AND epoch = ${epoch} AND first = ${first} RETURNING node_id`;
+
+/** Of `used`: nothing may be committed at a place that was closed, so its transaction fails, with {@link DRAW_CLOSED}; COMMIT need not wait to be told. */
+export const FAILED_UNLESS_USED = "SELECT 1 / count(*) FROM used";
+/** Division by zero. */
+export const DRAW_CLOSED = "22012";
+
+/** Somebody has closed the draw of a commit that took too long. Nothing of it is on record. */
+export class DrawClosedError extends Error {}
 
 /** $1 node, $2 its epoch now: what earlier ones left. Whoever has moved the epoch on has waited for their commits. */
 export const FORGET_EARLIER = "DELETE FROM draws WHERE node_id = $1 AND epoch < $2";

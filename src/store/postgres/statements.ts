@@ -3,8 +3,8 @@ import { hexOfDigest } from "../../core/digest.ts";
 import { recordLeaf } from "../../core/sha256.ts";
 import type { TreeTail } from "../../core/tiles.ts";
 import { stateName, type Append, type KeyRow, type StateRead, type StateWrite } from "../store.ts";
-import type { RunQuery } from "./connect.ts";
-import { used } from "./draws.ts";
+import { codeOf, type RunQuery } from "./connect.ts";
+import { DRAW_CLOSED, DrawClosedError, FAILED_UNLESS_USED, used } from "./draws.ts";
 import { SPAN_POSITIONS } from "./schema.ts";
 
 type Place = Omit<StateRead, "version">;
@@ -163,16 +163,16 @@ export class Statements {
   /**
    * @param first the position of the first, as it was drawn.
    * @param holder whose draw it was, and whose part of the spans grows: each node has its own, so that none waits for another's.
-   * @returns whether the draw was still open; where it was not, this MUST NOT be committed.
+   * @throws DrawClosedError the draw was not open any more: the server commits nothing of this transaction, COMMIT may be on its way already.
    */
   async events(
     batch: readonly Append[],
     streamOf: (chainId: string) => number,
     first: number,
     holder: DrawHolder,
-  ): Promise<boolean> {
+  ): Promise<void> {
     const own = batch.flatMap(({ artifact }, i) => (artifact === null ? [] : [{ i, bytes: Buffer.from(artifact) }]));
-    const used = await this.#query(EVENTS, [
+    const recorded = this.#query(EVENTS, [
       first,
       batch.map((_, i) => i),
       batch.map(({ chain_id }) => streamOf(chain_id)),
@@ -191,7 +191,9 @@ export class Statements {
       holder.nodeId,
       holder.epoch,
     ]);
-    return used.length === 1;
+    await recorded.catch((error: unknown) => {
+      throw codeOf(error) === DRAW_CLOSED ? new DrawClosedError("somebody has taken this commit for abandoned") : error;
+    });
   }
 }
 
@@ -214,7 +216,7 @@ spanned AS (
   INSERT INTO spans (span, node_id, min_ms, max_ms)
   SELECT ($1::bigint + i) / ${SPAN_POSITIONS}, $16::text, min(ms), max(ms) FROM unnest($2::bigint[], $11::bigint[]) AS e (i, ms) GROUP BY 1
   ON CONFLICT (span, node_id) DO UPDATE SET min_ms = least(spans.min_ms, excluded.min_ms), max_ms = greatest(spans.max_ms, excluded.max_ms))
-SELECT node_id FROM used`;
+${FAILED_UNLESS_USED}`;
 
 export async function insertKey(query: RunQuery, scope: string, key: KeyRow): Promise<void> {
   await query(

@@ -32,7 +32,7 @@ import {
   type RunQuery,
   type Row,
 } from "./connect.ts";
-import { DRAW, FORGET_EARLIER } from "./draws.ts";
+import { DRAW, DrawClosedError, FORGET_EARLIER } from "./draws.ts";
 import { LEASE_S, RENEWED_MS } from "./lease.ts";
 import { readTail, UNCHECKPOINTED } from "./log.ts";
 import { checkReadable, migrate, versionOf } from "./schema.ts";
@@ -60,9 +60,6 @@ interface Session {
   /** Made when it is first needed. */
   draws?: Promise<pg.Client>;
 }
-
-/** Somebody has closed the draw of a commit that took too long. */
-class DrawClosedError extends Error {}
 
 export class PostgresWriter implements StoreWriter {
   readonly shared = true;
@@ -139,9 +136,9 @@ export class PostgresWriter implements StoreWriter {
         await begun;
         if (again) await this.#lockAsBefore(locked);
         again = true;
-        const position = await this.#insert(batch);
-        await this.#commit(batch.at(-1)!.id, batch.length, position);
-        return position;
+        const { first, record } = await this.#insert(batch);
+        await this.#commit(record, batch.at(-1)!.id, first + batch.length - 1);
+        return first;
       });
       this.#trimStreams();
       return first;
@@ -264,7 +261,8 @@ export class PostgresWriter implements StoreWriter {
     return this.close();
   }
 
-  async #insert(batch: readonly Append[]): Promise<number> {
+  /** All but the events themselves, which come with the commit: from then on it waits for the server alone, and no pause here holds it up. */
+  async #insert(batch: readonly Append[]): Promise<{ first: number; record: () => Promise<void> }> {
     const statements = new Statements(this.#query);
     const streams = await this.#streamsOf(batch.map(({ chain_id }) => chain_id));
     for (const { chain_id, sequence, record } of batch) {
@@ -283,9 +281,8 @@ export class PostgresWriter implements StoreWriter {
       statements.tree(),
       statements.ends(batch),
     ]);
-    if (!(await statements.events(batch, (chainId) => streams.get(chainId)!.stream, first, this.#holder)))
-      throw new DrawClosedError("somebody has taken this commit for abandoned");
-    return first;
+    const streamOf = (chainId: string): number => streams.get(chainId)!.stream;
+    return { first, record: () => statements.events(batch, streamOf, first, this.#holder) };
   }
 
   get #holder(): DrawHolder {
@@ -350,20 +347,25 @@ export class PostgresWriter implements StoreWriter {
       }
   }
 
-  /** @throws UnsettledError it cannot be found out in time. @throws Error nothing was recorded. */
-  async #commit(lastId: string, events: number, first: number): Promise<void> {
+  /**
+   * @param record writes the events; sent with COMMIT, which does nothing where that fails.
+   * @param last the position of the last of them, whose id is `lastId`.
+   * @throws UnsettledError it cannot be found out in time. @throws Error nothing was recorded.
+   */
+  async #commit(record: () => Promise<void>, lastId: string, last: number): Promise<void> {
     const untilMs = performance.now() + SETTLED_WITHIN_MS;
     try {
-      await this.#end(COMMIT_MS_MAX);
+      const [recorded, ended] = await Promise.allSettled([record(), this.#end(COMMIT_MS_MAX)]);
+      if (recorded.status === "rejected") throw recorded.reason;
+      if (ended.status === "rejected") throw ended.reason;
     } catch (error) {
-      if (isAnswer(error)) throw error;
+      if (isAnswer(error) || error instanceof DrawClosedError) throw error;
       this.#inTransaction = false;
       this.#streams.clear();
-      const last = await this.#lookUp(lastId, error as Error, untilMs);
-      this.counts.outcomes[last === undefined ? "absent" : "found"]++;
-      if (last === undefined) throw error;
-      if (last - events + 1 !== first)
-        throw new Error("a commit was found elsewhere than it was made", { cause: error });
+      const found = await this.#lookUp(lastId, error as Error, untilMs);
+      this.counts.outcomes[found === undefined ? "absent" : "found"]++;
+      if (found === undefined) throw error;
+      if (found !== last) throw new Error("a commit was found elsewhere than it was made", { cause: error });
     }
   }
 
