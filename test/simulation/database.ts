@@ -373,6 +373,9 @@ abstract class SimulatedSocket extends EventEmitter {
     for (const actor of new Set([this.owner, this.owner.process])) actor.atEnd(() => this.#orphaned());
   }
 
+  // What is written at one moment goes out in one piece anyhow.
+  cork = (): void => {};
+  uncork = (): void => {};
   setNoDelay = (): this => this;
   setKeepAlive = (): this => this;
   ref = (): this => this;
