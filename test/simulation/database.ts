@@ -189,7 +189,8 @@ export class Database {
 
   #faultOf(session: Session, way: Way, bytes: Buffer): CommitFault | undefined {
     const [fault] = way.commits;
-    const meets = fault === "held" ? session.wouldRecord(bytes) : session.records && bytes.includes("COMMIT");
+    const appends = session.wouldRecord(bytes);
+    const meets = fault === "held" ? appends : (appends || session.records) && bytes.includes("COMMIT");
     if (fault === undefined || !meets) return undefined;
     this.#world.tell(`a commit of ${session.socket.from} is ${fault}`);
     return way.commits.shift();

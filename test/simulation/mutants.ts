@@ -93,26 +93,9 @@ export const MUTANTS: readonly Mutant[] = [
 /** Of nodes that share a database. */
 export const SHARED_MUTANTS: readonly Mutant[] = [
   {
-    name: "does not ask whether the epoch is still its own",
-    scenario: "twins",
-    from: 63,
-    prepare: inSql(["AND epoch = $2 RETURNING epoch", "AND $2::bigint IS NOT NULL RETURNING epoch"]),
-  },
-  {
-    name: "looks a commit up without making it impossible",
-    scenario: "replicas",
-    from: 7,
-    prepare: ({ database }) => {
-      database!.rewrite = (sql) =>
-        sql.includes("SET epoch = epoch + 1, expires_at")
-          ? "SELECT epoch FROM nodes WHERE node_id = $1 AND token = $2"
-          : sql;
-    },
-  },
-  {
     name: "takes a commit whose end nobody saw for one that was not made",
     scenario: "replicas",
-    from: 11,
+    from: 1,
     prepare: inSql([
       "SELECT position FROM events WHERE id = $1",
       "SELECT position FROM events WHERE id = $1 AND false",
@@ -121,7 +104,7 @@ export const SHARED_MUTANTS: readonly Mutant[] = [
   {
     name: "neither locks what it compares nor compares what it writes",
     scenario: "replicas",
-    from: 7,
+    from: 9,
     prepare: inSql(
       ["DO UPDATE SET version = states.version WHERE false", "DO NOTHING"],
       ["WHERE states.version < excluded.version", ""],
@@ -135,13 +118,13 @@ export const SHARED_MUTANTS: readonly Mutant[] = [
   {
     name: "follows past places that are open",
     scenario: "replicas",
-    from: 8,
+    from: 36,
     prepare: inSql(["(SELECT coalesce(min(first)", "(SELECT coalesce(min(NULL::bigint)"]),
   },
   {
     name: "commits at places that were closed",
     scenario: "replicas",
-    from: 17,
+    from: 8,
     prepare: inSql([" AND first = $1::bigint RETURNING node_id", " AND $1::bigint > 0 RETURNING node_id"]),
   },
 ];
