@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from "node:http";
 import { createServer as createHttpsServer, type Server as HttpsServer } from "node:https";
 import type { AddressInfo, Server as NetServer, Socket } from "node:net";
-import { createSecureContext } from "node:tls";
+import { createSecureContext, type TLSSocket } from "node:tls";
 import type { Logger } from "pino";
 import type { Config, Jwks } from "../node/config/config.ts";
 import { ConfigError, RailgateError } from "../core/errors.ts";
@@ -148,6 +148,7 @@ function makeServer({ tls, authentication }: Site, replies: ReplyWriter, listene
         listener,
       )
     : createHttpServer(options, listener);
+  server.on("secureConnection", forgetUnproven);
   // The go-ahead to send a body comes from whoever reads it, so that one who may not send it need not.
   server.on("checkContinue", listener);
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuseUnparsed(error, socket, replies));
@@ -197,6 +198,14 @@ const PARSER_PROBLEMS: Readonly<Record<string, ProblemCode>> = {
   HPE_CHUNK_EXTENSIONS_OVERFLOW: "request_too_large",
   ERR_HTTP_REQUEST_TIMEOUT: "request_timeout",
 };
+
+/**
+ * A certificate whose signature is wrong leaves OpenSSL's error behind on this thread, and the next connection that is read, whoever's it is,
+ * would be taken for broken; Node.js clears what is left there when it reads a certificate.
+ */
+function forgetUnproven(socket: TLSSocket): void {
+  if (!socket.authorized) socket.getPeerCertificate();
+}
 
 /** What is not HTTP, or came too slowly, never becomes a request; it is answered on the bare connection. */
 function refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket, replies: ReplyWriter): void {

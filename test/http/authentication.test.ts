@@ -399,5 +399,7 @@ async function mtlsAnswers(
     const answer = await call("GET", "/v1/events", as(who));
     t.is(answer.status, 401, who);
     t.truthy(answer.headers["www-authenticate"]);
+    // Whose certificate is bad spoils it for nobody else.
+    t.is((await call("GET", "/v1/events", as("client"))).status, 200, `behind ${who}`);
   }
 }
