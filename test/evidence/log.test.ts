@@ -308,7 +308,8 @@ test("the file of checkpoints taken away or changed under a node: EVI-01, until 
       t.truthy(node.problem, "it does not come back by itself");
       mkdirSync(outside, { recursive: true });
       writeFileSync(file, before);
-      while (node.problem !== undefined) await wait(100);
+      for (const untilMs = performance.now() + 60_000; node.problem !== undefined; await wait(100))
+        if (performance.now() > untilMs) throw new Error(`it does not come back: ${node.problem}`);
       await admit(node);
       await node.log.inclusion(CHAIN, (await node.store.log.stream(CHAIN))!.size - 1);
     }

@@ -78,6 +78,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "acknowledges records that it does not keep",
     scenario: "edges-and-hub",
+    from: 42,
     prepare: ({ network, random }) => {
       network.impostor = (to, { body }) => {
         const { from_sequence, records } = JSON.parse(Buffer.from(zstdDecompressSync(body!)).toString());

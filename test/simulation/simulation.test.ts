@@ -47,11 +47,11 @@ test.serial("a seed is the same schedule each time", async (t) => {
   }
 });
 
-for (const { name, scenario, prepare } of MUTANTS)
+for (const { name, scenario, from = 1, prepare } of MUTANTS)
   test.serial(`a node that ${name} is found out`, async (t) => {
     t.timeout(600_000);
     const found = SCENARIOS.find((each) => each.name === scenario)!;
-    for (let seed = 1; seed <= MUTANT_SEEDS_MAX; seed++) {
+    for (let seed = from; seed < from + MUTANT_SEEDS_MAX; seed++) {
       const { broken } = await run(found, seed, laws, { prepare });
       if (broken !== undefined) return t.pass();
     }

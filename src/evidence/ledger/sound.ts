@@ -84,7 +84,7 @@ export class SoundStore {
     let store: StoreWriter | undefined;
     try {
       store = await openWriter(path, place);
-      if (store.shared && this.#follows) await this.#mustHoldAll(this.#signed);
+      if (store.shared && this.#follows) await this.#mustHoldAll(this.#signed());
       else if (store.shared && this.#heads.size > 0) await this.#mustHoldAll();
       this.#follows = false;
       return store;
@@ -160,9 +160,10 @@ export class SoundStore {
     if (this.#rolledBack) throw this.#rolledBack;
     if (!this.#displaced) return;
     if (this.#displaced.lasting) throw this.#displaced;
+    const signed = this.#signed();
     const store = await this.#open();
     try {
-      await this.#mustHoldAll(this.#signed);
+      await this.#mustHoldAll(signed);
     } catch (error) {
       await store.close();
       throw error;
@@ -189,11 +190,15 @@ export class SoundStore {
     }
   }
 
-  /** @throws LogRolledBackError the database, or the file of checkpoints, lacks what was signed. */
-  readonly #signed = async (reader: StoreReader): Promise<void> => {
+  /**
+   * @returns what throws where a database lacks what was signed.
+   * @throws LogRolledBackError the file of checkpoints lacks what was in it: not the database's fault, and the file may come back.
+   */
+  #signed(): (reader: StoreReader) => Promise<void> | undefined {
     const checkpointer = this.#parts.checkpointer();
-    await checkpointer?.take(checkpointer.readAgain(), reader.log);
-  };
+    const file = checkpointer?.readAgain();
+    return (reader) => file && checkpointer?.take(file, reader.log);
+  }
 
   async close(): Promise<void> {
     this.#counted = this.counts;
