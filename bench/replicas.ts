@@ -1,5 +1,5 @@
 // What sharing a database costs: one node on SQLite beside one and three replicas on one PostgreSQL, and a store copied from the one into the other.
-// `node bench/replicas.ts [seconds]`, default 10, says decisions a second; `node bench/replicas.ts copy [decisions]`, default 100,000, says how long a
+// `node bench/replicas.ts [seconds] [connections]`, default 10 and 32, shared among the replicas, says decisions a second; `node bench/replicas.ts copy [decisions]`, default 100,000, says how long a
 // copy of so many takes, every record verified, in how much memory and processor time; in place of a number, a data directory that nobody uses may be named. PostgreSQL is started here, with fsync and synchronous_commit on.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,7 +15,7 @@ import { RailgateNode } from "../src/node/open.ts";
 import { spawnServer, type Server } from "../test/host/process.ts";
 import { ownServer } from "../test/postgres/server.ts";
 
-const CONNECTIONS = 32;
+const CONNECTIONS = Number(process.argv[3] ?? 32);
 const AT_ONCE = 256;
 const SAMPLE_MS = 100;
 /** Before what is measured, so that what runs often is compiled and planned. */
