@@ -429,7 +429,7 @@ class Verification:
                     raise Malformed("a private key, which is public now")
                 entry = {"key": public_key(jwk), "role": jwk["role"], "from": first, "to": last,
                          "compromised": time_ms(jwk["compromised_at"]) if "compromised_at" in jwk else None}
-                if kid != thumbprint(jwk) or jwk["role"] not in ("event", "log") or kid in keys:
+                if kid != thumbprint(jwk) or jwk["role"] not in ("event", "log", "producer") or kid in keys:
                     raise Malformed("not called by its thumbprint, without a role, or there twice")
                 if type(first) is not int or first < 0 or (last is not None and (type(last) is not int or last < first)):
                     raise Malformed("no range of sequences")
@@ -682,9 +682,12 @@ class Verification:
     def vouching(self, kid):
         """(public key, retired) of whoever may sign manifests; None of anybody else."""
         key = self.keys.get(kid)
-        if key is not None:
-            return (key["key"], key["to"] is not None or key["compromised"] is not None) if key["role"] == "event" else None
-        handed = self.handed_over.get(kid) or (self.pins or {}).get(kid, (None,))[0]
+        role = key["role"] if key is not None else None
+        if role == "log":
+            return None
+        if role == "event":
+            return (key["key"], key["to"] is not None or key["compromised"] is not None)
+        handed = self.handed_over.get(kid) or (self.pins or {}).get(kid, (None,))[0] or (key and key["key"])
         return (handed, False) if handed and self.keys else None
 
     def read_hand_overs(self):

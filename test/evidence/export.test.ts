@@ -296,6 +296,18 @@ test("pinned keys: an export that is somebody else's from end to end verifies by
     });
     tampering.seal(forger.key, forger.jwk["kid"]);
     t.deepEqual(await failing(tampering.files), ["keys failed"]);
+    // As of another node's export: known by what the auditor brings, or not at all.
+    const asProducer = new Tampering(files, files, await keysOf(dir, node));
+    asProducer.json("keys.json", (jwks) =>
+      jwks["keys"].push({ ...forger.jwk, role: "producer", from_sequence: 0, to_sequence: null }),
+    );
+    asProducer.seal(forger.key, forger.jwk["kid"]);
+    t.deepEqual(await failing(asProducer.files, await node.jwks()), ["signer failed"]);
+    const { checks } = await verifyExport(asProducer.files);
+    t.deepEqual(
+      checks.filter(({ status }) => status !== "passed").map(({ name }) => name),
+      ["signer"],
+    );
     const ended = { keys: (await node.jwks()).keys.map((key) => ({ ...key, retired_at: "2020-01-01T00:00:00Z" })) };
     t.deepEqual(await failing(files, ended), ["manifest_signature failed", "key_ranges failed"]);
     await t.throwsAsync(verifyExport(files, { jwks: { keys: [{ kty: "RSA" }] } }), { instanceOf: TypeError });

@@ -19,6 +19,7 @@ import {
   sendAll,
   twins,
 } from "../evidence/edges.ts";
+import { theyAgree, verifyExport } from "../evidence/second-verifier.ts";
 import { start } from "./support.ts";
 
 const ACME = "acme/edge-1";
@@ -27,9 +28,12 @@ const LARGE = 512;
 const hub = await start({ node_id: "hub" });
 const { dir, node } = await edgeWith(12, "edge-1");
 test.after.always(() => Promise.all([hub.close(), node.close()]));
+test.after("audit/verify.py says the same of an export that the hub made", theyAgree);
 const whole = await bodyOf(node, ACME);
 
 const sizeOf = async (chainId: string) => (await (await hub.store()).log.stream(chainId))?.size ?? 0;
+const failing = ({ checks }: { checks: readonly { name: string; status: string }[] }) =>
+  checks.filter(({ status }) => status !== "passed").map(({ name }) => name);
 const code = (answer: { json: { code?: string } }) => answer.json.code;
 
 test.serial(
@@ -57,6 +61,14 @@ test.serial(
       headers: { "content-type": "application/gzip" },
     });
     t.true(verified.json.ok, verified.text);
+    // By itself, too, though the hub made it and its key stands nowhere in the stream; whoever knows only the edge's keys is not content.
+    const trusting = await verifyExport(exported.bytes, { trustEmbeddedKeys: true });
+    t.true(trusting.ok, JSON.stringify(trusting.checks));
+    const by = trusting.checks.find(({ name }) => name === "manifest_signature")!.detail;
+    t.regex(by, /which came with the export, and nothing in it ties to the stream/);
+    const unknown = await verifyExport(exported.bytes, { jwks: await node.jwks() });
+    t.deepEqual(failing(unknown), ["signer"]);
+    t.true((await verifyExport(exported.bytes, { jwks: (await hub.call("GET", "/.well-known/jwks.json")).json })).ok);
   },
 );
 

@@ -3,6 +3,7 @@ import test from "ava";
 import type { Started } from "./support.ts";
 import { admissible, start } from "./support.ts";
 import { lawBundle, makeSigner } from "../policies/bundles.ts";
+import { theyAgree, verifyExport } from "../evidence/second-verifier.ts";
 import { noPostgres, ownServer, testServer } from "../postgres/server.ts";
 import { verifyStore } from "../../src/evidence/fsck/streams.ts";
 import { openReader } from "../../src/store/open.ts";
@@ -36,6 +37,9 @@ const replica = (url: string, node_id: string, more: object = {}) =>
   start({ node_id, store: { url, pool_max: 4 }, ...more }, {}, KEYS);
 /** One of several that decide by two threads, where threads can share a port. */
 const SEVERAL = process.platform === "linux" ? { threads: 2 } : {};
+
+if (missing === undefined)
+  test.after("audit/verify.py says the same of exports that one replica made of all", theyAgree);
 
 async function withReplicas(names: string[], work: (replicas: Started[], url: string) => Promise<void>): Promise<void> {
   const url = await (await testServer()).url();
@@ -102,6 +106,13 @@ run(
       t.is(JSON.parse(keys[0]!).keys.length, 3);
       const { id } = admitted[0]!.json.event;
       t.is((await two.call("GET", `/v1/events/${id}?tenant_id=acme`)).json.record, admitted[0]!.json.receipt);
+      for (const chain_id of ["acme/r1", "acme/r2", "acme/r3"]) {
+        const { bytes } = await two.call("POST", "/v1/exports", { body: { tenant_id: "acme", chain_id } });
+        for (const options of [{ trustEmbeddedKeys: true }, { jwks: JSON.parse(keys[0]!) }]) {
+          const verified = await verifyExport(bytes, options);
+          t.true(verified.ok, JSON.stringify(verified.checks));
+        }
+      }
       await using store = await openReader({ url, poolMax: 2, scope: "none" });
       const report = await verifyStore(store, () => {});
       t.deepEqual(

@@ -167,7 +167,7 @@ class ExportMaker {
     const segment = await this.#endSegment(bundle_hash);
     const proofs = await proofsFile(this.#source.log, this.#range, this.#checkpoint, reader.leaves, this.#scratch);
     const segmentRef = segmentPointer(segment.digest);
-    const small = await this.#smallFiles(history, segmentRef);
+    const small = await this.#smallFiles(history, segmentRef, segment.kid);
     const named = new Map(
       [reader.events.end(), reader.records.end(), segment, proofs, ...small].map((each) => [each.file.name, each]),
     );
@@ -212,7 +212,7 @@ class ExportMaker {
     );
     // `algorithm` and `events` stand before these members already.
     this.#reader.segment.write(`],${canonicalJson({ ...rest, signature }).slice(1)}`);
-    return this.#reader.segment.end();
+    return { ...this.#reader.segment.end(), kid: signature.key_id };
   }
 
   async #signature(json: SignedBytes): Promise<{ key_id: string; signature: string }> {
@@ -220,22 +220,23 @@ class ExportMaker {
     return { key_id: kid, signature: Buffer.from(signature).toString("base64url") };
   }
 
-  async #smallFiles(history: KeyHistory, chain_segment_ref: string) {
+  /** @param signer the key that signs segment and manifest. */
+  async #smallFiles(history: KeyHistory, chain_segment_ref: string, signer: string) {
     const { chainId: chain_id, from: from_sequence, to: to_sequence } = this.#range;
-    const logKeys = (await this.#source.store.keys())
-      .filter(({ role }) => role === "log")
-      .map((key) => ({ ...publicJwk(key.jwk), role: "log", from_sequence: 0, to_sequence: null }));
+    const rows = await this.#source.store.keys();
     // Of a stream that is written no more: which keys vouch for it since.
-    const handOvers = handOversFrom(
-      await this.#source.store.keys(),
-      chain_id.slice(this.#request.tenantId.length + 1),
-      history.keys.at(-1)?.row.kid ?? "",
-    );
+    const node = chain_id.slice(this.#request.tenantId.length + 1);
+    const handOvers = handOversFrom(rows, node, history.keys.at(-1)?.row.kid ?? "");
+    const isOthers = history.keys.some(({ row }) => row.node_id !== undefined);
+    const beside = rows.flatMap(({ kid, role, jwk }) => {
+      const named = role === "log" ? role : isOthers && kid === signer ? "producer" : undefined;
+      return named === undefined ? [] : [{ ...publicJwk(jwk), role: named, from_sequence: 0, to_sequence: null }];
+    });
     const files = {
       "keys.json": canonicalJson({
         keys: [
           ...history.keys.map(({ row, ...range }) => ({ ...publicJwk(row.jwk), role: "event", ...range })),
-          ...logKeys,
+          ...beside,
         ],
         ...(handOvers.length > 0 && { hand_overs: handOvers }),
       }),

@@ -6,7 +6,8 @@ import { fromBase64url } from "./base64url.ts";
 
 export interface ExportKey {
   readonly kid: string;
-  readonly role: "event" | "log";
+  /** `producer`: of another node, which made the export and signed its manifest. */
+  readonly role: "event" | "log" | "producer";
   readonly publicKey: Uint8Array;
   readonly from: number;
   /** Null: still in use. */
@@ -68,7 +69,7 @@ function readKey(value: unknown, primitives: Primitives): ExportKey | string {
   const publicKey = publicKeyOf(jwk);
   if (publicKey === undefined) return `${name} is no Ed25519 key`;
   if (kid !== thumbprint(jwk, primitives)) return `${name} is not called by its thumbprint (RFC 7638)`;
-  if (role !== "event" && role !== "log") return `${name} has no role`;
+  if (role !== "event" && role !== "log" && role !== "producer") return `${name} has no role`;
   if (!isCount(from) || (to !== null && (!isCount(to) || to < from))) return `${name} has no range of sequences`;
   if (compromised !== undefined && Number.isNaN(Date.parse(String(compromised))))
     return `${name} has a compromised_at that is no time`;

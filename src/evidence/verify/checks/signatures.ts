@@ -145,12 +145,13 @@ function vouching({ facts, pins, own }: JudgedExport, handedOver: HandedOver, ki
   if (facts.keys === undefined || typeof kid !== "string") return undefined;
   const key = facts.keys.find((listed) => listed.kid === kid);
   if (key?.role === "log") return undefined;
-  if (key !== undefined)
+  if (key?.role === "event")
     return { publicKey: key.publicKey, isRetired: key.to !== null || key.compromisedAtMs !== undefined };
   const handed = handedOver.get(kid);
   if (handed !== undefined) return { publicKey: handed, right: "to which the stream's last key handed over" };
   const known = (pins ?? own)?.get(kid)?.publicKey;
-  return known && { publicKey: known, right: "which you know, and nothing in the export ties to the stream" };
+  if (known) return { publicKey: known, right: "which you know, and nothing in the export ties to the stream" };
+  return key && { publicKey: key.publicKey, right: "which came with the export, and nothing in it ties to the stream" };
 }
 
 export async function checkManifestSignatures(judged: JudgedExport, handedOver: HandedOver): Promise<void> {
