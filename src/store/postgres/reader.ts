@@ -293,15 +293,17 @@ export class PostgresReader implements StoreReader {
     try {
       return (await this.#pool.query({ ...asked, query_timeout: answerMsMax } as pg.QueryConfig)).rows as Row[];
     } catch (error) {
-      if (isUnasked(error)) void this.#try();
+      if (isUnasked(error)) void this.#try(error as Error);
       throw new EvidenceUnavailableError(`the database cannot be read: ${(error as Error).message}`, { cause: error });
     }
   }
 
   /** One connection may still answer where no other can be made: what counts is whether another can. */
-  async #try(): Promise<void> {
+  async #try({ message }: Error): Promise<void> {
     if (this.#trying) return;
     this.#trying = true;
+    // Whoever was told that nothing can be read finds the node not ready.
+    this.#problem = message;
     while (!this.#pool.ending) {
       this.#problem = await tryReading(this.#at).then(
         () => undefined,
