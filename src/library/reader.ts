@@ -20,7 +20,7 @@ import { publicJwk, publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts
 import type { TransparencyLog } from "../evidence/log/log.ts";
 import { partitionBefore } from "../node/partition-record.ts";
 import { readMesh, readMeshes } from "../store/meshes.ts";
-import type { EventQuery, MaybePromise, StoredEvent, StoreReader, StreamRow } from "../store/store.ts";
+import type { EventQuery, ListingPlace, MaybePromise, StoredEvent, StoreReader, StreamRow } from "../store/store.ts";
 import { checkNames } from "./names.ts";
 import type {
   Artifact,
@@ -49,7 +49,7 @@ export interface SignedPage extends Page<EvidenceEvent> {
   readonly records: readonly string[];
 }
 
-type Filters = Omit<EventQuery, "order" | "limit" | "after">;
+type Filters = Omit<EventQuery, "order" | "limit" | "after" | "chain_id">;
 
 const EVENTS_DEFAULT = 100;
 const WORKLOADS_DEFAULT = 100;
@@ -109,14 +109,14 @@ export class LocalReader implements RailgateReader {
 
   async events(query: EventsQuery = {}): Promise<SignedPage> {
     const { cursor, ...asked } = parseEvents(throughJson(query));
-    const place = cursor === undefined ? undefined : placed(readPosition(cursor));
+    const place = cursor === undefined ? undefined : placed(readCursor(cursor));
     const { order = place?.order ?? "desc", limit = EVENTS_DEFAULT } = asked;
     if (place && place.order !== order) throw invalidCursor(`continues a listing with order=${place.order}`);
-    const { events, next } = await (await this.#parts.store).page({
+    const { events, next } = await (await this.#parts.store).list({
       ...this.#filters(asked),
       order,
       limit,
-      after: place?.position,
+      after: place?.after,
     });
     const records = events.map(({ record }) => record);
     let items: EvidenceEvent[] | undefined;
@@ -124,7 +124,7 @@ export class LocalReader implements RailgateReader {
       get items() {
         return (items ??= records.map(eventOf));
       },
-      next: next === null ? null : `${order}-${next}`,
+      next: next === null ? null : writeCursor(order, next),
     };
     return Object.defineProperty(answer, "records", { value: records }) as SignedPage;
   }
@@ -284,7 +284,7 @@ export class LocalReader implements RailgateReader {
     return showWorkload(store, tenantOf(this.caller, tenantId), workloadId, now());
   }
 
-  #filters({ tenant_id, since, until, ...filters }: FollowQuery): Omit<EventQuery, "order" | "limit" | "after"> {
+  #filters({ tenant_id, since, until, ...filters }: FollowQuery): Filters {
     const { event_type, outcome, workload_id, correlation_id } = filters;
     return {
       event_type,
@@ -384,10 +384,19 @@ function readPlace(text: string): Place | undefined {
   return rest.length === 0 && isIdentifier(tenant) && isIdentifier(key) ? { tenant_id: tenant, key } : undefined;
 }
 
-/** Direction and position: a listing cannot be continued the other way round. */
-const POSITION = /^(asc|desc)-(\d{1,15})$/;
+/** Direction and place: a listing cannot be continued the other way round. */
+const CURSOR = /^(asc|desc)-(\d{1,15})(?:-(\d{1,15})-([\w-]{1,400}))?$/;
 
-function readPosition(text: string): { order: EventQuery["order"]; position: number } | undefined {
-  const parts = POSITION.exec(text);
-  return parts === null ? undefined : { order: parts[1] as EventQuery["order"], position: Number(parts[2]) };
+const writeCursor = (order: EventQuery["order"], place: number | ListingPlace): string =>
+  typeof place === "number"
+    ? `${order}-${place}`
+    : `${order}-${place.ms}-${place.sequence}-${Buffer.from(place.chain_id).toString("base64url")}`;
+
+function readCursor(text: string): { order: EventQuery["order"]; after: number | ListingPlace } | undefined {
+  const [, order, first, sequence, chain] = CURSOR.exec(text) ?? [];
+  if (order !== "asc" && order !== "desc") return undefined;
+  if (chain === undefined) return { order, after: Number(first) };
+  const chain_id = Buffer.from(chain, "base64url").toString();
+  const place = { ms: Number(first), chain_id, sequence: Number(sequence) };
+  return chain_id.split("/").every(isIdentifier) ? { order, after: place } : undefined;
 }

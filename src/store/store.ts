@@ -175,7 +175,26 @@ export interface EventQuery {
   readonly ahead?: boolean | undefined;
 }
 
-/** Part of a listing. */
+/** Where an event stands in the order of a listing over several streams. */
+export interface ListingPlace {
+  /** When it occurred, milliseconds since the epoch. */
+  readonly ms: number;
+  readonly chain_id: string;
+  readonly sequence: number;
+}
+
+export interface ListingQuery extends Omit<EventQuery, "chain_id" | "after" | "ahead"> {
+  /** The `next` of the page before: a position where it goes by positions. */
+  readonly after?: number | ListingPlace | undefined;
+}
+
+/** A page as listings have it; see {@link EventPage}. */
+export interface EventListing {
+  readonly events: StoredEvent[];
+  readonly next: number | ListingPlace | null;
+}
+
+/** Part of what is on record, in order of position. */
 export interface EventPage {
   readonly events: StoredEvent[];
   /**
@@ -262,6 +281,11 @@ export interface StoreReader extends AsyncDisposable {
   settled(): Promise<number>;
   /** Forwards it ends there too, unless one stream is asked for, which has no gaps. */
   page(query: EventQuery): Promise<EventPage>;
+  /**
+   * For people: by sequence where the tenant has one stream, else in order of `occurred_at`, then chain and sequence. Page after
+   * page has each event once that was on record before the first; one that comes later may take its place before the cursor.
+   */
+  list(query: ListingQuery): Promise<EventListing>;
   /** As `page`, to the end or until there are as many as were asked for, however long that takes. */
   events(query: EventQuery): Promise<StoredEvent[]>;
   /** Which of these ids are those of events. */

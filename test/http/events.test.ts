@@ -5,7 +5,7 @@ import { createConnection } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
-import { admissible, insufficient, start, type Started } from "./support.ts";
+import { admissible, byTime, Clock, insufficient, start, type Started } from "./support.ts";
 
 const served = await start();
 const { call } = served;
@@ -74,6 +74,42 @@ test("pages join up without gap or repetition, also while events come in", async
   }
 });
 
+test("streams of several tenants are listed in order of time, then chain and sequence; an older cursor goes on as it began", async (t) => {
+  const clock = new Clock(Date.parse("2026-11-27T10:00:00Z"));
+  const at = await start({}, { clock: clock.shared });
+  t.teardown(() => at.close());
+  // Each tenant in turn; the clock is set back, and stands still.
+  for (const [i, secondsOn] of [0, 5, 5, 2, 2, 9, 4, 4].entries()) {
+    clock.ms = Date.parse("2026-11-27T10:00:00Z") + secondsOn * 1000;
+    await at.call("POST", "/v1/admissions", { body: admissible(`w-${i}`, ["b", "a", "c"][i % 3]) });
+  }
+  const listed = async (query: string, cursor = "") => {
+    const items: EvidenceEvent[] = [];
+    for (let next: string | null = cursor; next !== null; ) {
+      const { json } = await at.call("GET", `/v1/events?limit=2&${query}${next && `&cursor=${next}`}`);
+      items.push(...json.items);
+      next = json.next;
+    }
+    return items;
+  };
+  const oldest = await listed("event_type=workload.admit&order=asc");
+  t.is(oldest.length, 8);
+  t.deepEqual(idsOf(oldest), idsOf([...oldest].sort(byTime)));
+  const all = await listed("");
+  t.deepEqual(idsOf(all), idsOf([...all].sort(byTime).reverse()));
+  // Of one stream by sequence.
+  t.deepEqual(
+    (await listed("tenant_id=b&order=asc")).map(({ sequence }) => sequence),
+    [0, 1, 2],
+  );
+  const byPosition = await listed("order=asc", "asc-0");
+  t.is(byPosition.length, all.length);
+  t.deepEqual(
+    byPosition.filter(({ event_type }) => event_type === "workload.admit").map(({ subject }) => subject),
+    Array.from({ length: 8 }, (_, i) => `w-${i}`),
+  );
+});
+
 for (const [query, pointer] of [
   ["limit=0", "/query/limit"],
   ["limit=1001", "/query/limit"],
@@ -82,6 +118,8 @@ for (const [query, pointer] of [
   ["limit=01", "/query/limit"],
   ["order=up", "/query/order"],
   ["cursor=x", "/query/cursor"],
+  ["cursor=asc-1-2", "/query/cursor"],
+  ["cursor=asc-1-2-Li4", "/query/cursor"],
   ["cursor=desc-2&order=asc", "/query/cursor"],
   ["since=yesterday", "/query/since"],
   ["since=2026-11-25T08:00:00", "/query/since"],

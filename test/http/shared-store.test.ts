@@ -1,7 +1,8 @@
 // Several replicas on one PostgreSQL, over HTTP: one mesh, one law, evidence of each, all of it on any (spec replicas).
 import test from "ava";
 import type { Started } from "./support.ts";
-import { admissible, start } from "./support.ts";
+import { admissible, byTime, Clock, start } from "./support.ts";
+import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import { lawBundle, makeSigner } from "../policies/bundles.ts";
 import { theyAgree, verifyExport } from "../evidence/second-verifier.ts";
 import { noPostgres, ownServer, testServer } from "../postgres/server.ts";
@@ -121,6 +122,52 @@ run(
       );
       t.deepEqual([report.states, report.order], [[], []]);
     });
+  },
+);
+
+run(
+  "listings of replicas whose commits overlap are in order of time, then chain and sequence, on any page of any",
+  async (t) => {
+    const url = await (await testServer()).url();
+    // The clock of one is an hour behind: what it records is late.
+    const late = new Clock(Date.now() - 3_600_000);
+    const replicas = await Promise.all([
+      replica(url, "r1", SEVERAL),
+      replica(url, "r2"),
+      start({ node_id: "r3", store: { url, pool_max: 4 } }, { clock: late.shared }, KEYS),
+    ]);
+    t.teardown(() => Promise.all(replicas.map((each) => each.close())));
+    const admitted = await Promise.all(
+      Array.from({ length: 90 }, (_, i) =>
+        replicas[i % 3]!.call("POST", "/v1/admissions", { body: admissible(`w-${i}`, i % 9 === 0 ? "other" : "acme") }),
+      ),
+    );
+    const ids = (items: EvidenceEvent[]) => items.map(({ id }) => id);
+    const given = admitted.map(({ json }) => json.event as EvidenceEvent).sort(byTime);
+    for (const [i, query] of [
+      "",
+      "&tenant_id=acme",
+      "&event_type=workload.admit",
+      "&outcome=accepted&tenant_id=acme",
+    ].entries()) {
+      const items: EvidenceEvent[] = [];
+      for (let next: string | null = ""; next !== null; ) {
+        const { json } = await replicas[i % 3]!.call(
+          "GET",
+          `/v1/events?limit=7&order=${i % 2 ? "desc" : "asc"}${query}${next && `&cursor=${encodeURIComponent(next)}`}`,
+        );
+        items.push(...json.items);
+        next = json.next;
+      }
+      if (i % 2) items.reverse();
+      t.deepEqual(ids(items), ids([...items].sort(byTime)), query);
+      const own = items.filter(({ event_type }) => event_type === "workload.admit");
+      t.deepEqual(
+        ids(own),
+        ids(given.filter(({ tenant_id }) => !query.includes("acme") || tenant_id === "acme")),
+        query,
+      );
+    }
   },
 );
 

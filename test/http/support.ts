@@ -158,6 +158,12 @@ export class Clock {
   }
 }
 
+/** The order of a listing over several streams, oldest first. */
+export function byTime(a: EvidenceEvent, b: EvidenceEvent): number {
+  const [one, other] = [a, b].map(({ occurred_at, chain_id }) => `${occurred_at} ${chain_id}`) as [string, string];
+  return one === other ? a.sequence - b.sequence : one < other ? -1 : 1;
+}
+
 /** A request that the shipped law admits. */
 export function admissible(workload_id = "payments-api", tenant_id = "acme"): AdmissionRequest {
   const { correlation_id: _, ...request } = containerRequest();

@@ -98,7 +98,7 @@ async function upTo(reader: RailgateReader, query: EventsQuery, limit: number): 
   return allPages((cursor) => reader.events({ ...query, limit: Math.min(PAGE, limit), cursor }), limit);
 }
 
-/** Goes on behind the newest that was shown, so that none is left out. */
+/** Goes on behind the newest that was shown, so that none is left out; what came behind it and was shown already is not shown again. */
 async function follow(
   reader: RailgateReader,
   filters: Filters,
@@ -110,7 +110,9 @@ async function follow(
   const last = await upTo(reader, { ...filters, order: "desc" }, limit);
   write(last.toReversed());
   const from = last[0] ? { after: last[0].id } : { since: filters.since ?? new Date(0).toISOString() };
-  for await (const event of reader.follow({ ...filters, ...from }, interrupted.signal)) write([event]);
+  const shown = new Set(last.map(({ id }) => id));
+  for await (const event of reader.follow({ ...filters, ...from }, interrupted.signal))
+    if (!shown.delete(event.id)) write([event]);
   return EXIT.done;
 }
 

@@ -45,7 +45,7 @@ export function eventRoutes(railgate: LocalRailgate, followers: Followers): Rout
       tag: "Events",
       summary: "List or follow events",
       description:
-        "Newest first, or oldest first with `order=asc`. A page may have fewer items than `limit`, or none, and still a `next`: none looks at many more than a thousand events. With `Accept: text/event-stream` it follows live instead: each event is one message, whose id a client sends back as `Last-Event-ID` to go on from there; `since` begins in the past. `order`, `limit` and `cursor` mean nothing then.",
+        "Newest first, or oldest first with `order=asc`; over several streams in order of `occurred_at`, then chain and sequence. A page may have fewer items than `limit`, or none, and still a `next`: none looks at many more than two thousand events. With `Accept: text/event-stream` it follows live instead: each event is one message, whose id a client sends back as `Last-Event-ID` to go on from there; `since` begins in the past. `order`, `limit` and `cursor` mean nothing then.",
       query: QUERY,
       shapes: { EventList },
       answers: {

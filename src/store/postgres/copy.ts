@@ -6,12 +6,9 @@ import type pg from "pg";
 import { connectForLoading, READING_MS_MAX, readingPool, type RunQuery, type Row } from "./connect.ts";
 import { Loader } from "./load.ts";
 import { PostgresReader } from "./reader.ts";
-import { WITH_INDICES, WITHOUT_INDICES } from "./schema.ts";
+import { INDEX_MS_MAX, WITH_INDICES, WITHOUT_INDICES } from "./schema.ts";
 import { insertKey } from "./statements.ts";
 import { PostgresWriter } from "./writer.ts";
-
-/** An index over a hundred million events. */
-const INDEX_MS_MAX = 3_600_000;
 
 /** @throws EvidenceUnavailableError, ServerRefusedError see PostgresReader.open. */
 export async function openPostgresSource(at: DatabaseAt): Promise<CopySource> {

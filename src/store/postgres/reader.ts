@@ -5,10 +5,13 @@ import { digestOfPointer, digestText, hexOfDigest } from "../../core/digest.ts";
 import { ArtifactAlteredError, EvidenceUnavailableError } from "../../core/errors.ts";
 import { digestOf, EMPTY_STREAM, eventTextOf, type Head } from "../../core/event.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
+import { list, pageOf, timesOf, type ListingSource, type PlacedRow } from "../listing.ts";
 import type {
+  EventListing,
   EventPage,
   EventQuery,
   KeyRow,
+  ListingQuery,
   StateKind,
   StatePlace,
   StoredArtifact,
@@ -31,7 +34,7 @@ import { CLOSE_STALE, SETTLED } from "./draws.ts";
 import { StateLookups } from "./lookups.ts";
 import { OWN_ARTIFACT, PostgresLogReader } from "./log.ts";
 import { checkReadable, SPAN_POSITIONS, versionOf } from "./schema.ts";
-import { pageOf, pageQuery, spansQuery } from "./search.ts";
+import { BEYOND, nearQuery, pageQuery, spansQuery, timedQuery, type Bounds } from "./search.ts";
 
 /** What SQLite keeps in the same form. */
 const FORMAT = 2;
@@ -101,16 +104,18 @@ export class PostgresReader implements StoreReader {
   }
 
   async page(query: EventQuery): Promise<EventPage> {
-    const bounds: { from?: number; to?: number; last?: number } = {};
-    if (query.order === "asc" && query.chain_id === undefined && !query.ahead) bounds.last = await this.settled();
-    for (const { sql, ms, bound } of spansQuery(query)) {
-      const span = (await this.#rows(sql, [ms]))[0]!["span"] as number | null;
-      if (span === null) return { events: [], next: null };
-      bounds[bound] = (bound === "from" ? span : span + 1) * SPAN_POSITIONS;
-    }
-    const { sql, values } = pageQuery(query, bounds);
+    const isHeld = query.order === "asc" && query.chain_id === undefined && !query.ahead;
+    const last = isHeld ? await this.settled() : undefined;
+    const within = await this.#bounds(query);
+    if (within === null) return { events: [], next: null };
+    const { sql, values } = pageQuery(query, { ...within, ...(last !== undefined && { last }) });
     const rows = await this.#rows(sql, values, query.limit > LONG_PAGE ? LONG_ANSWER_MS_MAX : ANSWER_MS_MAX);
-    return pageOf(rows as unknown as { position: number; record: string | null }[], query.limit);
+    const { events, last: end } = pageOf(rows as unknown as PlacedRow[], query.limit);
+    return { events, next: end?.position ?? null };
+  }
+
+  list(query: ListingQuery): Promise<EventListing> {
+    return list(this.#listing, query);
   }
 
   async events(query: EventQuery): Promise<StoredEvent[]> {
@@ -283,6 +288,38 @@ export class PostgresReader implements StoreReader {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+
+  /** Positions between which everything lies that is asked for by its time; null: nowhere. */
+  async #bounds(times: Pick<EventQuery, "since_ms" | "until_ms">): Promise<Bounds | null> {
+    const bounds: Bounds = {};
+    for (const { sql, ms, bound } of spansQuery(times)) {
+      const span = (await this.#rows(sql, [ms]))[0]!["span"] as number | null;
+      if (span === null) return null;
+      bounds[bound] = (bound === "from" ? span : span + 1) * SPAN_POSITIONS;
+    }
+    return bounds;
+  }
+
+  readonly #listing: ListingSource = {
+    page: (query) => this.page(query),
+    hasSeveral: async (tenantId) => {
+      const where = tenantId === undefined ? "" : " AND tenant_id = $1";
+      const given = tenantId === undefined ? [] : [tenantId];
+      return (await this.#rows(`SELECT 1 FROM streams WHERE size > 0${where} LIMIT 2`, given)).length === 2;
+    },
+    near: async (query, most) => {
+      const bounds = await this.#bounds(timesOf(query));
+      if (bounds === null) return [];
+      const { sql, values } = nearQuery(query, bounds, most);
+      return (await this.#rows(sql, values)) as unknown as PlacedRow[];
+    },
+    beyond: async (position, order) =>
+      ((await this.#rows(BEYOND[order], [position]))[0]!["ms"] as number | null) ?? undefined,
+    timed: async (query) => {
+      const { sql, values } = timedQuery(query);
+      return (await this.#rows(sql, values)) as unknown as PlacedRow[];
+    },
+  };
 
   #rows(sql: string, values: readonly unknown[] = [], answerMsMax = ANSWER_MS_MAX): Promise<Row[]> {
     return this.#asked({ text: sql, values: values as unknown[] }, answerMsMax);

@@ -3,16 +3,25 @@ import type pg from "pg";
 import { ServerRefusedError } from "./connect.ts";
 
 /** Raised with each migration. */
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 /** Any number that others are unlikely to lock: only one program migrates at a time. */
 const MIGRATION_LOCK = 7_245_283_345;
 const TRIES_MAX = 5;
+/** An index over a hundred million events. */
+export const INDEX_MS_MAX = 3_600_000;
 
 /** Positions are grouped by so many, and of each group each node knows the earliest and latest time of its own events. */
 export const SPAN_POSITIONS = 1024;
 
-/** By which events are listed; nothing is written or verified by them. */
+/** By which events of several streams are listed. */
+const BY_TIME = {
+  events_by_tenant_time: "(tenant_id, occurred_at_ms)",
+  events_by_time: "(occurred_at_ms)",
+};
+
+/** By which events are found; nothing is written or verified by them. */
 const LISTING_INDICES = {
+  ...BY_TIME,
   events_by_tenant: "(tenant_id, position)",
   events_by_workload: "(workload_id, tenant_id, position) WHERE workload_id IS NOT NULL",
   events_by_correlation: "(correlation_id, position)",
@@ -24,9 +33,9 @@ const LISTING_INDICES = {
 
 /** Of a store that is about to be filled: an index is made in a fraction of the time that it takes to keep it. */
 export const WITHOUT_INDICES = `DROP INDEX IF EXISTS ${Object.keys(LISTING_INDICES).join(", ")}`;
-export const WITH_INDICES: readonly string[] = Object.entries(LISTING_INDICES).map(
-  ([name, on]) => `CREATE INDEX IF NOT EXISTS ${name} ON events ${on}`,
-);
+const making = (indices: Readonly<Record<string, string>>): string[] =>
+  Object.entries(indices).map(([name, on]) => `CREATE INDEX IF NOT EXISTS ${name} ON events ${on}`);
+export const WITH_INDICES: readonly string[] = making(LISTING_INDICES);
 
 /**
  * Identifiers sort by their bytes, as everywhere else. `scope` names a data directory, see `DatabaseAt`. A state without a
@@ -52,9 +61,7 @@ CREATE TABLE events (
   outcome text NOT NULL, tenant_id text COLLATE "C" NOT NULL, workload_id text, correlation_id text NOT NULL, occurred_at_ms bigint NOT NULL,
   artifact_digest bytea NOT NULL, record text NOT NULL, UNIQUE (stream, sequence)
 );
-${Object.entries(LISTING_INDICES)
-  .map(([name, on]) => `CREATE INDEX ${name} ON events ${on};`)
-  .join("\n")}
+${WITH_INDICES.join(";\n")};
 CREATE TABLE spans (span bigint NOT NULL, node_id text NOT NULL, min_ms bigint NOT NULL, max_ms bigint NOT NULL, PRIMARY KEY (span, node_id));
 CREATE TABLE artifacts (position bigint PRIMARY KEY, bytes bytea NOT NULL);
 CREATE TABLE blobs (digest bytea PRIMARY KEY, bytes bytea NOT NULL);
@@ -76,7 +83,7 @@ CREATE TABLE draws (
 `;
 
 /** One a version; the first makes the tables. */
-const MIGRATIONS: readonly string[] = [TABLES, DRAWS];
+const MIGRATIONS: readonly string[] = [TABLES, DRAWS, making(BY_TIME).join("; ")];
 
 /** Makes the tables, or brings them up to date. @throws ServerRefusedError the database is a newer version's. */
 export async function migrate(client: pg.Client): Promise<void> {
@@ -96,15 +103,20 @@ async function migrateOnce(client: pg.Client): Promise<void> {
   const known = await versionOf(client);
   if (known === SCHEMA_VERSION) return;
   checkReadable(known);
+  const unhurried = (text: string, values: unknown[] = []) =>
+    client.query({ text, values, query_timeout: INDEX_MS_MAX } as pg.QueryConfig);
   await client.query("BEGIN");
-  await client.query("SELECT pg_advisory_xact_lock($1)", [MIGRATION_LOCK]);
+  // An index takes a second for each million events; whoever comes next waits for it.
+  await client.query("SET LOCAL statement_timeout = 0");
+  await client.query("SET LOCAL lock_timeout = 0");
+  await unhurried("SELECT pg_advisory_xact_lock($1)", [MIGRATION_LOCK]);
   await client.query("CREATE SCHEMA IF NOT EXISTS railgate");
   await client.query("CREATE TABLE IF NOT EXISTS schema_version (one boolean PRIMARY KEY, version integer NOT NULL)");
   await client.query("INSERT INTO schema_version (one, version) VALUES (true, 0) ON CONFLICT DO NOTHING");
   const { rows } = await client.query("SELECT version FROM schema_version FOR UPDATE");
   const { version } = rows[0] as { version: number };
   checkReadable(version);
-  for (const migration of MIGRATIONS.slice(version)) await client.query(migration);
+  for (const migration of MIGRATIONS.slice(version)) await unhurried(migration);
   await client.query("UPDATE schema_version SET version = $1", [SCHEMA_VERSION]);
   await client.query("COMMIT");
 }

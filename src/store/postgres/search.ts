@@ -1,21 +1,30 @@
 // Listings of events in PostgreSQL: by the index that tells most, and never further through the history than a page is worth.
-import type { EventPage, EventQuery, StoredEvent } from "../store.ts";
+import { INDEXED, LOOKED_AT_MAX, timesOf, type TimedQuery } from "../listing.ts";
+import type { EventQuery } from "../store.ts";
+import { SPAN_POSITIONS } from "./schema.ts";
 
-/** Events that a page looks at and does not show, at most; a filter that is rarer is followed from page to page. */
-const LOOKED_AT_MAX = 1000;
+const CHAIN = "(SELECT chain_id FROM streams WHERE streams.stream = events.stream)";
+/** What tells a row's place in a listing. */
+const PLACE = `, occurred_at_ms AS ms, ${CHAIN} AS chain_id, sequence`;
 
-/** Columns with an index of their own; those that tell most first. */
-const INDEXED = ["workload_id", "correlation_id", "event_type", "outcome"] as const;
+/** A statement and its values. */
+interface Asked {
+  readonly sql: string;
+  readonly values: unknown[];
+}
 
-interface Bounds {
-  readonly from?: number;
-  readonly to?: number;
+export interface Bounds {
+  from?: number;
+  to?: number;
   /** The last position. */
-  readonly last?: number;
+  last?: number;
 }
 
 /** What must be asked first: the groups of positions between which everything lies. */
-export function spansQuery({ since_ms, until_ms }: EventQuery): { sql: string; ms: number; bound: "from" | "to" }[] {
+export function spansQuery({
+  since_ms,
+  until_ms,
+}: Pick<EventQuery, "since_ms" | "until_ms">): { sql: string; ms: number; bound: "from" | "to" }[] {
   return [
     ...(since_ms === undefined
       ? []
@@ -27,7 +36,21 @@ export function spansQuery({ since_ms, until_ms }: EventQuery): { sql: string; m
 }
 
 /** Equal by an index, and what else is asked is judged row by row, where it cannot mislead the choice of an index. */
-export function pageQuery(query: EventQuery, { from, to, last }: Bounds): { sql: string; values: unknown[] } {
+export function pageQuery(query: EventQuery, bounds: Bounds): Asked {
+  return positioned(query, bounds, "", (isJudged) => query.limit + 1 + (isJudged ? LOOKED_AT_MAX : 0));
+}
+
+/** By a filter's own index, in order of position. */
+export function nearQuery(query: TimedQuery, bounds: Bounds, most: number): Asked {
+  return positioned({ ...query, ...timesOf(query), after: undefined }, bounds, PLACE, () => most);
+}
+
+function positioned(
+  query: EventQuery,
+  { from, to, last }: Bounds,
+  more: string,
+  most: (isJudged: boolean) => number,
+): Asked {
   const values: unknown[] = [];
   const value = (each: unknown): string => `$${values.push(each)}`;
   const by = query.chain_id === undefined ? INDEXED.find((column) => query[column] !== undefined) : undefined;
@@ -49,22 +72,47 @@ export function pageQuery(query: EventQuery, { from, to, last }: Bounds): { sql:
   const where = equal.length === 0 ? "" : ` WHERE ${equal.join(" AND ")}`;
   // A stream is in order of sequence, which is the order of its positions.
   const order = query.chain_id === undefined ? "position" : "sequence";
-  const limit = query.limit + 1 + (rest.length === 0 ? 0 : LOOKED_AT_MAX);
+  const limit = most(rest.length > 0);
   return {
-    sql: `SELECT position, ${shown} AS record FROM events${where} ORDER BY ${order} ${query.order} LIMIT ${value(limit)}`,
+    sql: `SELECT position, ${shown} AS record${more} FROM events${where} ORDER BY ${order} ${query.order} LIMIT ${value(limit)}`,
     values,
   };
 }
 
-export function pageOf(rows: readonly { position: number; record: string | null }[], limit: number): EventPage {
-  const events: StoredEvent[] = [];
-  let passedOver = 0;
-  let last: number | null = null;
-  for (const { position, record } of rows) {
-    if ((events.length === limit && record !== null) || passedOver === LOOKED_AT_MAX) return { events, next: last };
-    last = position;
-    if (record === null) passedOver++;
-    else events.push({ position, record });
+/** In order of time, by the index of a tenant's or of all times: what chain and sequence decide is sorted among those of one millisecond. */
+export function timedQuery(query: TimedQuery): Asked {
+  const { tenant_id, order, limit, after } = query;
+  const { since_ms, until_ms } = timesOf(query);
+  const values: unknown[] = [];
+  const value = (each: unknown): string => `$${values.push(each)}`;
+  const where: string[] = [];
+  const rest = INDEXED.filter((column) => query[column] !== undefined).map(
+    (column) => `${column} = ${value(query[column])}`,
+  );
+  if (tenant_id !== undefined) where.push(`tenant_id = ${value(tenant_id)}`);
+  if (since_ms !== undefined) where.push(`occurred_at_ms >= ${value(since_ms)}`);
+  if (until_ms !== undefined) where.push(`occurred_at_ms < ${value(until_ms)}`);
+  if (after) {
+    const behind = order === "asc" ? ">" : "<";
+    const ms = value(after.ms);
+    const place = `(${value(after.chain_id)}, ${value(after.sequence)}::bigint)`;
+    where.push(
+      `(occurred_at_ms ${behind} ${ms}::bigint OR (occurred_at_ms = ${ms}::bigint AND (${CHAIN}, sequence) ${behind} ${place}))`,
+    );
   }
-  return { events, next: null };
+  const shown = rest.length === 0 ? "record" : `CASE WHEN ${rest.join(" AND ")} THEN record END`;
+  const most = limit + 1 + (rest.length === 0 ? 0 : LOOKED_AT_MAX);
+  return {
+    sql: `SELECT position, ${shown} AS record${PLACE} FROM events${where.length === 0 ? "" : ` WHERE ${where.join(" AND ")}`}
+      ORDER BY occurred_at_ms ${order}, chain_id ${order}, sequence ${order} LIMIT ${value(most)}`,
+    values,
+  };
 }
+
+/** $1 a position. The sum keeps an index of times from being walked for it. */
+export const BEYOND = {
+  asc: `SELECT least((SELECT min(min_ms) FROM spans WHERE span > $1::bigint / ${SPAN_POSITIONS}),
+    (SELECT min(occurred_at_ms + 0) FROM events WHERE position > $1::bigint AND position < ($1::bigint / ${SPAN_POSITIONS} + 1) * ${SPAN_POSITIONS})) AS ms`,
+  desc: `SELECT greatest((SELECT max(max_ms) FROM spans WHERE span < $1::bigint / ${SPAN_POSITIONS}),
+    (SELECT max(occurred_at_ms + 0) FROM events WHERE position < $1::bigint AND position >= ($1::bigint / ${SPAN_POSITIONS}) * ${SPAN_POSITIONS})) AS ms`,
+};

@@ -3,10 +3,13 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlit
 import { ArtifactAlteredError } from "../../core/errors.ts";
 import { digestOf, EMPTY_STREAM, eventTextOf, type Head } from "../../core/event.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
+import { list } from "../listing.ts";
 import type {
+  EventListing,
   EventPage,
   EventQuery,
   KeyRow,
+  ListingQuery,
   LogReader,
   StateKey,
   StateKind,
@@ -67,6 +70,10 @@ export class SqliteReader implements CopySource {
 
   async page(query: EventQuery): Promise<EventPage> {
     return this.#search.page(query);
+  }
+
+  list(query: ListingQuery): Promise<EventListing> {
+    return list(this.#search, query);
   }
 
   async events(query: EventQuery): Promise<StoredEvent[]> {

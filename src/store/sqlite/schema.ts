@@ -27,6 +27,12 @@ CREATE INDEX events_by_outcome ON events (outcome, tenant_id);
 CREATE TABLE spans (span INTEGER PRIMARY KEY, min_ms INTEGER NOT NULL, max_ms INTEGER NOT NULL);
 `;
 
+/** By these, events of several streams are listed in order of time. Made with the tables, or by whoever opens those of an earlier program. */
+const BY_TIME = `
+CREATE INDEX IF NOT EXISTS events_by_tenant_time ON events (tenant_id, occurred_at_ms);
+CREATE INDEX IF NOT EXISTS events_by_time ON events (occurred_at_ms);
+`;
+
 /** State finds its reference: placements the rail and budget that they hold it to, kept answers the event that they tell of. */
 const STATES_BY_REF = "CREATE INDEX states_by_ref ON states (kind, tenant_id, ref, rank) WHERE ref IS NOT NULL;";
 
@@ -84,15 +90,16 @@ ${STATES_BY_REF}`;
 /** Makes the tables, or brings them up to date. @throws Error the database is a newer version's. */
 export function migrate(db: DatabaseSync): void {
   const version = versionOf(db);
-  if (version === SCHEMA_VERSION) return;
+  if (version === SCHEMA_VERSION && isByTime(db)) return;
   checkReadable(version === 0 ? SCHEMA_VERSION : version);
   db.exec("BEGIN IMMEDIATE");
   try {
     if (version === 0) db.exec(SCHEMA);
-    else {
+    if (version === 1) {
       db.exec(TO_2);
       migrateStates(db);
     }
+    db.exec(BY_TIME);
     db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
     db.exec("COMMIT");
   } catch (error) {
@@ -107,6 +114,11 @@ export function checkReadable(version: number): void {
     throw new Error(
       `the database is of format ${version}, and this version of Railgate reads formats ${OLDEST_VERSION} to ${SCHEMA_VERSION}`,
     );
+}
+
+/** Whether events can be listed in order of time. */
+export function isByTime(db: DatabaseSync): boolean {
+  return db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'events_by_time'").get() !== undefined;
 }
 
 export function versionOf(db: DatabaseSync): number {

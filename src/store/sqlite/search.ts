@@ -1,20 +1,27 @@
-// Listings of events: by the index that tells most, tenant by tenant, and never further through the history than a page is worth.
+// Searches of events: by the index that tells most, tenant by tenant, and never further through the history than a page is worth.
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
-import type { EventPage, EventQuery, StoredEvent } from "../store.ts";
-import { SPAN_POSITIONS } from "./schema.ts";
+import {
+  INDEXED,
+  pageOf,
+  timesOf,
+  type Indexed,
+  type ListingSource,
+  type PlacedRow,
+  type TimedQuery,
+} from "../listing.ts";
+import type { EventPage, EventQuery } from "../store.ts";
+import { isByTime, SPAN_POSITIONS } from "./schema.ts";
 
-/** Events that a page looks at and does not show, at most; a filter that is rarer is followed from page to page. */
-const LOOKED_AT_MAX = 1000;
 /** Where nobody names a tenant: so many tenants' indices are read side by side. */
 const TENANTS_MAX = 64;
 
-/** Columns with an index of their own, beside the tenant; those that tell most first. */
-const INDEXED = ["workload_id", "correlation_id", "event_type", "outcome"] as const;
-type Indexed = (typeof INDEXED)[number];
-
 type Condition = readonly [sql: string, value: SQLInputValue];
 /** `record` null: one that was looked at and is not among those asked for. */
-type Row = { position: number; record: string | null };
+type Row = Pick<PlacedRow, "position" | "record">;
+
+const CHAIN = "(SELECT chain_id FROM streams WHERE streams.stream = events.stream)";
+/** What tells a row's place in a listing. */
+const PLACE = `, occurred_at_ms AS ms, ${CHAIN} AS chain_id, sequence`;
 
 /** Where to look: equal to these by an index, and then whatever else is asked of what is found there. */
 interface Way {
@@ -22,10 +29,11 @@ interface Way {
   readonly rest: readonly Condition[];
 }
 
-export class EventSearch {
+export class EventSearch implements ListingSource {
   readonly #db: DatabaseSync;
   /** Of the database's format. */
   readonly #version: number;
+  #byTime = false;
 
   constructor(db: DatabaseSync, version: number) {
     this.#db = db;
@@ -41,19 +49,81 @@ export class EventSearch {
       ways.map((way) => this.#rows(way, bounds, query.order)),
       query.order,
     );
-    return pageOf(rows, query.limit);
+    const { events, last } = pageOf(rows, query.limit);
+    return { events, next: last?.position ?? null };
   }
 
-  /** The SQL of a listing, for tests: how it would be carried out. */
-  explain(query: EventQuery): string[] {
-    const bounds = this.#bounds(query) ?? [];
-    return this.#ways(query, this.#tenant(query) ?? undefined).flatMap((way) => {
-      const { sql, values } = sqlOf(way, bounds, query.order);
-      return this.#db
-        .prepare(`EXPLAIN QUERY PLAN ${sql}`)
-        .all(...values)
-        .map((row) => row["detail"] as string);
-    });
+  /** A chain id is the tenant's and the node's (spec evidence), with a slash between. */
+  hasSeveral(tenantId: string | undefined): boolean {
+    this.#byTime ||= isByTime(this.#db);
+    if (!this.#byTime) return false;
+    const two = (where: string, ...values: string[]) =>
+      this.#db.prepare(`SELECT 1 FROM streams${where} LIMIT 2`).all(...values).length === 2;
+    if (tenantId === undefined) return two("");
+    return two(" WHERE chain_id > ? AND chain_id < ?", `${tenantId}/`, `${tenantId}0`);
+  }
+
+  near(query: TimedQuery, most: number): PlacedRow[] | undefined {
+    const asked: EventQuery = { ...query, ...timesOf(query), after: undefined };
+    const ways = this.#ways(asked, query.tenant_id);
+    if (ways.some(({ equal }) => equal.length === 0)) return undefined;
+    const bounds = this.#bounds(asked);
+    if (bounds === null) return [];
+    const sources = ways.map((way) => this.#rows<PlacedRow>(way, bounds, query.order, PLACE));
+    const rows: PlacedRow[] = [];
+    for (const row of inOrder(sources, query.order)) if (rows.push(row) === most) break;
+    return rows;
+  }
+
+  beyond(position: number, order: EventQuery["order"]): number | undefined {
+    const span = Math.floor(position / SPAN_POSITIONS);
+    const one = (sql: string, ...values: number[]) => this.#db.prepare(sql).get(...values)!["ms"] as number | null;
+    // The sign keeps an index of times from being walked for it.
+    const [groups, rest] =
+      order === "asc"
+        ? [
+            one("SELECT min(min_ms) AS ms FROM spans WHERE span > ?", span),
+            one(
+              "SELECT min(+occurred_at_ms) AS ms FROM events WHERE position > ? AND position < ?",
+              position,
+              (span + 1) * SPAN_POSITIONS,
+            ),
+          ]
+        : [
+            one("SELECT max(max_ms) AS ms FROM spans WHERE span < ?", span),
+            one(
+              "SELECT max(+occurred_at_ms) AS ms FROM events WHERE position < ? AND position >= ?",
+              position,
+              span * SPAN_POSITIONS,
+            ),
+          ];
+    const found = [groups, rest].filter((ms) => ms !== null);
+    if (found.length === 0) return undefined;
+    return order === "asc" ? Math.min(...found) : Math.max(...found);
+  }
+
+  timed(query: TimedQuery): Iterable<PlacedRow> {
+    const { tenant_id, order, after } = query;
+    const { since_ms, until_ms } = timesOf(query);
+    const [first, behind] = order === "asc" ? ["occurred_at_ms >", ">"] : ["occurred_at_ms <", "<"];
+    const where: Condition[] = [
+      ...(tenant_id === undefined ? [] : [["tenant_id = ?", tenant_id] as const]),
+      ...(since_ms === undefined ? [] : [["occurred_at_ms >= ?", since_ms] as const]),
+      ...(until_ms === undefined ? [] : [["occurred_at_ms < ?", until_ms] as const]),
+    ];
+    const clauses = where.map(([sql]) => sql);
+    const values = where.map(([, value]) => value);
+    if (after) {
+      clauses.push(`(${first} ? OR (occurred_at_ms = ? AND (${CHAIN}, sequence) ${behind} (?, ?)))`);
+      values.push(after.ms, after.ms, after.chain_id, after.sequence);
+    }
+    const rest = restOf({ ...query, since_ms: undefined, until_ms: undefined, after: undefined }, undefined);
+    const by = tenant_id === undefined ? "events_by_time" : "events_by_tenant_time";
+    const sql = `SELECT position, ${shownIf(rest)} AS record${PLACE} FROM events INDEXED BY ${by}
+      ${clauses.length === 0 ? "" : `WHERE ${clauses.join(" AND ")}`}
+      ORDER BY occurred_at_ms ${order}, chain_id ${order}, sequence ${order}`;
+    const given = [...rest.map(([, value]) => value), ...values];
+    return this.#db.prepare(sql).iterate(...given) as unknown as Iterable<PlacedRow>;
   }
 
   /** A stream is one tenant's. null: there is nothing of both. */
@@ -110,9 +180,9 @@ export class EventSearch {
     }
   }
 
-  #rows(way: Way, bounds: readonly Condition[], order: EventQuery["order"]): Iterator<Row> {
-    const { sql, values } = sqlOf(way, bounds, order);
-    return this.#db.prepare(sql).iterate(...values) as unknown as Iterator<Row>;
+  #rows<R extends Row>(way: Way, bounds: readonly Condition[], order: EventQuery["order"], more = ""): Iterator<R> {
+    const { sql, values } = sqlOf(way, bounds, order, more);
+    return this.#db.prepare(sql).iterate(...values) as unknown as Iterator<R>;
   }
 }
 
@@ -134,18 +204,24 @@ function sqlOf(
   { equal, rest }: Way,
   bounds: readonly Condition[],
   order: EventQuery["order"],
+  more: string,
 ): { sql: string; values: SQLInputValue[] } {
-  const shown = rest.length === 0 ? "record" : `iif(${rest.map(([sql]) => sql).join(" AND ")}, record, NULL)`;
   const where = [...equal, ...bounds];
   const clause = where.length === 0 ? "" : ` WHERE ${where.map(([sql]) => sql).join(" AND ")}`;
   return {
-    sql: `SELECT position, ${shown} AS record FROM events${clause} ORDER BY position ${order}`,
+    sql: `SELECT position, ${shownIf(rest)} AS record${more} FROM events${clause} ORDER BY position ${order}`,
     values: [...rest, ...where].map(([, value]) => value),
   };
 }
 
+const shownIf = (rest: readonly Condition[]): string =>
+  rest.length === 0 ? "record" : `iif(${rest.map(([sql]) => sql).join(" AND ")}, record, NULL)`;
+
 /** Rows of several sources, each in order of position, as one. */
-function* inOrder(sources: readonly Iterator<Row>[], order: EventQuery["order"]): Generator<Row, void, undefined> {
+function* inOrder<R extends Row>(
+  sources: readonly Iterator<R>[],
+  order: EventQuery["order"],
+): Generator<R, void, undefined> {
   if (sources.length === 1) return yield* { [Symbol.iterator]: () => sources[0]! };
   const heads = sources.map((source) => source.next());
   try {
@@ -153,26 +229,13 @@ function* inOrder(sources: readonly Iterator<Row>[], order: EventQuery["order"])
       let first = -1;
       for (const [i, { done, value }] of heads.entries()) {
         if (done) continue;
-        if (first === -1 || (order === "asc") === value.position < (heads[first]!.value as Row).position) first = i;
+        if (first === -1 || (order === "asc") === value.position < (heads[first]!.value as R).position) first = i;
       }
       if (first === -1) return;
-      yield heads[first]!.value as Row;
+      yield heads[first]!.value as R;
       heads[first] = sources[first]!.next();
     }
   } finally {
     for (const source of sources) source.return?.();
   }
-}
-
-function pageOf(rows: Generator<Row, void, undefined>, limit: number): EventPage {
-  const events: StoredEvent[] = [];
-  let passedOver = 0;
-  let last: number | null = null;
-  for (const { position, record } of rows) {
-    if ((events.length === limit && record !== null) || passedOver === LOOKED_AT_MAX) return { events, next: last };
-    last = position;
-    if (record === null) passedOver++;
-    else events.push({ position, record });
-  }
-  return { events, next: null };
 }
