@@ -84,16 +84,21 @@ export class SoundStore {
     let store: StoreWriter | undefined;
     try {
       store = await openWriter(path, place);
-      if (store.shared && this.#follows) await this.#mustHoldAll(this.#signed());
-      else if (store.shared && this.#heads.size > 0) await this.#mustHoldAll();
+      if (store.shared) await this.#mustHoldWhatIsKnown();
       this.#follows = false;
       return store;
     } catch (error) {
       await store?.close();
       // One that lacks what is on record may not know this node either.
-      if (error instanceof DisplacedError && this.#isShared && this.#heads.size > 0) await this.#mustHoldAll();
+      if (error instanceof DisplacedError && this.#isShared) await this.#mustHoldWhatIsKnown();
       throw error;
     }
+  }
+
+  /** @throws LogRolledBackError see `#mustHoldAll`. */
+  async #mustHoldWhatIsKnown(): Promise<void> {
+    if (this.#follows) await this.#mustHoldAll(this.#signed());
+    else if (this.#heads.size > 0) await this.#mustHoldAll();
   }
 
   get #isShared(): boolean {
