@@ -139,10 +139,11 @@ export class Disk {
   /** Nobody uses it any more. */
   giveUp(): void {
     this.#gone = true;
+    // Whose file is gone is not folded into it when it is closed.
+    real.rmSync(this.dir, { recursive: true, force: true });
     for (const database of this.#databases) if (database.isOpen) database.close();
     for (const file of this.#files.keys()) real.closeSync(file);
     this.#files.clear();
-    real.rmSync(this.dir, { recursive: true, force: true });
   }
 
   /** @returns whether it crashes with this one. */
@@ -164,7 +165,7 @@ export class Disk {
 
   #copy(): string {
     const left = this.#nextDir();
-    real.cpSync(this.dir, left, { recursive: true, filter: (path) => !path.endsWith("-shm") });
+    copyFiles(this.dir, left);
     return left;
   }
 
@@ -213,6 +214,16 @@ export class Disk {
 
   #nameOf(path: string): string {
     return relative(this.dir, path).replace(/\.\d+\.tmp$/, "") || "the directory";
+  }
+}
+
+/** Of a folder, but for what readers and writers of a database share in memory; several times as fast as `cpSync`. */
+export function copyFiles(from: string, to: string): void {
+  real.mkdirSync(to);
+  for (const entry of real.readdirSync(from, { withFileTypes: true })) {
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) copyFiles(source, target);
+    else if (!entry.name.endsWith("-shm")) real.copyFileSync(source, target);
   }
 }
 

@@ -21,6 +21,7 @@ import { openReader, placeOf } from "../../src/store/open.ts";
 import type { SharedStore } from "../../src/store/shared.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 import { makeTrust, type Trust } from "../../src/trust/trust.ts";
+import { beginDirectories, type Begun } from "./begun.ts";
 
 export interface NodeSettings {
   readonly nodeId: string;
@@ -32,16 +33,17 @@ export interface NodeSettings {
   readonly store?: SharedStore | undefined;
 }
 
-/** The law and what is pinned: loaded once, the same for all. */
+/** The law, what is pinned, and what nodes begin with: loaded once, the same for all. */
 export interface Laws {
   readonly policy: Policy;
   readonly trust: Trust;
+  readonly begun: Begun;
 }
 
 export async function readLaws(): Promise<Laws> {
   const bytes = readFileSync(new URL("../../bundles/railgate.tar.gz", import.meta.url));
   const policy = await loadBundle(bytes, { keys: DEFAULT_BUNDLE.keys });
-  return { policy, trust: await makeTrust({ authorities: [], attesters: [] }) };
+  return { policy, trust: await makeTrust({ authorities: [], attesters: [] }), begun: await beginDirectories() };
 }
 
 /** What a node left in its store when it last ran. */

@@ -132,7 +132,7 @@ const scenario = (name: string, about: string, run: Scenario["run"]): Scenario =
 
 export const SCENARIOS: readonly Scenario[] = [
   scenario("first-start", "a node crashes while it starts for the first time", async (simulation) => {
-    const node = simulation.site("node");
+    const node = simulation.site("new");
     simulation.start(node, { crashIn: simulation.random.below(40), crash: crashOf(simulation) });
     await simulation.world.pass(50);
     await mustBeUp(simulation, node);

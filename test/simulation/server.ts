@@ -1,6 +1,4 @@
 // A real PostgreSQL in whose place a simulated one can stand: what its tables held can be put back at once, and its clock says what it is told.
-import { existsSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 // Loaded before anything is simulated: to load them takes real time.
@@ -11,6 +9,7 @@ import { openReader, openWriter } from "../../src/store/open.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 import { ownServer, type OwnServer } from "../postgres/server.ts";
 import { Backend } from "./backend.ts";
+import { SCRATCH } from "./scratch.ts";
 
 const SETTINGS = [
   // Whoever waits in a circle is told at once.
@@ -74,7 +73,7 @@ export class Server {
 
   /** One with the tables of this version, and nothing in them. */
   static async start(): Promise<Server> {
-    const own = await ownServer(SETTINGS, () => {}, existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
+    const own = await ownServer(SETTINGS, () => {}, SCRATCH);
     const url = await own.url();
     await (await openWriter({ url, poolMax: 1, scope: "" })).close();
     const admin = new pg.Client({ connectionString: url });

@@ -1,7 +1,5 @@
 // One simulation: nodes at their sites, killed and started again, what their callers were told, and how it all comes to rest.
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { existsSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { EvidenceUnavailableError } from "../../src/core/errors.ts";
 import { parseAdmissionRequest } from "../../src/core/request.ts";
@@ -14,11 +12,12 @@ import type { AnyCommand } from "../../src/gate/commands/command.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 import { request } from "../evidence/exports.ts";
 import { Database } from "./database.ts";
-import { Disk, type Crash, type Faults } from "./disk.ts";
+import { copyFiles, Disk, type Crash, type Faults } from "./disk.ts";
 import { Network } from "./network.ts";
 import { callerOf, SimulatedNode, type Laws } from "./node.ts";
 import { enter } from "./outside.ts";
 import { Random } from "./random.ts";
+import { SCRATCH } from "./scratch.ts";
 import type { Server } from "./server.ts";
 import { simulatedThreads, type ThreadMains } from "./threads.ts";
 import { Actor, World } from "./world.ts";
@@ -87,7 +86,7 @@ export class Simulation {
     this.server = server;
     this.database = server && new Database(server, this.world);
     this.#laws = laws;
-    this.#scratch = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "railgate-simulated-"));
+    this.#scratch = mkdtempSync(join(SCRATCH, "railgate-simulated-"));
     this.atEnd(enter(this.world, this.#threads(), this.database));
   }
 
@@ -124,7 +123,7 @@ export class Simulation {
   start(site: Site, faults: Partial<Faults> = {}): void {
     if (site.actor.alive) return;
     const { world } = this;
-    mkdirSync(site.dir, { recursive: true });
+    this.#begin(site);
     const disk = new Disk(site.dir, this.random, this.#newDir, { ...this.everyDisk, ...faults });
     const actor = new Actor(site.name, undefined, disk);
     Object.assign(site, { disk, actor, life: undefined, refusal: undefined });
@@ -141,6 +140,14 @@ export class Simulation {
         (error: Error) => this.#refused(site, actor, error),
       );
     });
+  }
+
+  /** What its disk holds before its first start. */
+  #begin({ dir, nodeId }: Site): void {
+    if (existsSync(dir)) return;
+    const begun = this.server ? undefined : this.#laws.begun.get(nodeId);
+    if (begun === undefined) mkdirSync(dir);
+    else copyFiles(begun, dir);
   }
 
   /** It ends now, whatever it is at. */

@@ -1,10 +1,10 @@
 // The Merkle log in SQLite: tiles grow in the transaction of the events that they are over, so neither is ever ahead of the other.
-import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { COMPANION_TYPES } from "../../core/event-types.ts";
 import { HASH_BYTES } from "../../core/merkle.ts";
 import { recordLeaf, TREE_HASHER } from "../../core/sha256.ts";
 import { TILE_WIDTH, TreeTail } from "../../core/tiles.ts";
 import type { LogReader, StoredCheckpoint, StreamRow } from "../store.ts";
+import type { KeptStatements } from "./statements.ts";
 
 /**
  * Full tiles of level 0, and above it the partial ones as well. The partial tile of level 0 is not stored: its hashes are
@@ -16,26 +16,22 @@ CREATE TABLE checkpoints (stream INTEGER PRIMARY KEY REFERENCES streams, size IN
 `;
 
 const TILE = "SELECT hashes FROM tiles WHERE stream = ? AND level = ? AND n = ?";
+const PUT_TILE = "INSERT OR REPLACE INTO tiles (stream, level, n, hashes) VALUES (?, ?, ?, ?)";
+const PUT_CHECKPOINT = "INSERT OR REPLACE INTO checkpoints (stream, size, note) VALUES (?, ?, ?)";
 const RECORDS = "SELECT record FROM events WHERE stream = ? AND sequence >= ? AND sequence < ? ORDER BY sequence";
 
 /** The ends of streams that are appended to, as they will be when the running transaction commits. */
 export class LogWriter {
-  readonly #tile: StatementSync;
-  readonly #records: StatementSync;
-  readonly #putTile: StatementSync;
-  readonly #putCheckpoint: StatementSync;
+  readonly #sql: KeptStatements;
 
-  constructor(db: DatabaseSync) {
-    this.#tile = db.prepare(TILE);
-    this.#records = db.prepare(RECORDS);
-    this.#putTile = db.prepare("INSERT OR REPLACE INTO tiles (stream, level, n, hashes) VALUES (?, ?, ?, ?)");
-    this.#putCheckpoint = db.prepare("INSERT OR REPLACE INTO checkpoints (stream, size, note) VALUES (?, ?, ?)");
+  constructor(sql: KeptStatements) {
+    this.#sql = sql;
   }
 
   /** The end of a stream of this size, from what is stored. */
   readTail(stream: number, size: number): TreeTail {
     if (size === 0) return TreeTail.empty(TREE_HASHER);
-    return TreeTail.read(TREE_HASHER, (level, n) => readTile(this.#tile, this.#records, stream, level, n, size), size);
+    return TreeTail.read(TREE_HASHER, (level, n) => readTile(this.#sql, stream, level, n, size), size);
   }
 
   /** Appends a record's leaf, and stores what became whole with it. */
@@ -43,16 +39,16 @@ export class LogWriter {
     for (const growth of tail.append(recordLeaf(record))) {
       const { level, n } = growth;
       if ("tile" in growth) {
-        this.#putTile.run(stream, level, n, growth.tile);
+        this.#sql(PUT_TILE).run(stream, level, n, growth.tile);
         continue;
       }
-      const before = this.#tile.get(stream, level, n)?.["hashes"] as Uint8Array | undefined;
-      this.#putTile.run(stream, level, n, before ? Buffer.concat([before, growth.hash]) : growth.hash);
+      const before = this.#sql(TILE).get(stream, level, n)?.["hashes"] as Uint8Array | undefined;
+      this.#sql(PUT_TILE).run(stream, level, n, before ? Buffer.concat([before, growth.hash]) : growth.hash);
     }
   }
 
   putCheckpoint(stream: number, { size, note }: StoredCheckpoint): void {
-    this.#putCheckpoint.run(stream, size, note);
+    this.#sql(PUT_CHECKPOINT).run(stream, size, note);
   }
 }
 
@@ -64,97 +60,78 @@ export const OWN_ARTIFACT = `JOIN artifacts AS a ON a.position = (
   WHERE o.stream = e.stream AND o.artifact_digest = e.artifact_digest AND o.sequence <= e.sequence
     AND o.sequence >= e.sequence - (CASE WHEN e.event_type IN (${COMPANIONS}) THEN ${COMPANION_TYPES.length} ELSE 0 END))`;
 
+const STREAM =
+  "SELECT s.stream, s.chain_id, s.size, e.tenant_id FROM streams s LEFT JOIN events e ON e.stream = s.stream AND e.sequence = 0 WHERE s.chain_id = ?";
+const ARTIFACT = `SELECT CAST(bytes AS BLOB) AS bytes FROM events AS e ${OWN_ARTIFACT} WHERE e.stream = (SELECT stream FROM streams WHERE chain_id = ?) AND e.sequence = ?`;
+const ARTIFACTS = `SELECT sequence, CAST(bytes AS BLOB) AS bytes FROM events JOIN artifacts USING (position)
+  WHERE stream = (SELECT stream FROM streams WHERE chain_id = ?) AND sequence >= ? AND sequence < ?`;
+
 /** Reads of committed streams. What it has read stays true, since streams only grow. */
 export class SqliteLogReader implements LogReader {
-  readonly #db: DatabaseSync;
-  readonly #tile: StatementSync;
-  readonly #records: StatementSync;
-  readonly #stream: StatementSync;
-  readonly #artifact: StatementSync;
-  readonly #artifacts: StatementSync;
+  readonly #sql: KeptStatements;
 
-  constructor(db: DatabaseSync) {
-    this.#db = db;
-    this.#artifacts = db.prepare(
-      `SELECT sequence, CAST(bytes AS BLOB) AS bytes FROM events JOIN artifacts USING (position)
-       WHERE stream = (SELECT stream FROM streams WHERE chain_id = ?) AND sequence >= ? AND sequence < ?`,
-    );
-    this.#artifact = db.prepare(
-      `SELECT CAST(bytes AS BLOB) AS bytes FROM events AS e ${OWN_ARTIFACT} WHERE e.stream = (SELECT stream FROM streams WHERE chain_id = ?) AND e.sequence = ?`,
-    );
-    this.#tile = db.prepare(TILE);
-    this.#records = db.prepare(RECORDS);
-    this.#stream = db.prepare(
-      `SELECT s.stream, s.chain_id, s.size, e.tenant_id FROM streams s LEFT JOIN events e ON e.stream = s.stream AND e.sequence = 0 WHERE s.chain_id = ?`,
-    );
+  constructor(sql: KeptStatements) {
+    this.#sql = sql;
   }
 
   async streams(): Promise<StreamRow[]> {
-    const rows = this.#db
-      .prepare(
-        "SELECT s.chain_id, s.size, e.tenant_id FROM streams s JOIN events e ON e.stream = s.stream AND e.sequence = 0 ORDER BY s.chain_id",
-      )
-      .all();
+    const rows = this.#sql(
+      "SELECT s.chain_id, s.size, e.tenant_id FROM streams s JOIN events e ON e.stream = s.stream AND e.sequence = 0 ORDER BY s.chain_id",
+    ).all();
     return rows as unknown as StreamRow[];
   }
 
   async stream(chainId: string): Promise<StreamRow | undefined> {
-    const row = this.#stream.get(chainId);
+    const row = this.#sql(STREAM).get(chainId);
     return row && row["tenant_id"] !== null
       ? ({ chain_id: row["chain_id"], size: row["size"], tenant_id: row["tenant_id"] } as StreamRow)
       : undefined;
   }
 
   async tile(chainId: string, level: number, n: number): Promise<Uint8Array> {
-    const row = this.#stream.get(chainId) as unknown as { stream: number; size: number } | undefined;
-    return row ? readTile(this.#tile, this.#records, row.stream, level, n, row.size) : new Uint8Array(0);
+    const row = this.#sql(STREAM).get(chainId) as unknown as { stream: number; size: number } | undefined;
+    return row ? readTile(this.#sql, row.stream, level, n, row.size) : new Uint8Array(0);
   }
 
   async records(chainId: string, from: number, to: number): Promise<string[]> {
-    const row = this.#stream.get(chainId);
-    return row ? readRecords(this.#records, row["stream"] as number, from, to) : [];
+    const row = this.#sql(STREAM).get(chainId);
+    return row ? readRecords(this.#sql, row["stream"] as number, from, to) : [];
   }
 
   async artifactAt(chainId: string, sequence: number): Promise<Uint8Array | undefined> {
-    return this.#artifact.get(chainId, sequence)?.["bytes"] as Uint8Array | undefined;
+    return this.#sql(ARTIFACT).get(chainId, sequence)?.["bytes"] as Uint8Array | undefined;
   }
 
   async artifacts(chainId: string, from: number, to: number): Promise<ReadonlyMap<number, Uint8Array>> {
-    const rows = this.#artifacts.all(chainId, from, to);
+    const rows = this.#sql(ARTIFACTS).all(chainId, from, to);
     return new Map(rows.map(({ sequence, bytes }) => [sequence as number, bytes as Uint8Array]));
   }
 
   async checkpoint(chainId: string): Promise<StoredCheckpoint | undefined> {
-    const row = this.#db
-      .prepare("SELECT size, note FROM checkpoints WHERE stream = (SELECT stream FROM streams WHERE chain_id = ?)")
-      .get(chainId);
+    const row = this.#sql(
+      "SELECT size, note FROM checkpoints WHERE stream = (SELECT stream FROM streams WHERE chain_id = ?)",
+    ).get(chainId);
     return row as unknown as StoredCheckpoint | undefined;
   }
 
   async uncheckpointed(): Promise<string[]> {
-    return this.#db
-      .prepare(
-        "SELECT chain_id FROM streams LEFT JOIN checkpoints USING (stream) WHERE streams.size > coalesce(checkpoints.size, 0)",
-      )
+    return this.#sql(
+      "SELECT chain_id FROM streams LEFT JOIN checkpoints USING (stream) WHERE streams.size > coalesce(checkpoints.size, 0)",
+    )
       .all()
       .map((row) => row["chain_id"] as string);
   }
 }
 
-function readTile(
-  tile: StatementSync,
-  records: StatementSync,
-  stream: number,
-  level: number,
-  n: number,
-  size: number,
-): Uint8Array {
-  const stored = tile.get(stream, level, n)?.["hashes"] as Uint8Array | undefined;
+function readTile(sql: KeptStatements, stream: number, level: number, n: number, size: number): Uint8Array {
+  const stored = sql(TILE).get(stream, level, n)?.["hashes"] as Uint8Array | undefined;
   if (stored || level > 0) return stored ?? new Uint8Array(0);
-  const leaves = readRecords(records, stream, n * TILE_WIDTH, Math.min(size, (n + 1) * TILE_WIDTH)).map(recordLeaf);
+  const leaves = readRecords(sql, stream, n * TILE_WIDTH, Math.min(size, (n + 1) * TILE_WIDTH)).map(recordLeaf);
   return Buffer.concat(leaves, leaves.length * HASH_BYTES);
 }
 
-function readRecords(records: StatementSync, stream: number, from: number, to: number): string[] {
-  return records.all(stream, from, to).map((row) => row["record"] as string);
+function readRecords(sql: KeptStatements, stream: number, from: number, to: number): string[] {
+  return sql(RECORDS)
+    .all(stream, from, to)
+    .map((row) => row["record"] as string);
 }

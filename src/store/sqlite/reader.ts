@@ -1,5 +1,5 @@
 // Reads of a SQLite store: they see what is committed, and nothing else. Each costs what it finds, however long the history.
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { ArtifactAlteredError } from "../../core/errors.ts";
 import { digestOf, EMPTY_STREAM, eventTextOf, type Head } from "../../core/event.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
@@ -25,13 +25,19 @@ import { digestOfPointer, digestText, hexOfDigest } from "../../core/digest.ts";
 import { OWN_ARTIFACT, SqliteLogReader } from "./log.ts";
 import { BUSY_TIMEOUT_MS, checkReadable, SPAN_POSITIONS, versionOf } from "./schema.ts";
 import { EventSearch } from "./search.ts";
+import { statements, type KeptStatements } from "./statements.ts";
+
+const STATE = "SELECT version, value FROM states WHERE kind = ? AND tenant_id = ? AND key = ?";
+/** Of format 1, which has no versions. */
+const STATE_1 = "SELECT 1, value FROM states WHERE kind = ? AND tenant_id = ? AND key = ?";
 
 export class SqliteReader implements CopySource {
   readonly format: number;
   readonly shared = false;
   readonly log: LogReader;
   readonly #db: DatabaseSync;
-  readonly #state: StatementSync;
+  readonly #sql: KeptStatements;
+  readonly #rows: KeptStatements;
   readonly #search: EventSearch;
 
   constructor(path: string) {
@@ -40,13 +46,10 @@ export class SqliteReader implements CopySource {
       const version = versionOf(this.#db);
       this.format = version;
       checkReadable(version);
-      this.log = new SqliteLogReader(this.#db);
+      this.#sql = statements(this.#db);
+      this.#rows = statements(this.#db, true);
+      this.log = new SqliteLogReader(this.#sql);
       this.#search = new EventSearch(this.#db, version);
-      this.#state = this.#db.prepare(
-        `SELECT ${version === 1 ? "1" : "version"}, value FROM states WHERE kind = ? AND tenant_id = ? AND key = ?`,
-      );
-      // A row as an array costs half of one as an object.
-      this.#state.setReturnArrays(true);
     } catch (error) {
       this.#db.close();
       throw error;
@@ -54,7 +57,7 @@ export class SqliteReader implements CopySource {
   }
 
   async heads(): Promise<Map<string, Head>> {
-    const rows = this.#db.prepare("SELECT chain_id, size, head_hash FROM streams").all() as {
+    const rows = this.#sql("SELECT chain_id, size, head_hash FROM streams").all() as {
       chain_id: string;
       size: number;
       head_hash: string | null;
@@ -65,7 +68,7 @@ export class SqliteReader implements CopySource {
   }
 
   async settled(): Promise<number> {
-    return (this.#db.prepare("SELECT max(position) AS last FROM events").get()!["last"] as number | null) ?? 0;
+    return (this.#sql("SELECT max(position) AS last FROM events").get()!["last"] as number | null) ?? 0;
   }
 
   async page(query: EventQuery): Promise<EventPage> {
@@ -88,16 +91,14 @@ export class SqliteReader implements CopySource {
   }
 
   async known(ids: readonly string[]): Promise<string[]> {
-    const rows = this.#db
-      .prepare("SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?))")
-      .all(JSON.stringify(ids));
+    const rows = this.#sql("SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?))").all(
+      JSON.stringify(ids),
+    );
     return rows.map(({ id }) => id as string);
   }
 
   async event(id: string): Promise<(StoredEvent & { tenant_id: string; artifact_digest: string }) | undefined> {
-    const row = this.#db
-      .prepare("SELECT position, record, tenant_id, artifact_digest FROM events WHERE id = ?")
-      .get(id);
+    const row = this.#sql("SELECT position, record, tenant_id, artifact_digest FROM events WHERE id = ?").get(id);
     if (!row) return undefined;
     return {
       ...(row as unknown as StoredEvent & { tenant_id: string }),
@@ -106,15 +107,15 @@ export class SqliteReader implements CopySource {
   }
 
   async artifact(digest: string): Promise<Uint8Array | undefined> {
-    return this.#db.prepare("SELECT bytes FROM blobs WHERE digest = ?").get(Buffer.from(hexOfDigest(digest), "hex"))?.[
+    return this.#sql("SELECT bytes FROM blobs WHERE digest = ?").get(Buffer.from(hexOfDigest(digest), "hex"))?.[
       "bytes"
     ] as Uint8Array | undefined;
   }
 
   async artifactOf(eventId: string): Promise<StoredArtifact | undefined> {
-    const row = this.#db
-      .prepare(`SELECT record, CAST(bytes AS BLOB) AS bytes FROM events AS e LEFT ${OWN_ARTIFACT} WHERE e.id = ?`)
-      .get(eventId);
+    const row = this.#sql(
+      `SELECT record, CAST(bytes AS BLOB) AS bytes FROM events AS e LEFT ${OWN_ARTIFACT} WHERE e.id = ?`,
+    ).get(eventId);
     if (!row) return undefined;
     // By the word of the event, which is signed.
     const { evidence_pointer } = JSON.parse(eventTextOf(row["record"] as string)) as EvidenceEvent;
@@ -133,7 +134,9 @@ export class SqliteReader implements CopySource {
   }
 
   read(kind: StateKind, tenantId: string, key: string): StoredState | undefined {
-    const row = this.#state.get(kind, tenantId, key) as unknown as [version: number, value: string] | undefined;
+    const row = this.#rows(this.format === 1 ? STATE_1 : STATE).get(kind, tenantId, key) as unknown as
+      | [version: number, value: string]
+      | undefined;
     return row && { version: row[0], value: row[1] };
   }
 
@@ -144,29 +147,23 @@ export class SqliteReader implements CopySource {
     if (tenantId !== undefined) clauses.push("tenant_id = ?"), given.push(tenantId);
     if (after !== undefined && after.tenant_id === tenantId) clauses.push("key > ?"), given.push(after.key);
     else if (after !== undefined) clauses.push("(tenant_id, key) > (?, ?)"), given.push(after.tenant_id, after.key);
-    const rows = this.#db
-      .prepare(
-        `SELECT tenant_id, key, value FROM states WHERE ${clauses.join(" AND ")} ORDER BY tenant_id, key LIMIT ?`,
-      )
-      .all(...given, limit);
+    const rows = this.#sql(
+      `SELECT tenant_id, key, value FROM states WHERE ${clauses.join(" AND ")} ORDER BY tenant_id, key LIMIT ?`,
+    ).all(...given, limit);
     return rows as unknown as { tenant_id: string; key: string; value: string }[];
   }
 
   within(kind: StateKind, tenantId: string, prefix: string) {
-    const rows = this.#db
-      .prepare(
-        "SELECT key, value, version FROM states WHERE kind = ? AND tenant_id = ? AND key >= ? AND key < ? ORDER BY key",
-      )
-      .all(kind, tenantId, prefix, `${prefix}\u{10ffff}`);
+    const rows = this.#sql(
+      "SELECT key, value, version FROM states WHERE kind = ? AND tenant_id = ? AND key >= ? AND key < ? ORDER BY key",
+    ).all(kind, tenantId, prefix, `${prefix}\u{10ffff}`);
     return rows as unknown as ({ key: string } & StoredState)[];
   }
 
   referring(kind: StateKind, tenantId: string, ref: string, limit = -1) {
-    const rows = this.#db
-      .prepare(
-        "SELECT key, value, version, rank FROM states WHERE kind = ? AND tenant_id = ? AND ref = ? ORDER BY rank, key LIMIT ?",
-      )
-      .all(kind, tenantId, ref, limit);
+    const rows = this.#sql(
+      "SELECT key, value, version, rank FROM states WHERE kind = ? AND tenant_id = ? AND ref = ? ORDER BY rank, key LIMIT ?",
+    ).all(kind, tenantId, ref, limit);
     return rows as unknown as ({ key: string; rank: number } & StoredState)[];
   }
 
@@ -174,14 +171,12 @@ export class SqliteReader implements CopySource {
     const last = await this.settled();
     const next = Math.min(last, after + positions);
     const among = types.map(() => "?").join(", ");
-    const places = this.#db
-      .prepare(
-        `SELECT DISTINCT e.tenant_id, e.workload_id AS key FROM events AS e
+    const places = this.#sql(
+      `SELECT DISTINCT e.tenant_id, e.workload_id AS key FROM events AS e
          WHERE e.position > ? AND e.position <= ? AND e.workload_id IS NOT NULL AND e.event_type IN (${among})
            AND EXISTS (SELECT 1 FROM events AS o WHERE o.workload_id = e.workload_id AND o.tenant_id = e.tenant_id
              AND o.stream <> e.stream AND o.event_type IN (${among}))`,
-      )
-      .all(after, next, ...types, ...types);
+    ).all(after, next, ...types, ...types);
     return {
       places: places as unknown as { tenant_id: string; key: string }[],
       next: Math.max(after, next),
@@ -190,16 +185,16 @@ export class SqliteReader implements CopySource {
   }
 
   async due(kind: StateKind, nowMs: number, limit: number) {
-    const rows = this.#db
-      .prepare("SELECT tenant_id, key FROM states WHERE kind = ? AND due_ms <= ? ORDER BY due_ms LIMIT ?")
-      .all(kind, nowMs, limit);
+    const rows = this.#sql(
+      "SELECT tenant_id, key FROM states WHERE kind = ? AND due_ms <= ? ORDER BY due_ms LIMIT ?",
+    ).all(kind, nowMs, limit);
     return rows as unknown as { tenant_id: string; key: string }[];
   }
 
   async keys(): Promise<KeyRow[]> {
-    const rows = this.#db
-      .prepare("SELECT kid, role, jwk, created_at_ms, retired_at_ms FROM keys ORDER BY created_at_ms, role, kid")
-      .all();
+    const rows = this.#sql(
+      "SELECT kid, role, jwk, created_at_ms, retired_at_ms FROM keys ORDER BY created_at_ms, role, kid",
+    ).all();
     return rows.map((row) => {
       const { hand_over, node_id, ...jwk } = JSON.parse(row["jwk"] as string) as Record<string, unknown>;
       return { ...row, jwk, ...(hand_over !== undefined && { hand_over }), ...(node_id !== undefined && { node_id }) };
@@ -208,42 +203,36 @@ export class SqliteReader implements CopySource {
 
   async artifactsBefore(occurredBeforeMs: number, after: number, limit: number): Promise<StoredEvent[]> {
     // Positions are in order of time but for clocks that were set back; beyond the last group that reaches back so far there is none.
-    return this.#db
-      .prepare(
-        `SELECT a.position, e.record FROM artifacts AS a JOIN events AS e USING (position)
+    return this.#sql(
+      `SELECT a.position, e.record FROM artifacts AS a JOIN events AS e USING (position)
          WHERE a.position > ? AND a.position < (SELECT coalesce(max(span) + 1, 0) * ${SPAN_POSITIONS} FROM spans WHERE min_ms < ?) AND e.occurred_at_ms < ?
          ORDER BY a.position LIMIT ?`,
-      )
-      .all(after, occurredBeforeMs, occurredBeforeMs, limit) as unknown as StoredEvent[];
+    ).all(after, occurredBeforeMs, occurredBeforeMs, limit) as unknown as StoredEvent[];
   }
 
   async sizes(): Promise<TenantSize[]> {
-    return this.#db
-      .prepare(
-        `SELECT tenant_id, count(*) AS events, sum(octet_length(record)) AS record_bytes, coalesce(sum(octet_length(bytes)), 0) AS artifact_bytes
+    return this.#sql(
+      `SELECT tenant_id, count(*) AS events, sum(octet_length(record)) AS record_bytes, coalesce(sum(octet_length(bytes)), 0) AS artifact_bytes
          FROM events LEFT JOIN artifacts USING (position) GROUP BY tenant_id
          ORDER BY sum(octet_length(record)) + coalesce(sum(octet_length(bytes)), 0) DESC, tenant_id`,
-      )
-      .all() as unknown as TenantSize[];
+    ).all() as unknown as TenantSize[];
   }
 
   async meta(name: string): Promise<string | undefined> {
-    return this.#db.prepare("SELECT value FROM meta WHERE name = ?").get(name)?.["value"] as string | undefined;
+    return this.#sql("SELECT value FROM meta WHERE name = ?").get(name)?.["value"] as string | undefined;
   }
 
   async metaRows(): Promise<Readonly<Record<string, string>>> {
-    const rows = this.#db.prepare("SELECT name, value FROM meta ORDER BY name").all();
+    const rows = this.#sql("SELECT name, value FROM meta ORDER BY name").all();
     return Object.fromEntries(rows.map(({ name, value }) => [name as string, value as string]));
   }
 
   async stateRows(limit: number, after?: StateKey): Promise<StateRow[]> {
     const { kind, tenant_id, key } = after ?? { kind: "", tenant_id: "", key: "" };
     const beside = this.format === 1 ? "1 AS version, NULL AS ref, NULL AS rank" : "version, ref, rank";
-    return this.#db
-      .prepare(
-        `SELECT kind, tenant_id, key, value, due_ms, ${beside} FROM states WHERE (kind, tenant_id, key) > (?, ?, ?) ORDER BY kind, tenant_id, key LIMIT ?`,
-      )
-      .all(kind, tenant_id, key, limit) as unknown as StateRow[];
+    return this.#sql(
+      `SELECT kind, tenant_id, key, value, due_ms, ${beside} FROM states WHERE (kind, tenant_id, key) > (?, ?, ?) ORDER BY kind, tenant_id, key LIMIT ?`,
+    ).all(kind, tenant_id, key, limit) as unknown as StateRow[];
   }
 
   async inUse(): Promise<boolean> {
@@ -252,9 +241,7 @@ export class SqliteReader implements CopySource {
 
   async blobDigests(limit: number, after?: string): Promise<string[]> {
     const behind = after === undefined ? new Uint8Array() : Buffer.from(hexOfDigest(after), "hex");
-    const rows = this.#db
-      .prepare("SELECT digest FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?")
-      .all(behind, limit);
+    const rows = this.#sql("SELECT digest FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?").all(behind, limit);
     return rows.map(({ digest }) => digestText(digest as Uint8Array));
   }
 

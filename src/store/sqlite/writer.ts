@@ -1,6 +1,6 @@
 // The single writer of a SQLite store: WAL mode, synchronous=FULL, so that a commit is on the disk when it returns.
 import { pathToFileURL } from "node:url";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { DatabaseSync } from "node:sqlite";
 import { ENTRY_BYTES_MAX, type TreeTail } from "../../core/tiles.ts";
 import {
   DisplacedError,
@@ -19,6 +19,7 @@ import { hexOfDigest } from "../../core/digest.ts";
 import { DatabaseFiles } from "./files.ts";
 import { LogWriter, SqliteLogReader } from "./log.ts";
 import { BUSY_TIMEOUT_MS, migrate, SPAN_POSITIONS } from "./schema.ts";
+import { statements, type KeptStatements } from "./statements.ts";
 
 /** WAL pages between checkpoints: larger means fewer pauses, a longer recovery and a larger `-wal` file. */
 const WAL_AUTOCHECKPOINT_PAGES = 4000;
@@ -28,15 +29,8 @@ const STREAMS_KEPT_MAX = 2048;
 export class SqliteWriter implements CopyTarget {
   readonly shared = false;
   readonly #db: DatabaseSync;
-  readonly #insertEvent: StatementSync;
-  readonly #insertArtifact: StatementSync;
-  readonly #putState: StatementSync;
-  readonly #putNextState: StatementSync;
-  readonly #putSpan: StatementSync;
-  readonly #deleteState: StatementSync;
-  readonly #version: StatementSync;
-  readonly #putBlob: StatementSync;
-  readonly #setHead: StatementSync;
+  readonly #sql: KeptStatements;
+  readonly #rows: KeptStatements;
   readonly #log: LogWriter;
   readonly #files: DatabaseFiles;
   /** chain_id → its number and its end as committed, least recently used first; forgotten on failure. */
@@ -51,28 +45,10 @@ export class SqliteWriter implements CopyTarget {
       db.exec(`PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA secure_delete = ON;
                PRAGMA wal_autocheckpoint = ${WAL_AUTOCHECKPOINT_PAGES};`);
       migrate(db);
-      this.#insertEvent = db.prepare(
-        `INSERT INTO events (stream, sequence, id, event_type, outcome, tenant_id, workload_id, correlation_id, occurred_at_ms, artifact_digest, record)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      );
-      this.#insertArtifact = db.prepare("INSERT INTO artifacts (position, bytes) VALUES (?, ?)");
-      this.#putState = db.prepare(`${PUT_STATE}, version = states.version + 1`);
-      this.#putNextState = db.prepare(
-        `${PUT_STATE}, version = excluded.version WHERE states.version = excluded.version - 1`,
-      );
-      this.#putSpan = db.prepare(
-        `INSERT INTO spans (span, min_ms, max_ms) VALUES (?, ?, ?)
-         ON CONFLICT (span) DO UPDATE SET min_ms = min(min_ms, excluded.min_ms), max_ms = max(max_ms, excluded.max_ms)`,
-      );
-      this.#deleteState = db.prepare(
-        "DELETE FROM states WHERE kind = ? AND tenant_id = ? AND key = ? AND (? IS NULL OR due_ms <= ?)",
-      );
-      this.#version = db.prepare("SELECT version FROM states WHERE kind = ? AND tenant_id = ? AND key = ?");
-      // A row as an array costs half of one as an object.
-      this.#version.setReturnArrays(true);
-      this.#putBlob = db.prepare("INSERT OR IGNORE INTO blobs (digest, bytes) VALUES (?, ?)");
-      this.#setHead = db.prepare("UPDATE streams SET size = ?, head_hash = ? WHERE stream = ?");
-      this.#log = new LogWriter(db);
+      const sql = statements(db);
+      this.#sql = sql;
+      this.#rows = statements(db, true);
+      this.#log = new LogWriter(sql);
       this.#files = new DatabaseFiles(path, place);
     } catch (error) {
       db.close();
@@ -85,8 +61,9 @@ export class SqliteWriter implements CopyTarget {
     // The lock that each read takes costs as much as the read.
     this.#db.exec("BEGIN");
     try {
+      const version = this.#rows(VERSION);
       return places.map(({ kind, tenant_id, key }) => {
-        const row = this.#version.get(kind, tenant_id, key) as unknown as [version: number] | undefined;
+        const row = version.get(kind, tenant_id, key) as unknown as [version: number] | undefined;
         return row?.[0] ?? 0;
       });
     } finally {
@@ -101,10 +78,10 @@ export class SqliteWriter implements CopyTarget {
   }
 
   async settle(eventIds: readonly string[]): Promise<number | undefined> {
-    const position = this.#db.prepare("SELECT position FROM events WHERE id = ?");
+    const position = this.#sql("SELECT position FROM events WHERE id = ?");
     const found = eventIds.flatMap((id) => (position.get(id)?.["position"] as number | undefined) ?? []);
     // What can be seen may not have been synced; written into the database itself, it is.
-    if (found.length > 0 && this.#db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()!["busy"] !== 0)
+    if (found.length > 0 && this.#sql("PRAGMA wal_checkpoint(TRUNCATE)").get()!["busy"] !== 0)
       throw new Error("the database is being read, and what was written to it cannot be made sure of");
     this.#files.cutLog(this.#db);
     return found.at(-1);
@@ -126,7 +103,7 @@ export class SqliteWriter implements CopyTarget {
         if (event.record.length > ENTRY_BYTES_MAX)
           throw new Error(`a record of ${event.record.length} bytes has no place in a log`);
         const position = Number(
-          this.#insertEvent.run(
+          this.#sql(INSERT_EVENT).run(
             stream.stream,
             event.sequence,
             event.id,
@@ -141,8 +118,8 @@ export class SqliteWriter implements CopyTarget {
           ).lastInsertRowid,
         );
         first ||= position;
-        if (event.artifact !== null) this.#insertArtifact.run(position, event.artifact);
-        for (const blob of event.blobs) this.#putBlob.run(digestBytes(blob.digest), blob.bytes);
+        if (event.artifact !== null) this.#sql(INSERT_ARTIFACT).run(position, event.artifact);
+        for (const blob of event.blobs) this.#sql(PUT_BLOB).run(digestBytes(blob.digest), blob.bytes);
         for (const state of event.states) this.#writeState(state);
         for (const key of event.keys ?? []) this.#putKey(key);
         for (const sequence of event.erases ?? []) this.#erase(stream.stream, sequence);
@@ -150,8 +127,8 @@ export class SqliteWriter implements CopyTarget {
         heads.set(stream.stream, { size: event.sequence + 1, hash: event.event_hash });
         widen(spans, position, event.occurred_at_ms);
       }
-      for (const [span, [min, max]] of spans) this.#putSpan.run(span, min, max);
-      for (const [stream, head] of heads) this.#setHead.run(head.size, head.hash, stream);
+      for (const [span, [min, max]] of spans) this.#sql(PUT_SPAN).run(span, min, max);
+      for (const [stream, head] of heads) this.#sql(SET_HEAD).run(head.size, head.hash, stream);
     });
     this.#trimStreams();
     if (erases) this.#foldLog();
@@ -169,9 +146,9 @@ export class SqliteWriter implements CopyTarget {
   }
 
   #erase(stream: number, sequence: number): void {
-    this.#db
-      .prepare("DELETE FROM artifacts WHERE position = (SELECT position FROM events WHERE stream = ? AND sequence = ?)")
-      .run(stream, sequence);
+    this.#sql(
+      "DELETE FROM artifacts WHERE position = (SELECT position FROM events WHERE stream = ? AND sequence = ?)",
+    ).run(stream, sequence);
   }
 
   async tree(chainId: string): Promise<{ size: number; root: Uint8Array }> {
@@ -188,21 +165,21 @@ export class SqliteWriter implements CopyTarget {
   }
 
   async uncheckpointed(): Promise<string[]> {
-    return new SqliteLogReader(this.#db).uncheckpointed();
+    return new SqliteLogReader(this.#sql).uncheckpointed();
   }
 
   async putRows(rows: CopiedRows): Promise<void> {
     const { states = [], gone = [], keys = [], meta = {}, blobs = [], checkpoints = [], erased = [] } = rows;
     this.#transaction(() => {
-      const putState = this.#db.prepare(
+      const putState = this.#sql(
         "INSERT OR REPLACE INTO states (kind, tenant_id, key, version, value, due_ms, ref, rank) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
       );
       for (const { kind, tenant_id, key, version, value, due_ms, ref, rank } of states)
         putState.run(kind, tenant_id, key, version, value, due_ms, ref, rank);
-      for (const { kind, tenant_id, key } of gone) this.#deleteState.run(kind, tenant_id, key, null, null);
+      for (const { kind, tenant_id, key } of gone) this.#sql(DELETE_STATE).run(kind, tenant_id, key, null, null);
       for (const key of keys) this.#putKey(key);
       this.#putMeta(meta);
-      for (const { digest, bytes } of blobs) this.#putBlob.run(digestBytes(digest), bytes);
+      for (const { digest, bytes } of blobs) this.#sql(PUT_BLOB).run(digestBytes(digest), bytes);
       for (const checkpoint of checkpoints)
         this.#log.putCheckpoint(this.#stream(checkpoint.chain_id).stream, checkpoint);
       for (const { chain_id, sequence } of erased) this.#erase(this.#stream(chain_id).stream, sequence);
@@ -216,9 +193,11 @@ export class SqliteWriter implements CopyTarget {
     this.#transaction(() => {
       this.#deleteDue(kind, nowMs);
       const count = (where: string, ...of: string[]): number =>
-        this.#db
-          .prepare(`SELECT count(*) AS n FROM states WHERE kind = ? AND tenant_id = ? AND ${where}`)
-          .get(kind, tenant_id, ...of)!["n"] as number;
+        this.#sql(`SELECT count(*) AS n FROM states WHERE kind = ? AND tenant_id = ? AND ${where}`).get(
+          kind,
+          tenant_id,
+          ...of,
+        )!["n"] as number;
       put = (ref === null || count("ref = ?", ref) < most.ofRef) && count("ref IS NOT NULL") < most.ofTenant;
       if (put) this.#writeState(write);
     });
@@ -230,7 +209,7 @@ export class SqliteWriter implements CopyTarget {
   }
 
   #deleteDue(kind: StateKind, nowMs: number): void {
-    this.#db.prepare("DELETE FROM states WHERE kind = ? AND due_ms <= ?").run(kind, nowMs);
+    this.#sql("DELETE FROM states WHERE kind = ? AND due_ms <= ?").run(kind, nowMs);
   }
 
   async putKey(key: KeyRow): Promise<void> {
@@ -238,15 +217,13 @@ export class SqliteWriter implements CopyTarget {
   }
 
   #putKey(key: KeyRow): void {
-    this.#db
-      .prepare("INSERT OR REPLACE INTO keys (kid, role, jwk, created_at_ms, retired_at_ms) VALUES (?, ?, ?, ?, ?)")
-      .run(
-        key.kid,
-        key.role,
-        JSON.stringify({ ...key.jwk, hand_over: key.hand_over, node_id: key.node_id }),
-        key.created_at_ms,
-        key.retired_at_ms,
-      );
+    this.#sql("INSERT OR REPLACE INTO keys (kid, role, jwk, created_at_ms, retired_at_ms) VALUES (?, ?, ?, ?, ?)").run(
+      key.kid,
+      key.role,
+      JSON.stringify({ ...key.jwk, hand_over: key.hand_over, node_id: key.node_id }),
+      key.created_at_ms,
+      key.retired_at_ms,
+    );
   }
 
   async putMeta(name: string, value: string): Promise<void> {
@@ -261,7 +238,7 @@ export class SqliteWriter implements CopyTarget {
   }
 
   #putMeta(meta: Readonly<Record<string, string>>): void {
-    const put = this.#db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)");
+    const put = this.#sql("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)");
     for (const [name, value] of Object.entries(meta)) put.run(name, value);
   }
 
@@ -309,8 +286,8 @@ export class SqliteWriter implements CopyTarget {
   #stream(chainId: string): { stream: number; tail: TreeTail } {
     let known = this.#streams.get(chainId);
     if (!known) {
-      this.#db.prepare("INSERT OR IGNORE INTO streams (chain_id, size) VALUES (?, 0)").run(chainId);
-      const { stream, size } = this.#db.prepare("SELECT stream, size FROM streams WHERE chain_id = ?").get(chainId) as {
+      this.#sql("INSERT OR IGNORE INTO streams (chain_id, size) VALUES (?, 0)").run(chainId);
+      const { stream, size } = this.#sql("SELECT stream, size FROM streams WHERE chain_id = ?").get(chainId) as {
         stream: number;
         size: number;
       };
@@ -329,8 +306,8 @@ export class SqliteWriter implements CopyTarget {
 
   /** Two that were decided on the same state cannot both change it: the second finds another version than it was decided on. */
   #writeState({ kind, tenant_id, key, value, version, due_ms, ref, rank }: StateWrite): void {
-    if (value === null) return void this.#deleteState.run(kind, tenant_id, key, due_ms ?? null, due_ms ?? null);
-    const put = version === undefined ? this.#putState : this.#putNextState;
+    if (value === null) return void this.#sql(DELETE_STATE).run(kind, tenant_id, key, due_ms ?? null, due_ms ?? null);
+    const put = this.#sql(version === undefined ? PUT_STATE : PUT_NEXT_STATE);
     const { changes } = put.run(kind, tenant_id, key, version ?? 1, value, due_ms ?? null, ref ?? null, rank ?? null);
     if (changes === 0) throw new Error(`${kind} ${key} of ${tenant_id} has moved on since it was decided on`);
   }
@@ -338,8 +315,19 @@ export class SqliteWriter implements CopyTarget {
 
 const digestBytes = (digest: string): Uint8Array => Buffer.from(hexOfDigest(digest), "hex");
 
-const PUT_STATE = `INSERT INTO states (kind, tenant_id, key, version, value, due_ms, ref, rank) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+const INSERT_EVENT = `INSERT INTO events (stream, sequence, id, event_type, outcome, tenant_id, workload_id, correlation_id, occurred_at_ms, artifact_digest, record)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+const INSERT_ARTIFACT = "INSERT INTO artifacts (position, bytes) VALUES (?, ?)";
+const PUT_ANY_STATE = `INSERT INTO states (kind, tenant_id, key, version, value, due_ms, ref, rank) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT (kind, tenant_id, key) DO UPDATE SET value = excluded.value, due_ms = excluded.due_ms, ref = excluded.ref, rank = excluded.rank`;
+const PUT_STATE = `${PUT_ANY_STATE}, version = states.version + 1`;
+const PUT_NEXT_STATE = `${PUT_ANY_STATE}, version = excluded.version WHERE states.version = excluded.version - 1`;
+const DELETE_STATE = "DELETE FROM states WHERE kind = ? AND tenant_id = ? AND key = ? AND (? IS NULL OR due_ms <= ?)";
+const VERSION = "SELECT version FROM states WHERE kind = ? AND tenant_id = ? AND key = ?";
+const PUT_SPAN = `INSERT INTO spans (span, min_ms, max_ms) VALUES (?, ?, ?)
+  ON CONFLICT (span) DO UPDATE SET min_ms = min(min_ms, excluded.min_ms), max_ms = max(max_ms, excluded.max_ms)`;
+const PUT_BLOB = "INSERT OR IGNORE INTO blobs (digest, bytes) VALUES (?, ?)";
+const SET_HEAD = "UPDATE streams SET size = ?, head_hash = ? WHERE stream = ?";
 
 /** The group of positions that this one is in reaches to its time. */
 function widen(spans: Map<number, readonly [min: number, max: number]>, position: number, ms: number): void {
