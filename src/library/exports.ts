@@ -90,7 +90,8 @@ async function* linesOf(path: string, entries: Entries, file: string): AsyncGene
   for await (const { name, body } of entries()) {
     if (name !== file) continue;
     for await (const { bytes } of lineChunks(body))
-      for (const line of Buffer.from(bytes.buffer).toString("utf8").split("\n")) if (line !== "") yield line;
+      for (const line of Buffer.from(bytes.buffer, 0, bytes.length).toString("utf8").split("\n"))
+        if (line !== "") yield line;
     return;
   }
   throw new NoExportError(`${path} holds no ${file}, so it is no export`);

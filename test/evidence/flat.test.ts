@@ -43,7 +43,7 @@ test("what is spooled is read again, any part of it", (t) => {
     [5, 2 * PAGE_BYTES],
   ] as const)
     t.deepEqual(
-      Buffer.concat([...spool.pieces(from, to)].map((piece) => Buffer.from(piece))),
+      Buffer.concat(Array.from(spool.pieces(from, to), (piece) => Buffer.from(piece))),
       whole.subarray(from, to),
     );
 });
@@ -70,7 +70,10 @@ function joinedBySorting(given: readonly Given[], scratch: PageStore) {
   const repeated = [...marks.settle(given.map(({ digest }) => digestText(digest)))].map(
     ({ mark, digest }) => `${mark} ${hexOf(digest)}`,
   );
-  const entries = [...marks.entries()].map(({ digest, marks: all, number }) => [hexOf(digest), all, number] as const);
+  const entries = Array.from(
+    marks.entries(),
+    ({ digest, marks: all, number }) => [hexOf(digest), all, number] as const,
+  );
   return { marks, repeated, entries };
 }
 

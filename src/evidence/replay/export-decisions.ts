@@ -1,7 +1,7 @@
 // Decisions to replay from an export: it is read as it streams by, and what events say is joined with artifacts by sorting, so that memory stays flat.
 import { ArchiveError, type ArchiveEntry } from "../../archive/tar.ts";
 import { DIGEST_BYTES, digestBytes, digestOfHex, digestText, EMPTY_SNAPSHOT } from "../../core/digest.ts";
-import { lineChunks } from "../verify/chunks.ts";
+import { ChunkMemory, lineChunks } from "../verify/chunks.ts";
 import { compareDigests, DigestSorter } from "../verify/digest-sort.ts";
 import type { DiskPages } from "../verify/disk-pages.ts";
 import { ARTIFACT_BYTES_MAX, ARTIFACT_NAME, ARTIFACT_PREFIX } from "../verify/files.ts";
@@ -242,9 +242,12 @@ function addEvent({ sorter, decided, strays }: Gathered, line: number, text: str
 }
 
 async function* linesOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<readonly [line: number, text: string]> {
-  for await (const { bytes, first } of lineChunks(body))
-    for (const [at, text] of Buffer.from(bytes.buffer).toString("utf8").split("\n").entries())
-      if (text !== "") yield [first + at, text];
+  const memory = new ChunkMemory();
+  for await (const { bytes, first } of lineChunks(body, undefined, memory)) {
+    const lines = Buffer.from(bytes.buffer, 0, bytes.length).toString("utf8").split("\n");
+    memory.giveBack(bytes.buffer);
+    for (const [at, text] of lines.entries()) if (text !== "") yield [first + at, text];
+  }
 }
 
 async function readShared(

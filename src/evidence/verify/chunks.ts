@@ -11,47 +11,73 @@ export interface LineChunk {
 
 const NEWLINE = 0x0a;
 const CHUNK_BYTES = 256 * 1024;
+/** What a chunk mostly fits in: it ends with the part that makes it large enough, and parts are no larger. */
+const ROOM_BYTES = 2 * CHUNK_BYTES;
 /** A line longer than this is handed over in parts, each of which is then at fault. */
 const PENDING_BYTES_MAX = 8 * 1024 * 1024;
 const IN_FLIGHT_MAX = 8;
 
+/** Memory of chunks, used again when a chunk was worked on: what is allocated anew for each fills memory before it is collected. */
+export class ChunkMemory {
+  readonly #spare: ArrayBuffer[] = [];
+
+  /** Room for so many bytes at least. */
+  take(length: number): Uint8Array<ArrayBuffer> {
+    const spare = length <= ROOM_BYTES ? this.#spare.pop() : undefined;
+    return new Uint8Array(spare ?? new ArrayBuffer(Math.max(length, ROOM_BYTES)));
+  }
+
+  /** What a chunk was in, and nobody looks at any more. */
+  giveBack(memory: ArrayBufferLike): void {
+    if (memory.byteLength === ROOM_BYTES && this.#spare.length <= IN_FLIGHT_MAX)
+      this.#spare.push(memory as ArrayBuffer);
+  }
+
+  copyOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+    const room = this.take(bytes.length).subarray(0, bytes.length);
+    room.set(bytes);
+    return room;
+  }
+}
+
 /**
- * Chunks whose bytes nobody else holds, so that they can be handed to another thread.
- * @param stopped whether nothing more is wanted; the rest then goes by unread.
+ * Chunks in memory that nobody else holds, so that it can be handed to another thread.
+ * @param stopped whether nothing more is wanted; the rest then goes by unread. @param memory where chunks lie.
  */
 export async function* lineChunks(
   body: AsyncIterable<Uint8Array>,
   stopped: () => boolean = () => false,
+  memory = new ChunkMemory(),
 ): AsyncGenerator<LineChunk> {
-  let parts: Uint8Array[] = [];
+  let room = memory.take(0);
   let length = 0;
   let first = 0;
+  const append = (part: Uint8Array): void => {
+    if (length + part.length > room.length) {
+      const larger = memory.take(2 * (length + part.length));
+      larger.set(room.subarray(0, length));
+      memory.giveBack(room.buffer);
+      room = larger;
+    }
+    room.set(part, length);
+    length += part.length;
+  };
   for await (const part of body) {
     if (stopped()) continue;
     const end = part.lastIndexOf(NEWLINE) + 1;
     if (length + part.length < CHUNK_BYTES || (end === 0 && length + part.length < PENDING_BYTES_MAX)) {
-      parts.push(part.slice());
-      length += part.length;
+      append(part);
       continue;
     }
     const cut = end === 0 ? part.length : end;
-    const chunk = chunkOf([...parts, part.subarray(0, cut)], first);
-    parts = cut === part.length ? [] : [part.slice(cut)];
-    length = part.length - cut;
+    append(part.subarray(0, cut));
+    const chunk = linesIn(room.subarray(0, length), first);
+    [room, length] = [memory.take(0), 0];
+    append(part.subarray(cut));
     first += chunk.lines;
     yield chunk;
   }
-  if (length > 0 && !stopped()) yield chunkOf(parts, first);
-}
-
-function chunkOf(parts: readonly Uint8Array[], first: number): LineChunk {
-  const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return linesIn(bytes, first);
+  if (length > 0 && !stopped()) yield linesIn(room.subarray(0, length), first);
 }
 
 /** @param first number of the first line. */

@@ -1,5 +1,5 @@
 // What every reader of an export's files is given, and what they have in common.
-import type { LineChunk } from "./chunks.ts";
+import type { ChunkMemory, LineChunk } from "./chunks.ts";
 import type { ArchiveLimits } from "./files.ts";
 import { type ElementChunk, JsonStream, JsonStreamError } from "./json-stream.ts";
 import type { LeafRange } from "./inclusion.ts";
@@ -14,12 +14,17 @@ import type { PageStore } from "./pages.ts";
 import type { SegmentRows } from "./segment-rows.ts";
 import type { Paired } from "./tables.ts";
 
-/** Checks chunks of records; in Node on all cores. */
-export interface Checker {
+/** Checks chunks of records. */
+export interface RowChecks {
   events(chunk: LineChunk): Promise<EventRows>;
   records(chunk: LineChunk, keys: EventKeys | undefined): Promise<RecordRows>;
   segment(chunk: ElementChunk): Promise<SegmentRows>;
   proofs(chunk: ElementChunk, range: LeafRange): Promise<ProofRows>;
+}
+
+/** Checks chunks in the memory that it has for them, which is used again when they were checked; in Node on all cores. */
+export interface Checker extends RowChecks {
+  readonly memory: ChunkMemory;
 }
 
 export interface ReadingContext {
@@ -50,12 +55,20 @@ export function takeFaults(findings: Findings, faults: readonly RowFault[], file
 /** There is no use in reading on; said already. */
 export class Enough extends Error {}
 
+/** What is streamed, where faults in it are told, and where its chunks lie. */
+interface JsonChunksOf {
+  readonly findings: Findings;
+  readonly check: CheckName;
+  readonly file: string;
+  readonly memory: ChunkMemory;
+}
+
 /**
  * Streams a JSON object through that has one large array; what is wrong with it is a finding, and then the rest goes by unread.
  * @param stopped whether nothing more is wanted.
  */
 export async function* jsonChunks(
-  { findings, check, file }: { readonly findings: Findings; readonly check: CheckName; readonly file: string },
+  { findings, check, file, memory }: JsonChunksOf,
   body: AsyncIterable<Uint8Array>,
   array: string,
   onValue: ConstructorParameters<typeof JsonStream>[1],
@@ -64,8 +77,7 @@ export async function* jsonChunks(
   let count = 0;
   let chunks: ElementChunk[] = [];
   const stream = new JsonStream({ [array]: "array" }, onValue, (_, { bytes, bounds }) => {
-    // Copied: a Buffer's slice would be of the same memory.
-    chunks.push({ bytes: new Uint8Array(bytes), bounds, first: count });
+    chunks.push({ bytes: memory.copyOf(bytes), bounds, first: count });
     count += bounds.length / 2;
   });
   let reading = true;

@@ -18,10 +18,12 @@ export class DiskPages implements PageStore, Disposable {
   /** By slot, the one longest unused first. */
   readonly #kept = new Map<number, Held>();
   readonly #keptMax: number;
+  /** Pages that were put away, to hold others: what is allocated anew for each fills memory before it is collected. */
+  readonly #spare: Uint8Array[] = [];
   #slots = 0;
   #file: number | undefined;
 
-  /** @param keptMax pages that stay in memory, beside the one that each sequence has in hand. */
+  /** @param keptMax pages that stay in memory, one at least, beside the one that each sequence has in hand. */
   constructor(keptMax = KEPT_MAX) {
     this.#keptMax = keptMax;
   }
@@ -45,13 +47,14 @@ export class DiskPages implements PageStore, Disposable {
 
   [Symbol.dispose](): void {
     this.#kept.clear();
+    this.#spare.length = 0;
     if (this.#file !== undefined) closeSync(this.#file);
     this.#file = undefined;
   }
 
   #fresh(): Held {
     // Marked as changed, since in the file there is nothing where it would lie.
-    return { slot: this.#slots++, bytes: new Uint8Array(PAGE_BYTES), changed: true };
+    return { slot: this.#slots++, bytes: this.#spare.pop()?.fill(0) ?? new Uint8Array(PAGE_BYTES), changed: true };
   }
 
   #take(slot: number): Held {
@@ -60,7 +63,7 @@ export class DiskPages implements PageStore, Disposable {
       this.#kept.delete(slot);
       return kept;
     }
-    const bytes = new Uint8Array(PAGE_BYTES);
+    const bytes = this.#spare.pop() ?? new Uint8Array(PAGE_BYTES);
     for (let at = 0; at < PAGE_BYTES; ) {
       const read = readSync(this.#file!, bytes, at, PAGE_BYTES - at, slot * PAGE_BYTES + at);
       if (read === 0) throw new Error("the scratch file is cut off");
@@ -75,6 +78,7 @@ export class DiskPages implements PageStore, Disposable {
     const [oldest] = this.#kept.values();
     this.#kept.delete(oldest!.slot);
     if (oldest!.changed) this.#write(oldest!);
+    this.#spare.push(oldest!.bytes);
   }
 
   #write({ slot, bytes }: Held): void {

@@ -47,7 +47,7 @@ export async function readEvents(
 ): Promise<Events> {
   const reader = new EventsReader(context, claimed);
   await inOrder(
-    lineChunks(body, () => reader.stopped),
+    lineChunks(body, () => reader.stopped, context.checker.memory),
     (chunk) => context.checker.events(chunk),
     (rows) => reader.take(rows),
   );

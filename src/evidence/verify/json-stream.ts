@@ -5,7 +5,8 @@ export type Streamed = "array" | "object" | "lists";
 
 /**
  * Called with each value's bytes and where it stands: `[member]`, or `[member, name]` inside a streamed object; `offset` is that of
- * the value's first byte in the whole text.
+ * the value's first byte in the whole text. The bytes are good until the call returns, or as long as those that were written, where
+ * they all came at once.
  */
 export type OnValue = (path: readonly string[], json: Uint8Array, offset: number) => void;
 
@@ -91,7 +92,9 @@ export class JsonStream {
   readonly #onRun: OnRun;
   readonly #names = new Set<string>();
   readonly #places: Place[] = [];
-  #rest: Uint8Array = new Uint8Array(0);
+  /** What is left to be read is at its beginning. */
+  #room: Uint8Array = new Uint8Array(0);
+  #rest = 0;
   /** Where what is left to be read begins in the whole text. */
   #offset = 0;
   #started = false;
@@ -104,22 +107,46 @@ export class JsonStream {
 
   /** @throws JsonStreamError when what was read so far is no such object. */
   write(chunk: Uint8Array): void {
-    const bytes = this.#rest.length === 0 ? chunk : joined(this.#rest, chunk);
+    const bytes = this.#rest === 0 ? chunk : this.#joined(chunk);
     let at = 0;
     for (let next = 0; next !== -1; ) {
       next = this.#step(bytes, at);
       if (next !== -1) at = next;
     }
-    this.#rest = bytes.slice(at);
+    this.#keep(bytes, at);
     this.#offset += at;
-    if (this.#rest.length > VALUE_BYTES_MAX)
+    if (this.#rest > VALUE_BYTES_MAX)
       throw new JsonStreamError(`a value in it is larger than ${VALUE_BYTES_MAX} bytes`);
   }
 
   /** @throws JsonStreamError when the object is not complete. */
   end(): void {
-    if (!this.#started || this.#places.length > 0 || skipSpace(this.#rest, 0) < this.#rest.length)
+    if (!this.#started || this.#places.length > 0 || skipSpace(this.#left, 0) < this.#rest)
       throw new JsonStreamError("it is cut off");
+  }
+
+  get #left(): Uint8Array {
+    return this.#room.subarray(0, this.#rest);
+  }
+
+  /** What is left to be read, and a chunk behind it. */
+  #joined(chunk: Uint8Array): Uint8Array {
+    const length = this.#rest + chunk.length;
+    if (length > this.#room.length) {
+      const larger = new Uint8Array(2 * length);
+      larger.set(this.#left);
+      this.#room = larger;
+    }
+    this.#room.set(chunk, this.#rest);
+    return this.#room.subarray(0, length);
+  }
+
+  /** Of what was read the rest is to be read again, with what follows it. */
+  #keep(bytes: Uint8Array, from: number): void {
+    this.#rest = bytes.length - from;
+    if (bytes.buffer === this.#room.buffer) this.#room.copyWithin(0, from, bytes.length);
+    else if (this.#rest > this.#room.length) this.#room = new Uint8Array(bytes.subarray(from));
+    else this.#room.set(bytes.subarray(from));
   }
 
   /** Reads one thing, a value or a bracket. @returns where to go on; -1 when more bytes are needed. */
@@ -213,13 +240,6 @@ export class JsonStream {
     if (this.#names.size >= MEMBERS_MAX) throw new JsonStreamError(`it has more than ${MEMBERS_MAX} members`);
     this.#names.add(name);
   }
-}
-
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(a.length + b.length);
-  whole.set(a);
-  whole.set(b, a.length);
-  return whole;
 }
 
 const kindOf = (byte: number | undefined) =>

@@ -1,6 +1,6 @@
 // Threads that check chunks of rows, one per core: signatures are most of the work of verifying an export.
 import { ThreadPool } from "../../threads/threads.ts";
-import type { LineChunk } from "./chunks.ts";
+import { ChunkMemory, type LineChunk } from "./chunks.ts";
 import type { Checker } from "./context.ts";
 import type { EventRows } from "./event-rows.ts";
 import type { LeafRange } from "./inclusion.ts";
@@ -15,12 +15,18 @@ export type PoolRequest =
   | { readonly kind: "records"; readonly chunk: LineChunk; readonly keys: EventKeys | undefined }
   | { readonly kind: "segment"; readonly chunk: ElementChunk }
   | { readonly kind: "proofs"; readonly chunk: ElementChunk; readonly range: LeafRange };
-export type PoolAnswer = EventRows | RecordRows | SegmentRows | ProofRows;
+export type PoolRows = EventRows | RecordRows | SegmentRows | ProofRows;
+/** What came of a chunk, and the memory that it was in. */
+export interface PoolAnswer {
+  readonly rows: PoolRows;
+  readonly memory: ArrayBuffer;
+}
 
 /** A chunk leaves little behind. */
 const YOUNG_MIB_MAX = 8;
 
 export class VerifierPool implements Checker {
+  readonly memory = new ChunkMemory();
   readonly #threads = new ThreadPool<PoolRequest, PoolAnswer>("./worker", import.meta.url, {
     youngMiBMax: YOUNG_MIB_MAX,
   });
@@ -50,7 +56,9 @@ export class VerifierPool implements Checker {
     return this.#threads.close();
   }
 
-  #ask<Rows extends PoolAnswer>(request: PoolRequest): Promise<Rows> {
-    return this.#threads.ask(request, [request.chunk.bytes.buffer as ArrayBuffer]) as Promise<Rows>;
+  async #ask<Rows extends PoolRows>(request: PoolRequest): Promise<Rows> {
+    const { rows, memory } = await this.#threads.ask(request, [request.chunk.bytes.buffer as ArrayBuffer]);
+    this.memory.giveBack(memory);
+    return rows as Rows;
   }
 }

@@ -43,7 +43,13 @@ export async function readProofs(
   const member = ([name]: readonly string[], json: Uint8Array): void => {
     if (name === "tree_size") treeSize = parseJson(json);
   };
-  const chunks = jsonChunks({ findings, check: "inclusion", file: FILE }, body, "proofs", member, () => stopped);
+  const chunks = jsonChunks(
+    { findings, check: "inclusion", file: FILE, memory: checker.memory },
+    body,
+    "proofs",
+    member,
+    () => stopped,
+  );
   await inOrder(chunks, (chunk) => checker.proofs(chunk, range), take);
   return { count: proofs, treeSize, inclusion };
 }

@@ -46,7 +46,7 @@ export async function readRecords(
       throw new ArchiveError(`it holds more than ${context.limits.eventsMax} records`);
   };
   await inOrder(
-    lineChunks(body, () => stopped),
+    lineChunks(body, () => stopped, context.checker.memory),
     (chunk) => context.checker.records(chunk, eventKeys),
     take,
   );

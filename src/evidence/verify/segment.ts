@@ -50,7 +50,13 @@ export async function readSegment(context: ReadingContext, body: AsyncIterable<U
     }
     members.set(name!, parseJson(json));
   };
-  const chunks = jsonChunks({ findings, check: "segment", file: FILE }, body, "events", member, () => stopped);
+  const chunks = jsonChunks(
+    { findings, check: "segment", file: FILE, memory: checker.memory },
+    body,
+    "events",
+    member,
+    () => stopped,
+  );
   await inOrder(chunks, (chunk) => checker.segment(chunk), take);
   return { members, rows, root: root.root, refs: refs.digest(), profile };
 }

@@ -22,7 +22,7 @@ import { type PinnedKeys, readPins } from "./keys.ts";
 import type { Primitives } from "./primitives.ts";
 import { readFacts } from "./reading.ts";
 import { type ErasedArtifact, type ExportSummary, Findings, type VerifyReport } from "./report.ts";
-import { rowChecks } from "./row-checks.ts";
+import { checkerHere } from "./row-checks.ts";
 import { DigestMarks } from "./digest-marks.ts";
 import { IN_MEMORY, type PageStore } from "./pages.ts";
 import { Paired } from "./tables.ts";
@@ -111,7 +111,7 @@ function contextOf(
   return {
     findings,
     primitives,
-    checker: checker ?? rowChecks(primitives),
+    checker: checker ?? checkerHere(primitives),
     limits: { ...DEFAULT_ARCHIVE_LIMITS, ...limits },
     progress: progress ?? (() => {}),
     scratch,

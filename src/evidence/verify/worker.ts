@@ -1,12 +1,12 @@
 // A thread of the verifier: checks the chunks it is sent.
 import { answerRequests } from "../../threads/threads.ts";
 import { NODE_PRIMITIVES } from "./node-primitives.ts";
-import type { PoolAnswer, PoolRequest } from "./pool.ts";
+import type { PoolAnswer, PoolRequest, PoolRows } from "./pool.ts";
 import { rowChecks } from "./row-checks.ts";
 
 const checks = rowChecks(NODE_PRIMITIVES);
 
-function answer(request: PoolRequest): Promise<PoolAnswer> {
+function check(request: PoolRequest): Promise<PoolRows> {
   switch (request.kind) {
     case "events":
       return checks.events(request.chunk);
@@ -20,10 +20,12 @@ function answer(request: PoolRequest): Promise<PoolAnswer> {
 }
 
 answerRequests<PoolRequest, PoolAnswer>(
-  answer,
+  async (request) => ({ rows: await check(request), memory: request.chunk.bytes.buffer as ArrayBuffer }),
   // Columns are handed over, not copied.
-  (rows) =>
-    Object.values(rows).flatMap((column: unknown) =>
+  ({ rows, memory }) => [
+    memory,
+    ...Object.values(rows).flatMap((column: unknown) =>
       ArrayBuffer.isView(column) ? [column.buffer as ArrayBuffer] : [],
     ),
+  ],
 );
