@@ -3,7 +3,7 @@ import type { KeyObject } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { ConfigError, EvidenceUnavailableError, KeyError, RailgateError, StoreMovedError } from "../core/errors.ts";
-import { openReader, openWriter, type StoreAt } from "../store/open.ts";
+import { openReader, openWriter, placeName, type StoreAt } from "../store/open.ts";
 import { claim, letGo, storeAt, type SharedStore } from "../store/shared.ts";
 import { SIDE_META } from "../evidence/copy/rows.ts";
 import type { StoreReader, StoreWriter } from "../store/store.ts";
@@ -62,7 +62,7 @@ export async function prepare(options: PrepareOptions, nowMs: number): Promise<P
     const at = storeAt(options.dataDir, options.store);
     await using writer = await openWriter(at);
     await using reader = await openReader(at);
-    await mustBeFinished(reader);
+    await mustBeFinished(reader, placeName(at));
     const before = await nodeIdIn(reader, options.nodeId);
     // Whoever was restored or copied goes on under another id, and the one that it had may be in use.
     if (before !== undefined && options.afterRestore === undefined)
@@ -123,12 +123,13 @@ function mustStandApart({ store, upstream, downstream = [] }: PrepareOptions): v
     throw new ConfigError("downstream", "cannot stand beside store: replicas that share a database take no records");
 }
 
-/** @throws StoreMovedError it is a copy, and what it is a copy of goes on. */
-async function mustBeFinished(reader: StoreReader): Promise<void> {
-  const of = await reader.meta(SIDE_META.unfinished);
-  if (of)
+/** @throws StoreMovedError it is a copy, whichever node's data directory that was begun with, and what it is a copy of goes on. */
+async function mustBeFinished(reader: StoreReader, place: string): Promise<void> {
+  const of = (await reader.metaOfAll(SIDE_META.unfinished)).find((name) => name !== "");
+  if (of !== undefined)
     throw new StoreMovedError(
-      `this is a copy of ${of} that is not finished; finish it: railgate store copy --from ${of} --to … --cut-over`,
+      `${place} is a copy of ${of} that is not finished; finish it as it was begun: railgate store copy --from … --to … ` +
+        "(with the same --data-dir, and --cut-over where a node runs on a data directory)",
     );
 }
 

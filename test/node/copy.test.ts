@@ -1,18 +1,21 @@
 // A store copied into another: alike in everything, gone on with after an interruption and beside a node that runs, and stopped by the first record that is not what was signed.
+import { once } from "node:events";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import test from "ava";
+import pg from "pg";
 import { verifyStore } from "../../src/evidence/fsck/streams.ts";
 import { copyStore, type StoreCopyOptions } from "../../src/node/copy.ts";
 import { RailgateNode } from "../../src/node/open.ts";
 import { eventTextOf } from "../../src/core/event.ts";
-import { openCopySource, openReader, type StoreAt } from "../../src/store/open.ts";
+import { openCopySource, openCopyTarget, openReader, type StoreAt } from "../../src/store/open.ts";
 import { storeAt } from "../../src/store/shared.ts";
-import { railgate } from "../cli/railgate.ts";
+import { railgate, start as startCli } from "../cli/railgate.ts";
 import { admit, admitAll, lifecycle, mesh } from "../gate/commands.ts";
 import { spawnServer } from "../host/process.ts";
 import { admissible, emptyDir, send } from "../http/support.ts";
 import { noPostgres, testServer } from "../postgres/server.ts";
+import { comes, until } from "../until.ts";
 
 process.setMaxListeners(100);
 const NOW = Date.UTC(2026, 10, 27);
@@ -196,6 +199,56 @@ const missing = noPostgres();
     t.deepEqual(await held(back), await held(storeAt(keys, { url })));
     await using node = await open(back);
     t.is((await admit(node, admissible("here-again"))).event.chain_id, "acme/n1");
+  },
+);
+
+(missing === undefined ? test : test.skip)(
+  "killed between the last index and the first, it is no place for any node, and is gone on with till all indices are back",
+  async (t) => {
+    t.timeout(300_000);
+    const from = await filled();
+    const [url, keys] = [await (await testServer()).url(), join(emptyDir(), "keys")];
+    await (await openCopyTarget(storeAt(keys, { url }))).close();
+    const [client, watcher] = [new pg.Client(url), new pg.Client(url)];
+    await Promise.all([client.connect(), watcher.connect()]);
+    t.teardown(() => Promise.all([client.end(), watcher.end()]));
+    const waitsFor = async (table: string) =>
+      (
+        await watcher.query("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = $1::regclass", [
+          `railgate.${table}`,
+        ])
+      ).rows.length > 0;
+    const indices = async () =>
+      (
+        await watcher.query(
+          "SELECT indexname, indexdef FROM pg_indexes JOIN pg_class ON relname = indexname JOIN pg_index ON indexrelid = pg_class.oid WHERE schemaname = 'railgate' AND indisvalid ORDER BY 1",
+        )
+      ).rows;
+    const before = await indices();
+    // Held up where it has dropped them, then where it makes them: what waits for a lock is killed there.
+    for (const [table, mode] of [
+      ["artifacts", "ACCESS EXCLUSIVE"],
+      ["events", "ROW EXCLUSIVE"],
+    ] as const) {
+      await client.query(`BEGIN; LOCK TABLE railgate.${table} IN ${mode} MODE`);
+      const child = startCli(["store", "copy", "--from", from, "--to", url, "--data-dir", keys]);
+      const ended = once(child, "close");
+      await until(() => waitsFor(table), "the copy waits for the lock");
+      child.kill("SIGKILL");
+      await comes("the copy is gone", ended);
+      await client.query("ROLLBACK");
+      t.true((await indices()).length < before.length, table);
+      for (const dataDir of [keys, join(emptyDir(), "another")])
+        await t.throwsAsync(RailgateNode.open({ dataDir, nodeId: "n2", store: { url } }), {
+          code: "store_moved",
+          message: /^PostgreSQL at .* is a copy of .*\/data that is not finished.*railgate store copy --from/,
+        });
+    }
+    t.true((await copy(from, url, { dataDir: keys })).finished);
+    t.deepEqual(await indices(), before);
+    t.deepEqual(await held(storeAt(keys, { url })), await held(from));
+    await using node = await RailgateNode.open({ dataDir: keys, nodeId: "n1", store: { url } });
+    t.is((await admit(node, admissible("after"))).event.chain_id, "acme/n1");
   },
 );
 
