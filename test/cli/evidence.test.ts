@@ -7,6 +7,7 @@ import test from "ava";
 import { RailgateNode } from "../../src/node/open.ts";
 import { emptyDir, railgate, railgateOnTerminal, says, start } from "./railgate.ts";
 import { admissible, insufficient } from "../http/support.ts";
+import { comes } from "../until.ts";
 
 type Event = {
   id: string;
@@ -118,7 +119,7 @@ test("--follow goes on with what is recorded by another process, until interrupt
   await admit(node, admissible("four"));
   t.is((await next).trim().split("\n").length, 1);
   child.kill("SIGINT");
-  const [code] = (await once(child, "close")) as [number | null];
+  const [code] = (await comes("it ends", once(child, "close"))) as [number | null];
   t.is(code, 0);
 });
 
@@ -127,7 +128,7 @@ test("a reader that has seen enough is no error", async (t) => {
   let stderr = "";
   child.stderr.on("data", (data: Buffer) => (stderr += data.toString()));
   child.stdout.destroy();
-  const [code] = (await once(child, "close")) as [number | null];
+  const [code] = (await comes("it ends", once(child, "close"))) as [number | null];
   t.deepEqual([code, stderr], [0, ""]);
 });
 

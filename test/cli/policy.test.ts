@@ -5,7 +5,7 @@ import test from "ava";
 import { RailgateNode } from "../../src/node/open.ts";
 import { admissible, start } from "../http/support.ts";
 import { lawBundle, makeSigner } from "../policies/bundles.ts";
-import { until } from "../policies/control.ts";
+import { until } from "../until.ts";
 import { emptyDir, railgate } from "./railgate.ts";
 
 const signer = await makeSigner();

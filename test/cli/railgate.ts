@@ -1,10 +1,11 @@
 // Runs the command line as a process of its own, as a person or a program would.
-import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
+import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureBin } from "../../scripts/build.js";
+import { comes } from "../until.ts";
 
 /** As it is built, which is how people run it; built anew where the sources have changed. */
 export const MAIN = new URL("../../bin/cli/main.js", import.meta.url).pathname;
@@ -33,7 +34,7 @@ export async function railgate(args: readonly string[], given: Given = {}): Prom
   child.stderr.on("data", (data: Buffer) => (ran.stderr += data.toString()));
   child.stdin.on("error", () => {}); // it may end without reading
   child.stdin.end(given.input ?? "");
-  [ran.code] = (await once(child, "close")) as [number | null];
+  [ran.code] = (await over(child, `railgate ${args.join(" ")}`)) as [number | null];
   return ran;
 }
 
@@ -51,8 +52,19 @@ export async function railgateOnTerminal(
   });
   let stdout = "";
   child.stdout.on("data", (data: Buffer) => (stdout += data.toString()));
-  const [code] = (await once(child, "close")) as [number | null];
+  const [code] = (await over(child, `railgate ${args.join(" ")}`)) as [number | null];
   return { code, stdout, stderr: "" };
+}
+
+/** Some of them build and test policies. */
+const COMMAND_MS_MAX = 240_000;
+
+async function over(child: ChildProcess, what: string): Promise<unknown[]> {
+  try {
+    return await comes(`${what} ends`, once(child, "close"), COMMAND_MS_MAX);
+  } finally {
+    child.kill("SIGKILL");
+  }
 }
 
 /** Waits until a stream has said something that matches, and lets it go on. */
@@ -62,7 +74,7 @@ export function says(
   stream: "stdout" | "stderr" = "stdout",
 ): Promise<string> {
   let said = "";
-  return new Promise((resolve, reject) => {
+  const saying = new Promise<string>((resolve, reject) => {
     const onData = (data: Buffer) => {
       said += data.toString();
       if (!pattern.test(said)) return;
@@ -72,4 +84,5 @@ export function says(
     child[stream].on("data", onData);
     child.once("close", () => reject(new Error(`ended without saying ${pattern}: ${said}`)));
   });
+  return comes(`it says ${pattern}`, saying);
 }

@@ -11,6 +11,7 @@ import { connectRailgate, EvidenceUnavailableError, type EvidenceEvent } from ".
 import { loadConfig } from "../../src/node/config/config.ts";
 import { serve } from "../../src/http/server.ts";
 import { admissible, emptyDir, start } from "../http/support.ts";
+import { until } from "../until.ts";
 
 /** A server that is told what to answer, and remembers what it was asked. */
 async function scripted(t: ExecutionContext, ...answers: ((req: IncomingMessage, res: ServerResponse) => void)[]) {
@@ -67,7 +68,7 @@ test("a node that restarts in the middle is asked again, and each command is car
     answers.map(({ event }) => event.id),
     items.map(({ id }) => id),
   );
-  while (followed.at(-1)?.id !== items.at(-1)!.id) await new Promise((resolve) => setTimeout(resolve, 50));
+  await until(() => followed.at(-1)?.id === items.at(-1)!.id);
   stopping.abort();
   await following;
   t.deepEqual(followed, items.slice(-followed.length), "none left out, none twice");

@@ -8,6 +8,7 @@ import test, { type ExecutionContext } from "ava";
 import { parse } from "yaml";
 import { ensureBin } from "../../scripts/build.js";
 import { admissible, emptyDir, start } from "../http/support.ts";
+import { comes } from "../until.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const read = (name: string) => readFileSync(join(ROOT, name), "utf8");
@@ -58,7 +59,7 @@ async function started(t: ExecutionContext, command: readonly string[], image: s
 }
 
 async function ended(child: ChildProcess): Promise<number | null> {
-  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+  if (child.exitCode === null && child.signalCode === null) await comes("it ends", once(child, "exit"));
   return child.exitCode;
 }
 

@@ -15,6 +15,7 @@ import type { Entry } from "../../src/evidence/ledger/entry.ts";
 import { BasisMovedError, DEFAULT_LEDGER_LIMITS, Ledger, type LedgerLimits } from "../../src/evidence/ledger/ledger.ts";
 import { openReader, openWriter } from "../../src/store/open.ts";
 import type { StoreReader } from "../../src/store/store.ts";
+import { until } from "../until.ts";
 
 interface Bench {
   ledger: Ledger;
@@ -172,7 +173,7 @@ test(
       t.is(resets, 1);
       t.regex(ledger.failure!, /locked/);
       // Nobody asks for anything, and yet it is noticed that the store can be written again.
-      while (ledger.failure !== undefined) await new Promise((resolve) => setTimeout(resolve, 50));
+      await until(() => ledger.failure === undefined);
 
       const [after] = await ledger.append([entry("acme", "after")]);
       t.is((JSON.parse(after!.eventText) as EvidenceEvent).sequence, 1);

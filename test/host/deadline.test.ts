@@ -9,6 +9,7 @@ import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import { emptyDir, verifiedEvents } from "../http/support.ts";
 import { teeRequest } from "../core/requests.ts";
 import { differingStates } from "./history.ts";
+import { until } from "../until.ts";
 
 const T0 = Date.UTC(2026, 10, 25, 8);
 const HOUR = 3_600_000;
@@ -56,10 +57,8 @@ test("deadlines that passed while the node was down are on record soon after it 
   {
     await using node = await open();
     // The node's own timer keeps no process alive.
-    while (
-      (await node.store.events({ event_type: "workload.attestation", order: "asc", limit: 1000 })).length < WORKLOADS
-    )
-      await sleep(50);
+    const attestations = () => node.store.events({ event_type: "workload.attestation", order: "asc", limit: 1000 });
+    await until(async () => (await attestations()).length >= WORKLOADS);
     t.deepEqual(await node.store.due("workload", nowMs, 10), []);
     const move = (transition: "create" | "start") =>
       lifecycle(node, { command: "transition", workload_id: "w-0", transition }, "acme");
@@ -92,7 +91,7 @@ test("while no policy can decide, missed deadlines wait, leave nothing, and are 
     t.is((await node.store.events({ event_type: "workload.attestation", order: "asc", limit: 10 })).length, 0);
   }
   await using node = await open();
-  while ((await node.store.due("workload", nowMs, 10)).length > 0) await sleep(50);
+  await until(async () => (await node.store.due("workload", nowMs, 10)).length === 0);
   await sleep(1500);
   t.is((await node.store.events({ event_type: "workload.attestation", order: "asc", limit: 10 })).length, 3);
   const missed = (await verifiedEvents(dir)).filter(isMissed);

@@ -7,6 +7,7 @@ import test, { type ExecutionContext } from "ava";
 import { admissible, emptyDir, send, verifiedEvents } from "../http/support.ts";
 import { MAIN } from "../cli/railgate.ts";
 import { spawnServer, type Server } from "./process.ts";
+import { until } from "../until.ts";
 
 process.setMaxListeners(100);
 
@@ -31,14 +32,6 @@ const admit = (server: Server, id: string) => send(server.url, "POST", "/v1/admi
 
 async function ready(server: Server): Promise<boolean> {
   return (await send(server.url, "GET", "/readyz")).status === 200;
-}
-
-async function until(t: ExecutionContext, what: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 600; tries++) {
-    if (await what()) return;
-    await sleep(100);
-  }
-  t.fail("in vain");
 }
 
 const inPlace = (data: string) => {
@@ -107,9 +100,9 @@ test.serial(
 test.serial("the very same directory moved away and back: it goes on by itself", async (t) => {
   const node = await running(t);
   renameSync(node.data, `${node.data}-2`);
-  await until(t, async () => !(await ready(node.server)));
+  await until(async () => !(await ready(node.server)));
   renameSync(`${node.data}-2`, node.data);
-  await until(t, () => ready(node.server));
+  await until(() => ready(node.server));
   t.is((await admit(node.server, "after")).status, 200);
   await node.server.stop();
   await verifiedEvents(node.dir);

@@ -2,9 +2,9 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { readHolder } from "../../src/store/lock.ts";
 import { MAIN } from "../cli/railgate.ts";
+import { comes, until } from "../until.ts";
 
 export interface Server {
   readonly url: string;
@@ -35,22 +35,20 @@ export async function spawnServer(dir: string, more: NodeJS.ProcessEnv = {}): Pr
   const ended = once(child, "exit").then(() => running.delete(child));
   const end = async (signal: NodeJS.Signals) => {
     child.kill(signal);
-    await ended;
+    await comes(`the server ends by ${signal}`, ended);
   };
   let said = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data: Buffer) => (said += data.toString()));
-  while (child.exitCode === null && child.signalCode === null) {
-    const holder = readHolder(env.RAILGATE_DATA_DIR);
-    if (holder?.url !== undefined && holder.pid === child.pid) {
-      return {
-        url: holder.url,
-        pid: child.pid,
-        kill: () => end("SIGKILL"),
-        signal: (signal) => void child.kill(signal),
-        stop: () => end("SIGTERM"),
-      };
-    }
-    await sleep(20);
-  }
-  throw new Error(`the server ended: ${said}`);
+  const holder = await until(() => {
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the server ended: ${said}`);
+    const found = readHolder(env.RAILGATE_DATA_DIR);
+    return found?.url !== undefined && found.pid === child.pid && found;
+  }, "the server says where it listens");
+  return {
+    url: holder.url!,
+    pid: child.pid!,
+    kill: () => end("SIGKILL"),
+    signal: (signal) => void child.kill(signal),
+    stop: () => end("SIGTERM"),
+  };
 }

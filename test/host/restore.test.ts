@@ -11,6 +11,7 @@ import { nextKeyFile, keyFile } from "../../src/evidence/keys/keys.ts";
 import { openReader } from "../../src/store/open.ts";
 import { MAIN, railgate } from "../cli/railgate.ts";
 import { admissible, emptyDir, send, verifiedEvents } from "../http/support.ts";
+import { comes } from "../until.ts";
 
 process.setMaxListeners(100);
 
@@ -28,14 +29,17 @@ async function serve(t: ExecutionContext, cwd: string, args: string[] = [], env:
   t.teardown(() => child.kill("SIGKILL"));
   let errors = "";
   child.stderr.on("data", (data) => (errors += data));
-  for await (const line of createInterface({ input: child.stdout })) {
-    const { url } = JSON.parse(line) as { url?: string };
-    if (url === undefined) continue;
-    child.stdout.resume();
-    const ended = once(child, "exit");
-    return { url, stop: async () => void (child.kill("SIGTERM"), await ended) };
-  }
-  throw new Error(`the server ended: ${errors}`);
+  const ended = once(child, "exit");
+  const listening = async (): Promise<string> => {
+    for await (const line of createInterface({ input: child.stdout })) {
+      const { url } = JSON.parse(line) as { url?: string };
+      if (url !== undefined) return url;
+    }
+    throw new Error(`the server ended: ${errors}`);
+  };
+  const url = await comes("the server says where it listens", listening());
+  child.stdout.resume();
+  return { url, stop: async () => void (child.kill("SIGTERM"), await comes("the server ends", ended)) };
 }
 
 const admit = (node: Node, id: string) => send(node.url, "POST", "/v1/admissions", { body: admissible(id) });

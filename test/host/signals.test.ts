@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import ava, { type ExecutionContext } from "ava";
 import { emptyDir } from "../http/support.ts";
+import { until } from "../until.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const MAIN = join(ROOT, "src/cli/main.ts");
@@ -46,14 +47,12 @@ async function node(
     return ended as [number | null, NodeJS.Signals | null];
   });
   const lock = join(dir, "data", "lock.json");
-  for (;;) {
+  const { pid, url } = await until(() => {
     if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${stderr}`);
-    const { pid, url } = existsSync(lock)
-      ? (JSON.parse(readFileSync(lock, "utf8")) as { pid: number; url?: string })
-      : {};
-    if (pid !== undefined && url !== undefined) return { child, pid, url, exit, stderr: () => stderr };
-    await sleep(50);
-  }
+    const holder = existsSync(lock) && (JSON.parse(readFileSync(lock, "utf8")) as { pid: number; url?: string });
+    return holder && holder.url !== undefined && holder;
+  }, "it says where it listens");
+  return { child, pid, url: url!, exit, stderr: () => stderr };
 }
 
 const status = (url: string): Promise<number> =>

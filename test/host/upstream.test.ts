@@ -15,6 +15,7 @@ import { admit, request } from "../evidence/exports.ts";
 import { admit as admitOne } from "../gate/commands.ts";
 import { send, start, type Started } from "../http/support.ts";
 import { spawnServer } from "./process.ts";
+import { until } from "../until.ts";
 
 /** Rounds of kills and cuts: one of each here, fifty by `RAILGATE_TEST_ROUNDS=50 npx ava test/host/upstream.test.ts`. */
 const ROUNDS = Number(process.env["RAILGATE_TEST_ROUNDS"] ?? 3);
@@ -37,24 +38,17 @@ const under = (url: string, port?: number): Partial<NodeOptions> => ({
   partitionTimes: { lostAfterMs: 200, settledAfterMs: 100, reconciledForMs: 600_000 },
 });
 
-async function until(t: ExecutionContext, what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (const started = performance.now(); !(await holds()); ) {
-    if (performance.now() - started > WAIT_MS) return t.fail(`never: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 async function sizeAt(hub: Started, chainId: string): Promise<number> {
   await using store = await hub.store();
   return (await store.log.stream(chainId))?.size ?? 0;
 }
 
-const arrived = (t: ExecutionContext, hub: Started, node: RailgateNode) =>
-  until(t, "all has arrived", async () => {
+const arrived = (hub: Started, node: RailgateNode) =>
+  until(async () => {
     for (const { chain_id, size } of await node.store.log.streams())
       if ((await sizeAt(hub, chain_id)) < size) return false;
     return true;
-  });
+  }, "all has arrived");
 
 const eventsOf = async (node: RailgateNode, event_type: string) =>
   (await node.store.events({ event_type, order: "asc", limit: 100 })).map(({ record }) => eventIn(record));
@@ -88,7 +82,7 @@ async function isSame(
 test("told that it is cut off, a node holds its records back; told that it no longer is, it reconciles", async (t) => {
   const hub = await start({ node_id: "hub" });
   const { node } = await edgeWith(3, "edge", under(hub.url));
-  await arrived(t, hub, node);
+  await arrived(hub, node);
   await node.isolate("a drill", "olga");
   t.is(node.partition.context().state, "partitioned");
   const before = await sizeAt(hub, "acme/edge");
@@ -99,7 +93,7 @@ test("told that it is cut off, a node holds its records back; told that it no lo
     details: { act: "partition", reason: "a drill" },
   });
   await node.rejoin("olga");
-  await until(t, "reconciled", () => node.partition.context().state === "reconciled");
+  await until(() => node.partition.context().state === "reconciled", "reconciled");
   const [event] = (await eventsOf(node, "chain.reconciliation")).filter(({ chain_id }) => chain_id === "acme/edge");
   t.is(event?.outcome, "accepted");
   t.like(event?.details, { chain_id: "acme/edge", from_sequence: 3, to_sequence: 7 });
@@ -108,12 +102,12 @@ test("told that it is cut off, a node holds its records back; told that it no lo
     [event?.details?.["first_hash"], event?.details?.["last_hash"]],
     [records[0]!.event_hash, records[4]!.event_hash],
   );
-  await until(t, "that is on record", async () => (await eventsOf(node, "crp.partition.state")).length === 3);
+  await until(async () => (await eventsOf(node, "crp.partition.state")).length === 3, "that is on record");
   t.deepEqual(
     (await eventsOf(node, "crp.partition.state")).map(({ details }) => details?.["state"]),
     ["partitioned", "partitioned", "reconciled"],
   );
-  await arrived(t, hub, node);
+  await arrived(hub, node);
   await same(t, hub, node);
   await Promise.all([node.close(), hub.close()]);
 });
@@ -122,7 +116,7 @@ test("an upstream that is gone is a partition, and one that is back ends it; a r
   const hub = await start({ node_id: "hub" });
   const proxy = await Proxy.open();
   const { dir, node } = await edgeWith(2, "edge", under(proxy.url, hub.port));
-  await until(t, "partitioned", () => node.partition.context().state === "partitioned");
+  await until(() => node.partition.context().state === "partitioned", "partitioned");
   t.deepEqual(
     node.partition.status.reasons.map(({ reason }) => reason),
     ["upstream"],
@@ -132,8 +126,8 @@ test("an upstream that is gone is a partition, and one that is back ends it; a r
   const again = await openEdge(dir, "edge", under(proxy.url, hub.port));
   t.is(again.partition.context().state, "partitioned");
   proxy.to = hub.port;
-  await until(t, "reconciled", () => again.partition.context().state === "reconciled");
-  await arrived(t, hub, again);
+  await until(() => again.partition.context().state === "reconciled", "reconciled");
+  await arrived(hub, again);
   await same(t, hub, again);
   await again.close();
   await Promise.all([hub.close(), proxy.close()]);
@@ -172,7 +166,7 @@ test("whatever is cut or killed in the middle of a transfer, nothing is lost and
     await decided;
   }
   await decideAt(edge.url, ROUNDS * DECISIONS_A_ROUND, acknowledged);
-  await until(t, "all has arrived", async () => (await statusOf(edge.url)).upstream.backlog === 0);
+  await until(async () => (await statusOf(edge.url)).upstream.backlog === 0, "all has arrived");
   await Promise.all([edge.stop(), hub.stop()]);
   await proxy.close();
   await using here = await openReader(join(dirs.edge, "data"));
@@ -206,9 +200,9 @@ test("a chain of nodes: what the middle one took goes further", async (t) => {
   const top = await start({ node_id: "top" });
   const middle = await start({ node_id: "middle", upstream: { url: top.url, heartbeat_ms: 50 } });
   const { node } = await edgeWith(4, "edge", under(middle.url));
-  await arrived(t, top, node);
+  await arrived(top, node);
   await same(t, top, node);
-  await until(t, "the middle's own", async () => (await sizeAt(top, "default/middle")) > 0);
+  await until(async () => (await sizeAt(top, "default/middle")) > 0, "the middle's own");
   await node.close();
   await middle.close();
   await top.close();
@@ -225,10 +219,10 @@ test("two nodes that decided differently: the stricter decision stands on both, 
     const order = first === "internal" ? ["internal", "secret"] : ["secret", "internal"];
     for (const [i, node] of nodes.entries()) {
       await admitOne(node, parseAdmissionRequest(request(id, "acme", order[i]!)));
-      await arrived(t, hub, node);
+      await arrived(hub, node);
     }
     const resolved = async (node: RailgateNode) => (await eventsOf(node, "decision.superseded")).length > 0;
-    await until(t, "superseded on both", async () => (await Promise.all(nodes.map(resolved))).every(Boolean));
+    await until(async () => (await Promise.all(nodes.map(resolved))).every(Boolean), "superseded on both");
     const last = async (node: RailgateNode) => (await eventsOf(node, "decision.superseded")).at(-1)!.details;
     const said = (await Promise.all(nodes.map(last))) as Record<string, any>[];
     for (const details of said) {

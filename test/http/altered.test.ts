@@ -3,6 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import test from "ava";
 import { admissible, start } from "./support.ts";
+import { until } from "../until.ts";
 
 test("an altered artifact is 503 artifact_altered wherever it is read, and its event stands", async (t) => {
   const node = await start();
@@ -25,12 +26,10 @@ test("an altered artifact is 503 artifact_altered wherever it is read, and its e
   t.is((await node.call("GET", "/v1/workloads/v?tenant_id=acme")).status, 200);
   t.is((await node.call("GET", `/v1/events?tenant_id=acme`)).json.items.length, 2);
   const body = { tenant_id: "acme", evidence_profile_id: "ecs-evidence-baseline" };
-  t.timeout(20_000);
-  let exported = await node.call("POST", "/v1/exports", { body });
   // That something else has written to the database is noticed, too, until it is made sure that no event is another.
-  while (exported.json.code === "evidence_unavailable") {
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    exported = await node.call("POST", "/v1/exports", { body });
-  }
+  const exported = await until(async () => {
+    const answer = await node.call("POST", "/v1/exports", { body });
+    return answer.json.code !== "evidence_unavailable" && answer;
+  });
   t.is(exported.json.code, "export_incomplete");
 });

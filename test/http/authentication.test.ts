@@ -7,6 +7,7 @@ import test, { type ExecutionContext } from "ava";
 import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT, type CryptoKey } from "jose";
 import { certificates } from "./certificates.ts";
 import { admissible, emptyDir, send, start, type Started } from "./support.ts";
+import { comes } from "../until.ts";
 
 const ISSUER = "https://login.example";
 const AUDIENCE = "railgate";
@@ -203,7 +204,7 @@ test("one tenant cannot take all places of those who follow events", async (t) =
     const headers = { ...(await bearer({ tenant_id })), accept: "text/event-stream" };
     const request = get(`${small.url}/v1/events`, { headers, agent: false }).on("error", () => {});
     streams.push(request);
-    return (await once(request, "response"))[0];
+    return (await comes("an answer", once(request, "response")))[0];
   };
   const statuses: number[] = [];
   for (const tenant of ["acme", "acme", "acme", "globex", "globex"]) statuses.push((await follow(tenant)).statusCode!);

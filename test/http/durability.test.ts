@@ -9,6 +9,7 @@ import test from "ava";
 import { readHolder } from "../../src/store/lock.ts";
 import { MAIN } from "../cli/railgate.ts";
 import { admissible, emptyDir, insufficient, send, start, verifiedEvents, type Answered } from "./support.ts";
+import { comes, until } from "../until.ts";
 
 const CLIENTS = 32;
 
@@ -63,12 +64,12 @@ async function spawnServer(dir: string, { fileBlocksMax = "unlimited", logLevel 
     stdio: ["ignore", log, log],
   });
   const ended = once(child, "exit");
-  while (child.exitCode === null && child.signalCode === null) {
-    await sleep(20);
-    const url = readHolder(join(dir, "data"))?.url;
-    if (url !== undefined) return { url, pid: child.pid!, ended };
-  }
-  throw new Error(`the server does not come up: ${readFileSync(join(dir, "log"), "utf8")}`);
+  const url = await until(() => {
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw new Error(`the server does not come up: ${readFileSync(join(dir, "log"), "utf8")}`);
+    return readHolder(join(dir, "data"))?.url;
+  }, "the server says where it listens");
+  return { url, pid: child.pid!, ended };
 }
 
 for (const afterMs of [150, 400]) {
@@ -88,17 +89,17 @@ for (const afterMs of [150, 400]) {
         answered.push(answer.json.event.id);
       }
     });
-    while (answered.length === 0) await sleep(5);
+    await until(() => answered.length > 0);
     await sleep(afterMs);
     process.kill(child.pid, "SIGKILL");
     await Promise.all(clients);
-    await child.ended;
+    await comes("the server is gone", child.ended);
     agent.destroy();
     const again = await spawnServer(dir);
     const last = await send(again.url, "POST", "/v1/admissions", { body: admissible("after") });
     t.is(last.json.decision.outcome, "accepted");
     process.kill(again.pid, "SIGTERM");
-    t.deepEqual(await again.ended, [0, null]);
+    t.deepEqual(await comes("the server ends", again.ended), [0, null]);
     const stored = new Set((await verifiedEvents(dir)).map(({ id }) => id));
     for (const id of [...answered, last.json.event.id]) t.true(stored.has(id), id);
   });
@@ -151,7 +152,7 @@ test.serial(
     t.is(after.status, 200);
     t.is((await call("GET", "/readyz")).status, 200);
     process.kill(child.pid, "SIGTERM");
-    await child.ended;
+    await comes("the server is gone", child.ended);
     const stored = (await verifiedEvents(dir))
       .filter(({ event_type }) => event_type === "workload.admit")
       .map(({ id }) => id);

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import { admissible, byTime, Clock, insufficient, start, type Started } from "./support.ts";
+import { until } from "../until.ts";
 
 const served = await start();
 const { call } = served;
@@ -320,7 +321,7 @@ test("what makes no sense when following is refused", async (t) => {
 test("a quiet stream is kept open by comments, and closing ends it", async (t) => {
   const own = await start({}, { follow: { heartbeatMs: 30 } });
   const client = await follow(own);
-  while (client.comments() < 2) await sleep(20);
+  await until(() => client.comments() >= 2);
   const ended = new Promise<void>((resolve) => client.response.on("end", resolve));
   await own.close();
   await ended;
@@ -350,7 +351,7 @@ test("a follower that does not read is cut off, and holds next to nothing until 
   socket.on("error", () => {});
   const followers = async () =>
     Number(/^railgate_event_followers (\d)$/m.exec((await own.call("GET", "/metrics")).text)![1]);
-  while ((await followers()) === 0) await sleep(10);
+  await until(async () => (await followers()) > 0);
   const items = Array.from({ length: 1000 }, (_, i) => admissible(`slow-${i}`));
   for (let round = 0; round < 30 && (await followers()) > 0; round++) {
     await own.call("POST", "/v1/admissions/batch", { body: { items } });

@@ -4,7 +4,6 @@ import { generateKeyPairSync } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { ensureOpa, runOpa as runToEnd } from "../../src/workshop/opa.ts";
 import type { ServeOptions } from "../../src/http/server.ts";
 import { answered, emptyDir, start, type Answered, type Call, type Started } from "./support.ts";
@@ -75,6 +74,7 @@ live if input.plugins_ready
 ready := input.plugin_state
 `,
 };
+import { comes, until } from "../until.ts";
 const DATA = { app: { roles: { root: "admin" } } };
 
 const ENTRYPOINTS = [
@@ -147,15 +147,15 @@ export async function runOpa(folder: string, args: readonly string[]): Promise<O
   const child = spawn(await ensureOpa(), all, { stdio: "ignore" });
   const ended = new Promise<void>((resolve) => child.on("exit", () => resolve()));
   const call = (method: string, path: string, given: Call = {}) => ask(socket, method, path, given);
-  while (!existsSync(socket) || !(await call("GET", "/health").catch(() => undefined))) {
+  await until(async () => {
     if (child.exitCode !== null) throw new Error(`OPA ended with ${child.exitCode}`);
-    await sleep(50);
-  }
+    return existsSync(socket) && (await call("GET", "/health").catch(() => undefined));
+  }, "OPA answers");
   return {
     call,
     close: () => {
       child.kill();
-      return ended;
+      return comes("OPA ends", ended);
     },
   };
 }

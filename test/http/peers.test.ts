@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import ava from "ava";
 import { spawnServer } from "../host/process.ts";
 import { admissible, emptyDir, send, start, type Started } from "./support.ts";
+import { until } from "../until.ts";
 
 /** One after the other: they are about time. */
 const test = ava.serial;
@@ -37,11 +38,6 @@ const head = ({ port }: Started, method: string, path: string, more: Record<stri
   `${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n${Object.entries(more)
     .map(([name, value]) => `${name}: ${value}\r\n`)
     .join("")}\r\n`;
-
-/** Waits until it is so; forever, if it never is, and the runner's patience ends it. */
-async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await sleep(10);
-}
 
 /** Sends a byte now and then until the connection ends. */
 function drip({ socket }: Bare, everyMs: number): void {
@@ -89,7 +85,7 @@ for (const [what, method, path, more] of [
     const served = await start({}, { peers: QUICK });
     const sent = bare(served, head(served, method, path, { ...more, "content-length": "1000" }));
     drip(sent, 30);
-    while (!sent.text().includes("\r\n\r\n")) await sleep(5);
+    await until(() => sent.text().includes("\r\n\r\n"));
     t.false(sent.socket.destroyed);
     const took = await sent.closed;
     t.true(took > 250 && took < 9000, `${took} ms`);

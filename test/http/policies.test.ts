@@ -13,7 +13,7 @@ import { connectRailgate } from "../../src/client/index.ts";
 import { BundleError, NotFoundError, PolicyRefusedError } from "../../src/core/errors.ts";
 import { ensureOpa } from "../../src/workshop/opa.ts";
 import { changedSettings, lawBundle, makeSigner } from "../policies/bundles.ts";
-import { until } from "../policies/control.ts";
+import { comes, until } from "../until.ts";
 import { admissible, start, verifiedEvents, type Started } from "./support.ts";
 
 const signer = await makeSigner();
@@ -235,7 +235,7 @@ test("a node follows another's bundle, and OPA itself does, from the same file",
   t.teardown(async () => {
     if (opa.exitCode === null) {
       opa.kill("SIGKILL");
-      await once(opa, "exit");
+      await comes("OPA ends", once(opa, "exit"));
     }
   });
   let log = "";

@@ -4,6 +4,7 @@ import pg from "pg";
 import { noPostgres, ownServer, type OwnServer } from "../postgres/server.ts";
 import { Way } from "../postgres/way.ts";
 import { admissible, start, type Started } from "./support.ts";
+import { until } from "../until.ts";
 
 const missing = noPostgres();
 if (missing !== undefined) console.warn(missing);
@@ -52,12 +53,6 @@ async function pair(t: ExecutionContext, waits: boolean): Promise<Pair> {
   };
 }
 
-async function until(what: string, look: () => Promise<boolean>): Promise<void> {
-  for (const untilMs = performance.now() + BOUND_MS; !(await look()); )
-    if (performance.now() > untilMs) throw new Error(`not in time: ${what}`);
-    else await new Promise((resolve) => setTimeout(resolve, 50));
-}
-
 run("under load, one that commits wait for: all that was answered is there, and it goes on by itself", async (t) => {
   const { at, primary, promote } = await pair(t, true);
   const answered: string[] = [];
@@ -70,11 +65,11 @@ run("under load, one that commits wait for: all that was answered is there, and 
   };
   const load = Promise.all(["a", "b", "c"].map(caller));
   try {
-    await until("some answers", async () => answered.length > 20);
+    await until(async () => answered.length > 20, "some answers");
     primary.kill();
     promote();
     const before = answered.length;
-    await until("answers by the standby", async () => answered.length > before + 20);
+    await until(async () => answered.length > before + 20, "answers by the standby");
   } finally {
     over = true;
     await load;
@@ -89,7 +84,7 @@ run(
     const { at, primary, standby, promote, rows } = await pair(t, false);
     const admit = (name: string) => at.call("POST", "/v1/admissions", { body: admissible(name) });
     const kept = (await admit("kept")).json.event.id;
-    await until("the standby has it", async () => (await rows(standby)) === (await rows(primary)));
+    await until(async () => (await rows(standby)) === (await rows(primary)), "the standby has it");
     standby.kill();
     const lost = await admit("lost");
     t.is(lost.status, 200, "nobody waits for that standby");
@@ -97,7 +92,7 @@ run(
     await standby.start();
     promote();
     const there = await rows(standby);
-    await until("log_rolled_back", async () => (await at.call("GET", "/readyz")).json.code === "log_rolled_back");
+    await until(async () => (await at.call("GET", "/readyz")).json.code === "log_rolled_back", "log_rolled_back");
     const refused = await admit("later");
     t.deepEqual([refused.status, refused.json.code], [503, "evidence_unavailable"]);
     t.is(await rows(standby), there, "nothing was written");

@@ -14,6 +14,7 @@ import { containerRequest } from "../core/requests.ts";
 import { lawfulPod, namespace, reviewOf } from "../kubernetes/reviews.ts";
 import { BUILDER, IMAGE, ISSUER, makeSigstore, SOURCE, statementOf, WORKFLOW, type Making } from "../trust/sigstore.ts";
 import { start, type Answered } from "./support.ts";
+import { until } from "../until.ts";
 
 type Json = { [name: string]: any };
 
@@ -274,7 +275,7 @@ test("what is pinned is taken anew from its files", async (t) => {
   t.is(await post(own), 201);
   t.is(await post(others), 422);
   writeFileSync(file, JSON.stringify(theirs.trustedRoot));
-  while ((await post(others)) !== 201) await new Promise((resolve) => setTimeout(resolve, 20));
+  await until(async () => (await post(others)) === 201);
   t.is(await post(own), 422);
   // What was kept before is still there, and counts for nothing.
   const { items } = (await renewed.call("GET", `/v1/provenance/${IMAGE}`)).json;

@@ -5,7 +5,6 @@ import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync
 import { Agent } from "node:https";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type TLSSocket } from "node:tls";
 import test from "ava";
 import { CompactSign, exportJWK, generateKeyPair, SignJWT, type CryptoKey, type JWK } from "jose";
@@ -16,6 +15,7 @@ import { readBundleFiles } from "../../src/policy/bundle-files.ts";
 import { signBundleFiles, writeBundleFiles } from "../../src/policy/sign.ts";
 import { MAIN } from "../cli/railgate.ts";
 import { admissible, emptyDir, send, start, type Started } from "./support.ts";
+import { comes, until } from "../until.ts";
 
 process.setMaxListeners(100);
 const [ISSUER, ROOT] = ["https://login.example", "https://root.example"];
@@ -25,10 +25,6 @@ const often = { reloadEveryMs: 20 };
 function put(file: string, content: string | Uint8Array): void {
   writeFileSync(`${file}.new`, content);
   renameSync(`${file}.new`, file);
-}
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await sleep(20);
 }
 
 const said = ({ logs }: Started, what: string, msg: RegExp) =>
@@ -100,7 +96,7 @@ test("certificates: a swapped link is followed, connections go on, and a key tha
   t.teardown(() => served.close());
   const subject = async () => {
     const socket: TLSSocket = connect({ port: served.port, host: "127.0.0.1", rejectUnauthorized: false });
-    await once(socket, "secureConnect");
+    await comes("a TLS connection", once(socket, "secureConnect"));
     const { CN } = socket.getPeerCertificate().subject;
     socket.destroy();
     return CN;
@@ -221,7 +217,7 @@ test("SIGHUP takes everything anew, changed or not, and ends nothing", async (t)
     lines.find(({ what }) => what === "callers"),
     { level: "info", msg: "files were taken anew", files: [join(dir, "callers.jwks.json")] },
   );
-  if (child.exitCode === null) await once(child, "exit");
+  if (child.exitCode === null) await comes("the server ends", once(child, "exit"));
   t.is(child.exitCode, 0);
 });
 

@@ -8,6 +8,7 @@ import { theyAgree, verifyExport } from "../evidence/second-verifier.ts";
 import { noPostgres, ownServer, testServer } from "../postgres/server.ts";
 import { verifyStore } from "../../src/evidence/fsck/streams.ts";
 import { openReader } from "../../src/store/open.ts";
+import { comes, until } from "../until.ts";
 
 const missing = noPostgres();
 if (missing !== undefined) console.warn(missing);
@@ -23,14 +24,6 @@ const POLICY = {
   preserve_latency_budget: false,
   latency_budget_us: 0,
 };
-
-async function until<T>(look: () => Promise<T | undefined | false>): Promise<T> {
-  for (;;) {
-    const found = await look();
-    if (found) return found;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
 
 const signer = await makeSigner();
 const KEYS = { keys: { [signer.keyId]: { algorithm: "ES256", key: signer.pem } } };
@@ -202,7 +195,8 @@ run("a policy that is activated on one replica decides on all, each having it in
     // What is committed elsewhere is followed here.
     let seen = "";
     const reader = (await following).body!.getReader();
-    while (!seen.includes('"kept"')) seen += Buffer.from((await reader.read()).value ?? []).toString();
+    while (!seen.includes('"kept"'))
+      seen += Buffer.from((await comes("what is committed elsewhere", reader.read())).value ?? []).toString();
     await reader.cancel();
     // A restart of one finds what decides, and says so no second time.
     t.is((await two.call("GET", "/readyz")).status, 200);

@@ -4,6 +4,7 @@ import pg from "pg";
 import { noPostgres, ownServer, type OwnServer } from "../postgres/server.ts";
 import { Way } from "../postgres/way.ts";
 import { admissible, start, type Answered, type Started } from "./support.ts";
+import { until } from "../until.ts";
 
 const missing = noPostgres();
 if (missing !== undefined) console.warn(missing);
@@ -55,15 +56,9 @@ async function nodeAt(t: ExecutionContext): Promise<Case> {
   return { at, way, database, user, admit };
 }
 
-async function until(what: string, look: () => Promise<boolean>): Promise<void> {
-  for (const untilMs = performance.now() + BOUND_MS; !(await look()); )
-    if (performance.now() > untilMs) throw new Error(`not in time: ${what}`);
-    else await new Promise((resolve) => setTimeout(resolve, 100));
-}
-
 const readiness = async ({ at }: Case): Promise<number> => (await at.call("GET", "/readyz")).status;
-const becomes = (node: Case, status: number): Promise<void> =>
-  until(`readiness ${status}`, async () => (await readiness(node)) === status);
+const becomes = (node: Case, status: number): Promise<boolean> =>
+  until(async () => (await readiness(node)) === status, `readiness ${status}`);
 
 /** While it lasts nobody is admitted, which is said; afterwards all is as before, with nobody's help. */
 async function survives(t: ExecutionContext, node: Case, mended: () => Promise<void> | void): Promise<void> {
@@ -73,7 +68,7 @@ async function survives(t: ExecutionContext, node: Case, mended: () => Promise<v
   t.is((await node.at.call("GET", "/metrics")).status, 200);
   await mended();
   await becomes(node, 200);
-  await until("an admission", async () => (await node.admit()).status === 200);
+  await until(async () => (await node.admit()).status === 200, "an admission");
   t.is((await node.at.call("GET", "/v1/events?tenant_id=acme")).status, 200);
 }
 
@@ -93,7 +88,7 @@ run("its sessions are ended, all of them, again and again", async (t) => {
   const node = await nodeAt(t);
   for (let n = 0; n < 3; n++) {
     await asked(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${node.user}'`);
-    await until("an admission", async () => (await node.admit()).status === 200);
+    await until(async () => (await node.admit()).status === 200, "an admission");
     await becomes(node, 200);
   }
 });
@@ -152,7 +147,7 @@ run("all that is read waits for a lock: whoever asks is told in time, and connec
   t.deepEqual([...new Set(answers.map(({ status }) => status))], [503]);
   await client.end();
   await becomes(node, 200);
-  await until("an admission", async () => (await node.admit()).status === 200);
+  await until(async () => (await node.admit()).status === 200, "an admission");
 });
 
 run("its id is taken over by another: it says so, and what it had under way is no more", async (t) => {
@@ -174,11 +169,11 @@ test.serial("all of the server is paused over the lease, and then ends without n
     server.signal("SIGCONT");
   }
   await becomes(node, 200);
-  await until("an admission", async () => (await node.admit()).status === 200);
+  await until(async () => (await node.admit()).status === 200, "an admission");
   server.kill();
   await becomes(node, 503);
   t.is((await node.admit()).status, 503);
   await server.start();
   await becomes(node, 200);
-  await until("an admission", async () => (await node.admit()).status === 200);
+  await until(async () => (await node.admit()).status === 200, "an admission");
 });

@@ -10,6 +10,7 @@ import { nodesOfTiles, parseEntryBundle, tilePath } from "../../src/core/tiles.t
 import { ed25519Verify } from "../../src/evidence/log/note-signing.ts";
 import { hashOf } from "../../src/evidence/log/witness.ts";
 import { admissible, send, start, type Started } from "./support.ts";
+import { until } from "../until.ts";
 
 const BASE = "/v1/streams/acme%2Fn1";
 
@@ -34,12 +35,11 @@ async function head(server: Started, base = BASE): Promise<Checkpoint & { note: 
 }
 
 /** Waits for a checkpoint over so many events. */
-async function headOf(server: Started, size: number): Promise<Checkpoint & { note: string }> {
-  for (;;) {
+function headOf(server: Started, size: number): Promise<Checkpoint & { note: string }> {
+  return until(async () => {
     const at = await head(server);
-    if (at.size >= size) return at;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+    return at.size >= size && at;
+  }, `a checkpoint over ${size} events`);
 }
 
 const bytesOf = (hashes: string[]) => hashes.map((hash) => fromBase64(hash)!);

@@ -6,7 +6,7 @@ import type { Worker } from "node:worker_threads";
 import test from "ava";
 import type { Decision } from "../../src/core/schema/decision.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
-import { until } from "../policies/control.ts";
+import { until } from "../until.ts";
 import { admissible, start, verifiedEvents, type Answered, type Call, type Started } from "./support.ts";
 
 const THREADS = 3;

@@ -1,17 +1,13 @@
 // The watch on namespaces: what it sees counts at once, and goes on counting, with its age, while the API server is away.
-import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
 import { emptyDir, start } from "../http/support.ts";
 import { fakeCluster } from "./cluster.ts";
 import { namespace, reviewOf, soundPod } from "./reviews.ts";
+import { until } from "../until.ts";
 
 const PATH = "/v1/kubernetes/admission";
 const NAMESPACES = "/api/v1/namespaces";
 const DENY = { "railgate.dev/law": "deny" };
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await sleep(10);
-}
 
 test("labels are watched, go on counting while nobody can be asked, and say how old they are", async (t) => {
   const cluster = await fakeCluster();

@@ -13,6 +13,7 @@ import { restoreBackup } from "../../src/node/backup/restore.ts";
 import { openReader } from "../../src/store/open.ts";
 import { admissible, emptyDir, start } from "../http/support.ts";
 import { MAIN, railgate } from "../cli/railgate.ts";
+import { comes, until } from "../until.ts";
 
 process.setMaxListeners(100);
 const nowMs = Date.now();
@@ -156,7 +157,7 @@ test("a full disk leaves nothing behind, and says what to do", async (t) => {
   );
   let said = "";
   child.stdout.on("data", (data) => (said += data));
-  const [code] = await once(child, "close");
+  const [code] = await comes("the backup gives up", once(child, "close"));
   t.is(code, 3, said);
   t.like(JSON.parse(said), { code: "backup_failed" });
   t.regex(JSON.parse(said).message, /can't be written: .*make room, or name another place/);
@@ -173,10 +174,9 @@ test("killed in the middle there is no backup, or a whole one, and the next one 
   const out = join(dir, "killed.tar.gz");
   const child = spawn(process.execPath, [MAIN, "backup", "--out", out, "--data-dir", dataDir], { stdio: "ignore" });
   const ended = once(child, "close");
-  while (child.exitCode === null && !readdirSync(dir).some((name) => name.includes("partial")))
-    await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(() => child.exitCode !== null || readdirSync(dir).some((name) => name.includes("partial")));
   child.kill("SIGKILL");
-  await ended;
+  await comes("the backup is gone", ended);
   if (existsSync(out)) await restoreBackup({ path: out, dataDir: join(dir, "whole"), nowMs });
   const made = await makeBackup({ dataDir, out: join(dir, "next.tar.gz"), nowMs });
   t.is(made.events, 5);

@@ -13,6 +13,7 @@ import { DEFAULTS } from "../../src/core/schema/defaults.ts";
 import { settingsWithoutEffect } from "../../src/core/schema/without-effect.ts";
 import { settingsOf } from "../../src/core/settings.ts";
 import { ensureOpa } from "../../src/workshop/opa.ts";
+import { comes } from "../until.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
 const pem = (key: KeyObject, type: "spki" | "pkcs8" = "spki") => key.export({ format: "pem", type }) as string;
@@ -619,7 +620,7 @@ async function opaSays(file: string, cwd: string): Promise<string> {
           if (said.includes("Initializing server")) resolve();
         });
     });
-    await Promise.race([heard, once(opa, "exit")]);
+    await comes("OPA says that it starts", Promise.race([heard, once(opa, "exit")]));
     return said;
   } finally {
     opa.kill();

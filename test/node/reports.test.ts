@@ -19,7 +19,7 @@ import { admit } from "../gate/commands.ts";
 import { opaRun } from "../http/opa.ts";
 import { emptyDir } from "../http/support.ts";
 import { lawBundle, makeSigner } from "../policies/bundles.ts";
-import { until } from "../policies/control.ts";
+import { until } from "../until.ts";
 
 const signer = await makeSigner();
 const law = await lawBundle(signer, { revision: "law-1", sequence: 1 });

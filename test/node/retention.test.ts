@@ -13,6 +13,7 @@ import { openReader } from "../../src/store/open.ts";
 import { admissible, emptyDir } from "../http/support.ts";
 import { railgate } from "../cli/railgate.ts";
 import { writeFileSync } from "node:fs";
+import { until } from "../until.ts";
 
 process.setMaxListeners(100);
 const DAY_MS = 86_400_000;
@@ -40,7 +41,7 @@ test("inputs and decisions go when they are too old, on record as a range, and e
   await sleep(200);
   t.deepEqual([...(await anchors("acme")), ...(await anchors("beta"))], []);
   nowMs += 11 * DAY_MS;
-  while ((await anchors("acme")).length === 0 || (await anchors("beta")).length === 0) await sleep(20);
+  await until(async () => (await anchors("acme")).length > 0 && (await anchors("beta")).length > 0);
   const [anchor] = await anchors("acme");
   t.like(anchor!.details, {
     action: "artifacts_expired",

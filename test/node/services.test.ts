@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
 import { every } from "../../src/node/services.ts";
+import { until } from "../until.ts";
 
 test("a service never runs twice at once, and stopping waits for what is under way", async (t) => {
   let [running, most, runs] = [0, 0, 0];
@@ -12,7 +13,7 @@ test("a service never runs twice at once, and stopping waits for what is under w
     runs++;
   });
   await service.start();
-  while (runs < 3) await sleep(5);
+  await until(() => runs >= 3);
   await service.stop();
   t.is(running, 0);
   t.is(most, 1);

@@ -67,14 +67,3 @@ export async function makeControl(t: ExecutionContext, tls?: ServerOptions): Pro
     close,
   };
 }
-
-/** Waits until something holds, looking again and again. @throws Error it does not within half a minute. */
-export async function until<T>(look: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
-  const endMs = Date.now() + 30_000;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    if (Date.now() > endMs) throw new Error(`it did not come about: ${look}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}

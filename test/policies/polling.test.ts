@@ -12,7 +12,8 @@ import type { ServiceAccess } from "../../src/outbound/access.ts";
 import { certificates } from "../http/certificates.ts";
 import { emptyDir } from "../http/support.ts";
 import { lawBundle, makeSigner } from "./bundles.ts";
-import { makeControl, until, type Control } from "./control.ts";
+import { makeControl, type Control } from "./control.ts";
+import { until } from "../until.ts";
 
 const [signer, stranger] = [await makeSigner(), await makeSigner()];
 const request = parseAdmissionRequest(containerRequest());

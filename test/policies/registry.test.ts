@@ -22,7 +22,7 @@ import { containerRequest } from "../core/requests.ts";
 import { admit, lifecycle, mesh } from "../gate/commands.ts";
 import { emptyDir } from "../http/support.ts";
 import { changedSettings, lawBundle, lawlessFiles, makeSigner, type TestSigner } from "./bundles.ts";
-import { until } from "./control.ts";
+import { until } from "../until.ts";
 
 const [signer, root] = [await makeSigner(), await makeSigner()];
 const request = parseAdmissionRequest(containerRequest());

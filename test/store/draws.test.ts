@@ -8,6 +8,7 @@ import type { DatabaseAt } from "../../src/store/postgres/address.ts";
 import { takeLease } from "../../src/store/postgres/lease.ts";
 import type { Append, StoreReader, StoreWriter } from "../../src/store/store.ts";
 import { noPostgres, testServer } from "../postgres/server.ts";
+import { until } from "../until.ts";
 
 const missing = noPostgres();
 if (missing !== undefined) console.warn(missing);
@@ -45,11 +46,6 @@ async function client(url: string): Promise<pg.Client> {
   await made.connect();
   return made;
 }
-
-const until = async (holds: () => Promise<boolean>): Promise<void> => {
-  for (const untilMs = performance.now() + 60_000; !(await holds()); await sleep(20))
-    if (performance.now() > untilMs) throw new Error("it does not come");
-};
 
 const listed = async (reader: StoreReader, order: "asc" | "desc"): Promise<string[]> =>
   (await reader.events({ order, limit: 100 })).map(({ record }) => record);

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import test from "ava";
 import { eventKeyFile, loadEventKey } from "../../src/evidence/keys/keys.ts";
 import { DataDirLock, readHolder } from "../../src/store/lock.ts";
+import { comes } from "../until.ts";
 
 const SINCE = "2026-01-02T03:04:05.678Z";
 
@@ -31,7 +32,7 @@ async function holder(dir: string) {
     ],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
-  await once(child.stdout!, "data");
+  await comes("the lock is held", once(child.stdout!, "data"));
   return child;
 }
 
@@ -54,7 +55,7 @@ test("another process's lock is refused with its address, and kill -9 frees it",
     message: new RegExp(`process ${child.pid} .*listening on http://127.0.0.1:1`),
   });
   child.kill("SIGKILL");
-  await once(child, "exit");
+  await comes("its holder is gone", once(child, "exit"));
   DataDirLock.acquire(dir, SINCE).release();
   t.pass();
 });
