@@ -1,5 +1,6 @@
 // What sharing a database costs: one node on SQLite beside one and three replicas on one PostgreSQL, and a store copied from the one into the other.
-// `node bench/replicas.ts [seconds] [connections]`, default 10 and 32, shared among the replicas, says decisions a second; `node bench/replicas.ts copy [decisions]`, default 100,000, says how long a
+// `node bench/replicas.ts [seconds] [connections]`, default 10 and 32, shared among the replicas, says decisions a second; `node bench/replicas.ts hot [seconds] [connections]` the same of one replica and
+// three, where all command one workload, or move workloads in one mesh; `node bench/replicas.ts copy [decisions]`, default 100,000, says how long a
 // copy of so many takes, every record verified, in how much memory and processor time; in place of a number, a data directory that nobody uses may be named. PostgreSQL is started here, with fsync and synchronous_commit on.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,7 +16,12 @@ import { RailgateNode } from "../src/node/open.ts";
 import { spawnServer, type Server } from "../test/host/process.ts";
 import { ownServer } from "../test/postgres/server.ts";
 
-const CONNECTIONS = Number(process.argv[3] ?? 32);
+/** What is measured; how that is given. */
+const [WHAT, ...GIVEN] = /^[a-z]+$/.test(process.argv[2] ?? "")
+  ? process.argv.slice(2)
+  : ["many", ...process.argv.slice(2)];
+const SECONDS = Number(GIVEN[0] ?? 10);
+const CONNECTIONS = Number(GIVEN[1] ?? 32);
 const AT_ONCE = 256;
 const SAMPLE_MS = 100;
 /** Before what is measured, so that what runs often is compiled and planned. */
@@ -28,45 +34,104 @@ const MAIN = new URL("../scripts/railgate.js", import.meta.url).pathname;
 const example = JSON.parse(
   readFileSync(new URL("../examples/requests/container-low-risk.json", import.meta.url), "utf8"),
 );
+/** @param name of its own for each replica and time. @returns what makes a connection. */
+type Load = (name: string) => (client: autocannon.Client) => void;
+
+const ADMITTING = { method: "POST", path: "/v1/admissions", headers: { "content-type": "application/json" } } as const;
+
+const admitting = (workload_id: string): autocannon.Request => ({
+  ...ADMITTING,
+  body: JSON.stringify({ ...example, workload: { ...example.workload, workload_id } }),
+});
+
+/** Each connection is about a workload of its own. */
+const onItsOwn: Load = (name) => {
+  let n = 0;
+  return (client) => client.setRequests([admitting(`${name}-${n++}`)]);
+};
+
+const onOneWorkload: Load = () => (client) => client.setRequests([admitting("hot")]);
+
+/** Each moves a workload of its own on and off one rail. */
+const inOneMesh: Load = (name) => {
+  let n = 0;
+  return (client) => {
+    const workload_id = `${name}-${n++}`;
+    const body = JSON.stringify({ tenant_id: "acme", workload_id, rail_id: "a", policy: STAYING });
+    client.setRequests([
+      { ...ADMITTING, path: "/v1/meshes/m/placements", body },
+      { method: "DELETE", path: `/v1/meshes/m/placements/${workload_id}?tenant_id=acme` },
+    ]);
+  };
+};
+
+const STAYING = {
+  elevation_allowed: false,
+  max_target_level: "shared",
+  preserve_latency_budget: false,
+  latency_budget_us: 0,
+};
+
 const scratch = mkdtempSync(join(tmpdir(), "railgate-replicas-"));
 const database = await ownServer();
 try {
-  if (process.argv[2] === "copy") await copying(process.argv[3] ?? "100000");
-  else await throughput(Number(process.argv[2] ?? 10));
+  if (WHAT === "copy") await copying(GIVEN[0] ?? "100000");
+  else if (WHAT === "hot") await contention();
+  else await throughput();
 } finally {
   database.stop();
   rmSync(scratch, { recursive: true, force: true });
 }
 
-async function throughput(seconds: number): Promise<void> {
-  const alone = await decisionsPerS("one node on SQLite", seconds, [{}]);
+async function throughput(): Promise<void> {
+  const alone = await decisionsPerS("one node on SQLite", [{}], onItsOwn);
   for (const replicas of [1, 3]) {
-    const url = await database.url();
-    const each = Array.from({ length: replicas }, () => ({ RAILGATE_STORE_URL: url }));
-    const perS = await decisionsPerS(`${replicas} on PostgreSQL`, seconds, each);
+    const perS = await decisionsPerS(`${replicas} on PostgreSQL`, await sharing(replicas), onItsOwn);
     console.log(`  ${(perS / alone).toFixed(2)} of one node on SQLite`);
   }
 }
 
+async function contention(): Promise<void> {
+  for (const [what, load] of [
+    ["one workload", onOneWorkload],
+    ["one mesh", inOneMesh],
+  ] as const) {
+    const alone = await decisionsPerS(`${what}, 1`, await sharing(1), load);
+    const perS = await decisionsPerS(`${what}, 3`, await sharing(3), load);
+    console.log(`  ${(perS / alone).toFixed(2)} of one replica`);
+  }
+}
+
+async function sharing(replicas: number): Promise<NodeJS.ProcessEnv[]> {
+  const url = await database.url();
+  return Array.from({ length: replicas }, () => ({ RAILGATE_STORE_URL: url }));
+}
+
 /** All of them at once; the load is shared among them. */
-async function decisionsPerS(what: string, seconds: number, nodes: readonly NodeJS.ProcessEnv[]): Promise<number> {
+async function decisionsPerS(what: string, nodes: readonly NodeJS.ProcessEnv[], load: Load): Promise<number> {
   const servers = await Promise.all(
     nodes.map((env, i) => spawnServer(mkdtempSync(join(scratch, "node-")), { RAILGATE_NODE_ID: `r${i}`, ...env })),
   );
-  const press = (forS: number) =>
+  await defineMesh(servers[0]!);
+  const press = (duration: number) =>
     Promise.all(
       servers.map(({ url }, i) =>
-        pressed(`${url}/v1/admissions`, Math.ceil(CONNECTIONS / servers.length), forS, `w-${i}`),
+        autocannon({
+          url,
+          connections: Math.ceil(CONNECTIONS / servers.length),
+          duration,
+          setupClient: load(`w-${duration}-${i}`),
+        }),
       ),
     );
   await press(WARM_S);
   const before = processorMs(servers);
-  const measured = await press(seconds);
+  const measured = await press(SECONDS);
   const after = processorMs(servers);
   const batches = await Promise.all(servers.map(({ url }) => batchesOf(url)));
   await Promise.all(servers.map((server) => server.stop()));
-  const decisions = measured.reduce((sum, { requests }) => sum + requests.total, 0);
-  const perS = measured.reduce((sum, { requests }) => sum + requests.average, 0);
+  const decisions = measured.reduce((sum, each) => sum + each["2xx"], 0);
+  const perS = measured.reduce((sum, each) => sum + each["2xx"] / each.duration, 0);
   const p99 = Math.max(...measured.map(({ latency }) => latency.p99));
   const failed = measured.reduce((sum, { non2xx, errors }) => sum + non2xx + errors, 0);
   const us = (which: "nodes" | "database") => ((1000 * (after[which] - before[which])) / decisions).toFixed(0);
@@ -123,13 +188,11 @@ async function batchesOf(url: string): Promise<{ commits: number; events: number
   return { commits: value("railgate_batch_events_count"), events: value("railgate_batch_events_sum") };
 }
 
-/** Each connection is about a workload of its own: what many command at once is decided again and again. */
-function pressed(url: string, connections: number, duration: number, name: string): Promise<autocannon.Result> {
-  let n = 0;
-  const setupClient = (client: autocannon.Client): void =>
-    client.setBody(JSON.stringify({ ...example, workload: { ...example.workload, workload_id: `${name}-${n++}` } }));
-  const headers = { "content-type": "application/json" };
-  return autocannon({ url, method: "POST", headers, connections, duration, setupClient });
+async function defineMesh({ url }: Server): Promise<void> {
+  const rails = [{ rail_id: "a", level: "shared", latency_overhead_us: 1, capacity: 1_000_000 }];
+  const body = JSON.stringify({ tenant_id: "acme", rails });
+  const { status } = await fetch(`${url}/v1/meshes/m/topology`, { method: "PUT", headers: ADMITTING.headers, body });
+  if (status !== 201) throw new Error(`the mesh was not defined: ${status}`);
 }
 
 /** @param what how many decisions, or where they are. */

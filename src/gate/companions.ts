@@ -7,6 +7,7 @@ import type { AdmissionInput, AuthorityFact, DelegationFact } from "../core/sche
 import { settingsDetail } from "../core/snapshots.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { Enacted, Judged } from "./decider.ts";
+import type { GateParts } from "./parts.ts";
 
 /** Evidence profiles are called `ecs-evidence-<name>`; the settings name them by the name alone. */
 const PROFILE_PREFIX = "ecs-evidence-";
@@ -22,8 +23,28 @@ const ABOUT: Record<CompanionType, { readonly rules: RegExp; says(admitted: Admi
   "tenant.isolation.verify": { rules: /^(?:TEN|JUR)-/, says: isolationOf },
 };
 
+/** The law of admissions may be evaluated as well, and then nobody is admitted. */
+export const isAdmission = ({ event: { event_type } }: Enacted): boolean =>
+  event_type === "workload.admit" || event_type === "workload.refuse";
+
+/** What accompanies an admission under the node's evidence profile. */
+export function besideOf(
+  made: Enacted,
+  { active, evidenceProfileId, newId }: Pick<GateParts, "active" | "evidenceProfileId" | "newId">,
+): Enacted[] {
+  if (!isAdmission(made)) return [];
+  const judged = { ...made.judged, problem: undefined };
+  return companions(made, active().policy, evidenceProfileId, newId).map((event) => ({
+    ...made,
+    judged,
+    event,
+    artifact: null,
+    changes: [],
+  }));
+}
+
 /** The events that accompany an admission, each with its artifact and under its correlation id; none where the policy's settings ask for none. */
-export function companions(
+function companions(
   admission: Enacted,
   policy: Policy | null,
   evidenceProfileId: string,

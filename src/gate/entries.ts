@@ -1,5 +1,6 @@
 // A decision as the ledger takes it, and the reading of what a command needs before it.
 import type { Entry } from "../evidence/ledger/entry.ts";
+import { NO_STATE, type Need, type Reads } from "../core/state.ts";
 import type { Draft } from "../evidence/ledger/draft.ts";
 import { NO_TOKENS, type AnyCommand, type Tokens } from "./commands/command.ts";
 import type { Enacted } from "./decider.ts";
@@ -13,6 +14,12 @@ export function loadAll(command: AnyCommand, draft: Draft, tokens: Tokens): Prom
     if (waiting !== undefined) return waiting.then(() => loadAll(command, draft, tokens));
   }
 }
+
+/** What can be told of what they need before anything is read. */
+export const needsAtFirst = (commands: readonly AnyCommand[], tokens: readonly Tokens[]): Need[] =>
+  commands.flatMap((command, i) => command.needs(NOTHING_READ, tokens[i]!));
+
+const NOTHING_READ: Reads = { ...NO_STATE, has: () => false };
 
 /** @param states that change with it. */
 export function entryOf(

@@ -1,35 +1,28 @@
 // The gate, as the protocol reads: needs → decide → commit if nothing moved → answer. Every governed command goes through `run`.
 import type { Caller } from "../core/caller.ts";
-import { EMPTY_SNAPSHOT } from "../core/digest.ts";
 import { EvidenceUnavailableError } from "../core/errors.ts";
 import { eventIdIn } from "../core/event.ts";
 import { explain } from "../core/outcome.ts";
-import type { DryRun, PolicyDecision } from "../core/schema/decision.ts";
+import type { DryRun } from "../core/schema/decision.ts";
 import type { EvidenceEvent } from "../core/schema/event.ts";
 import type { AdmissionRequest } from "../core/schema/request.ts";
+import type { Need } from "../core/state.ts";
 import type { Entry, Receipt } from "../evidence/ledger/entry.ts";
-import { BasisMovedError } from "../evidence/ledger/ledger.ts";
+import { BasisMovedError } from "../evidence/ledger/basis.ts";
 import { ClaimLateError } from "../evidence/ledger/claims.ts";
 import { Draft, type StateSource } from "../evidence/ledger/draft.ts";
 import { policyAgeS } from "../policies/age.ts";
-import type { Policy } from "../policy/policy.ts";
+import type { StateRead } from "../store/store.ts";
 import { admission } from "./commands/admission.ts";
-import {
-  NO_TOKENS,
-  type AnyCommand,
-  type Command,
-  type Decided,
-  type Law,
-  type SingleRefusal,
-  type Tokens,
-  type Trace,
-} from "./commands/command.ts";
-import { companions } from "./companions.ts";
-import { loadAll, entryOf } from "./entries.ts";
+import { NO_TOKENS, type AnyCommand, type Command, type Decided, type Tokens, type Trace } from "./commands/command.ts";
+import { besideOf } from "./companions.ts";
+import { loadAll, entryOf, needsAtFirst } from "./entries.ts";
 import { enact, judge, situationOf, type Enacted, type Judged } from "./decider.ts";
+import { count, timed } from "./observing.ts";
 import type { GateParts } from "./parts.ts";
 import { Pauses } from "./pauses.ts";
 import { Retries, type Remember, type Retry, type Told } from "./retries.ts";
+import { RunTurns, type RunTurn } from "./turns.ts";
 
 export type { Trace } from "./commands/command.ts";
 
@@ -80,14 +73,26 @@ interface Linked {
   readonly receipts: Promise<readonly Receipt[] | undefined>;
 }
 
+/** What a run is decided on. */
+interface Ground {
+  readonly draft: Draft;
+  /** Its draft is that. */
+  readonly turn: RunTurn | undefined;
+  /** Lets others in between where it takes long. */
+  readonly pauses: Pauses | undefined;
+}
+
 export class Gate {
   protected readonly parts: GateParts;
   readonly #source: StateSource;
   readonly #retries: Retries;
+  /** Absent: nobody else changes what is decided on. */
+  readonly #turns: RunTurns | undefined;
 
   constructor(parts: GateParts) {
     this.parts = parts;
     this.#source = parts.source ?? parts.states;
+    this.#turns = parts.store.shared ? new RunTurns(parts.store, (places) => parts.ledger.turn(places)) : undefined;
     this.#retries = new Retries(parts.store, parts.now, () => this.#source.hold?.());
   }
 
@@ -127,14 +132,20 @@ export class Gate {
     const tokens = await Promise.all(commands.map((command) => this.#prove(command)));
     // What is claimed once stays so if it is decided again, so that nothing is waited for then, and nobody of this thread comes between.
     const holding = this.#source.hold?.();
+    let lost: Draft | undefined;
     try {
       for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         // The last attempt lets nobody in between, so it cannot be overtaken.
         const pauses = attempt < ATTEMPTS_MAX - 1 ? new Pauses() : undefined;
-        const linked = await this.#attempt(commands, tokens, call, new Draft(this.#source, holding), pauses, remember);
+        const turn = await this.#turnFor(commands, tokens, lost, remember);
+        const draft = turn?.draft ?? new Draft(this.#source, holding);
+        const linked = await this.#attempt(commands, tokens, call, { draft, turn, pauses }, remember);
         const receipts = await linked?.receipts;
         if (linked && receipts) return this.#told<O>(commands, linked, receipts);
-        if (linked) holding?.release();
+        if (!linked && !turn) continue;
+        // Nobody who waits for a turn keeps others from anything.
+        holding?.release();
+        lost = draft;
       }
     } finally {
       holding?.release();
@@ -142,9 +153,23 @@ export class Gate {
     throw new EvidenceUnavailableError("what was to be decided on changed again and again");
   }
 
+  /** @param lost what it was decided on in vain. @returns undefined where it can be decided at once, as far as is known. */
+  #turnFor(
+    commands: readonly AnyCommand[],
+    tokens: readonly Tokens[],
+    lost: Draft | undefined,
+    remember: Remember | undefined,
+  ): Promise<RunTurn> | undefined {
+    const turns = this.#turns;
+    const needs = (): Need[] => needsAtFirst(commands, tokens);
+    if (turns === undefined || (lost === undefined && !turns.areWanted(needs))) return undefined;
+    const basis = remember?.basis ?? [];
+    return turns.take({ needs: [...needs(), ...(lost?.needs ?? [])], basis, commands: commands.length });
+  }
+
   #told<O>(commands: readonly AnyCommand<O>[], { places, enacted }: Linked, receipts: readonly Receipt[]): Told<O>[] {
     return places.map((place, i) => {
-      this.#count(commands[i]!, enacted[place]!);
+      count(commands[i]!, enacted[place]!, this.parts.observe);
       this.parts.decided?.(enacted[place]!, commands[i]!);
       return { outcome: enacted[place]!.outcome as O, receipt: receipts[place]! };
     });
@@ -157,25 +182,25 @@ export class Gate {
   /**
    * Decides everything, and commits if nothing moved meanwhile. Where all that is needed is at hand, and soon decided,
    * nothing is awaited between reading and handing over, so nothing of this thread can.
-   * @param pauses let others in between where it takes long.
    * @returns undefined where something moved; nothing was handed over then.
    */
   async #attempt(
     commands: readonly AnyCommand[],
     tokens: readonly Tokens[],
     call: Call,
-    draft: Draft,
-    pauses?: Pauses,
+    ground: Ground,
     remember?: Remember,
   ): Promise<Linked | undefined> {
-    const changing = this.parts.changing?.();
-    if (changing !== undefined) await changing;
     try {
-      return await this.#decideAll(commands, tokens, call, draft, pauses, remember);
+      const changing = this.parts.changing?.();
+      if (changing !== undefined) await changing;
+      return await this.#decideAll(commands, tokens, call, ground, remember);
     } catch (error) {
       if (!(error instanceof ClaimLateError)) throw error;
-      draft.release();
+      ground.draft.release();
       return undefined;
+    } finally {
+      ground.turn?.done();
     }
   }
 
@@ -183,11 +208,9 @@ export class Gate {
     commands: readonly AnyCommand[],
     tokens: readonly Tokens[],
     { caller, trace, enough }: Call,
-    draft: Draft,
-    pauses?: Pauses,
+    { draft, turn, pauses }: Ground,
     remember?: Remember,
   ): Promise<Linked | undefined> {
-    const { ledger, states } = this.parts;
     const law = this.parts.law?.();
     const [enacted, entries, places]: [Enacted[], Entry[], number[]] = [[], [], []];
     for (const [i, command] of commands.entries()) {
@@ -200,11 +223,12 @@ export class Gate {
       for (const next of following) {
         const waiting = loadAll(next.command, draft, next.tokens);
         if (waiting !== undefined) await waiting;
+        if (waiting !== undefined && enacted.length === 0) draft.renew();
         const made = this.#decide(next.command, draft, caller, next.tokens, trace);
         const kept = next.place === undefined ? [] : (remember?.(next.place, made.outcome, made.event.id) ?? []);
         enacted.push(made);
         entries.push(entryOf(next.command, made, [...draft.set(made.changes), ...kept]));
-        for (const beside of this.#beside(made)) {
+        for (const beside of besideOf(made, this.parts)) {
           enacted.push(beside);
           entries.push(entryOf(next.command, beside, []));
         }
@@ -212,33 +236,31 @@ export class Gate {
       }
       if (enough?.(enacted[places.at(-1)!]!.outcome)) break;
     }
-    if (draft.moved) return undefined;
+    if (draft.moved || turn?.isOver) return undefined;
     const reads = [...draft.reads, ...(remember?.basis ?? [])];
-    const appended = ledger.append(entries, { reads, stacked: draft.ticket > ledger.committed, law });
-    const ticket = ledger.appended;
-    states.apply(draft, ticket);
-    const receipts = appended.catch((error: unknown) => {
-      if (!(error instanceof BasisMovedError)) throw error;
-      states.retract(draft, ticket);
-      return undefined;
-    });
+    const receipts = turn ? turn.append(entries, reads, law) : this.#append(entries, draft, reads, law);
     for (const { judged, event } of enacted)
       if (judged.problem !== undefined) this.parts.observe.policyFailed?.(judged.problem, event.id);
     return { enacted, places, receipts };
   }
 
-  /** What accompanies an admission under the node's evidence profile. */
-  #beside(made: Enacted): Enacted[] {
-    if (!isAdmission(made)) return [];
-    const { active, evidenceProfileId, newId } = this.parts;
-    const judged = { ...made.judged, problem: undefined };
-    return companions(made, active().policy, evidenceProfileId, newId).map((event) => ({
-      ...made,
-      judged,
-      event,
-      artifact: null,
-      changes: [],
-    }));
+  /** Handed over at once, see `Linked`. */
+  #append(
+    entries: readonly Entry[],
+    draft: Draft,
+    reads: readonly StateRead[],
+    law: number | undefined,
+  ): Linked["receipts"] {
+    const { ledger, states } = this.parts;
+    const appended = ledger.append(entries, { reads, stacked: draft.ticket > ledger.committed, law });
+    const ticket = ledger.appended;
+    states.apply(draft, ticket);
+    return appended.catch((error: unknown) => {
+      if (!(error instanceof BasisMovedError)) throw error;
+      this.#turns?.moved(error.moved);
+      states.retract(draft, ticket);
+      return undefined;
+    });
   }
 
   #decide(command: AnyCommand, draft: Draft, caller: Caller, tokens: Tokens, trace: Trace | undefined): Enacted {
@@ -259,42 +281,11 @@ export class Gate {
     const { policy } = active;
     const nowMs = this.parts.now();
     const surroundings = { nowMs, partition: this.parts.partition(), policyAgeS: policyAgeS(active, nowMs) };
-    return judge(command, draft, situationOf(caller, tokens, surroundings, policy), policy && this.#timed(policy));
-  }
-
-  /** The law, its evaluations measured. */
-  #timed(policy: Policy): Law {
-    const { digest, settings, catalogue, kubernetes } = policy;
-    const timed = <T>(evaluate: () => T): T => {
-      const started = performance.now();
-      try {
-        return evaluate();
-      } finally {
-        this.parts.observe.evaluated?.(performance.now() - started);
-      }
-    };
-    return {
-      digest,
-      settings,
-      catalogue,
-      kubernetes,
-      evaluateText: (entrypoint, input) => timed(() => policy.evaluateText(entrypoint, input)),
-      evaluateValue: (entrypoint, input, strict) => timed(() => policy.evaluateValue(entrypoint, input, strict)),
-    };
-  }
-
-  #count({ entrypoint }: AnyCommand, made: Enacted): void {
-    const { observe } = this.parts;
-    const { event, judged } = made;
-    if (isAdmission(made)) observe.decided?.(judged.decision as PolicyDecision);
-    else if (event.event_type === "policy.evaluate") {
-      // Without a policy a path is whatever the caller makes it.
-      const name = event.policy_snapshot_id === EMPTY_SNAPSHOT ? "none" : entrypoint;
-      observe.answered?.(name, String(event.details?.["result"]));
-    } else observe.commanded?.(entrypoint, (judged.decision as SingleRefusal).error_code);
+    return judge(
+      command,
+      draft,
+      situationOf(caller, tokens, surroundings, policy),
+      policy && timed(policy, this.parts.observe),
+    );
   }
 }
-
-/** The law of admissions may be evaluated as well, and then nobody is admitted. */
-const isAdmission = ({ event: { event_type } }: Enacted): boolean =>
-  event_type === "workload.admit" || event_type === "workload.refuse";

@@ -6,12 +6,13 @@ import type { Context } from "../core/schema/input.ts";
 import type { Ledger } from "../evidence/ledger/ledger.ts";
 import type { StateSource } from "../evidence/ledger/draft.ts";
 import type { StateView } from "../evidence/ledger/state.ts";
+import type { TurnSource } from "../evidence/ledger/turn.ts";
 import type { ActivePolicy } from "../policies/activate.ts";
 import type { StoreReader } from "../store/store.ts";
 import type { Trust } from "../trust/trust.ts";
 
 export interface GateParts {
-  readonly ledger: Pick<Ledger, "append" | "appended" | "committed">;
+  readonly ledger: Pick<Ledger, "append" | "appended" | "committed"> & TurnSource;
   readonly states: StateView;
   /** Where runs read what they need; default: `states`. */
   readonly source?: StateSource;
@@ -37,7 +38,7 @@ export interface GateParts {
 }
 
 /** What operators measure and are told; every member is optional. */
-interface GateObserver {
+export interface GateObserver {
   evaluated?(ms: number): void;
   decided?(decision: PolicyDecision): void;
   /** A lifecycle or mesh command; `code` null where it was accepted. */

@@ -82,9 +82,11 @@ export interface StateRead extends StatePlace {
   readonly version: number;
 }
 
+/** Where a piece of state is, whether or not there is one. */
+export type StateAt = Omit<StateRead, "version">;
+
 /** Tells a piece of state from any other; identifiers have no space. */
-export const stateName = ({ kind, tenant_id, key }: Pick<StateRead, "kind" | keyof StatePlace>): string =>
-  `${kind} ${tenant_id} ${key}`;
+export const stateName = ({ kind, tenant_id, key }: StateAt): string => `${kind} ${tenant_id} ${key}`;
 
 /** How many pieces of state of a kind there may be: with one reference, and of one tenant with any. */
 export interface StateBounds {
@@ -367,7 +369,12 @@ export interface StoreWriter extends AsyncDisposable {
   /** Where others share it. */
   readonly counts?: StoreCounts;
   /** Of pieces of state, in order, as committed. Nobody else can change them before this writer's next append or release. */
-  versions(places: readonly Omit<StateRead, "version">[]): Promise<readonly number[]>;
+  versions(places: readonly StateAt[]): Promise<readonly number[]>;
+  /**
+   * As `versions`, with what is there; undefined where there is none. It is let go of when the versions of anything else are asked for.
+   * For a store that others share.
+   */
+  lock?(places: readonly StateAt[]): Promise<readonly (StoredState | undefined)[]>;
   /** Nothing is appended on the versions that were asked for. */
   release(): Promise<void>;
   /** @throws DisplacedError see there. */

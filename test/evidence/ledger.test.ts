@@ -7,15 +7,15 @@ import test, { type ExecutionContext } from "ava";
 import { compactVerify, importJWK, type JWK } from "jose";
 import canonicalize from "canonicalize";
 import { createHash } from "node:crypto";
-import { v7 as uuidv7 } from "uuid";
-import { digestOf } from "../../src/core/event.ts";
 import type { EvidenceEvent } from "../../src/core/schema/event.ts";
 import { loadEventKey, type SigningKey } from "../../src/evidence/keys/keys.ts";
 import type { Entry } from "../../src/evidence/ledger/entry.ts";
-import { BasisMovedError, DEFAULT_LEDGER_LIMITS, Ledger, type LedgerLimits } from "../../src/evidence/ledger/ledger.ts";
+import { BasisMovedError } from "../../src/evidence/ledger/basis.ts";
+import { DEFAULT_LEDGER_LIMITS, Ledger, type LedgerLimits } from "../../src/evidence/ledger/ledger.ts";
 import { openReader, openWriter } from "../../src/store/open.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 import { until } from "../until.ts";
+import { entry } from "./entries.ts";
 
 interface Bench {
   ledger: Ledger;
@@ -53,34 +53,6 @@ function inBothWays(work: (t: ExecutionContext, open: typeof withLedger) => Prom
   return async (t: ExecutionContext): Promise<void> => {
     await work(t, withLedger);
     await work(t, (bench, limits) => withLedger(bench, limits, true));
-  };
-}
-
-function entry(tenant: string, name: string): Entry {
-  const artifact = JSON.stringify({ name });
-  const artifactDigest = digestOf(artifact);
-  return {
-    draft: {
-      id: uuidv7(),
-      event_type: "workload.admit",
-      occurred_at: "2026-01-02T03:04:05.678Z",
-      tenant_id: tenant,
-      actor: "test",
-      correlation_id: name,
-      outcome: "accepted",
-      evidence_profile_id: "ecs-evidence-baseline",
-      evidence_pointer: `eosc://evidence/${artifactDigest}`,
-      policy_snapshot_id: digestOf("policy"),
-      authority_snapshot_id: digestOf("[]"),
-      subject: name,
-      details: { workload_id: name, event_type: "a decoy", é: [1, 2] },
-    },
-    artifact,
-    artifactDigest,
-    workloadId: name,
-    occurredAtMs: Date.parse("2026-01-02T03:04:05.678Z"),
-    blobs: [],
-    states: [{ kind: "workload", tenant_id: tenant, key: name, value: JSON.stringify({ name }) }],
   };
 }
 

@@ -8,6 +8,7 @@ import { theyAgree, verifyExport } from "../evidence/second-verifier.ts";
 import { noPostgres, ownServer, testServer } from "../postgres/server.ts";
 import { verifyStore } from "../../src/evidence/fsck/streams.ts";
 import { openReader } from "../../src/store/open.ts";
+import { eventTextOf } from "../../src/core/event.ts";
 import { comes, until } from "../until.ts";
 
 const missing = noPostgres();
@@ -24,6 +25,8 @@ const POLICY = {
   preserve_latency_budget: false,
   latency_budget_us: 0,
 };
+
+const revisionOf = ({ details }: EvidenceEvent): number => (details as { state_revision: number }).state_revision;
 
 const signer = await makeSigner();
 const KEYS = { keys: { [signer.keyId]: { algorithm: "ES256", key: signer.pem } } };
@@ -161,6 +164,68 @@ run(
         query,
       );
     }
+  },
+);
+
+run(
+  "many who command one workload, and one mesh, over all replicas at once are all answered, and in one order",
+  async (t) => {
+    t.timeout(300_000);
+    await withReplicas(["r1", "r2", "r3"], async (replicas, url) => {
+      t.is((await mesh(replicas[0]!, "/topology", "PUT", { rails: RAILS })).status, 201);
+      const clients = Array.from({ length: 24 }, (_, i) => ({ at: replicas[i % 3]!, name: `w-${i}` }));
+      const statuses: number[] = [];
+      await Promise.all(
+        clients.map(async ({ at }) => {
+          for (let n = 0; n < 4; n++)
+            statuses.push((await at.call("POST", "/v1/admissions", { body: admissible("hot") })).status);
+        }),
+      );
+      t.deepEqual(
+        statuses,
+        statuses.map(() => 200),
+      );
+      const moves: number[] = [];
+      await Promise.all(
+        clients.map(async ({ at, name }) => {
+          for (let n = 0; n < 2; n++) {
+            const body = { workload_id: name, rail_id: "fast", policy: POLICY };
+            const { status } = await mesh(at, "/placements", "POST", body);
+            moves.push(status);
+            if (status === 201) moves.push((await mesh(at, `/placements/${name}`, "DELETE")).status);
+          }
+        }),
+      );
+      t.deepEqual(
+        [...new Set(moves)].sort().filter((status) => ![200, 201, 409].includes(status)),
+        [],
+      );
+      await using store = await openReader({ url, poolMax: 2, scope: "none" });
+      const found = await store.events({ tenant_id: "acme", order: "asc", limit: 1000 });
+      const events = found.map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent);
+      const revisions = (type: RegExp) =>
+        events.flatMap(({ event_type, details }) =>
+          type.test(event_type) ? ((details as { state_revision?: number }).state_revision ?? []) : [],
+        );
+      const counted = (of: readonly number[]) =>
+        t.deepEqual(
+          of.toSorted((a, b) => a - b),
+          of.map((_, i) => i + 1),
+        );
+      counted(revisions(/^workload\./));
+      t.is(revisions(/^workload\./).length, 96);
+      const moved = events
+        .filter(({ event_type, outcome }) => /^mesh\.(place|remove)$/.test(event_type) && outcome === "accepted")
+        .toSorted((a, b) => revisionOf(a) - revisionOf(b));
+      let active = 0;
+      for (const { event_type } of moved) {
+        active += event_type === "mesh.place" ? 1 : -1;
+        t.true(active >= 0 && active <= 3, "a rail holds no more than its capacity at any version");
+      }
+      counted(revisions(/^mesh\./));
+      const report = await verifyStore(store, () => {});
+      t.deepEqual([report.states, report.order], [[], []]);
+    });
   },
 );
 

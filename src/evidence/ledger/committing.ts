@@ -1,11 +1,10 @@
 // What the committer does, on whatever thread it is: links a batch, signs it, appends it with its state in one transaction, and says so; checkpoints follow.
-import { createPrivateKey } from "node:crypto";
 import { Checkpointer } from "../log/checkpointer.ts";
 import type { OwnPort } from "../../threads/threads.ts";
-import type { RecordKey } from "./entry.ts";
 import { makeIds } from "./ids.ts";
-import { countsByItself, Linker, type LinkedGroup } from "./linker.ts";
-import { recordSigner, type RecordSigner } from "./sign.ts";
+import { countsByItself, Linker, type Linked } from "./linker.ts";
+import type { RecordSigner } from "./sign.ts";
+import { BatchSigner, NOTHING_SIGNED, type Signed } from "./signing.ts";
 import { SoundStore, told } from "./sound.ts";
 import { CommitOrder } from "./stages.ts";
 import type { Head } from "../../core/event.ts";
@@ -14,13 +13,12 @@ import type { Append } from "../../store/store.ts";
 import { appendsIn } from "./parcel.ts";
 import type { CommitterData, CommitterReply, CommitterRequest, LinkedAppend, PutState } from "./messages.ts";
 
-/** Fewer are signed sooner than they are handed over. */
-const SIGNED_APART_MIN = 2;
+/** How long what is locked waits for what is decided on it: longer than a turn, for a ledger that does not say that it is over. */
+const LOCKED_MS_MAX = 1000;
 
 type CommitRequest = Extract<CommitterRequest, { kind: "commit" }>;
-type Signed = { readonly records: readonly string[]; readonly signingMs: number } | { readonly error: unknown };
-
-const NOTHING_SIGNED = { records: [], signingMs: 0 };
+type LockRequest = Extract<CommitterRequest, { kind: "lock" }>;
+const NOTHING_LINKED: Linked = { groups: [], moved: [] };
 
 /** What commits together, in its place. */
 interface Batch {
@@ -28,7 +26,7 @@ interface Batch {
   readonly started: number;
   /** What signed before it. */
   readonly signBefore: RecordSigner;
-  readonly linked: readonly LinkedGroup[];
+  readonly linked: Linked;
   /** Of all groups. */
   readonly events: readonly LinkedAppend[];
   readonly linkingMs: number;
@@ -53,18 +51,20 @@ class Committing {
   readonly #checkpointer: Checkpointer | undefined;
   readonly #order = new CommitOrder();
   readonly #signAhead: boolean;
-  #signer: RecordSigner;
+  readonly #signing: BatchSigner;
   /** Batches sent before the last failure were decided on what never was; they are refused unread. */
   #epoch = 0;
   /** Batches that are linked and not appended yet. */
   #underWay = 0;
+  /** What is waited for while pieces of state are locked. */
+  #locked: { readonly batch: number; readonly decided: (request: CommitRequest) => void } | undefined;
 
   constructor(data: CommitterData, reply: (message: CommitterReply) => void, end: () => void) {
     const { storePath, place, unsettled = [], nodeId, log } = data;
     this.#reply = reply;
     this.#end = end;
     this.#signAhead = data.signAhead ?? false;
-    this.#signer = signerOf(data);
+    this.#signing = new BatchSigner(data, this.#signAhead);
     const follows = data.unsettled !== undefined;
     this.#sound = new SoundStore({
       path: storePath,
@@ -79,13 +79,15 @@ class Committing {
   }
 
   ask(request: CommitterRequest): void {
-    if (request.kind !== "commit") this.#order.ask(() => this.#counted(this.#answer(request)));
+    if (request.kind === "commit" && request.batch === this.#locked?.batch) this.#locked.decided(request);
+    else if (request.kind !== "commit") this.#order.ask(() => this.#counted(this.#answer(request)));
     else if (this.#signAhead) this.#commitInStages(request);
-    else
-      this.#order.ask(async () => {
-        const batch = await this.#link(request);
-        await this.#counted(this.#append(batch));
-      });
+    else this.#order.ask(() => this.#commit(request));
+  }
+
+  async #commit(request: CommitRequest): Promise<void> {
+    const batch = await this.#link(request);
+    await this.#counted(this.#append(batch));
   }
 
   /** While a batch is signed on the thread pool, the next one is linked on it. */
@@ -106,6 +108,8 @@ class Committing {
 
   async #answer(request: Exclude<CommitterRequest, CommitRequest>): Promise<void> {
     switch (request.kind) {
+      case "lock":
+        return this.#lock(request);
       case "close":
         return this.#close();
       case "checkpoint":
@@ -121,13 +125,40 @@ class Committing {
     }
   }
 
+  /** Locks pieces of state until what is decided on them is committed. What comes too late for that is committed as any other, if nothing has moved. */
+  async #lock({ epoch, batch, places }: LockRequest): Promise<void> {
+    if (epoch < this.#epoch) return;
+    try {
+      const found = await (await this.#sound.writer()).lock!(places);
+      const { promise, resolve } = Promise.withResolvers<CommitRequest | undefined>();
+      this.#locked = { batch, decided: resolve };
+      this.#reply({ kind: "locked", batch, found });
+      const late = setTimeout(() => resolve(undefined), LOCKED_MS_MAX);
+      const request = await promise;
+      clearTimeout(late);
+      this.#locked = undefined;
+      if (request) await this.#append(await this.#link(request));
+      else await this.#sound.write((store) => store.release());
+    } catch (error) {
+      await this.#sound.failed(error, []);
+      this.#fail(batch, told(error));
+    }
+  }
+
+  /** What was sent before was decided on what never will be. */
+  #fail(batch: number | undefined, message: string, recorded: "no" | "unknown" = "no"): void {
+    this.#linker.reset();
+    this.#epoch++;
+    this.#reply({ kind: "failed", ...(batch !== undefined && { batch }), epoch: this.#epoch, message, recorded });
+  }
+
   /** Gives a batch its place, and has its signing begun. */
   async #link(request: CommitRequest): Promise<Batch> {
     const batch = {
       request,
-      signBefore: this.#signer,
+      signBefore: this.#signing.signer,
       started: performance.now(),
-      linked: [],
+      linked: NOTHING_LINKED,
       events: [],
       linkingMs: 0,
     };
@@ -135,64 +166,37 @@ class Committing {
     if (request.epoch < this.#epoch) return { ...batch, signed: Promise.resolve(NOTHING_SIGNED) };
     try {
       const linked = await this.#linker.link(request.groups, await this.#sound.writer(), durable);
-      const events = linked.flatMap((group) => group ?? []);
+      const events = linked.groups.flatMap((group) => group ?? []);
       const linkingMs = performance.now() - batch.started;
-      return { ...batch, linked, events, linkingMs, signed: this.#sign(events) };
+      return { ...batch, linked, events, linkingMs, signed: this.#signing.sign(events) };
     } catch (error) {
       return { ...batch, signed: Promise.resolve({ error }) };
     }
   }
 
-  /** Begun at once, in order. */
-  async #sign(events: readonly LinkedAppend[]): Promise<Signed> {
-    const started = performance.now();
-    const apart = this.#signAhead && events.length >= SIGNED_APART_MIN;
-    try {
-      const records = apart ? await this.#signApart(events) : events.map((event) => this.#signHere(event));
-      return { records, signingMs: performance.now() - started };
-    } catch (error) {
-      return { error };
-    }
-  }
-
-  #signHere({ text, signNextWith }: LinkedAppend): string {
-    const record = this.#signer.sign(text);
-    if (signNextWith) this.#signer = signerOf(signNextWith);
-    return record;
-  }
-
-  #signApart(events: readonly LinkedAppend[]): Promise<string[]> {
-    const { promise, resolve, reject } = Promise.withResolvers<string[]>();
-    const records = events.map(() => "");
-    let left = events.length;
-    events.forEach(({ text, signNextWith }, i) => {
-      this.#signer.signApart(text, (error, record) => {
-        if (error) return reject(error);
-        records[i] = record;
-        if (--left === 0) resolve(records);
-      });
-      if (signNextWith) this.#signer = signerOf(signNextWith);
-    });
-    return promise;
-  }
-
   async #append({ request, signBefore, started, linked, events, linkingMs, signed: signing }: Batch): Promise<void> {
     this.#underWay--;
     const { batch } = request;
-    const refused = (message: string, recorded: "no" | "unknown"): void =>
-      this.#reply({ kind: "failed", batch, epoch: this.#epoch, message, recorded });
-    if (request.epoch < this.#epoch) return refused("an earlier batch failed", "no");
+    if (request.epoch < this.#epoch)
+      return this.#reply({
+        kind: "failed",
+        batch,
+        epoch: this.#epoch,
+        message: "an earlier batch failed",
+        recorded: "no",
+      });
     const signed = await signing;
     const committed = (firstPosition: number): void => {
       this.#sound.committed(events);
       this.#checkpointer?.grown(events);
       const { records, signingMs } = "error" in signed ? NOTHING_SIGNED : signed;
       const commitMs = performance.now() - started - linkingMs - signingMs;
-      const sizes = linked.map((group) => group?.length);
+      const { moved } = linked;
+      const sizes = linked.groups.map((group) => group?.length);
       const texts = events.map(({ text }) => text);
       const { user, system } = process.threadCpuUsage();
       const took = { linkingMs, signingMs, commitMs, processorMs: (user + system) / 1000 };
-      this.#reply({ kind: "committed", batch, sizes, texts, records, firstPosition, ...took });
+      this.#reply({ kind: "committed", batch, sizes, moved, texts, records, firstPosition, ...took });
     };
     try {
       if ("error" in signed) throw signed.error;
@@ -206,10 +210,8 @@ class Committing {
     } catch (error) {
       const found = await this.#sound.failed(error, events);
       if ("position" in found) return committed(found.position);
-      this.#signer = signBefore;
-      this.#linker.reset();
-      this.#epoch++;
-      refused(told(error), found.recorded);
+      this.#signing.signer = signBefore;
+      this.#fail(batch, told(error), found.recorded);
     }
   }
 
@@ -268,8 +270,7 @@ class Committing {
   async #watch(): Promise<void> {
     const message = await this.#sound.watch();
     if (message === undefined) return;
-    this.#linker.reset();
-    this.#reply({ kind: "failed", epoch: ++this.#epoch, message, recorded: "no" });
+    this.#fail(undefined, message);
   }
 
   async #answerCheckpoint(request: number): Promise<void> {
@@ -287,8 +288,4 @@ class Committing {
 async function headsOf(storePath: StoreAt): Promise<Map<string, Head>> {
   await using reader = await openReader(storePath);
   return await reader.heads();
-}
-
-function signerOf(key: RecordKey): RecordSigner {
-  return recordSigner(createPrivateKey({ key: key.privateJwk, format: "jwk" }), key.kid);
 }

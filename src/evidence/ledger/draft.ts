@@ -121,12 +121,31 @@ export class Draft implements Reads {
     return false;
   }
 
+  /**
+   * Reads again what was decided elsewhere on this thread while the rest was waited for, where it is at hand. For a draft that nothing was decided on yet.
+   */
+  renew(): void {
+    const reads = [...this.#read.values()];
+    // What has no version of its own must be as old as what it changes with.
+    if (reads.some(({ need }) => need.how !== "one")) return;
+    for (const { need, version } of reads) {
+      if ((this.#source.version(need) ?? version) === version) continue;
+      const found = this.#source.read(need);
+      if (!(found instanceof Promise)) this.#add(need, found);
+    }
+  }
+
   /** What it is decided on, with versions. */
   get reads(): StateRead[] {
     const reads: StateRead[] = [];
     for (const { need, version } of this.#read.values())
       if (need.how === "one") reads.push({ kind: need.kind, tenant_id: need.tenant_id, key: need.key, version });
     return reads;
+  }
+
+  /** All that was read. */
+  get needs(): Need[] {
+    return [...this.#read.values()].map(({ need }) => need);
   }
 
   /** Of all that was read. */

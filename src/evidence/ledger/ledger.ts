@@ -1,12 +1,15 @@
 // The ledger: gathers what was decided into batches, and has them linked, signed and made durable before anyone is answered (spec evidence §3).
 import { EvidenceUnavailableError } from "../../core/errors.ts";
 import { DEFAULTS } from "../../core/schema/defaults.ts";
-import type { StateRead, StoredEvent, StoreCounts } from "../../store/store.ts";
+import type { StoredEvent, StoreCounts } from "../../store/store.ts";
+import { BasisMovedError, NO_BASIS, type Basis } from "./basis.ts";
 import { openAppends, type Entry, type Receipt } from "./entry.ts";
 import type { CommitterData, CommitterReply, Group, PutState } from "./messages.ts";
 import type { Parcel } from "./parcel.ts";
-import { firstIdOf, lastIdOf, nextKeyIn, Queue, sizeOf, type Waiting } from "./queue.ts";
+import { firstIdOf, lastIdOf, nextKeyIn, Unsettled, type Sink, type Waiting } from "./queue.ts";
+import { Sending } from "./sending.ts";
 import { CommitterThread } from "./thread.ts";
+import type { LedgerTurn, Places } from "./turn.ts";
 
 export interface BatchFigures {
   readonly events: number;
@@ -22,40 +25,17 @@ export interface LedgerLimits {
   readonly batchMax: number;
 }
 
-/** What entries were decided on. */
-export interface Basis {
-  readonly reads: readonly StateRead[];
-  /** Whether any of it was what entries before change that are not durable yet. */
-  readonly stacked: boolean;
-  /** By which policies, where a thread has its own copies of them: counts their changes. */
-  readonly law?: number | undefined;
-}
-
 /** Events in one commit: enough to share an fsync among many, few enough that none waits long. */
 export const DEFAULT_LEDGER_LIMITS: LedgerLimits = { queueMax: DEFAULTS.queueMax, batchMax: 128 };
-
-/** With the committer idle, this many are worth a commit: it signs and syncs them while others are still being decided. */
-const EAGER_BATCH = 8;
-
-/** One batch is signed and synced while the next is decided; a third would only wait, unless one is signed while another is synced. */
-const BATCHES_IN_FLIGHT_MAX = 2;
-
-/** What entries were decided on has moved meanwhile: nothing of them is recorded, and they must be decided again. */
-export class BasisMovedError extends Error {}
-
-const NO_BASIS: Basis = { reads: [], stacked: false };
 
 export class Ledger {
   readonly #nodeId: string;
   readonly #limits: LedgerLimits;
   readonly #committer: CommitterThread;
-  readonly #queue = new Queue();
-  readonly #inFlight = new Map<number, Waiting[]>();
-  readonly #inFlightMax: number;
-  #lastBatch = 0;
+  readonly #sending: Sending;
+  readonly #unsettled = new Unsettled();
   /** See {@link Group}. */
   #generation = 0;
-  #pumpScheduled = false;
   #closed = false;
   #drained: (() => void) | undefined;
   #failure: string | undefined;
@@ -75,19 +55,27 @@ export class Ledger {
   constructor(nodeId: string, data: Omit<CommitterData, "nodeId">, limits = DEFAULT_LEDGER_LIMITS) {
     this.#nodeId = nodeId;
     this.#limits = limits;
-    this.#inFlightMax = BATCHES_IN_FLIGHT_MAX + (data.signAhead ? 1 : 0);
     this.#committer = new CommitterThread(
       { ...data, nodeId },
       {
         onBatch: (reply) => this.#onBatch(reply),
+        onLocked: ({ batch, found }) => this.#sending.locked(batch, found),
         onProbed: (failure) => this.#onProbed(failure),
         onCheckpointFailure: (message) => this.onCheckpointFailure(message),
         onAnswered: () => this.#rest(),
         onDeath: (message) => this.#onDeath(message),
         onCounts: (counts) => (this.#counts = counts),
-        idle: () => this.#inFlight.size === 0,
+        idle: () => this.#sending.isIdle,
       },
     );
+    this.#sending = new Sending({
+      committer: this.#committer,
+      batchMax: limits.batchMax,
+      signsAhead: data.signAhead ?? false,
+      append: (entries, basis, into) => this.#append(entries, basis, into),
+      relay: (group, into) => this.#relay(group, into),
+      sent: () => this.#rest(),
+    });
   }
 
   /** Why evidence could not be recorded last time; undefined once it could again. */
@@ -133,16 +121,26 @@ export class Ledger {
    *   when it could not be, which says whether that nothing of it was recorded is certain.
    * @throws EvidenceUnavailableError when the queue is full, or an event too large. Nothing was appended then.
    */
-  append(entries: readonly Entry[], { reads, stacked }: Basis = NO_BASIS): Promise<Receipt[]> {
-    this.#checkRoom(entries.length);
-    const events = openAppends(entries, this.#nodeId);
-    return this.#enqueue({ events, reads, stacked, origin: 0, generation: this.#generation }, events.length);
+  append(entries: readonly Entry[], basis: Basis = NO_BASIS): Promise<Receipt[]> {
+    const receipts = this.#append(entries, basis, this.#sending.queue);
+    this.#sending.soon();
+    return receipts;
   }
 
   /** As `append`, what another thread has decided. */
   relay(group: Group): Promise<Receipt[]> {
-    this.#checkRoom(group.events.length);
-    return this.#enqueue(group, group.events.length);
+    const receipts = this.#relay(group, this.#sending.queue);
+    this.#sending.soon();
+    return receipts;
+  }
+
+  /**
+   * For a store that others share: a turn at what they command as well, once all that was sent before is committed.
+   * @throws EvidenceUnavailableError nothing can be recorded.
+   */
+  async turn(places: Places): Promise<LedgerTurn> {
+    this.#checkRoom(0);
+    return this.#sending.turn(places);
   }
 
   /**
@@ -152,7 +150,10 @@ export class Ledger {
    */
   appendEverywhere(entry: Entry): Promise<Receipt[]> {
     this.#checkRoom(1);
-    return this.#enqueue({ events: [], ...NO_BASIS, origin: 0, generation: this.#generation, everywhere: entry }, 1);
+    const group = { events: [], ...NO_BASIS, origin: 0, generation: this.#generation, everywhere: entry };
+    const receipts = this.#enqueue(group, 1, this.#sending.queue);
+    this.#sending.soon();
+    return receipts;
   }
 
   /**
@@ -187,58 +188,51 @@ export class Ledger {
   async close(): Promise<void> {
     this.#closed = true;
     this.#committer.quiet();
-    if (this.waiting > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
+    if (this.#isBusy) await new Promise<void>((resolve) => (this.#drained = resolve));
     await this.#committer.close();
   }
 
   #checkRoom(events: number): void {
     if (this.#closed) throw new EvidenceUnavailableError("the node is shutting down");
-    if (this.#queue.events + events > this.#limits.queueMax)
-      throw new EvidenceUnavailableError(`${this.#queue.events} decisions already wait to be recorded`);
+    if (this.#sending.queue.events + events > this.#limits.queueMax)
+      throw new EvidenceUnavailableError(`${this.#sending.queue.events} decisions already wait to be recorded`);
   }
 
-  #enqueue(group: Group, size: number): Promise<Receipt[]> {
+  #append(entries: readonly Entry[], { reads, stacked }: Basis, into: Sink): Promise<Receipt[]> {
+    this.#checkRoom(entries.length);
+    const events = openAppends(entries, this.#nodeId);
+    const group = { events, reads, stacked, origin: 0, generation: this.#generation };
+    return this.#enqueue(group, events.length, into);
+  }
+
+  #relay(group: Group, into: Sink): Promise<Receipt[]> {
+    this.#checkRoom(group.events.length);
+    return this.#enqueue(group, group.events.length, into);
+  }
+
+  #enqueue(group: Group, size: number, into: Sink): Promise<Receipt[]> {
     this.#appended += size;
-    const receipts = new Promise<Receipt[]>((resolve, reject) => {
-      this.#queue.push({ group, size, resolve, reject });
+    return new Promise<Receipt[]>((resolve, reject) => {
+      const waiting = { group, size, resolve, reject };
+      this.#unsettled.add(waiting);
+      into.push(waiting);
     });
-    if (this.#inFlight.size === 0 && this.#queue.events >= EAGER_BATCH) this.#pump();
-    else this.#schedulePump();
-    return receipts;
-  }
-
-  /** A turn of the event loop later, so that decisions which arrived together share a commit, and a single one does not wait. */
-  #schedulePump(): void {
-    if (this.#pumpScheduled) return;
-    this.#pumpScheduled = true;
-    setImmediate(() => {
-      this.#pumpScheduled = false;
-      this.#pump();
-    });
-  }
-
-  #pump(): void {
-    while (!this.#queue.isEmpty && this.#inFlight.size < this.#inFlightMax) {
-      const batch = this.#queue.take(this.#limits.batchMax);
-      const number = ++this.#lastBatch;
-      this.#inFlight.set(number, batch);
-      this.#committer.commit(
-        number,
-        batch.map(({ group }) => group),
-      );
-    }
-    this.#rest();
   }
 
   /** Whether nothing is left to be made durable, and nobody waits for a checkpoint. */
   #rest(): void {
-    if (this.waiting > 0 || this.#committer.asked) return;
+    if (this.#isBusy || this.#committer.asked) return;
     this.#committer.unref();
     this.#drained?.();
   }
 
+  /** Something is to be made durable yet, or a turn is wanted. */
+  get #isBusy(): boolean {
+    return this.waiting > 0 || this.#sending.isBusy;
+  }
+
   #onBatch(reply: Extract<CommitterReply, { kind: "committed" | "failed" }>): void {
-    const batch = reply.batch === undefined ? undefined : this.#inFlight.get(reply.batch);
+    const batch = reply.batch === undefined ? undefined : this.#sending.inFlight(reply.batch);
     // A batch that was given up when the one before it failed; its callers have their answer.
     if (!batch && reply.batch !== undefined) return;
     if (reply.kind === "failed") {
@@ -246,8 +240,8 @@ export class Ledger {
       return;
     }
     if (!batch) return;
-    this.#inFlight.delete(reply.batch);
-    this.#committed += sizeOf(batch);
+    this.#sending.over(reply.batch);
+    this.#committed += this.#unsettled.settle(batch);
     this.#processorMs = reply.processorMs;
     this.#committer.committed(nextKeyIn(batch));
     this.#failure = undefined;
@@ -259,11 +253,11 @@ export class Ledger {
       if (size !== undefined) return resolve(receipts.slice(at, (at += size)));
       this.#moved++;
       if (group.origin === 0) this.#generation++;
-      reject(new BasisMovedError("what was decided on has moved"));
+      reject(new BasisMovedError(reply.moved));
     });
     const { linkingMs, signingMs, commitMs } = reply;
     if (stored.length > 0) this.onCommit(stored, { events: stored.length, linkingMs, signingMs, commitMs });
-    this.#pump();
+    this.#sending.pump();
   }
 
   #onProbed(failure: string | undefined): void {
@@ -272,7 +266,7 @@ export class Ledger {
   }
 
   #onDeath(message: string): void {
-    const open = [...this.#inFlight.values()];
+    const open = this.#sending.allInFlight;
     this.#committer.unsettled(open.flat().map(({ group }) => lastIdOf(group)));
     this.#fail(message, open);
   }
@@ -283,8 +277,9 @@ export class Ledger {
    */
   #fail(message: string, open: readonly (readonly Waiting[])[] = []): void {
     this.#failure = message;
-    const lost = [...this.#inFlight.values(), this.#queue.empty()].flat();
-    this.#inFlight.clear();
+    const error = new EvidenceUnavailableError(`evidence could not be recorded: ${message}`);
+    const lost = this.#sending.fail(error);
+    this.#unsettled.clear();
     this.#appended = this.#committed = this.#generation = 0;
     this.onReset();
     this.#committer.probeSoon();

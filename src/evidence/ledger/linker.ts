@@ -15,6 +15,12 @@ export interface LinkerParts {
 /** A group in its place; undefined: what it was decided on has moved. */
 export type LinkedGroup = readonly LinkedAppend[] | undefined;
 
+/** Groups in their order, and which state it was that had moved, by `stateName`. */
+export interface Linked {
+  readonly groups: readonly LinkedGroup[];
+  readonly moved: readonly string[];
+}
+
 /** Versions that are remembered of a kind; any other is read from the store. */
 const VERSIONS_KEPT_MAX = 50_000;
 
@@ -40,11 +46,12 @@ export class Linker {
    * @param durable whether all that was linked before is. Otherwise none of it may be state that counts by itself.
    * @throws Error the store cannot be read; nothing was linked.
    */
-  async link(groups: readonly Group[], store: StoreWriter, durable: boolean): Promise<LinkedGroup[]> {
+  async link(groups: readonly Group[], store: StoreWriter, durable: boolean): Promise<Linked> {
     const heads = (this.#heads ??= await this.#parts.heads());
     await this.#learn(groups, store, durable);
-    return groups.map((group) => {
-      if (this.#hasMoved(group)) {
+    const moved = new Set<string>();
+    const linkedGroups = groups.map((group) => {
+      if (this.#hasMoved(group, moved)) {
         this.#moved.set(group.origin, (this.#moved.get(group.origin) ?? 0) + 1);
         return undefined;
       }
@@ -57,6 +64,7 @@ export class Linker {
       for (const { states } of linked) this.wrote(states);
       return linked;
     });
+    return { groups: linkedGroups, moved: [...moved] };
   }
 
   /** State was written, or is about to be. */
@@ -83,9 +91,12 @@ export class Linker {
     this.#moved.clear();
   }
 
-  #hasMoved({ reads, origin, generation, stacked }: Group): boolean {
+  /** @param moved what of its basis has is added to it. */
+  #hasMoved({ reads, origin, generation, stacked }: Group, moved: Set<string>): boolean {
     if (stacked && generation < (this.#moved.get(origin) ?? 0)) return true;
-    return reads.some((read) => this.#of(read.kind).get(stateName(read)) !== read.version);
+    const read = reads.find(({ version, ...at }) => this.#of(at.kind).get(stateName(at)) !== version);
+    if (read !== undefined) moved.add(stateName(read));
+    return read !== undefined;
   }
 
   #eventsOf({ events, everywhere }: Group, heads: ReadonlyMap<string, Head>): Group["events"] {

@@ -1,6 +1,15 @@
 // What the ledger and the committer's thread say to each other.
 import type { webcrypto } from "node:crypto";
-import type { Append, StateBounds, StateKind, StateRead, StateWrite, StoreCounts } from "../../store/store.ts";
+import type {
+  Append,
+  StateAt,
+  StateBounds,
+  StateKind,
+  StateRead,
+  StateWrite,
+  StoreCounts,
+  StoredState,
+} from "../../store/store.ts";
 import type { Entry, OpenAppend } from "./entry.ts";
 import type { StoreAt } from "../../store/open.ts";
 import type { Parcel } from "./parcel.ts";
@@ -72,6 +81,8 @@ export type CommitterRequest =
       readonly batch: number;
       readonly groups: readonly Group[];
     }
+  /** Locks pieces of state for what is decided on them then: what commits under the same number comes next, and soon. */
+  | { readonly kind: "lock"; readonly epoch: number; readonly batch: number; readonly places: readonly StateAt[] }
   /** Records of another node, signed by it. */
   | { readonly kind: "replicate"; readonly request: number; readonly events: Parcel }
   /** State that comes with no event, see `putBounded` and `deleteDue` of the store. */
@@ -90,6 +101,8 @@ export type CommitterReply =
       readonly batch: number;
       /** How many events each group has on record, in order; undefined: what it was decided on has moved, and it has none. */
       readonly sizes: readonly (number | undefined)[];
+      /** Which state it was that has moved, by `stateName`. */
+      readonly moved: readonly string[];
       /** Of the events that are on record, in order: canonical text, and record (compact JWS). */
       readonly texts: readonly string[];
       readonly records: readonly string[];
@@ -101,6 +114,8 @@ export type CommitterReply =
       /** Processor time of the committer's thread since it began. */
       readonly processorMs: number;
     }
+  /** What there is at the places that it was to lock, in order. */
+  | { readonly kind: "locked"; readonly batch: number; readonly found: readonly (StoredState | undefined)[] }
   | {
       readonly kind: "checkpointed" /** Which of our requests it answers; absent: it was due. */;
       readonly request?: number;

@@ -45,7 +45,37 @@ export class Queue {
   }
 }
 
-export const sizeOf = (batch: readonly Waiting[]): number => batch.reduce((sum, { size }) => sum + size, 0);
+/** Where what is appended waits: in the queue, or in a turn. */
+export type Sink = Queue | Waiting[];
+
+/** What was appended, in order, until all before it is settled as well: turns overtake what waits. */
+export class Unsettled {
+  readonly #waiting = new Set<Waiting>();
+  readonly #settled = new Set<Waiting>();
+
+  add(waiting: Waiting): void {
+    this.#waiting.add(waiting);
+  }
+
+  /** @returns how many events more are settled, from the first on. */
+  settle(batch: readonly Waiting[]): number {
+    for (const waiting of batch) this.#settled.add(waiting);
+    let events = 0;
+    for (const waiting of this.#waiting) {
+      if (!this.#settled.delete(waiting)) break;
+      this.#waiting.delete(waiting);
+      events += waiting.size;
+    }
+    return events;
+  }
+
+  clear(): void {
+    this.#waiting.clear();
+    this.#settled.clear();
+  }
+}
+
+const sizeOf = (batch: readonly Waiting[]): number => batch.reduce((sum, { size }) => sum + size, 0);
 
 export const firstIdOf = ({ events, everywhere }: Group): string => everywhere?.draft.id ?? events[0]!.id;
 export const lastIdOf = ({ events, everywhere }: Group): string => everywhere?.draft.id ?? events.at(-1)!.id;

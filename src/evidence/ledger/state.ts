@@ -61,6 +61,11 @@ export class StateView implements StateSource {
     return stored instanceof Promise ? undefined : (stored?.version ?? 0);
   }
 
+  /** Takes for known what nobody else can change, unless it was decided on here. */
+  know(at: Need, stored: StoredState | undefined): void {
+    if (!this.#kept.has(at.name)) this.#kept.set(at.name, keptAs(at, stored, this.#turnOf(at.name)));
+  }
+
   /** Takes what a run changed for decided. @param ticket the count of appended events with which it becomes durable. */
   apply(draft: Draft, ticket: number): void {
     for (const [name, { change, version }] of draft.changed) {
@@ -136,8 +141,7 @@ export class StateView implements StateSource {
     // What was decided while it was read is newer.
     const known = this.#known(at.name);
     if (known) return known;
-    const value: unknown = stored === undefined ? null : JSON.parse(stored.value);
-    const kept = { at, value, version: stored?.version ?? 0, ref: undefined, rank: 0, ticket: 0, turn };
+    const kept = keptAs(at, stored, turn);
     // What others may change is read each time.
     if (!this.#reader.shared) this.#kept.set(at.name, kept);
     return kept;
@@ -178,6 +182,11 @@ export class StateView implements StateSource {
       if (kept.ticket > 0 && kept.at.kind === kind && kept.at.tenant_id === tenantId && this.#isCurrent(kept))
         yield kept;
   }
+}
+
+function keptAs(at: Need, stored: StoredState | undefined, turn: number): Kept {
+  const value: unknown = stored === undefined ? null : JSON.parse(stored.value);
+  return { at, value, version: stored?.version ?? 0, ref: undefined, rank: 0, ticket: 0, turn };
 }
 
 const unversioned = (value: unknown): Versioned => ({ value, version: 0 });

@@ -1,7 +1,7 @@
 // The committer's thread as the ledger sees it: started when first needed, replaced when it dies, probed when it fails, asked for checkpoints, stopped.
 import type { Worker } from "node:worker_threads";
 import { EvidenceUnavailableError } from "../../core/errors.ts";
-import type { StoreCounts } from "../../store/store.ts";
+import type { StateAt, StoreCounts } from "../../store/store.ts";
 import { startThread } from "../../threads/threads.ts";
 import type { RecordKey } from "./entry.ts";
 import type { CommitterData, CommitterReply, CommitterRequest, Group, PutState } from "./messages.ts";
@@ -17,6 +17,8 @@ const WATCH_MS = 1000;
 export interface CommitterOwner {
   /** A batch is on record, or is not. */
   onBatch(reply: Extract<CommitterReply, { kind: "committed" | "failed" }>): void;
+  /** Pieces of state are locked for a turn. */
+  onLocked(reply: Extract<CommitterReply, { kind: "locked" }>): void;
   /** The store was tried: why it cannot be written; undefined where it can. */
   onProbed(failure: string | undefined): void;
   /** Checkpoints that were due could not be made. */
@@ -67,6 +69,11 @@ export class CommitterThread {
 
   commit(batch: number, groups: readonly Group[]): void {
     this.#post({ kind: "commit", epoch: this.#epoch, batch, groups });
+  }
+
+  /** For what commits under the same number next. */
+  lock(batch: number, places: readonly StateAt[]): void {
+    this.#post({ kind: "lock", epoch: this.#epoch, batch, places });
   }
 
   /**
@@ -173,6 +180,7 @@ export class CommitterThread {
       this.#probe = undefined;
       return this.#owner.onProbed(reply.failure);
     }
+    if (reply.kind === "locked") return this.#owner.onLocked(reply);
     if (reply.kind === "counted") return this.#owner.onCounts(reply.counts);
     if (reply.kind === "failed") this.#epoch = reply.epoch;
     this.#owner.onBatch(reply);

@@ -1,5 +1,6 @@
 // A thread that decides beside the main one: a gate of its own over a reader of its own. What it decides the main thread's ledger records.
 import type { MessagePort } from "node:worker_threads";
+import { EvidenceUnavailableError } from "../../core/errors.ts";
 import { StateClaims } from "../../evidence/ledger/claims.ts";
 import { makeIds } from "../../evidence/ledger/ids.ts";
 import { StateView } from "../../evidence/ledger/state.ts";
@@ -56,7 +57,7 @@ export class DecidingThread {
     this.#failed = failed;
     const limits = { ...DEFAULT_LIMITS, ...(evaluationMsMax !== undefined && { evaluationMsMax }) };
     this.policies = new PolicyCopies(limits, failed);
-    this.#relay = new LedgerRelay(nodeId, (groups) => this.#say({ kind: "append", groups }));
+    this.#relay = new LedgerRelay(nodeId, (message) => this.#say(message));
     this.#states = new StateView(store, new StateClaims(claims, thread));
     this.gate = new Gate({
       ledger: this.#relay,
@@ -107,6 +108,10 @@ export class DecidingThread {
       case "settled":
         this.#relay.settled(message.settled);
         return this.#states.trim(this.#relay.committed);
+      case "turn":
+        return this.#relay.given(message.turn, message.found);
+      case "no turn":
+        return this.#relay.given(message.turn, new EvidenceUnavailableError(message.problem));
       case "reset":
         this.#relay.reset();
         return this.#states.reset();

@@ -6,6 +6,7 @@ import type { ShadowedDecision } from "../../policies/shadow.ts";
 import type { BundleTerms } from "../../policies/choose.ts";
 import type { BundleKeys } from "../../policy/policy.ts";
 import type { StoreAt } from "../../store/open.ts";
+import type { StateAt, StoredState } from "../../store/store.ts";
 import type { TrustConfig } from "../../trust/trust.ts";
 
 /** What a thread begins with. */
@@ -44,12 +45,15 @@ export interface Handed extends Pick<Group, "events" | "reads" | "stacked"> {
   readonly resets: number;
   /** By which policies: see `change` in {@link ToThread}. */
   readonly law: number;
+  /** The turn in which it was decided. */
+  readonly turn?: number | undefined;
 }
 
 /** What became of them. */
 export type Settled =
   | { readonly id: number; readonly receipts: readonly Receipt[] }
-  | { readonly id: number; readonly moved: true }
+  /** Which state has moved, by `stateName`. */
+  | { readonly id: number; readonly moved: readonly string[] }
   | { readonly id: number; readonly problem: string; readonly maybeRecorded: string | undefined };
 
 export type ToThread =
@@ -65,9 +69,15 @@ export type ToThread =
     }
   | { readonly kind: "trust"; readonly config: TrustConfig }
   | { readonly kind: "settled"; readonly settled: readonly Settled[] }
+  /** A turn that it has asked for: what there is at its places, in order; or why there will be none. */
+  | { readonly kind: "turn"; readonly turn: number; readonly found: readonly (StoredState | undefined)[] }
+  | { readonly kind: "no turn"; readonly turn: number; readonly problem: string }
   /** What was not durable is lost. */
   | { readonly kind: "reset" };
 
 export type FromThread =
   | { readonly kind: "append"; readonly groups: readonly Handed[] }
+  | { readonly kind: "turn"; readonly turn: number; readonly places: readonly StateAt[] }
+  /** All is handed over that was decided in it. */
+  | { readonly kind: "turn ends"; readonly turn: number }
   | { readonly kind: "shadowed"; readonly decisions: readonly ShadowedDecision[] };

@@ -1,8 +1,10 @@
 // The ledger as a thread sees it that decides beside the main one: what it decided is handed over, and what became of it comes back.
 import { EvidenceUnavailableError } from "../../core/errors.ts";
 import { openAppends, type Entry, type Receipt } from "../../evidence/ledger/entry.ts";
-import { BasisMovedError, type Basis } from "../../evidence/ledger/ledger.ts";
-import type { Handed, Settled } from "./messages.ts";
+import { BasisMovedError, type Basis } from "../../evidence/ledger/basis.ts";
+import { foundAt, type FoundStates, type Places, type Turn } from "../../evidence/ledger/turn.ts";
+import type { StoredState } from "../../store/store.ts";
+import type { FromThread, Handed, Settled } from "./messages.ts";
 
 interface Waiting {
   readonly size: number;
@@ -13,20 +15,22 @@ interface Waiting {
 
 export class LedgerRelay {
   readonly #nodeId: string;
-  readonly #hand: (groups: readonly Handed[]) => void;
+  readonly #say: (message: FromThread) => void;
   /** By id, in order. */
   readonly #waiting = new Map<number, Waiting>();
+  readonly #turns = new Map<number, (found: readonly (StoredState | undefined)[] | Error) => void>();
   #outbox: Handed[] = [];
   #lastId = 0;
+  #lastTurn = 0;
   #refused = 0;
   #resets = 0;
   #appended = 0;
   #committed = 0;
 
-  /** @param hand hands groups over, in order. */
-  constructor(nodeId: string, hand: (groups: readonly Handed[]) => void) {
+  /** @param say to the main thread, in order. */
+  constructor(nodeId: string, say: (message: FromThread) => void) {
     this.#nodeId = nodeId;
-    this.#hand = hand;
+    this.#say = say;
   }
 
   /** See Ledger. */
@@ -39,12 +43,12 @@ export class LedgerRelay {
   }
 
   /** See Ledger.append. */
-  append(entries: readonly Entry[], { reads, stacked, law = 0 }: Basis): Promise<Receipt[]> {
+  append(entries: readonly Entry[], { reads, stacked, law = 0 }: Basis, turn?: number): Promise<Receipt[]> {
     const events = openAppends(entries, this.#nodeId);
     const id = ++this.#lastId;
     this.#appended += events.length;
     if (this.#outbox.length === 0) setImmediate(() => this.#flush());
-    this.#outbox.push({ id, events, reads, stacked, refused: this.#refused, resets: this.#resets, law });
+    this.#outbox.push({ id, events, reads, stacked, refused: this.#refused, resets: this.#resets, law, turn });
     return new Promise((resolve, reject) =>
       this.#waiting.set(id, { size: events.length, resolve, reject, over: false }),
     );
@@ -57,7 +61,7 @@ export class LedgerRelay {
       if ("receipts" in each) waiting.resolve([...each.receipts]);
       else if ("moved" in each) {
         this.#refused++;
-        waiting.reject(new BasisMovedError("what was decided on has moved"));
+        waiting.reject(new BasisMovedError(each.moved));
       } else waiting.reject(new EvidenceUnavailableError(each.problem, { maybeRecorded: each.maybeRecorded }));
     }
     for (const [id, { size, over }] of this.#waiting) {
@@ -72,9 +76,46 @@ export class LedgerRelay {
     this.#resets++;
   }
 
+  /** See Ledger. */
+  turn(places: Places): Promise<Turn> {
+    const turn = ++this.#lastTurn;
+    return new Promise((resolve, reject) =>
+      setImmediate(() => {
+        const wanted = places();
+        this.#turns.set(turn, (found) => {
+          this.#turns.delete(turn);
+          if (found instanceof Error) reject(found);
+          else resolve(this.#turnOf(turn, foundAt(wanted, found)));
+        });
+        this.#say({ kind: "turn", turn, places: wanted });
+      }),
+    );
+  }
+
+  /** @param found see {@link ToThread}; an error where there will be none. */
+  given(turn: number, found: readonly (StoredState | undefined)[] | Error): void {
+    this.#turns.get(turn)?.(found);
+  }
+
+  #turnOf(turn: number, found: FoundStates): Turn {
+    const resets = this.#resets;
+    const relay = this;
+    return {
+      found,
+      get over() {
+        return relay.#resets !== resets;
+      },
+      append: (entries, basis) => this.append(entries, basis, turn),
+      end: () => {
+        this.#flush();
+        this.#say({ kind: "turn ends", turn });
+      },
+    };
+  }
+
   #flush(): void {
     const groups = this.#outbox;
     this.#outbox = [];
-    this.#hand(groups);
+    if (groups.length > 0) this.#say({ kind: "append", groups });
   }
 }

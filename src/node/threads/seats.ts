@@ -4,11 +4,14 @@ import { EvidenceUnavailableError } from "../../core/errors.ts";
 import type { Context } from "../../core/schema/input.ts";
 import { StateClaims, claimsMemory, THREADS_MAX } from "../../evidence/ledger/claims.ts";
 import type { Receipt } from "../../evidence/ledger/entry.ts";
-import { BasisMovedError, type Ledger } from "../../evidence/ledger/ledger.ts";
+import { BasisMovedError } from "../../evidence/ledger/basis.ts";
+import type { Ledger } from "../../evidence/ledger/ledger.ts";
+import type { LedgerTurn } from "../../evidence/ledger/turn.ts";
 import type { Policies } from "../../policies/activate.ts";
 import type { Slot } from "../../policies/slot.ts";
 import type { ShadowedDecision } from "../../policies/shadow.ts";
 import type { StoreAt } from "../../store/open.ts";
+import { stateName } from "../../store/store.ts";
 import type { TrustConfig } from "../../trust/trust.ts";
 import type { FromThread, Handed, Settled, SlotCopy, ThreadBeginning, ToThread } from "./messages.ts";
 
@@ -166,6 +169,8 @@ class Seat {
   #moved = 0;
   /** Groups on their way to the disk. */
   #underWay = 0;
+  /** That last. */
+  readonly #turns = new Map<number, LedgerTurn>();
   #left = false;
 
   constructor(thread: number, port: MessagePort, parts: SeatParts) {
@@ -173,10 +178,7 @@ class Seat {
     this.#port = port;
     this.#parts = parts;
     this.#resets = parts.resets;
-    port.on("message", (message: FromThread) => {
-      if (message.kind === "shadowed") message.decisions.forEach(parts.shadowed);
-      else for (const group of message.groups) this.#take(group);
-    });
+    port.on("message", (message: FromThread) => this.#told(message));
   }
 
   say(message: ToThread): void {
@@ -192,8 +194,40 @@ class Seat {
   leave(): void {
     if (this.#left) return;
     this.#left = true;
+    for (const turn of this.#turns.keys()) this.#endTurn(turn);
     this.#port.close();
     this.#rest();
+  }
+
+  #told(message: FromThread): void {
+    switch (message.kind) {
+      case "append":
+        return message.groups.forEach((group) => this.#take(group));
+      case "shadowed":
+        return message.decisions.forEach(this.#parts.shadowed);
+      case "turn":
+        return void this.#turn(message);
+      case "turn ends":
+        return this.#endTurn(message.turn);
+    }
+  }
+
+  async #turn({ turn, places }: Extract<FromThread, { kind: "turn" }>): Promise<void> {
+    try {
+      const given = await this.#parts.ledger.turn(() => places);
+      this.#turns.set(turn, given);
+      if (this.#left) return this.#endTurn(turn);
+      // Behind what became of all that was handed over before.
+      this.#flush();
+      this.say({ kind: "turn", turn, found: places.map((place) => given.found.get(stateName(place))) });
+    } catch (error) {
+      this.say({ kind: "no turn", turn, problem: (error as Error).message });
+    }
+  }
+
+  #endTurn(turn: number): void {
+    this.#turns.get(turn)?.end();
+    this.#turns.delete(turn);
   }
 
   #take(group: Handed): void {
@@ -203,8 +237,16 @@ class Seat {
     if (fallen || law !== this.#parts.change()) return this.#refuse(id);
     let receipts: Promise<Receipt[]>;
     try {
-      receipts = this.#parts.ledger.relay({ events, reads, stacked, origin: this.#thread, generation: this.#moved });
+      const turn = group.turn === undefined ? undefined : this.#turns.get(group.turn);
+      receipts = (turn ?? this.#parts.ledger).relay({
+        events,
+        reads,
+        stacked,
+        origin: this.#thread,
+        generation: this.#moved,
+      });
     } catch (error) {
+      if (error instanceof BasisMovedError) return this.#refuse(id);
       return this.#settle(problemOf(id, error));
     }
     this.#underWay++;
@@ -218,13 +260,14 @@ class Seat {
     if (!(error instanceof BasisMovedError)) return this.#over(problemOf(id, error));
     this.#moved++;
     this.#underWay--;
-    this.#refuse(id);
+    this.#refuse(id, error.moved);
     this.#rest();
   }
 
-  #refuse(id: number): void {
+  /** @param moved which state has, where that is why. */
+  #refuse(id: number, moved: readonly string[] = []): void {
     this.#refused++;
-    this.#settle({ id, moved: true });
+    this.#settle({ id, moved });
   }
 
   #over(settled: Settled): void {
@@ -235,13 +278,14 @@ class Seat {
 
   /** What became of several is told together. */
   #settle(settled: Settled): void {
-    if (this.#outbox.length === 0)
-      setImmediate(() => {
-        const all = this.#outbox;
-        this.#outbox = [];
-        this.say({ kind: "settled", settled: all });
-      });
+    if (this.#outbox.length === 0) setImmediate(() => this.#flush());
     this.#outbox.push(settled);
+  }
+
+  #flush(): void {
+    const settled = this.#outbox;
+    this.#outbox = [];
+    if (settled.length > 0) this.say({ kind: "settled", settled });
   }
 
   #rest(): void {

@@ -2,12 +2,18 @@
 import { hexOfDigest } from "../../core/digest.ts";
 import { recordLeaf } from "../../core/sha256.ts";
 import type { TreeTail } from "../../core/tiles.ts";
-import { stateName, type Append, type KeyRow, type StateRead, type StateWrite } from "../store.ts";
+import { stateName, type Append, type KeyRow, type StateAt, type StateWrite } from "../store.ts";
 import { codeOf, type RunQuery } from "./connect.ts";
 import { DRAW_CLOSED, DrawClosedError, FAILED_UNLESS_USED, used } from "./draws.ts";
 import { SPAN_POSITIONS } from "./schema.ts";
 
-type Place = Omit<StateRead, "version">;
+/** A place that is locked. */
+interface Locked {
+  /** 0: nothing is there. */
+  readonly version: number;
+  /** JSON; undefined where it was not asked for, or nothing is there. */
+  readonly value: string | undefined;
+}
 
 /** Of one transaction. What a method asks is sent at once, in the order of calls, whatever was not answered yet. */
 export class Statements {
@@ -21,9 +27,10 @@ export class Statements {
 
   /**
    * Locks the places of pieces of state, absent ones too, in order of their keys, so that nobody waits for each other in a circle.
-   * @returns their versions, in the order given; 0 where there is none.
+   * @param valued whether what is there is asked for, too.
+   * @returns what was found, in the order given.
    */
-  async lock(places: readonly Place[]): Promise<number[]> {
+  async lock(places: readonly StateAt[], valued = false): Promise<Locked[]> {
     const columns = columnsOf(places);
     const held = this.#query(
       `INSERT INTO states (kind, tenant_id, key, version, value)
@@ -34,13 +41,19 @@ export class Statements {
     );
     // By a snapshot of its own: what others have committed while they were waited for.
     const found = this.#query(
-      `SELECT s.kind, s.tenant_id, s.key, s.version FROM states AS s
+      `SELECT s.kind, s.tenant_id, s.key, s.version${valued ? ", s.value" : ""} FROM states AS s
        JOIN unnest($1::text[], $2::text[], $3::text[]) AS place (kind, tenant_id, key) USING (kind, tenant_id, key)`,
       columns,
     );
     const [, rows] = await Promise.all([held, found]);
-    const versions = new Map(rows.map((row) => [stateName(row as unknown as Place), row["version"] as number]));
-    return places.map((place) => versions.get(stateName(place)) ?? 0);
+    const locked = new Map(rows.map((row) => [stateName(row as unknown as StateAt), row]));
+    return places.map((place) => {
+      const { version = 0, value } = (locked.get(stateName(place)) ?? {}) as {
+        version?: number;
+        value?: string | null;
+      };
+      return { version, value: value ?? undefined };
+    });
   }
 
   /** A record's leaf is appended to its tree. */
@@ -114,7 +127,7 @@ export class Statements {
   }
 
   /** Places that were only held while they are absent. */
-  async letGo(places: readonly Place[]): Promise<void> {
+  async letGo(places: readonly StateAt[]): Promise<void> {
     if (places.length === 0) return;
     await this.#query(
       `DELETE FROM states AS s USING unnest($1::text[], $2::text[], $3::text[]) AS w (kind, tenant_id, key)
@@ -233,7 +246,7 @@ export async function insertKey(query: RunQuery, scope: string, key: KeyRow): Pr
   );
 }
 
-const columnsOf = (places: readonly Place[]): string[][] => [
+const columnsOf = (places: readonly StateAt[]): string[][] => [
   places.map(({ kind }) => kind),
   places.map(({ tenant_id }) => tenant_id),
   places.map(({ key }) => key),

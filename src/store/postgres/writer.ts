@@ -8,14 +8,17 @@ import {
   UnsettledError,
   type Append,
   type KeyRow,
+  type StateAt,
   type StateBounds,
   type StateKind,
   type StateRead,
   type StateWrite,
   type StoreCounts,
   type StoredCheckpoint,
+  type StoredState,
   type StoreWriter,
   noCounts,
+  stateName,
 } from "../store.ts";
 import { shownAddress, type DatabaseAt, type Lease } from "./address.ts";
 import {
@@ -118,11 +121,29 @@ export class PostgresWriter implements StoreWriter {
     }
   }
 
-  async versions(places: readonly Omit<StateRead, "version">[]): Promise<number[]> {
-    return this.#alone(() => this.#retrying(async (begun) => (await Promise.all([begun, this.#lock(places)]))[1]));
+  versions(places: readonly StateAt[]): Promise<number[]> {
+    return this.#alone(async () => {
+      const known = new Map(this.#inTransaction ? this.#locked.map((each) => [stateName(each), each.version]) : []);
+      const versions = places.map((place) => known.get(stateName(place)));
+      if (versions.every((version) => version !== undefined)) return versions;
+      return (await this.#lockAnew(places, false)).map(({ version }) => version);
+    });
   }
 
-  /** Lets go of what `versions` has locked: nothing is appended. */
+  lock(places: readonly StateAt[]): Promise<(StoredState | undefined)[]> {
+    return this.#alone(async () => {
+      const locked = await this.#lockAnew(places, true);
+      return locked.map(({ version, value }) => (value === undefined ? undefined : { version, value }));
+    });
+  }
+
+  /** Never beside what is locked already: whoever locks in order of keys waits for nobody in a circle. */
+  async #lockAnew(places: readonly StateAt[], valued: boolean) {
+    if (this.#inTransaction) await this.#rollBack();
+    return this.#retrying(async (begun) => (await Promise.all([begun, this.#lock(places, valued)]))[1]);
+  }
+
+  /** Lets go of what is locked: nothing is appended. */
   async release(): Promise<void> {
     await this.#alone(() => this.#rollBack());
   }
@@ -315,17 +336,17 @@ export class PostgresWriter implements StoreWriter {
     throw this.#lost;
   }
 
-  async #lock(places: readonly Omit<StateRead, "version">[]): Promise<number[]> {
-    const versions = await new Statements(this.#query).lock(places);
-    this.#locked = places.map((place, i) => ({ ...place, version: versions[i]! }));
-    return versions;
+  async #lock(places: readonly StateAt[], valued = false) {
+    const found = await new Statements(this.#query).lock(places, valued);
+    this.#locked = places.map(({ kind, tenant_id, key }, i) => ({ kind, tenant_id, key, version: found[i]!.version }));
+    return found;
   }
 
   /** @throws Error what was decided on has moved since it was locked before. */
   async #lockAsBefore(locked: readonly StateRead[]): Promise<void> {
     if (locked.length === 0) return;
-    const versions = await this.#lock(locked);
-    if (versions.some((version, i) => version !== locked[i]!.version))
+    const found = await this.#lock(locked);
+    if (found.some(({ version }, i) => version !== locked[i]!.version))
       throw new Error("what was decided on moved while its commit was tried again");
   }
 
