@@ -19,12 +19,14 @@ const END_OF_ARCHIVE = 2 * BLOCK;
 const PIECE_BYTES = 128 * 1024;
 /** What is streamed is mostly digests and base64, which no effort makes smaller. */
 const STREAM_LEVEL = 3;
+/** What a piece is packed to at most, mostly. */
+const PACKED_BYTES = 64 * 1024;
 /** RFC 1952 §2.3.1: where the byte for the operating system stands, and what says that it is unknown. */
 const [OS_AT, OS_UNKNOWN] = [9, 255] as const;
 
 /** A gzipped tar as it is read. Fails where a file is not the size that it was said to be. */
 export function tarGzStream(files: AsyncIterable<TarFile>): Gzip {
-  const gzip = createGzip({ level: STREAM_LEVEL });
+  const gzip = createGzip({ level: STREAM_LEVEL, chunkSize: PACKED_BYTES });
   pipeline(Readable.from(tar(files), { objectMode: false }), gzip).catch((error: Error) => gzip.destroy(error));
   return gzip;
 }
@@ -41,7 +43,7 @@ export function tarGz(files: Iterable<readonly [name: string, content: Uint8Arra
 async function* tar(files: AsyncIterable<TarFile>): AsyncGenerator<Uint8Array> {
   const pieces = new Pieces();
   for await (const file of files) {
-    pieces.put(tarHeader(file.name, file.size));
+    pieces.putHeader(file.name, file.size);
     let left = file.size;
     const content = file.open();
     // Most files are small and at hand; waiting for each part of each would take longer than all else.
@@ -80,6 +82,11 @@ class Pieces {
     }
   }
 
+  putHeader(name: string, size: number): void {
+    if (this.#used + BLOCK > PIECE_BYTES) this.end();
+    tarHeader(name, size, this.#piece.subarray(this.#used, (this.#used += BLOCK)).fill(0));
+  }
+
   /** What was gathered is a piece, however small. */
   end(): void {
     if (this.#used === 0) return;
@@ -102,9 +109,8 @@ class Pieces {
 const ZEROS = new Uint8Array(END_OF_ARCHIVE);
 const padding = (size: number): Uint8Array => ZEROS.subarray(0, (BLOCK - (size % BLOCK)) % BLOCK);
 
-/** Mode 0644, owner 0, time 0. */
-function tarHeader(path: string, size: number): Uint8Array {
-  const block = Buffer.alloc(BLOCK);
+/** Mode 0644, owner 0, time 0. @param block zeros. */
+function tarHeader(path: string, size: number, block = Buffer.alloc(BLOCK)): Uint8Array {
   const octal = (value: number, at: number, digits: number) =>
     block.write(`${value.toString(8).padStart(digits, "0")}\0`, at, "latin1");
   const [prefix, name] = splitPath(path);

@@ -253,6 +253,8 @@ export interface LogReader {
   artifactAt(chainId: string, sequence: number): Promise<Uint8Array | undefined>;
   /** By sequence, `to` not included: the artifacts that lie with an event of their own. */
   artifacts(chainId: string, from: number, to: number): Promise<ReadonlyMap<number, Uint8Array>>;
+  /** The same of some events, by their sequences. */
+  artifactsOf(chainId: string, sequences: readonly number[]): Promise<ReadonlyMap<number, Uint8Array>>;
   checkpoint(chainId: string): Promise<StoredCheckpoint | undefined>;
   /** Chain ids of streams that have grown since their last checkpoint. */
   uncheckpointed(): Promise<string[]>;

@@ -1,11 +1,10 @@
 // Which artifacts the events of a range point to, in order of their digests.
-import { DIGEST_BYTES, hexBytes, hexOf } from "../../core/digest.ts";
+import { DIGEST_BYTES, hexOf } from "../../core/digest.ts";
 import { DigestSorter } from "../verify/digest-sort.ts";
 import { type PageStore, Rows } from "../verify/pages.ts";
 import { sameDigest } from "../verify/tables.ts";
 
 const SEQUENCE_BYTES = 8;
-const DIGEST_TEXT_START = "sha256:".length;
 
 /** Artifacts that events of the range point to: digest and first sequence of each. */
 export class ArtifactRows {
@@ -22,9 +21,9 @@ export class ArtifactRows {
     this.#rows = new Rows(store, DIGEST_BYTES + SEQUENCE_BYTES);
   }
 
-  add(digest: string, sequence: number): void {
+  add(digest: Uint8Array, sequence: number): void {
     this.#sequenceView.setFloat64(0, sequence);
-    this.#sorter.add(hexBytes(digest, undefined, 0, DIGEST_TEXT_START), this.#sequence);
+    this.#sorter.add(digest, this.#sequence);
   }
 
   /** In order of digests, each once; when all were added. */

@@ -55,7 +55,8 @@ export interface PreparedExport extends Disposable {
   files(): AsyncGenerator<ExportFile>;
 }
 
-const PAGE = 256;
+/** Artifacts that are read at once. */
+const PAGE = 64;
 
 /** Where what is made lies meanwhile. */
 interface Scratch {
@@ -290,24 +291,33 @@ class ExportMaker {
 
   /** In order of names. */
   async *#files(named: ReadonlyMap<string, { file: ExportFile }>, manifest: ExportFile): AsyncGenerator<ExportFile> {
-    let given = 0;
-    for (const { hex, sequence } of this.#listings.files()) {
-      if (++given % PAGE === 0) await setImmediate();
-      const bytes = sequence === undefined ? await this.#shared.get(hex).read() : await this.#artifactAt(sequence);
-      if (!bytes || digestOf(bytes) !== digestOfHex(hex))
-        throw new Error(`the artifact ${hex} changed while it was exported`);
-      yield { name: `artifacts/${hex}`, size: bytes.length, open: () => [bytes] };
+    for (const page of pagesOf(this.#listings.files())) {
+      await setImmediate();
+      // Nearly always they lie with their events, where they are had for less.
+      const { log } = this.#source.store;
+      const own = await log.artifactsOf(
+        this.#range.chainId,
+        page.flatMap(({ sequence }) => sequence ?? []),
+      );
+      for (const { hex, sequence } of page) {
+        const bytes =
+          sequence === undefined
+            ? await this.#shared.get(hex).read()
+            : (own.get(sequence) ?? (await log.artifactAt(this.#range.chainId, sequence)));
+        if (!bytes || digestOf(bytes) !== digestOfHex(hex))
+          throw new Error(`the artifact ${hex} changed while it was exported`);
+        yield { name: `artifacts/${hex}`, size: bytes.length, open: () => [bytes] };
+      }
     }
     const others = [...named.values()].map(({ file }) => file);
     yield* [...others, manifest].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
+}
 
-  /** Nearly always it lies with the event, where it is had for less. */
-  async #artifactAt(sequence: number): Promise<Uint8Array | undefined> {
-    const { log } = this.#source.store;
-    const own = (await log.artifacts(this.#range.chainId, sequence, sequence + 1)).get(sequence);
-    return own ?? log.artifactAt(this.#range.chainId, sequence);
-  }
+function* pagesOf<T>(rows: Iterable<T>): Generator<T[]> {
+  const page: T[] = [];
+  for (const row of rows) if (page.push(row) === PAGE) yield page.splice(0);
+  if (page.length > 0) yield page;
 }
 
 async function digestOfFile(file: ExportFile): Promise<string> {

@@ -2,9 +2,8 @@
 import { readFileSync } from "node:fs";
 import { EMPTY_SNAPSHOT, hexOfDigest } from "../../core/digest.ts";
 import { digestOf } from "../../core/event.ts";
-import type { EvidenceEvent } from "../../core/schema/event.ts";
-import { settingsOfEvent } from "../../core/snapshots.ts";
 import type { StoreReader } from "../../store/store.ts";
+import type { Snapshots } from "./range-rows.ts";
 import { provenanceIn, snapshotDocument } from "./statements.ts";
 
 export interface SharedArtifact {
@@ -52,19 +51,13 @@ export class SharedArtifacts {
     this.#missing.add(what);
   }
 
-  /** What decided, and what it was decided by. Undefined where that is known already, as it mostly is. */
-  shareSnapshots(event: EvidenceEvent): Promise<void> | undefined {
-    const settings = settingsOfEvent(event);
-    const { policy, authority } = this.#snapshots;
+  /** What decided, and what it was decided by. */
+  async shareSnapshots({ policy, authority, settings }: Snapshots): Promise<void> {
     const known =
-      policy.has(event.policy_snapshot_id) &&
-      authority.has(event.authority_snapshot_id) &&
+      this.#snapshots.policy.has(policy) &&
+      this.#snapshots.authority.has(authority) &&
       (settings === null || this.#settings.has(settings));
-    return known ? undefined : this.#shareSnapshots(event, settings);
-  }
-
-  async #shareSnapshots(event: EvidenceEvent, settings: string | null): Promise<void> {
-    const { policy_snapshot_id: policy, authority_snapshot_id: authority } = event;
+    if (known) return;
     this.#snapshots.policy.add(policy);
     const isNew = !this.#snapshots.authority.has(authority);
     this.#snapshots.authority.add(authority);

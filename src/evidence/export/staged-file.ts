@@ -31,6 +31,11 @@ export class StagedFile {
     else this.#used += this.#piece.write(text, this.#used);
   }
 
+  writeBytes(bytes: Uint8Array): void {
+    this.#flush();
+    this.#append(bytes);
+  }
+
   /** In bytes, as far as it was written. */
   get length(): number {
     this.#flush();

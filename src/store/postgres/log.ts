@@ -70,6 +70,15 @@ export class PostgresLogReader implements LogReader {
     return new Map(rows.map(({ sequence, bytes }) => [sequence as number, bytes as Uint8Array]));
   }
 
+  async artifactsOf(chainId: string, sequences: readonly number[]): Promise<ReadonlyMap<number, Uint8Array>> {
+    const rows = await this.#rows(
+      `SELECT sequence, bytes FROM events JOIN artifacts USING (position)
+       WHERE stream = (SELECT stream FROM streams WHERE chain_id = $1) AND sequence = ANY($2)`,
+      [chainId, sequences],
+    );
+    return new Map(rows.map(({ sequence, bytes }) => [sequence as number, bytes as Uint8Array]));
+  }
+
   async checkpoint(chainId: string): Promise<StoredCheckpoint | undefined> {
     const [row] = await this.#rows(
       "SELECT c.size, c.note FROM checkpoints AS c JOIN streams AS s USING (stream) WHERE s.chain_id = $1",

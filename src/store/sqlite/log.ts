@@ -63,8 +63,13 @@ export const OWN_ARTIFACT = `JOIN artifacts AS a ON a.position = (
 const STREAM =
   "SELECT s.stream, s.chain_id, s.size, e.tenant_id FROM streams s LEFT JOIN events e ON e.stream = s.stream AND e.sequence = 0 WHERE s.chain_id = ?";
 const ARTIFACT = `SELECT CAST(bytes AS BLOB) AS bytes FROM events AS e ${OWN_ARTIFACT} WHERE e.stream = (SELECT stream FROM streams WHERE chain_id = ?) AND e.sequence = ?`;
-const ARTIFACTS = `SELECT sequence, CAST(bytes AS BLOB) AS bytes FROM events JOIN artifacts USING (position)
-  WHERE stream = (SELECT stream FROM streams WHERE chain_id = ?) AND sequence >= ? AND sequence < ?`;
+/** All in one piece: memory for each alone takes longer to be had, and to be collected, than reading it. */
+const SOME_ARTIFACTS = `SELECT CAST(group_concat(bytes, '') AS BLOB) AS bytes, json_group_array(sequence) AS sequences, json_group_array(octet_length(bytes)) AS lengths
+  FROM events JOIN artifacts USING (position) WHERE stream = (SELECT stream FROM streams WHERE chain_id = ?)`;
+const ARTIFACTS = `${SOME_ARTIFACTS} AND sequence >= ? AND sequence < ?`;
+const ARTIFACTS_OF = `${SOME_ARTIFACTS} AND sequence IN (SELECT value FROM json_each(?))`;
+/** So many are a piece. */
+const ARTIFACTS_AT_ONCE = 64;
 
 /** Reads of committed streams. What it has read stays true, since streams only grow. */
 export class SqliteLogReader implements LogReader {
@@ -103,8 +108,19 @@ export class SqliteLogReader implements LogReader {
   }
 
   async artifacts(chainId: string, from: number, to: number): Promise<ReadonlyMap<number, Uint8Array>> {
-    const rows = this.#sql(ARTIFACTS).all(chainId, from, to);
-    return new Map(rows.map(({ sequence, bytes }) => [sequence as number, bytes as Uint8Array]));
+    const found = new Map<number, Uint8Array>();
+    for (let at = from; at < to; at += ARTIFACTS_AT_ONCE)
+      takeArtifacts(this.#sql(ARTIFACTS).get(chainId, at, Math.min(to, at + ARTIFACTS_AT_ONCE)), found);
+    return found;
+  }
+
+  async artifactsOf(chainId: string, sequences: readonly number[]): Promise<ReadonlyMap<number, Uint8Array>> {
+    const found = new Map<number, Uint8Array>();
+    for (let at = 0; at < sequences.length; at += ARTIFACTS_AT_ONCE) {
+      const some = JSON.stringify(sequences.slice(at, at + ARTIFACTS_AT_ONCE));
+      takeArtifacts(this.#sql(ARTIFACTS_OF).get(chainId, some), found);
+    }
+    return found;
   }
 
   async checkpoint(chainId: string): Promise<StoredCheckpoint | undefined> {
@@ -121,6 +137,14 @@ export class SqliteLogReader implements LogReader {
       .all()
       .map((row) => row["chain_id"] as string);
   }
+}
+
+function takeArtifacts(row: unknown, found: Map<number, Uint8Array>): void {
+  const { bytes, sequences, lengths } = row as { bytes: Uint8Array; sequences: string; lengths: string };
+  const all = JSON.parse(lengths) as number[];
+  let at = 0;
+  for (const [i, sequence] of (JSON.parse(sequences) as number[]).entries())
+    found.set(sequence, bytes.subarray(at, (at += all[i]!)));
 }
 
 function readTile(sql: KeptStatements, stream: number, level: number, n: number, size: number): Uint8Array {
