@@ -122,7 +122,7 @@ function drained(res: ServerResponse, peer: Peer, bytes: number): Promise<void> 
 }
 
 /** What is left of an answer must be taken, and what is left of a body that nobody reads must come, or the connection goes. */
-function watchEnd(req: IncomingMessage, res: ServerResponse, peer: Peer, bytes: number): void {
+export function watchEnd(req: IncomingMessage, res: ServerResponse, peer: Peer, bytes: number): void {
   const rest = isUnread(req);
   if (res.writableFinished && !rest) return;
   // Behind the answers to what came before it on this connection.

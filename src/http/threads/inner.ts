@@ -13,6 +13,8 @@ import {
   type ServerResponse,
 } from "node:http";
 import type { Proven } from "../call/caller.ts";
+import { Peer, type Peers } from "../call/peer.ts";
+import { watchEnd } from "../call/reply.ts";
 
 export interface InnerAddress {
   /** Of Linux' abstract sockets: no file, gone with the process. */
@@ -46,7 +48,9 @@ export class Inner {
       else req.socket.destroy();
     };
     // Its clients are this process: it is they who give a connection up, and they are as patient as the outer one.
-    const server = createServer({ keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0, noDelay: true }, own);
+    const patience = { keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 };
+    // A Host is asked for by the door, as of all others.
+    const server = createServer({ ...patience, requireHostHeader: false, noDelay: true }, own);
     server.on("checkContinue", own);
     server.listen({ path: address.path });
     await once(server, "listening");
@@ -67,7 +71,11 @@ export function provenIn({ headers }: IncomingMessage): Proven | undefined {
 }
 
 /** A thread's end. @param provenBy who proves by the connection itself who it is. */
-export function passOn(address: InnerAddress, provenBy: (req: IncomingMessage) => Proven | undefined): RequestListener {
+export function passOn(
+  address: InnerAddress,
+  peers: Peers,
+  provenBy: (req: IncomingMessage) => Proven | undefined,
+): RequestListener {
   const agent = new Agent({ keepAlive: true });
   return (req, res) => {
     const proven = provenBy(req);
@@ -80,10 +88,13 @@ export function passOn(address: InnerAddress, provenBy: (req: IncomingMessage) =
       method: req.method!,
       // Express shortens it where a part of the application is mounted; none is.
       path: req.url!,
-      headers,
+      headers: withHosts(headers, req.headersDistinct["host"] ?? []),
       setHost: false,
     });
-    inner.on("response", (answer) => passBack(answer, res));
+    inner.on("response", (answer) => {
+      passBack(answer, res);
+      answer.on("end", () => watchEnd(req, res, new Peer(peers), 0));
+    });
     inner.on("error", () => res.destroy());
     res.on("close", () => inner.destroy());
     if (req.headers.expect === undefined) return void req.pipe(inner);
@@ -106,7 +117,13 @@ function passBack(answer: IncomingMessage, res: ServerResponse): void {
   answer.pipe(res);
 }
 
-function withoutConnection(headers: IncomingHttpHeaders): Record<string, string | string[] | undefined> {
-  const kept = Object.entries(headers).filter(([name]) => !OF_THE_CONNECTION.includes(name));
-  return Object.fromEntries(kept);
+function withoutConnection(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !OF_THE_CONNECTION.includes(name)));
+}
+
+/** With each Host that came: more than one is for the main thread to refuse. */
+function withHosts(headers: OutgoingHttpHeaders, hosts: readonly string[]): OutgoingHttpHeaders | readonly string[] {
+  if (hosts.length < 2) return headers;
+  const others = Object.entries(headers).filter(([name]) => name !== "host");
+  return [...hosts.map((host) => ["host", host]), ...others.map(([name, value]) => [name, String(value)])].flat();
 }

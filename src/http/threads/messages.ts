@@ -2,6 +2,7 @@
 import type { MessagePort } from "node:worker_threads";
 import type { Config, Jwks } from "../../node/config/config.ts";
 import type { ThreadBeginning } from "../../library/deciding.ts";
+import type { PeerLimits } from "../call/peer.ts";
 import type { InnerAddress } from "./inner.ts";
 import type { SharedClock } from "./shared-clock.ts";
 
@@ -18,8 +19,8 @@ export interface ThreadData {
   readonly port: MessagePort;
   /** Where the main thread answers what this one does not. */
   readonly inner: InnerAddress;
-  /** How much of bodies it may hold at once. */
-  readonly heldBytesMax: number;
+  /** With its share of what bodies may hold at once. */
+  readonly peers: PeerLimits;
   /** A cluster is watched, by the main thread: it answers the cluster's reviews. */
   readonly clustered: boolean;
   readonly clock: SharedClock | undefined;

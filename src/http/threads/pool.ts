@@ -80,7 +80,10 @@ export class DecidingThreads implements ServedListener {
     const data = {
       config: { ...threadConfig(config), listen },
       inner: inner.address,
-      heldBytesMax: Math.ceil(heldBytesMax(shared.peers.limits, limits.bodyBytesMax) / threads),
+      peers: {
+        ...shared.peers.limits,
+        heldBytesMax: Math.ceil(heldBytesMax(shared.peers.limits, limits.bodyBytesMax) / threads),
+      },
       clustered: config.kubernetes !== undefined,
       clock: parts.clock,
     };

@@ -13,7 +13,7 @@ import { passOn } from "./inner.ts";
 import { readerOf } from "./shared-clock.ts";
 import type { FromListener, ThreadData, ToListener } from "./messages.ts";
 
-const { config, beginning, port, inner, heldBytesMax, clustered, clock } = workerData as ThreadData;
+const { config, beginning, port, inner, peers: limits, clustered, clock } = workerData as ThreadData;
 const say = (message: FromListener): void => parentPort!.postMessage(message);
 
 /** Lines are handed over together. */
@@ -44,11 +44,12 @@ const railgate: LocalRailgate = await openDeciding({
 });
 if (railgate.connections) metrics.watchConnections(() => railgate.connections!);
 const { authentication } = config;
+const peers = new Peers(limits);
 const listener = await Listener.open(
   config,
-  { peers: new Peers({ heldBytesMax }), log, metrics },
+  { peers, log, metrics },
   (): Route[] => commandRoutes({ railgate, config, clustered }),
-  { shared: true, elsewhere: passOn(inner, (req) => certificateProof(req, authentication?.mtls)) },
+  { shared: true, elsewhere: passOn(inner, peers, (req) => certificateProof(req, authentication?.mtls)) },
 );
 parentPort!.on("message", (message: ToListener) => {
   switch (message.kind) {
