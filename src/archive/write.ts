@@ -1,6 +1,4 @@
 // Writes tar archives, the same bytes for the same files: no owners, no times (POSIX ustar: IEEE Std 1003.1, pax, "ustar Interchange Format").
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { createGzip, gzipSync, type Gzip } from "node:zlib";
 import { ArchiveError } from "./tar.ts";
 
@@ -8,6 +6,7 @@ import { ArchiveError } from "./tar.ts";
 export interface TarFile {
   readonly name: string;
   readonly size: number;
+  /** Parts of up to 128 KiB need be good until the next only. */
   open(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 }
 
@@ -27,8 +26,26 @@ const [OS_AT, OS_UNKNOWN] = [9, 255] as const;
 /** A gzipped tar as it is read. Fails where a file is not the size that it was said to be. */
 export function tarGzStream(files: AsyncIterable<TarFile>): Gzip {
   const gzip = createGzip({ level: STREAM_LEVEL, chunkSize: PACKED_BYTES });
-  pipeline(Readable.from(tar(files), { objectMode: false }), gzip).catch((error: Error) => gzip.destroy(error));
+  feed(gzip, files).catch((error: Error) => gzip.destroy(error));
   return gzip;
+}
+
+/** One piece is packed while the next is gathered; then its memory is used again. */
+async function feed(gzip: Gzip, files: AsyncIterable<TarFile>): Promise<void> {
+  const { promise: closed, reject } = Promise.withResolvers<never>();
+  closed.catch(() => {});
+  gzip.once("close", () => reject(new Error("nobody reads it any more")));
+  const packed = (piece: Uint8Array): Promise<void> =>
+    new Promise((resolve, fail) => gzip.write(piece, (error) => (error ? fail(error) : resolve())));
+  const pieces = new Pieces();
+  let before = Promise.resolve();
+  for await (const piece of tar(files, pieces)) {
+    await before;
+    before = Promise.race([closed, packed(piece)]).then(() => pieces.giveBack(piece));
+    before.catch(() => {});
+  }
+  await before;
+  gzip.end();
 }
 
 /** A gzipped tar of files that are at hand, in the order given. @throws ArchiveError where a name is too long for ustar. */
@@ -40,8 +57,7 @@ export function tarGz(files: Iterable<readonly [name: string, content: Uint8Arra
   return archive;
 }
 
-async function* tar(files: AsyncIterable<TarFile>): AsyncGenerator<Uint8Array> {
-  const pieces = new Pieces();
+async function* tar(files: AsyncIterable<TarFile>, pieces: Pieces): AsyncGenerator<Uint8Array> {
   for await (const file of files) {
     pieces.putHeader(file.name, file.size);
     let left = file.size;
@@ -70,7 +86,8 @@ async function* tar(files: AsyncIterable<TarFile>): AsyncGenerator<Uint8Array> {
 /** Small parts gathered into large ones. */
 class Pieces {
   #ready: Uint8Array[] = [];
-  #piece = Buffer.allocUnsafe(PIECE_BYTES);
+  readonly #spare: Buffer<ArrayBuffer>[] = [];
+  #piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
   #used = 0;
 
   put(part: Uint8Array): void {
@@ -91,8 +108,13 @@ class Pieces {
   end(): void {
     if (this.#used === 0) return;
     this.#ready.push(this.#piece.subarray(0, this.#used));
-    this.#piece = Buffer.allocUnsafe(PIECE_BYTES);
+    this.#piece = this.#spare.pop() ?? Buffer.allocUnsafeSlow(PIECE_BYTES);
     this.#used = 0;
+  }
+
+  /** Nobody looks at it any more. */
+  giveBack({ buffer }: Uint8Array): void {
+    if (buffer.byteLength === PIECE_BYTES) this.#spare.push(Buffer.from(buffer as ArrayBuffer));
   }
 
   get areReady(): boolean {

@@ -66,6 +66,11 @@ export async function writeTarGz(files: ExportFiles, path: string): Promise<void
 async function writeFile(folder: string, { name, size, open }: ExportFile): Promise<void> {
   // The manifest vouches for the others, so a crash that loses one of them is found out.
   const target = createWriteStream(join(folder, name), { flags: "wx", flush: name === "manifest.json" });
-  await pipeline(Readable.from(open(), { objectMode: false }), target);
+  await pipeline(Readable.from(copied(open()), { objectMode: false }), target);
   if (target.bytesWritten !== size) throw new Error(`${name} changed while it was exported`);
+}
+
+/** Parts are good until the next, and streams hold several. */
+async function* copied(parts: ReturnType<ExportFile["open"]>): AsyncGenerator<Uint8Array> {
+  for await (const part of parts) yield Buffer.from(part);
 }

@@ -1,9 +1,8 @@
 // A JSON object written piece by piece, signed, and given out with its signature in it: it is never in memory as a whole.
-import { createReadStream } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import type { SignedBytes } from "../verify/primitives.ts";
 import type { ExportFile } from "./files.ts";
-import type { StagedFile } from "./staged-file.ts";
+import { piecesOf, type StagedFile } from "./staged-file.ts";
 
 /** Others get their turn after so many pieces. */
 const PIECES_AT_ONCE = 4096;
@@ -42,9 +41,9 @@ export async function signedObject(
     name: file.name,
     size: size + member.length,
     async *open() {
-      yield* createReadStream(path, { end: insertAt - 1 });
+      yield* piecesOf(path, 0, insertAt);
       yield member;
-      yield* createReadStream(path, { start: insertAt });
+      yield* piecesOf(path, insertAt);
     },
   };
 }

@@ -1,12 +1,15 @@
 // A file of an export while it is made: it grows in a folder of its own, so that a long one takes no memory.
 import { createHash, type Hash } from "node:crypto";
-import { closeSync, createReadStream, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { digestText } from "../../core/digest.ts";
 import type { ExportFile } from "./files.ts";
 
 const PIECE_BYTES = 256 * 1024;
 const UTF8_BYTES_MAX = 3;
+/** What is read at once: no more than a tar takes in. */
+const READ_BYTES = 128 * 1024;
 
 /** A file that grows in the staging folder, hashed as it grows. */
 export class StagedFile {
@@ -46,7 +49,7 @@ export class StagedFile {
   end(): { file: ExportFile; digest: string } {
     const { path, size } = this.close();
     return {
-      file: { name: this.name, size, open: () => createReadStream(path) },
+      file: { name: this.name, size, open: () => piecesOf(path) },
       digest: digestText(this.#hash.digest()),
     };
   }
@@ -82,5 +85,21 @@ export class StagedFile {
     this.#hash.update(bytes);
     this.#size += bytes.length;
     for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+  }
+}
+
+/** A file's bytes from `start` on, `end` not included; each piece is good until the next. */
+export async function* piecesOf(path: string, start = 0, end = Infinity): AsyncGenerator<Uint8Array, void> {
+  const file = await open(path);
+  try {
+    const piece = Buffer.allocUnsafe(READ_BYTES);
+    for (let at = start; at < end; ) {
+      const { bytesRead } = await file.read(piece, 0, Math.min(READ_BYTES, end - at), at);
+      if (bytesRead === 0) return;
+      at += bytesRead;
+      yield piece.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
   }
 }
