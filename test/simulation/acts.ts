@@ -16,12 +16,17 @@ const CLASSIFICATIONS = ["internal", "secret"] as const;
 
 export const crashOf = ({ random }: Simulation): Crash => random.pick(["killed", "lost_power"]);
 
+/** Workloads are to be admitted, so many at most at once. */
+export const admits =
+  (most: number): Act =>
+  (simulation, site) => {
+    for (let left = simulation.random.within(1, most); left > 0; left--)
+      simulation.admit(site, `w${simulation.random.below(1000)}`);
+  };
+
 /** Weighted by how often they stand here. */
 export const DECIDES: readonly Act[] = [
-  (simulation, site) => {
-    for (let left = simulation.random.within(1, 6); left > 0; left--)
-      simulation.admit(site, `w${simulation.random.below(1000)}`);
-  },
+  admits(6),
   (simulation, site) => void simulation.admit(site, `w${simulation.random.below(1000)}`, "internal", "other"),
 ];
 
@@ -61,6 +66,12 @@ export const contends =
     }
   };
 
+/** Its clock is wrong by so much, from now on. */
+export function skew({ random, world }: Simulation, { actor }: Site, mostMs: number): void {
+  actor.skewMs = random.within(-mostMs, mostMs);
+  if (actor.alive) world.met.add("clock is wrong");
+}
+
 export const FALLS: readonly Act[] = [
   (simulation, site) => simulation.kill(site, crashOf(simulation)),
   (simulation, { disk }) =>
@@ -68,7 +79,7 @@ export const FALLS: readonly Act[] = [
   (simulation, site) => simulation.killThread(site),
   (simulation, { disk }) => void disk.faults.commits.push(simulation.random.pick(["full", "fails", "fails_written"])),
   ({ world, random }, { actor }) => actor.pause(world.nowMs + random.within(100, 2000)),
-  ({ random }, { actor }) => void (actor.skewMs = random.within(-5000, 5000)),
+  (simulation, site) => skew(simulation, site, 5000),
 ];
 
 export const NETWORK: readonly Act[] = [
@@ -84,9 +95,17 @@ export const NETWORK: readonly Act[] = [
 ];
 
 export const OPERATES: readonly Act[] = [
-  (simulation, site) => simulation.at(site, "is told that it is cut off", (life) => life.isolate(true)),
+  (simulation, site) =>
+    simulation.at(site, "is told that it is cut off", async (life) => {
+      await life.isolate(true);
+      simulation.world.met.add("told that it is cut off");
+    }),
   (simulation, site) => simulation.at(site, "is told that it no longer is", (life) => life.isolate(false)),
-  (simulation, site) => simulation.at(site, "rotates its key", ({ eventKey }) => eventKey.rotate({})),
+  (simulation, site) =>
+    simulation.at(site, "rotates its key", async ({ eventKey }) => {
+      await eventKey.rotate({});
+      simulation.world.met.add("keys rotated");
+    }),
 ];
 
 /** Lets things befall nodes for a while. */

@@ -27,6 +27,8 @@ export interface Way {
 }
 
 const LATE_MS_MAX = 9000;
+/** Before whoever follows closes its place. */
+const SOON_MS_MAX = 700;
 const STUCK_MS_MAX = 60_000;
 const LOOKED_MS = 2;
 
@@ -64,7 +66,12 @@ export class Database {
 
   /** All connections of a node break. @param heard whether the server hears of it. */
   cut(of: string, heard: boolean): void {
-    for (const session of this.#sessions) if (session.socket.from === of) session.breaks(heard);
+    for (const session of this.#sessions) if (session.socket.from === of) this.#breaks(session, heard);
+  }
+
+  #breaks(session: Session, heard: boolean): void {
+    this.#world.met.add("connection breaks");
+    session.breaks(heard);
   }
 
   /** For some time, nothing passes between a node and the database. */
@@ -92,6 +99,7 @@ export class Database {
   /** The server ends all sessions, and takes none for some time. @param meanwhile what becomes of what it holds. */
   fails(forMs: number, meanwhile?: () => Promise<void>): void {
     this.#up = false;
+    this.#world.met.add("server fails");
     for (const session of this.#sessions) session.breaks(true);
     if (meanwhile) this.#work.push(meanwhile);
     this.#world.after(forMs, this.#world.root, () => (this.#up = true));
@@ -142,7 +150,10 @@ export class Database {
   #connect(socket: SimulatedSocket): void {
     const way = this.way(socket.from);
     if (way.state === "silent") return;
-    if (way.state === "cut" || !this.#up) return socket.fails("ECONNREFUSED");
+    if (way.state === "cut" || !this.#up) {
+      this.#world.met.add("connection refused");
+      return socket.fails("ECONNREFUSED");
+    }
     this.#world.after(this.#delay(way), socket.owner, () => {
       const session = new Session(socket, this.#server.take());
       this.#sessions.add(session);
@@ -167,6 +178,7 @@ export class Database {
 
   #passing(way: Way, of: string, carry: () => void): void {
     if (way.state !== "silent") return carry();
+    this.#world.met.add("nothing passes");
     const held = this.#held.get(of) ?? [];
     this.#held.set(of, held);
     held.push(carry);
@@ -175,7 +187,7 @@ export class Database {
   #arrives(session: Session, way: Way, bytes: Buffer): void {
     if (session.gone) return;
     if (bytes.length === 0) return session.isGone();
-    if (this.#world.random.chance(way.breaks)) return session.breaks(this.#world.random.chance(0.5));
+    if (this.#world.random.chance(way.breaks)) return this.#breaks(session, this.#world.random.chance(0.5));
     const later = (ms: number): void => {
       this.#world.after(ms, this.#world.root, () => session.gone || this.#ask(session, bytes));
     };
@@ -183,7 +195,8 @@ export class Database {
     if (fault === "held") return later(this.#world.random.within(...HELD_MS));
     if (fault === "lost") return session.breaks(true);
     if (fault === "done" || fault === "late") session.socket.fails("ECONNRESET");
-    if (fault === "late") return later(this.#world.random.below(LATE_MS_MAX));
+    const { random } = this.#world;
+    if (fault === "late") return later(random.below(random.chance(0.5) ? SOON_MS_MAX : LATE_MS_MAX));
     this.#ask(session, bytes);
   }
 
@@ -193,6 +206,7 @@ export class Database {
     const meets = fault === "held" ? appends : (appends || session.records) && bytes.includes("COMMIT");
     if (fault === undefined || !meets) return undefined;
     this.#world.tell(`a commit of ${session.socket.from} is ${fault}`);
+    this.#world.met.add(`commit ${fault}`);
     return way.commits.shift();
   }
 
@@ -289,6 +303,8 @@ export class Database {
     Object.assign(session, { records: false, takes: false });
     if (!committed) return;
     const nodeId = this.nodeIds.get(session.socket.from)!;
+    const before = this.#holders.get(nodeId)?.socket.from ?? session.socket.from;
+    if (takes && before !== session.socket.from) this.#world.met.add("node id taken over");
     if (takes) this.#holders.set(nodeId, session);
     if (records && this.#holders.get(nodeId) !== session)
       this.broken.push(`${session.socket.from} has recorded under ${nodeId}, which was taken over`);
@@ -313,6 +329,7 @@ export class Database {
     this.#world.after(afterMs, this.#world.root, () => {
       if (session.activity !== activity || session.gone) return;
       this.#world.tell(`the server ends a session of ${socket.from} that is idle in its transaction`);
+      this.#world.met.add("session idle for too long");
       const why = fatal("25P03", "terminating connection due to idle-in-transaction timeout");
       this.#tell(session, () => {
         socket.emit("data", why);
@@ -327,6 +344,7 @@ export class Database {
     this.#world.after(afterMs, this.#world.root, () => {
       if (session.activity !== activity || !session.backend.busy) return;
       this.#world.tell(`the server gives up what ${socket.from} waits for`);
+      this.#world.met.add("lock waited for for too long");
       this.#work.push(() => this.#cancel(session));
     });
   }

@@ -30,6 +30,8 @@ export class Disk {
   onCrash: (left: string) => void = () => {};
   /** What was done to it, in words. */
   onOperation: (what: string) => void = () => {};
+  /** Told of each fault that strikes. */
+  onFault: (what: string) => void = () => {};
   readonly #random: Random;
   readonly #nextDir: () => string;
   /** By path, what of a file is on the disk for certain: null where it is not there. */
@@ -107,7 +109,10 @@ export class Disk {
   committing(commit: () => void): void {
     if (this.#gone) return void commit();
     const fault = this.faults.commits.shift();
-    if (fault !== undefined) this.onOperation(`commit ${fault}`);
+    if (fault !== undefined) {
+      this.onOperation(`commit ${fault}`);
+      this.onFault(`commit ${fault}`);
+    }
     if (fault === "full") throw Object.assign(new Error("database or disk is full"), { errcode: 13 });
     if (fault === "fails") throw new Error("disk I/O error");
     const before = this.#logBytes();
@@ -128,6 +133,7 @@ export class Disk {
 
   /** It crashes now, between two operations. @returns the directory as it was left. */
   crashNow(): string {
+    this.onFault(`${this.faults.crash}: idle`);
     return this.#leave((left) => this.#loseFiles(left));
   }
 
@@ -150,8 +156,9 @@ export class Disk {
   #operation(what: string): boolean {
     if (this.#gone) return false;
     this.onOperation(what);
-    if (this.faults.crashIn === undefined) return false;
-    return this.faults.crashIn-- === 0;
+    if (this.faults.crashIn === undefined || this.faults.crashIn-- > 0) return false;
+    this.onFault(`${this.faults.crash}: ${what.split(" ")[0]}`);
+    return true;
   }
 
   #leave(lose: (left: string) => void): string {
@@ -174,6 +181,7 @@ export class Disk {
     if (this.faults.crash === "killed") return;
     const copied = (path: string): string => join(left, relative(this.dir, path));
     for (const [path, synced] of this.#synced) {
+      this.onFault("unsynced file lost");
       const kept = this.#random.below(3);
       if (kept === 0) restore(copied(path), synced);
       const written = kept === 1 ? contentOf(copied(path)) : null;
@@ -181,8 +189,10 @@ export class Disk {
       if (written) real.truncateSync(copied(path), this.#random.within(least, written.length));
     }
     // A file system does them in order, so that what is not done is the end.
-    for (const { before } of this.#renames.slice(this.#random.within(0, this.#renames.length)).toReversed())
+    for (const { before } of this.#renames.slice(this.#random.within(0, this.#renames.length)).toReversed()) {
+      this.onFault("unsynced name lost");
       for (const [path, content] of before) restore(copied(path), content);
+    }
   }
 
   /** A commit that was not finished: its frames are there in part, or torn. */
@@ -193,6 +203,7 @@ export class Disk {
     real.truncateSync(log, this.#random.within(before, after));
     const size = real.statSync(log).size;
     if (this.faults.crash !== "lost_power" || size === before || !this.#random.chance(0.5)) return;
+    this.onFault("log of writes torn");
     const torn = Buffer.alloc(Math.min(512, size - before));
     const file = real.openSync(log, "r+");
     real.writeSync(file, torn, 0, torn.length, this.#random.within(before, size - torn.length));

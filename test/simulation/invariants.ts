@@ -22,7 +22,7 @@ export async function brokenIn(simulation: Simulation): Promise<string[]> {
 async function brokenAt(simulation: Simulation, site: Site): Promise<string[]> {
   const store = simulation.read(site);
   const told = simulation.told.filter((each) => each.site === site);
-  return [...(await unsound(store)), ...(await brokenPromises(told, store))];
+  return [...(await unsound(store)), ...(await reconciledTwice(store)), ...(await brokenPromises(told, store))];
 }
 
 /** As `brokenIn`, of nodes that share a database. */
@@ -43,6 +43,21 @@ async function unsound(store: StoreReader): Promise<string[]> {
     fault === undefined ? [] : [`${chain_id}, ${fault.sequence}: ${fault.message}`],
   );
   return [...faults, ...order, ...(states ?? ["states could not be compared"]), ...(await brokenMesh(store))];
+}
+
+/** What was held back is reconciled once: ranges of a stream lie behind one another (spec evidence §7). */
+async function reconciledTwice(store: StoreReader): Promise<string[]> {
+  const reconciledTo = new Map<string, number>();
+  const broken: string[] = [];
+  for (const { record } of await store.events({ event_type: "chain.reconciliation", order: "asc", limit: 100_000 })) {
+    const { chain_id, outcome, details } = eventIn(record);
+    if (outcome !== "accepted") continue;
+    const { from_sequence, to_sequence } = details as { from_sequence: number; to_sequence: number };
+    if (from_sequence <= (reconciledTo.get(chain_id) ?? -1))
+      broken.push(`${chain_id} from ${from_sequence} to ${to_sequence} is reconciled again`);
+    reconciledTo.set(chain_id, to_sequence);
+  }
+  return broken;
 }
 
 /** What was done to the mesh, in the order of its revisions: positions of nodes that share a database may be in another. */

@@ -1,9 +1,10 @@
 // `npm run simulate -- [--scenario NAME] [--seeds N] [--from SEED] [--trace]`: runs schedules, says which fail, and shows what happened in one.
 import { parseArgs } from "node:util";
+import { Met } from "./met.ts";
 import { readLaws } from "./node.ts";
 import { run } from "./run.ts";
 import { REPLICAS } from "./replicas.ts";
-import { SCENARIOS } from "./scenarios.ts";
+import { ALONE, TOGETHER } from "./scenarios.ts";
 import { Server } from "./server.ts";
 
 const { values } = parseArgs({
@@ -14,7 +15,7 @@ const { values } = parseArgs({
     trace: { type: "boolean", default: false },
   },
 });
-const known = [...SCENARIOS, ...REPLICAS];
+const known = [...ALONE, ...TOGETHER, ...REPLICAS];
 const chosen = known.filter(({ name }) => values.scenario === undefined || name === values.scenario);
 if (chosen.length === 0) {
   console.error(`There is no scenario ${values.scenario}. There are:`);
@@ -28,15 +29,22 @@ const server = chosen.some(({ shares }) => shares) ? await Server.start() : unde
 let failed = 0;
 for (const scenario of chosen) {
   const started = performance.now();
+  const before = process.cpuUsage();
+  const met = new Met();
   for (let seed = from; seed < from + seeds; seed++) {
-    const { broken, trace } = await run(scenario, seed, laws, { traced: values.trace, server });
+    const { broken, trace, ...ran } = await run(scenario, seed, laws, { traced: values.trace, server });
     for (const line of trace) console.log(line);
+    met.addAll(ran.met);
     if (broken === undefined) continue;
     failed++;
     console.log(`FAILED npm run simulate -- --scenario ${scenario.name} --from ${seed} --trace\n  ${broken}`);
   }
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  console.log(`${scenario.name}: ${seeds} schedules from seed ${from} in ${seconds} s`);
+  const { user, system } = process.cpuUsage(before);
+  const processorMs = ((user + system) / 1000 / seeds).toFixed(1);
+  console.log(
+    `${scenario.name}: ${seeds} schedules from seed ${from} in ${seconds} s, ${processorMs} ms of processor each; met ${met.entries.map(([fault, times]) => `${fault} ${times}`).join(", ")}`,
+  );
 }
 await server?.stop();
 process.exitCode = failed > 0 ? 1 : 0;

@@ -36,15 +36,30 @@ const inVerdicts = (change: (verdict: Message, size: number) => Message | undefi
 
 const taken = (nextSequence: number) => ({ kind: "taken", parcels: [], accepted: 0, nextSequence });
 
+/** What is to be committed. */
+const inGroups = (change: (group: Message) => Message): Mutant["prepare"] =>
+  inThreads((_thread, toThread, message) => {
+    if (!toThread || message["kind"] !== "commit") return undefined;
+    return [{ ...message, groups: message["groups"].map(change) }];
+  });
+
+/** The same event once more, under another id. */
+function again(event: Message): Message {
+  const id = `${event["id"].slice(0, -4)}ffff`;
+  return { ...event, id, parts: event["parts"].map((part: string) => part.replaceAll(event["id"], id)) };
+}
+
 export const MUTANTS: readonly Mutant[] = [
   {
     name: "answers before it has synced",
     scenario: "one-node",
+    from: 20,
     prepare: (simulation) => void (simulation.everyDisk = { lies: true }),
   },
   {
     name: "does not check the epoch of a batch",
     scenario: "one-node",
+    from: 10,
     prepare: inThreads((_thread, toThread, message) =>
       toThread && message["kind"] === "commit" ? [{ ...message, epoch: Number.MAX_SAFE_INTEGER }] : undefined,
     ),
@@ -52,18 +67,25 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "does not compare versions",
     scenario: "sides",
-    prepare: inThreads((_thread, toThread, message) => {
-      if (!toThread || message["kind"] !== "commit") return undefined;
-      const groups = message["groups"].map((group: Message) => ({
-        ...group,
-        reads: [],
-        events: group["events"].map((event: Message) => ({
-          ...event,
-          states: event["states"].map(({ version: _, ...state }: Message) => state),
-        })),
-      }));
-      return [{ ...message, groups }];
-    }),
+    from: 2,
+    prepare: inGroups((group) => ({
+      ...group,
+      reads: [],
+      events: group["events"].map((event: Message) => ({
+        ...event,
+        states: event["states"].map(({ version: _, ...state }: Message) => state),
+      })),
+    })),
+  },
+  {
+    name: "reconciles twice",
+    scenario: "edges-and-hub",
+    prepare: inGroups((group) => ({
+      ...group,
+      events: group["events"].flatMap((event: Message) =>
+        event["event_type"] === "chain.reconciliation" ? [event, again(event)] : [event],
+      ),
+    })),
   },
   {
     name: "accepts a gap",
@@ -78,7 +100,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "acknowledges records that it does not keep",
     scenario: "edges-and-hub",
-    from: 42,
+    from: 23,
     prepare: ({ network, random }) => {
       network.impostor = (to, { body }) => {
         const { from_sequence, records } = JSON.parse(Buffer.from(zstdDecompressSync(body!)).toString());
@@ -93,6 +115,21 @@ export const MUTANTS: readonly Mutant[] = [
 
 /** Of nodes that share a database. */
 export const SHARED_MUTANTS: readonly Mutant[] = [
+  {
+    name: "does not ask for its epoch",
+    scenario: "twins",
+    from: 16,
+    prepare: inSql(["AND epoch = $2 RETURNING epoch", "AND $2::bigint > 0 RETURNING epoch"]),
+  },
+  {
+    name: "looks a commit up without making it impossible",
+    scenario: "replicas",
+    from: 17,
+    prepare: ({ database }) => {
+      const find = "SELECT epoch FROM nodes WHERE node_id = $1 AND token = $2";
+      database!.rewrite = (sql) => (/SET epoch = epoch \+ 1.*token = \$2 RETURNING epoch/s.test(sql) ? find : sql);
+    },
+  },
   {
     name: "takes a commit whose end nobody saw for one that was not made",
     scenario: "replicas",
@@ -119,13 +156,13 @@ export const SHARED_MUTANTS: readonly Mutant[] = [
   {
     name: "follows past places that are open",
     scenario: "replicas",
-    from: 36,
+    from: 17,
     prepare: inSql(["(SELECT coalesce(min(first)", "(SELECT coalesce(min(NULL::bigint)"]),
   },
   {
     name: "commits at places that were closed",
     scenario: "replicas",
-    from: 8,
+    from: 23,
     prepare: inSql([" AND first = $1::bigint RETURNING node_id", " AND $1::bigint > 0 RETURNING node_id"]),
   },
 ];

@@ -78,22 +78,28 @@ export class Network {
       const { cut, halfDone, twice } = this.weather;
       const lost = this.#cut.has(wayOf(from, to)) || world.random.chance(cut);
       const halfLost = world.random.chance(halfDone);
-      if (lost) return void fail(this.#delay(), "cannot be reached");
+      if (lost) {
+        world.met.add("request lost");
+        return void fail(this.#delay(), "cannot be reached");
+      }
       const answered = (answer: ServiceAnswer): void => {
-        if (halfLost || this.#cut.has(wayOf(from, to))) fail(this.#delay(), "ended before it had answered");
-        else settle(this.#delay(), () => resolve(answer));
+        if (halfLost || this.#cut.has(wayOf(from, to))) {
+          world.met.add("answer lost");
+          fail(this.#delay(), "ended before it had answered");
+        } else settle(this.#delay(), () => resolve(answer));
       };
       const gone = (): unknown => fail(this.#delay(), "reset the connection");
       world.after(this.#delay(), asking, () => asked.sent?.());
       this.#arrive(to, asked, answered, gone);
-      if (world.random.chance(twice))
-        this.#arrive(
-          to,
-          asked,
-          () => {},
-          () => {},
-          20,
-        );
+      if (!world.random.chance(twice)) return;
+      world.met.add("request arrives twice");
+      this.#arrive(
+        to,
+        asked,
+        () => {},
+        () => {},
+        20,
+      );
     });
   }
 
@@ -105,7 +111,10 @@ export class Network {
     laterFactor = 1,
   ): void {
     const host = this.#hosts.get(to);
-    if (!host?.actor.alive) return void gone();
+    if (!host?.actor.alive) {
+      this.#world.met.add("nobody there");
+      return void gone();
+    }
     host.actor.atEnd(gone);
     this.#world.after(this.#delay() * laterFactor, host.actor, () => {
       const instead = this.impostor(to, asked);

@@ -1,6 +1,6 @@
 // What is simulated of nodes that share a database: leases, commits whose end nobody saw, takeovers, and a database that goes back.
 import { LogRolledBackError, StoreLockedError } from "../../src/core/errors.ts";
-import { type Act, contends, crashOf, DECIDES, defineMesh, FALLS, mustBeUp, trouble } from "./acts.ts";
+import { type Act, contends, crashOf, DECIDES, defineMesh, FALLS, mustBeUp, skew, trouble } from "./acts.ts";
 import { HELD_MS } from "./database.ts";
 import { brokenInShared } from "./invariants.ts";
 import type { Scenario } from "./scenarios.ts";
@@ -35,7 +35,7 @@ const DATABASE: readonly Act[] = [
   ({ world, random }, { actor }) => actor.pause(world.nowMs + random.within(...HELD_MS)),
   ({ database, random }) => database!.fails(random.below(3000)),
   ({ world, random }, { actor }) => actor.pause(world.nowMs + random.within(5000, LONG_MS_MAX)),
-  ({ random }, { actor }) => void (actor.skewMs = random.within(-SKEW_MS_MAX, SKEW_MS_MAX)),
+  (simulation, site) => skew(simulation, site, SKEW_MS_MAX),
 ];
 
 /** What lets a lease end, whatever its holder is at. */
@@ -174,6 +174,11 @@ async function overtake(simulation: Simulation, twins: readonly Site[]): Promise
   await world.pass(random.below(60));
   random.pick(OVERTAKEN)(simulation, holder);
   await world.pass(random.within(9000, 16_000));
+  if (random.chance(0.5)) return;
+  // Who was away comes back, and the other has recorded nothing yet beside what it goes on with.
+  await world.pass(Math.max(0, holder.actor.pausedUntilMs - world.nowMs));
+  random.pick(ASKED)(simulation, holder);
+  await world.pass(COMMITS_MS_MAX);
 }
 
 /** All faults are over, and each node has recorded something since. */
@@ -214,6 +219,7 @@ async function goBack(simulation: Simulation, sites: readonly Site[]): Promise<v
     .map(({ name, refusal, life }) => `${name}: ${refusal?.message ?? life?.ledger.failure}`)
     .join("; ");
   if (!found) throw new BrokenError(`it is not found out that the database went back: ${saying}`);
+  if (lost!.length > 0) world.met.add("standby takes over");
   const sizes = await simulation.server!.sizes();
   for (const chain of lost!)
     if ((sizes.get(chain) ?? 0) > (simulation.server!.standbySizes.get(chain) ?? 0))

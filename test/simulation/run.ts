@@ -1,5 +1,6 @@
 // Runs a scenario by a seed.
 import { Simulation } from "./simulation.ts";
+import type { Met } from "./met.ts";
 import type { Laws } from "./node.ts";
 import type { Server } from "./server.ts";
 import type { Scenario } from "./scenarios.ts";
@@ -12,6 +13,7 @@ export interface Ran {
   /** The same for every run of this seed. */
   readonly fingerprint: number;
   readonly trace: readonly string[];
+  readonly met: Met;
 }
 
 export interface RunOptions {
@@ -40,6 +42,6 @@ export async function run(
   } finally {
     await simulation.end();
   }
-  const { fingerprint, trace = [] } = simulation.world;
-  return { scenario: scenario.name, seed, broken, fingerprint, trace };
+  const { fingerprint, trace = [], met } = simulation.world;
+  return { scenario: scenario.name, seed, broken, fingerprint, trace, met };
 }

@@ -5,6 +5,7 @@ import { Standings, STANDING_TYPES } from "../../src/core/standing.ts";
 import { openReader } from "../../src/store/open.ts";
 import {
   type Act,
+  admits,
   contends,
   crashOf,
   DECIDES,
@@ -119,6 +120,7 @@ async function restore(simulation: Simulation, site: Site, meanwhile: () => Prom
   // What was acknowledged since the backup is lost with the disk, and nobody is told otherwise.
   const kept = simulation.told.filter((each, i) => i < told || each.site !== site);
   simulation.told.splice(0, simulation.told.length, ...kept);
+  simulation.world.met.add("database rolled back");
   site.afterRestore = "a backup was put back";
   await mustBeUp(simulation, site);
 }
@@ -130,7 +132,8 @@ async function sizesAt(dir: string) {
 
 const scenario = (name: string, about: string, run: Scenario["run"]): Scenario => ({ name, about, run });
 
-export const SCENARIOS: readonly Scenario[] = [
+/** Of one node. */
+export const ALONE: readonly Scenario[] = [
   scenario("first-start", "a node crashes while it starts for the first time", async (simulation) => {
     const node = simulation.site("new");
     simulation.start(node, { crashIn: simulation.random.below(40), crash: crashOf(simulation) });
@@ -143,7 +146,7 @@ export const SCENARIOS: readonly Scenario[] = [
     const node = simulation.site("node");
     await mustBeUp(simulation, node);
     Object.assign(node.disk.faults, { crashIn: simulation.random.below(12), crash: crashOf(simulation) });
-    await trouble(simulation, [node], [...DECIDES, ...DECIDES, ...OPERATES.slice(2)], { max: 2 });
+    await trouble(simulation, [node], [admits(2), admits(2), ...DECIDES.slice(1), ...OPERATES.slice(2)], { max: 2 });
     await simulation.world.pass(600);
     await mustComeToRest(simulation);
   }),
@@ -161,6 +164,10 @@ export const SCENARIOS: readonly Scenario[] = [
     await trouble(simulation, [node], [...Array<Act>(4).fill(contends(2, 8)), ...FALLS]);
     await mustComeToRest(simulation);
   }),
+];
+
+/** Of nodes under others. */
+export const TOGETHER: readonly Scenario[] = [
   scenario("edges-and-hub", "two nodes under a third: all that can befall nodes and network", async (simulation) => {
     const sites = [simulation.site("hub"), simulation.site("edge-1", "hub"), simulation.site("edge-2", "hub")];
     await mustBeUp(simulation, ...sites);
@@ -178,6 +185,7 @@ export const SCENARIOS: readonly Scenario[] = [
     simulation.heal();
     if (!(await simulation.comesTo(() => equivocates(simulation, hub, "edge"), REST_MS_MAX)))
       throw new BrokenError("two histories are not found out");
+    simulation.world.met.add("two histories");
     await mustBeUp(simulation, hub, edge, copy);
     await mustHold(simulation);
   }),

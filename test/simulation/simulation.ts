@@ -130,6 +130,7 @@ export class Simulation {
     Object.assign(actor, { pid: FIRST_PID + world.processes.length, host: `${site.host}-${site.boots}` });
     world.processes.push(actor);
     disk.onOperation = (what) => world.tell(what);
+    disk.onFault = (what) => world.met.add(what);
     disk.onCrash = (left) => this.#crashed(site, actor, disk, left);
     world.after(0, actor, () => {
       world.tell("starts");
@@ -287,6 +288,7 @@ export class Simulation {
 
   #answered(actor: Actor, told: Told): void {
     if (!actor.alive) return;
+    if (told.recorded === "unknown") this.world.met.add("told unknown");
     this.world.tell(`answers ${told.requestId}: ${told.receipt === undefined ? told.recorded : "recorded"}`);
     this.told.push(told);
   }

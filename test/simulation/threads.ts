@@ -86,6 +86,7 @@ export function threadClass(world: World, mains: ThreadMains) {
     #ended(code: number): void {
       if (!this.#thread.alive) return;
       this.#thread.end();
+      if (code !== 0) world.met.add("thread dies");
       world.tell(`the thread ${this.#thread.name} ended with ${code}`);
       world.after(Math.max(0, this.#last.from - world.nowMs), this.#owner, () => this.emit("exit", code));
     }

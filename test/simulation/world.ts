@@ -1,4 +1,5 @@
 // A simulated world: one clock, one queue of what is going to happen, and actors to whom it happens. Nothing in it waits for real time.
+import { Met } from "./met.ts";
 import type { Random } from "./random.ts";
 import type { Disk } from "./disk.ts";
 
@@ -89,6 +90,8 @@ export class World {
   nowMs = 0;
   /** In words, what happened; undefined: nobody wants to know. */
   readonly trace: string[] | undefined;
+  /** Faults that have struck. */
+  readonly met = new Met();
   /** Of all that happened, in order: two runs of one seed are the same if these are. */
   fingerprint = 0;
   /** Does what others, outside of it, do about what just happened, before anything else happens. */
@@ -146,6 +149,7 @@ export class World {
     if (next.cancelled || !next.owner.alive) return;
     const resumes = next.owner.pausedUntilMs;
     if (resumes > next.atMs) {
+      this.met.add("paused");
       next.atMs = resumes;
       return push(this.#queue, next);
     }
