@@ -10,8 +10,11 @@ import type { Route } from "../../src/http/call/route.ts";
 const ROUTES = [
   { method: "POST", path: "/v1/plain" },
   { method: "POST", path: "/v1/plain", summary: "twice" },
+  { method: "POST", path: "/v1/open/*path" },
+  { method: "POST", path: "/v1/open/own" },
   { method: "GET", path: "/v1/things/:id" },
   { method: "GET", path: "/v1/things/own" },
+  { method: "GET", path: "/v1/*rest" },
 ].map((route) => ({ tag: "", summary: "", answers: {}, ...route }) as Route);
 
 /** Answers which route it is, and with what parameters. */
@@ -28,10 +31,21 @@ test("by its path as it stands or by express, the same route", async (t) => {
   try {
     t.is(await route("POST", "/v1/plain"), "0 {}", "the first of two");
     t.is(await route("POST", "/v1/plain?dry_run=true"), "0 {}");
-    t.is(await route("GET", "/v1/things/own"), '2 {"id":"own"}', "a pattern that stands before it");
-    t.is(await route("GET", "/v1/things/a%2Fb"), '2 {"id":"a/b"}');
+    t.is(await route("GET", "/v1/things/own"), '4 {"id":"own"}', "a pattern that stands before it");
+    t.is(await route("GET", "/v1/things/a%2Fb"), '4 {"id":"a/b"}');
+    for (const [path, parts] of [
+      ["own", ["own"]],
+      ["a/b.c/d-e_f?x=%2F", ["a", "b.c", "d-e_f"]],
+      ["a%2Fb/c", ["a/b", "c"]],
+      ["a~/b", ["a~", "b"]],
+    ] as const) {
+      t.is(await route("POST", `/v1/open/${path}`), `2 ${JSON.stringify({ path: parts })}`, path);
+    }
+    t.is(await route("GET", "/v1/open/a"), '6 {"rest":["open","a"]}', "another method");
     for (const [method, path] of [
-      ["GET", "/v1/plain"],
+      ["PUT", "/v1/plain"],
+      ["POST", "/v1/open"],
+      ["POST", "/v1/Open/a"],
       ["POST", "/v1/Plain"],
       ["POST", "/v1/plain/"],
       ["POST", "/v1/plai%6e"],
