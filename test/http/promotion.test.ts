@@ -1,6 +1,10 @@
 // A standby takes the primary's place: one that has all goes on with all, one that lacks the end is found out before anything is written.
+import { randomUUID } from "node:crypto";
 import test, { type ExecutionContext } from "ava";
 import pg from "pg";
+import { openWriter } from "../../src/store/open.ts";
+import { takeLease } from "../../src/store/postgres/lease.ts";
+import { DisplacedError, type Append } from "../../src/store/store.ts";
 import { noPostgres, ownServer, type OwnServer } from "../postgres/server.ts";
 import { Way } from "../postgres/way.ts";
 import { admissible, start, type Started } from "./support.ts";
@@ -102,3 +106,76 @@ run(
     t.true(at.logs.some(({ problem }) => /lacks what was recorded in/.test(String(problem))));
   },
 );
+
+run("one that lacks a takeover of a node id: the holder before has it again, and never do both commit", async (t) => {
+  const primary = await ownServer();
+  const standby = await primary.standby();
+  let leadsTo = primary;
+  const way = await Way.to(() => leadsTo.socketDir);
+  t.teardown(() => {
+    way.cut(true);
+    way.close();
+    primary.stop();
+    standby.stop();
+  });
+  const at = { url: way.url("postgres"), poolMax: 2, scope: "one directory" };
+  const rows = async (server: OwnServer, sql: string) => {
+    const client = new pg.Client({ connectionString: await server.url("postgres") });
+    await client.connect();
+    const found = await client.query(sql);
+    await client.end();
+    return JSON.stringify(found.rows);
+  };
+  const epochs = "SELECT token, epoch FROM railgate.nodes";
+  const older = await takeLease(at, "n");
+  const paused = await openWriter({ ...at, lease: older });
+  await paused.append([event(0)]);
+  // It is paused over its lease, which the standby has heard of; what comes then it has not.
+  await rows(primary, "UPDATE railgate.nodes SET expires_at = now()");
+  await until(async () => (await rows(standby, epochs)) === (await rows(primary, epochs)), "the standby has it");
+  standby.kill();
+  const younger = await takeLease(at, "n");
+  const writer = await openWriter({ ...at, lease: younger });
+  await writer.append([event(1)]);
+  await t.throwsAsync(paused.append([event(1)]), { instanceOf: DisplacedError, message: /taken over/ });
+  primary.kill();
+  await standby.start();
+  standby.promote();
+  leadsTo = standby;
+  way.cut(true);
+  way.cut(false);
+  await t.throwsAsync(writer.append([event(2)]));
+  await until(
+    () =>
+      rows(standby, epochs).then(
+        () => true,
+        () => false,
+      ),
+    "the new primary answers",
+  );
+  await t.throwsAsync(openWriter({ ...at, lease: younger }), { instanceOf: DisplacedError, message: /taken over/ });
+  await using again = await openWriter({ ...at, lease: older });
+  await again.append([event(1)]);
+  await t.throwsAsync(takeLease(at, "n"), { code: "data_dir_locked" });
+  await t.throwsAsync(openWriter({ ...at, lease: younger }), { instanceOf: DisplacedError });
+  await again.append([event(2)]);
+  await Promise.all([paused, writer].map((each) => each.close().catch(() => {})));
+});
+
+const event = (sequence: number): Append => ({
+  chain_id: "a/n",
+  sequence,
+  id: `a.${sequence}.${randomUUID()}`,
+  event_type: "workload.admit",
+  outcome: "accepted",
+  tenant_id: "a",
+  workload_id: null,
+  correlation_id: "c",
+  occurred_at_ms: sequence,
+  event_hash: `sha256:${"0".repeat(64)}`,
+  artifact_digest: `sha256:${"0".repeat(64)}`,
+  artifact: null,
+  blobs: [],
+  record: `r.${sequence}.s`,
+  states: [],
+});
