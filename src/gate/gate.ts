@@ -137,7 +137,7 @@ export class Gate {
       for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         // The last attempt lets nobody in between, so it cannot be overtaken.
         const pauses = attempt < ATTEMPTS_MAX - 1 ? new Pauses() : undefined;
-        const turn = await this.#turnFor(commands, tokens, lost, remember);
+        const turn = this.#turns && (await this.#turnFor(this.#turns, commands, tokens, lost, remember));
         const draft = turn?.draft ?? new Draft(this.#source, holding);
         const linked = await this.#attempt(commands, tokens, call, { draft, turn, pauses }, remember);
         const receipts = await linked?.receipts;
@@ -155,14 +155,14 @@ export class Gate {
 
   /** @param lost what it was decided on in vain. @returns undefined where it can be decided at once, as far as is known. */
   #turnFor(
+    turns: RunTurns,
     commands: readonly AnyCommand[],
     tokens: readonly Tokens[],
     lost: Draft | undefined,
     remember: Remember | undefined,
   ): Promise<RunTurn> | undefined {
-    const turns = this.#turns;
     const needs = (): Need[] => needsAtFirst(commands, tokens);
-    if (turns === undefined || (lost === undefined && !turns.areWanted(needs))) return undefined;
+    if (lost === undefined && !turns.areWanted(needs)) return undefined;
     const basis = remember?.basis ?? [];
     return turns.take({ needs: [...needs(), ...(lost?.needs ?? [])], basis, commands: commands.length });
   }

@@ -49,6 +49,7 @@ export class RunTurns {
   areWanted(needs: () => readonly Need[]): boolean {
     if (this.#contended.size === 0) return false;
     const now = performance.now();
+    this.#forget(now);
     return needs().some((need) => (this.#contended.get(stateName(need)) ?? 0) > now);
   }
 
@@ -59,6 +60,10 @@ export class RunTurns {
       this.#contended.delete(name);
       this.#contended.set(name, now + CONTENDED_MS);
     }
+    this.#forget(now);
+  }
+
+  #forget(now: number): void {
     for (const [name, untilMs] of this.#contended) {
       if (untilMs > now && this.#contended.size <= CONTENDED_MAX) return;
       this.#contended.delete(name);

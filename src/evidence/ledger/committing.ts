@@ -11,10 +11,11 @@ import type { Head } from "../../core/event.ts";
 import { openReader, type StoreAt } from "../../store/open.ts";
 import type { Append } from "../../store/store.ts";
 import { appendsIn } from "./parcel.ts";
+import { turnMsMax } from "./turn.ts";
 import type { CommitterData, CommitterReply, CommitterRequest, LinkedAppend, PutState } from "./messages.ts";
 
-/** How long what is locked waits for what is decided on it: longer than a turn, for a ledger that does not say that it is over. */
-const LOCKED_MS_MAX = 1000;
+/** For so much longer than a turn lasts what is locked waits for what is decided on it: for a ledger that does not say that it is over. */
+const LOCKED_LONGER_MS = 500;
 
 type CommitRequest = Extract<CommitterRequest, { kind: "commit" }>;
 type LockRequest = Extract<CommitterRequest, { kind: "lock" }>;
@@ -133,7 +134,7 @@ class Committing {
       const { promise, resolve } = Promise.withResolvers<CommitRequest | undefined>();
       this.#locked = { batch, decided: resolve };
       this.#reply({ kind: "locked", batch, found });
-      const late = setTimeout(() => resolve(undefined), LOCKED_MS_MAX);
+      const late = setTimeout(() => resolve(undefined), turnMsMax(places.length) + LOCKED_LONGER_MS);
       const request = await promise;
       clearTimeout(late);
       this.#locked = undefined;

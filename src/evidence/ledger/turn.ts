@@ -5,8 +5,11 @@ import type { Entry, Receipt } from "./entry.ts";
 import type { Group } from "./messages.ts";
 import type { Waiting } from "./queue.ts";
 
-/** While decisions are made in it, whoever else commands the same waits. */
-const TURN_MS_MAX = 500;
+/** While decisions are made in it, whoever else commands the same waits. A run of very many commands has longer. */
+const [TURN_MS_MIN, TURN_MS_MAX, PLACE_MS] = [500, 4000, 2];
+
+/** How long a turn lasts at most, by how much it locks; well below what ends the session of whoever is paused. */
+export const turnMsMax = (places: number): number => Math.min(TURN_MS_MAX, TURN_MS_MIN + places * PLACE_MS);
 
 /** What there is at the places of a turn, by `stateName`. */
 export type FoundStates = ReadonlyMap<string, StoredState | undefined>;
@@ -55,7 +58,7 @@ export class LedgerTurn implements Turn {
     this.found = found;
     this.#batch = batch;
     this.#parts = parts;
-    this.#late = setTimeout(() => this.end(), TURN_MS_MAX);
+    this.#late = setTimeout(() => this.end(), turnMsMax(found.size));
   }
 
   get over(): boolean {
