@@ -61,12 +61,12 @@ export class StagedFile {
     return { path: this.#path, size: this.#size };
   }
 
-  /** What was written, from the start, when it is closed. */
+  /** What was written, from the start, when it is closed; each piece is good until the next. */
   *pieces(): Generator<Uint8Array, void> {
     const fd = openSync(this.#path, "r");
     try {
+      const piece = Buffer.allocUnsafe(PIECE_BYTES);
       for (;;) {
-        const piece = Buffer.allocUnsafe(PIECE_BYTES);
         const length = readSync(fd, piece);
         if (length === 0) return;
         yield piece.subarray(0, length);

@@ -1,5 +1,6 @@
 // Threads that decide again, one per core; each has the policies loaded once.
 import { ThreadPool } from "../../threads/threads.ts";
+import { ChunkMemory } from "../verify/chunks.ts";
 import { ReplayError, type ReplayFinding, type ReplayItem } from "./check.ts";
 
 /** The name under which the candidate is loaded, which is no digest. */
@@ -26,11 +27,19 @@ export interface ReplayItems {
   readonly ends: readonly number[];
 }
 
+/** What was found, and the memory that the artifacts lay in. */
+export interface ReplayAnswer {
+  readonly findings: readonly ReplayFinding[];
+  readonly memory?: ArrayBuffer;
+}
+
 /** A decision leaves little behind. */
 const YOUNG_MIB_MAX = 4;
 
 export class ReplayPool {
-  readonly #threads = new ThreadPool<ReplayRequest, readonly ReplayFinding[]>("./worker", import.meta.url, {
+  /** Where artifacts are to lie; it is taken back when they were checked. */
+  readonly memory = new ChunkMemory();
+  readonly #threads = new ThreadPool<ReplayRequest, ReplayAnswer>("./worker", import.meta.url, {
     failed: (message) => new ReplayError(message),
     youngMiBMax: YOUNG_MIB_MAX,
   });
@@ -50,8 +59,10 @@ export class ReplayPool {
     await this.#threads.tell({ kind: "policy", name, bundle, settings });
   }
 
-  check(items: ReplayItems): Promise<readonly ReplayFinding[]> {
-    return this.#threads.ask({ kind: "check", ...items }, [items.artifacts.buffer]);
+  async check(items: ReplayItems): Promise<readonly ReplayFinding[]> {
+    const { findings, memory } = await this.#threads.ask({ kind: "check", ...items }, [items.artifacts.buffer]);
+    if (memory !== undefined) this.memory.giveBack(memory);
+    return findings;
   }
 
   close(): Promise<void> {

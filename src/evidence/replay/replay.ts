@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { digestOf } from "../../core/event.ts";
 import { ReplayError, type ReplayChange, type ReplayFinding, type ReplayItem } from "./check.ts";
+import type { ChunkMemory } from "../verify/chunks.ts";
 import { CANDIDATE, nameOf, ReplayPool, type ReplayItems } from "./pool.ts";
 import type { DecisionPlace, ReplaySource, SourceItem } from "./items.ts";
 import { openReplaySource } from "./source.ts";
@@ -46,8 +47,6 @@ export interface ReplayOptions {
 
 /** Decisions that one thread is given at once. */
 const BATCH = 64;
-/** What so many mostly take. */
-const BATCH_BYTES = 256 * 1024;
 const BATCH_BYTES_MAX = 4 * 1024 * 1024;
 const LISTED_MAX = 100_000;
 
@@ -88,8 +87,14 @@ class Batch {
   #items: Omit<ReplayItem, "artifact">[] = [];
   #places: SourceItem["place"][] = [];
   #ends: number[] = [];
+  readonly #memory: ChunkMemory;
   /** Artifacts are put together as they come: of what they lie in until then, each would keep all. */
-  #bytes = new Uint8Array(BATCH_BYTES);
+  #bytes: Uint8Array<ArrayBuffer>;
+
+  constructor(memory: ChunkMemory) {
+    this.#memory = memory;
+    this.#bytes = memory.take(0);
+  }
 
   get isFull(): boolean {
     return this.#items.length === BATCH || (this.#ends.at(-1) ?? 0) >= BATCH_BYTES_MAX;
@@ -99,8 +104,9 @@ class Batch {
     const from = this.#ends.at(-1) ?? 0;
     const end = from + artifact.length;
     if (end > this.#bytes.length) {
-      const larger = new Uint8Array(2 * end);
+      const larger = this.#memory.take(2 * end);
       larger.set(this.#bytes.subarray(0, from));
+      this.#memory.giveBack(this.#bytes.buffer);
       this.#bytes = larger;
     }
     this.#bytes.set(artifact, from);
@@ -112,8 +118,9 @@ class Batch {
   /** All of them; it is empty then. */
   taken(): ReplayItems & { readonly places: readonly SourceItem["place"][] } {
     const [items, places, ends] = [this.#items, this.#places, this.#ends];
-    [this.#items, this.#places, this.#ends] = [[], [], []];
-    return { items, places, ends, artifacts: this.#bytes.slice(0, ends.at(-1) ?? 0) };
+    const artifacts = this.#bytes.subarray(0, ends.at(-1) ?? 0);
+    [this.#items, this.#places, this.#ends, this.#bytes] = [[], [], [], this.#memory.take(0)];
+    return { items, places, ends, artifacts };
   }
 }
 
@@ -136,7 +143,7 @@ class Replay {
 
   async run(): Promise<ReplayReport> {
     const running: Promise<void>[] = [];
-    const batch = new Batch();
+    const batch = new Batch(this.#pool.memory);
     const start = (): Promise<void> => {
       const { places, ...items } = batch.taken();
       const job = this.#pool.check(items).then((findings) => this.#take(places, findings));
