@@ -113,20 +113,20 @@ async function decisionsPerS(what: string, nodes: readonly NodeJS.ProcessEnv[], 
     nodes.map((env, i) => spawnServer(mkdtempSync(join(scratch, "node-")), { RAILGATE_NODE_ID: `r${i}`, ...env })),
   );
   await defineMesh(servers[0]!);
-  const press = (duration: number) =>
+  const press = (phase: "warm" | "measured", duration: number) =>
     Promise.all(
       servers.map(({ url }, i) =>
         autocannon({
           url,
           connections: Math.ceil(CONNECTIONS / servers.length),
           duration,
-          setupClient: load(`w-${duration}-${i}`),
+          setupClient: load(`${phase}-${i}`),
         }),
       ),
     );
-  await press(WARM_S);
+  await press("warm", WARM_S);
   const before = processorMs(servers);
-  const measured = await press(SECONDS);
+  const measured = await press("measured", SECONDS);
   const after = processorMs(servers);
   const batches = await Promise.all(servers.map(({ url }) => batchesOf(url)));
   await Promise.all(servers.map((server) => server.stop()));

@@ -92,7 +92,8 @@ export class Gate {
   constructor(parts: GateParts) {
     this.parts = parts;
     this.#source = parts.source ?? parts.states;
-    this.#turns = parts.store.shared ? new RunTurns(parts.store, (places) => parts.ledger.turn(places)) : undefined;
+    const { store, ledger, queueMax } = parts;
+    this.#turns = store.shared ? new RunTurns(store, (places) => ledger.turn(places), queueMax) : undefined;
     this.#retries = new Retries(parts.store, parts.now, () => this.#source.hold?.());
   }
 

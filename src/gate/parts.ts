@@ -28,6 +28,8 @@ export interface GateParts {
   readonly law?: () => number;
   readonly partition: () => Context["partition"];
   readonly evidenceProfileId: string;
+  /** Commands that may wait for a turn. */
+  readonly queueMax?: number | undefined;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** A UUID, version 7. */

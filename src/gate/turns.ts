@@ -33,16 +33,21 @@ interface Waiting extends Wanted {
 export class RunTurns {
   readonly #store: StoreReader;
   readonly #ask: TurnSource["turn"];
+  readonly #commandsMax: number;
   /** By `stateName`: until when; the oldest first. */
   readonly #contended = new Map<string, number>();
   #waiting: Waiting[] = [];
   #commands = 0;
   #asked = false;
 
-  /** @param ask see {@link TurnSource}. */
-  constructor(store: StoreReader, ask: TurnSource["turn"]) {
+  /**
+   * @param ask see {@link TurnSource}.
+   * @param commandsMax how many may wait.
+   */
+  constructor(store: StoreReader, ask: TurnSource["turn"], commandsMax: number = DEFAULTS.queueMax) {
     this.#store = store;
     this.#ask = ask;
+    this.#commandsMax = commandsMax;
   }
 
   /** Whether any of it is commanded elsewhere as well, as far as is known. */
@@ -75,7 +80,7 @@ export class RunTurns {
    * @throws EvidenceUnavailableError nothing can be recorded, or too many wait.
    */
   take(wanted: Wanted): Promise<RunTurn> {
-    if (this.#commands > DEFAULTS.queueMax)
+    if (this.#commands + wanted.commands > this.#commandsMax)
       return Promise.reject(new EvidenceUnavailableError(`${this.#commands} commands already wait for a turn`));
     const given = Promise.withResolvers<RunTurn>();
     this.#commands += wanted.commands;

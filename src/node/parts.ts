@@ -81,13 +81,8 @@ export class NodeParts {
   #trust: Trust;
   #trustConfig: TrustConfig;
 
-  constructor(
-    options: NodeOptions,
-    store: StoreReader,
-    trust: Trust,
-    { at, nodeId, key, log, witnessKey }: Prepared,
-    before: Before,
-  ) {
+  constructor(options: NodeOptions, store: StoreReader, trust: Trust, prepared: Prepared, before: Before) {
+    const { at, nodeId, key, log, witnessKey } = prepared;
     this.options = options;
     this.at = at;
     this.#trust = trust;
@@ -99,19 +94,7 @@ export class NodeParts {
     this.clock = new ClockWatch(this.now(), before.lastEventMs);
     this.seats = options.threads ? this.#takesThreads() : undefined;
     const states = new StateView(store, this.seats && new StateClaims(this.seats.memory, 0));
-    this.ledger = new Ledger(
-      nodeId,
-      {
-        storePath: at,
-        place: placeOf(at),
-        privateJwk: key.privateKey.export({ format: "jwk" }),
-        kid: key.kid,
-        // One processor decides, another commits: with no third there is nobody to sign meanwhile.
-        signAhead: typeof at === "string" && availableParallelism() > 2,
-        log,
-      },
-      { ...DEFAULT_LEDGER_LIMITS, ...(options.queueMax !== undefined && { queueMax: options.queueMax }) },
-    );
+    this.ledger = makeLedger(prepared, options.queueMax);
     this.#watchLedger(states);
     const newId = (this.newId = makeIds());
     this.remotes = remoteServices(options);
@@ -173,6 +156,7 @@ export class NodeParts {
       answering: (path) => this.policies.find(path) ?? this.policies.active,
       partition: () => this.#partitionNow(),
       evidenceProfileId: this.#evidenceProfileId,
+      queueMax: options.queueMax,
       now: this.now,
       newId,
       observe,
@@ -277,13 +261,19 @@ export class NodeParts {
   }
 
   #takesThreads(): Seats {
-    const { evaluationMsMax } = this.options;
+    const { evaluationMsMax, queueMax } = this.options;
     return new Seats({
       ledger: () => this.ledger,
       policies: () => this.policies,
       partition: () => this.#partitionNow(),
       trust: () => this.#trustConfig,
-      beginning: { at: this.at, nodeId: this.nodeId, evidenceProfileId: this.#evidenceProfileId, evaluationMsMax },
+      beginning: {
+        at: this.at,
+        nodeId: this.nodeId,
+        evidenceProfileId: this.#evidenceProfileId,
+        evaluationMsMax,
+        queueMax,
+      },
       shadowing: () => this.shadows.active,
       shadowed: (decision) => this.shadows.decided(decision),
     });
@@ -350,4 +340,17 @@ export class NodeParts {
   lookAtClock(): void {
     if (this.clock.look(this.now())) this.options.observe?.clockSetBack?.(this.clock.behindMs, this.clock.latest);
   }
+}
+
+function makeLedger({ at, nodeId, key, log }: Prepared, queueMax: number | undefined): Ledger {
+  const data = {
+    storePath: at,
+    place: placeOf(at),
+    privateJwk: key.privateKey.export({ format: "jwk" }),
+    kid: key.kid,
+    // One processor decides, another commits: with no third there is nobody to sign meanwhile.
+    signAhead: typeof at === "string" && availableParallelism() > 2,
+    log,
+  };
+  return new Ledger(nodeId, data, { ...DEFAULT_LEDGER_LIMITS, ...(queueMax !== undefined && { queueMax }) });
 }

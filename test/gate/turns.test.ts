@@ -11,13 +11,14 @@ const HOT = one("workload", "acme", "hot");
 const OTHER = one("workload", "acme", "other");
 
 /** What is asked for is given by hand. */
-function byHand() {
+function byHand(commandsMax?: number) {
   const asked: { places: Places; given: PromiseWithResolvers<Turn> }[] = [];
-  const turns = new RunTurns({ shared: true } as StoreReader, (places) => {
+  const ask = (places: Places): Promise<Turn> => {
     const given = Promise.withResolvers<Turn>();
     asked.push({ places, given });
     return given.promise;
-  });
+  };
+  const turns = new RunTurns({ shared: true } as StoreReader, ask, commandsMax);
   const taken: string[] = [];
   const take = (name: string, needs: readonly Need[], basis: readonly StateRead[] = []): Promise<RunTurn> =>
     turns.take({ needs, basis, commands: 1 }).then((turn) => {
@@ -128,4 +129,17 @@ test("a request that another replica has carried out is not decided again, and w
   await soon();
   asked[2]!.given.reject(new Error("away"));
   await Promise.all(failing);
+});
+
+test("where too many wait, who comes next is told at once; there is room again when one has had its turn", async (t) => {
+  const { asked, take } = byHand(2);
+  const [first, second] = [take("first", [HOT]), take("second", [HOT])];
+  const full = { code: "evidence_unavailable", message: /2 commands already wait for a turn/ };
+  await t.throwsAsync(take("third", [HOT]), full);
+  asked[0]!.given.resolve(turnAt(asked[0]!.places()));
+  const run = await first;
+  const third = take("third", [HOT]);
+  run.done();
+  (await second).done();
+  (await third).done();
 });

@@ -49,7 +49,7 @@ export class DecidingThread {
   readonly #begun = Promise.withResolvers<void>();
 
   private constructor({ beginning, port, observe, now, failed }: DecidingParts, store: StoreReader, trust: Trust) {
-    const { nodeId, evidenceProfileId, evaluationMsMax, claims, thread } = beginning;
+    const { nodeId, evidenceProfileId, evaluationMsMax, queueMax, claims, thread } = beginning;
     this.nodeId = nodeId;
     this.store = store;
     this.#trust = trust;
@@ -70,6 +70,7 @@ export class DecidingThread {
       law: () => this.policies.change,
       partition: () => this.#partition,
       evidenceProfileId,
+      queueMax,
       now,
       newId: this.newId,
       observe,

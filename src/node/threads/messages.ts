@@ -17,6 +17,7 @@ export interface ThreadBeginning {
   readonly nodeId: string;
   readonly evidenceProfileId: string;
   readonly evaluationMsMax: number | undefined;
+  readonly queueMax: number | undefined;
   readonly trust: TrustConfig;
   /** See {@link StateClaims}. */
   readonly claims: SharedArrayBuffer;

@@ -1,4 +1,4 @@
-// KeptStatements of a connection: each is compiled when it is first asked, and kept from then on.
+// Statements of a connection: each is compiled when it is first asked, and kept from then on.
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 
 /** One that a caller goes through row by row is none for this: it would be the same one for the next who asks. */
