@@ -8,7 +8,9 @@ import { compactVerify, createLocalJWKSet } from "jose";
 import { eventTextOf } from "../../src/core/event.ts";
 import { EvidenceEventSchema } from "../../src/core/schema/event.ts";
 import { ExportTargetError, tarGz, writeFolder, writeTarGz } from "../../src/evidence/export/files.ts";
-import { prepareExport } from "../../src/evidence/export/export.ts";
+import { EvidenceUnavailableError } from "../../src/core/errors.ts";
+import { prepareExport, type ExportRequest } from "../../src/evidence/export/export.ts";
+import { TransparencyLog } from "../../src/evidence/log/log.ts";
 import { RailgateNode } from "../../src/node/open.ts";
 import { Compile } from "typebox/compile";
 import {
@@ -188,6 +190,35 @@ test("the node's own stream can be exported as well: its artifacts are what it d
       ["node.start", "policy.activate"],
     );
     t.deepEqual(await failing(files), []);
+  });
+});
+
+test("of a node that is gone as much is exported as it has signed a checkpoint for, unless the end was asked for", async (t) => {
+  await withNode(async (node) => {
+    await admit(node, 2);
+    const signed = await node.log.checkpoint("acme/node-1", 2);
+    await admit(node, 2, "acme", 2);
+    class SignedNoMore extends TransparencyLog {
+      override async checkpoint(_chainId: string, sizeMin = 1) {
+        if (sizeMin > signed.size) throw new EvidenceUnavailableError("there is no checkpoint");
+        return signed;
+      }
+    }
+    const log = new SignedNoMore({ reader: node.store.log, logs: () => [], checkpoint: async () => {} });
+    const sourceAs = (nodeId: string) => ({
+      store: node.store,
+      log,
+      nodeId,
+      logOrigin: node.logOrigin,
+      sign: node.sign.bind(node),
+      record: async () => {},
+    });
+    const asking = (more: Partial<ExportRequest> = {}) => asked({ chainId: "acme/node-1", ...more });
+    using prepared = await prepareExport(sourceAs("node-2"), asking());
+    t.is(prepared.toSequence, signed.size - 1);
+    t.deepEqual(await failing(await filesOf(prepared)), []);
+    await t.throwsAsync(prepareExport(sourceAs("node-2"), asking({ toSequence: 3 })), { code: "evidence_unavailable" });
+    await t.throwsAsync(prepareExport(sourceAs("node-1"), asking()), { code: "evidence_unavailable" });
   });
 });
 

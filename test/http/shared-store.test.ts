@@ -103,8 +103,16 @@ run(
       t.is(JSON.parse(keys[0]!).keys.length, 3);
       const { id } = admitted[0]!.json.event;
       t.is((await two.call("GET", `/v1/events/${id}?tenant_id=acme`)).json.record, admitted[0]!.json.receipt);
-      for (const chain_id of ["acme/r1", "acme/r2", "acme/r3"]) {
-        const { bytes } = await two.call("POST", "/v1/exports", { body: { tenant_id: "acme", chain_id } });
+      // A checkpoint of what another one has just recorded is waited for.
+      const fresh = (await three.call("POST", "/v1/admissions", { body: admissible("fresh") })).json.event;
+      const shown = await two.call("GET", `/v1/events/${fresh.id}?tenant_id=acme`);
+      t.is(shown.json.inclusion?.index, fresh.sequence, shown.text);
+      for (const [i, chain_id] of ["acme/r1", "acme/r2", "acme/r3"].entries()) {
+        await replicas[i]!.call("POST", "/v1/admissions", { body: admissible(`fresh-${i}`) });
+        const { bytes, text, status } = await two.call("POST", "/v1/exports", {
+          body: { tenant_id: "acme", chain_id },
+        });
+        t.is(status, 200, text.slice(0, 500));
         for (const options of [{ trustEmbeddedKeys: true }, { jwks: JSON.parse(keys[0]!) }]) {
           const verified = await verifyExport(bytes, options);
           t.true(verified.ok, JSON.stringify(verified.checks));

@@ -42,10 +42,15 @@ export interface Started extends Served {
   call(method: string, path: string, call?: Call): Promise<Answered>;
 }
 
+const dirs: string[] = [];
+process.on("exit", () => {
+  for (const dir of dirs) rmSync(dir, { recursive: true, force: true });
+});
+
 /** Gone again when the tests end. */
 export function emptyDir(): string {
   const dir = mkdtempSync(join(tmpdir(), "railgate-http-"));
-  process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
+  dirs.push(dir);
   return dir;
 }
 

@@ -4,10 +4,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { ExportIncompleteError, RailgateError } from "../../core/errors.ts";
+import { EvidenceUnavailableError, ExportIncompleteError, RailgateError } from "../../core/errors.ts";
 import { digestOfHex, digestText, HASH_PROFILE, hexOfDigest } from "../../core/digest.ts";
 import { digestOf } from "../../core/event.ts";
 import { canonicalJson } from "../../core/json.ts";
+import type { StoredCheckpoint } from "../../store/store.ts";
 import type { ExportFile } from "./files.ts";
 import { publicJwk } from "../keys/jwks.ts";
 import { handOversFrom } from "../keys/hand-over.ts";
@@ -71,8 +72,7 @@ interface Scratch {
  * @throws EvidenceUnavailableError EVI-01: the export could not be recorded, or no checkpoint could be made.
  */
 export async function prepareExport(source: ExportSource, request: ExportRequest): Promise<PreparedExport> {
-  const range = await findRange(source, request);
-  const checkpoint = await source.log.checkpoint(range.chainId, range.to + 1);
+  const { range, checkpoint } = await covered(source, await findRange(source, request), request);
   const staging = mkdtempSync(join(tmpdir(), "railgate-export-"));
   const pages = new DiskPages();
   const dispose = (): void => {
@@ -103,6 +103,22 @@ export async function prepareExport(source: ExportSource, request: ExportRequest
   } catch (error) {
     dispose();
     throw error;
+  }
+}
+
+/** Of a node that is gone as much is exported as it has signed a checkpoint for, unless the end was asked for. */
+async function covered(
+  { log, nodeId }: ExportSource,
+  range: Range,
+  { toSequence }: ExportRequest,
+): Promise<{ range: Range; checkpoint: StoredCheckpoint }> {
+  try {
+    return { range, checkpoint: await log.checkpoint(range.chainId, range.to + 1) };
+  } catch (error) {
+    const isOthers = !range.chainId.endsWith(`/${nodeId}`);
+    if (!isOthers || toSequence !== undefined || !(error instanceof EvidenceUnavailableError)) throw error;
+    const checkpoint = await log.checkpoint(range.chainId, range.from + 1);
+    return { range: { ...range, to: checkpoint.size - 1 }, checkpoint };
   }
 }
 

@@ -1,4 +1,5 @@
 // Streams read as transparency logs: checkpoints, tiles, entries and proofs, from what is committed (spec evidence §4).
+import { setTimeout as sleep } from "node:timers/promises";
 import { counted } from "../../core/counted.ts";
 import { toBase64 } from "../../core/bytes.ts";
 import { EvidenceUnavailableError } from "../../core/errors.ts";
@@ -8,6 +9,10 @@ import { TREE_HASHER } from "../../core/sha256.ts";
 import { entryBundle, nodesOfTiles, overTiles, TILE_WIDTH, tileWidthAt, type TileName } from "../../core/tiles.ts";
 import type { LogReader, StoredCheckpoint, StreamRow } from "../../store/store.ts";
 import { logNoteKey, originOf } from "./note-signing.ts";
+
+/** Of a stream that another node writes: it signs a checkpoint each second. */
+const OTHERS_MS_MAX = 3000;
+const OTHERS_LOOKED_MS = 50;
 
 /** A record's place in its stream's log, with what proves it to whoever holds the log's key. */
 export interface Inclusion {
@@ -65,18 +70,20 @@ export class TransparencyLog {
 
   /**
    * The latest checkpoint of a stream that has at least this many events.
-   * @returns one that covers them; it is made where there is none yet.
-   * @throws EvidenceUnavailableError when none can be made.
+   * @returns one that covers them; it is made where there is none yet, and waited for where another node makes it.
+   * @throws EvidenceUnavailableError when none can be made, or the node that makes it is gone.
    */
   async checkpoint(chainId: string, sizeMin = 1): Promise<StoredCheckpoint> {
     const { reader, checkpoint } = this.#parts;
     const known = await reader.checkpoint(chainId);
     if (known && known.size >= sizeMin) return known;
     await checkpoint();
-    const made = await reader.checkpoint(chainId);
-    if (!made || made.size < sizeMin)
-      throw new EvidenceUnavailableError(`there is no checkpoint of ${chainId} over ${counted(sizeMin, "event")}`);
-    return made;
+    for (const untilMs = performance.now() + OTHERS_MS_MAX; ; await sleep(OTHERS_LOOKED_MS)) {
+      const made = await reader.checkpoint(chainId);
+      if (made && made.size >= sizeMin) return made;
+      if (performance.now() > untilMs)
+        throw new EvidenceUnavailableError(`there is no checkpoint of ${chainId} over ${counted(sizeMin, "event")}`);
+    }
   }
 
   /** A tile, or a bundle of entries; undefined where the stream is not that large yet. */
