@@ -193,7 +193,7 @@ test("the node's own stream can be exported as well: its artifacts are what it d
   });
 });
 
-test("of a node that is gone as much is exported as it has signed a checkpoint for, unless the end was asked for", async (t) => {
+test("what another node has not signed a checkpoint for is not left out in silence: it is named, and how to export the rest", async (t) => {
   await withNode(async (node) => {
     await admit(node, 2);
     const signed = await node.log.checkpoint("acme/node-1", 2);
@@ -214,10 +214,20 @@ test("of a node that is gone as much is exported as it has signed a checkpoint f
       record: async () => {},
     });
     const asking = (more: Partial<ExportRequest> = {}) => asked({ chainId: "acme/node-1", ...more });
-    using prepared = await prepareExport(sourceAs("node-2"), asking());
-    t.is(prepared.toSequence, signed.size - 1);
+    const unsigned = (cure: string) => ({
+      code: "export_incomplete",
+      message: new RegExp(
+        `a checkpoint over the events \\d+ to \\d+ of acme/node-1, which its node signs when it runs${cure}$`,
+      ),
+    });
+    const last = signed.size - 1;
+    await t.throwsAsync(
+      prepareExport(sourceAs("node-2"), asking()),
+      unsigned(`; with to_sequence ${last} .* before them`),
+    );
+    await t.throwsAsync(prepareExport(sourceAs("node-2"), asking({ fromSequence: signed.size })), unsigned(""));
+    using prepared = await prepareExport(sourceAs("node-2"), asking({ toSequence: last }));
     t.deepEqual(await failing(await filesOf(prepared)), []);
-    await t.throwsAsync(prepareExport(sourceAs("node-2"), asking({ toSequence: 3 })), { code: "evidence_unavailable" });
     await t.throwsAsync(prepareExport(sourceAs("node-1"), asking()), { code: "evidence_unavailable" });
   });
 });

@@ -72,7 +72,8 @@ interface Scratch {
  * @throws EvidenceUnavailableError EVI-01: the export could not be recorded, or no checkpoint could be made.
  */
 export async function prepareExport(source: ExportSource, request: ExportRequest): Promise<PreparedExport> {
-  const { range, checkpoint } = await covered(source, await findRange(source, request), request);
+  const range = await findRange(source, request);
+  const checkpoint = await covering(source, range);
   const staging = mkdtempSync(join(tmpdir(), "railgate-export-"));
   const pages = new DiskPages();
   const dispose = (): void => {
@@ -106,19 +107,17 @@ export async function prepareExport(source: ExportSource, request: ExportRequest
   }
 }
 
-/** Of a node that is gone as much is exported as it has signed a checkpoint for, unless the end was asked for. */
-async function covered(
-  { log, nodeId }: ExportSource,
-  range: Range,
-  { toSequence }: ExportRequest,
-): Promise<{ range: Range; checkpoint: StoredCheckpoint }> {
+/** @throws ExportIncompleteError the stream's node is another one, and has not signed a checkpoint over the range. */
+async function covering({ log, nodeId }: ExportSource, { chainId, from, to }: Range): Promise<StoredCheckpoint> {
   try {
-    return { range, checkpoint: await log.checkpoint(range.chainId, range.to + 1) };
+    return await log.checkpoint(chainId, to + 1);
   } catch (error) {
-    const isOthers = !range.chainId.endsWith(`/${nodeId}`);
-    if (!isOthers || toSequence !== undefined || !(error instanceof EvidenceUnavailableError)) throw error;
-    const checkpoint = await log.checkpoint(range.chainId, range.from + 1);
-    return { range: { ...range, to: checkpoint.size - 1 }, checkpoint };
+    if (chainId.endsWith(`/${nodeId}`) || !(error instanceof EvidenceUnavailableError)) throw error;
+    const { size } = await log.checkpoint(chainId);
+    const cure = from < size ? `; with to_sequence ${size - 1} the export ends before them` : "";
+    throw new ExportIncompleteError([
+      `a checkpoint over the events ${Math.max(from, size)} to ${to} of ${chainId}, which its node signs when it runs${cure}`,
+    ]);
   }
 }
 
