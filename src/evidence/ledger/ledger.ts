@@ -6,7 +6,7 @@ import { BasisMovedError, NO_BASIS, type Basis } from "./basis.ts";
 import { openAppends, type Entry, type Receipt } from "./entry.ts";
 import type { CommitterData, CommitterReply, Group, PutState } from "./messages.ts";
 import type { Parcel } from "./parcel.ts";
-import { firstIdOf, lastIdOf, nextKeyIn, Unsettled, type Sink, type Waiting } from "./queue.ts";
+import { firstIdOf, lastIdOf, nextKeyIn, SettledCount, type Sink, type Waiting } from "./queue.ts";
 import { Sending } from "./sending.ts";
 import { CommitterThread } from "./thread.ts";
 import type { LedgerTurn, Places } from "./turn.ts";
@@ -33,14 +33,13 @@ export class Ledger {
   readonly #limits: LedgerLimits;
   readonly #committer: CommitterThread;
   readonly #sending: Sending;
-  readonly #unsettled = new Unsettled();
+  readonly #settled = new SettledCount();
   /** See {@link Group}. */
   #generation = 0;
   #closed = false;
   #drained: (() => void) | undefined;
   #failure: string | undefined;
   #appended = 0;
-  #committed = 0;
   #processorMs = 0;
   #moved = 0;
   #counts: StoreCounts | undefined;
@@ -90,7 +89,7 @@ export class Ledger {
 
   /** How many of them, from the first on, are settled: durable, or refused since what they were decided on has moved. */
   get committed(): number {
-    return this.#committed;
+    return this.#settled.events;
   }
 
   /** What is counted of a database that others share; undefined for any other. */
@@ -105,7 +104,7 @@ export class Ledger {
 
   /** Events appended and not yet durable. */
   get waiting(): number {
-    return this.#appended - this.#committed;
+    return this.#appended - this.committed;
   }
 
   /** Has the thread that commits started: what is appended soon does not wait for it. */
@@ -211,12 +210,9 @@ export class Ledger {
   }
 
   #enqueue(group: Group, size: number, into: Sink): Promise<Receipt[]> {
+    const before = this.#appended;
     this.#appended += size;
-    return new Promise<Receipt[]>((resolve, reject) => {
-      const waiting = { group, size, resolve, reject };
-      this.#unsettled.add(waiting);
-      into.push(waiting);
-    });
+    return new Promise<Receipt[]>((resolve, reject) => into.push({ group, size, before, resolve, reject }));
   }
 
   /** Whether nothing is left to be made durable, and nobody waits for a checkpoint. */
@@ -241,7 +237,7 @@ export class Ledger {
     }
     if (!batch) return;
     this.#sending.over(reply.batch);
-    this.#committed += this.#unsettled.settle(batch);
+    this.#settled.add(batch);
     this.#processorMs = reply.processorMs;
     this.#committer.committed(nextKeyIn(batch));
     this.#failure = undefined;
@@ -279,8 +275,8 @@ export class Ledger {
     this.#failure = message;
     const error = new EvidenceUnavailableError(`evidence could not be recorded: ${message}`);
     const lost = this.#sending.fail(error);
-    this.#unsettled.clear();
-    this.#appended = this.#committed = this.#generation = 0;
+    this.#settled.reset();
+    this.#appended = this.#generation = 0;
     this.onReset();
     this.#committer.probeSoon();
     const maybe = new Set(open.flat());

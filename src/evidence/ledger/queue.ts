@@ -7,6 +7,8 @@ export interface Waiting {
   readonly group: Group;
   /** How many events. */
   readonly size: number;
+  /** How many were appended before them. */
+  readonly before: number;
   readonly resolve: (receipts: Receipt[]) => void;
   readonly reject: (error: Error) => void;
 }
@@ -48,30 +50,38 @@ export class Queue {
 /** Where what is appended waits: in the queue, or in a turn. */
 export type Sink = Queue | Waiting[];
 
-/** What was appended, in order, until all before it is settled as well: turns overtake what waits. */
-export class Unsettled {
-  readonly #waiting = new Set<Waiting>();
-  readonly #settled = new Set<Waiting>();
+/** How many events are settled, from the first that was appended on: turns overtake what waits. */
+export class SettledCount {
+  #events = 0;
+  /** Of those that were settled before their turn: how many events, by how many were appended before them. */
+  readonly #ahead = new Map<number, number>();
 
-  add(waiting: Waiting): void {
-    this.#waiting.add(waiting);
+  get events(): number {
+    return this.#events;
   }
 
-  /** @returns how many events more are settled, from the first on. */
-  settle(batch: readonly Waiting[]): number {
-    for (const waiting of batch) this.#settled.add(waiting);
-    let events = 0;
-    for (const waiting of this.#waiting) {
-      if (!this.#settled.delete(waiting)) break;
-      this.#waiting.delete(waiting);
-      events += waiting.size;
+  /** Numbers alone are kept: what was appended would outlive its time in a collection that grows old. */
+  add(batch: readonly Waiting[]): void {
+    for (const { before, size } of batch) {
+      if (before !== this.#events) {
+        this.#ahead.set(before, size);
+        continue;
+      }
+      this.#events += size;
+      for (let next = this.#next(); next > 0; next = this.#next()) this.#events += next;
     }
-    return events;
   }
 
-  clear(): void {
-    this.#waiting.clear();
-    this.#settled.clear();
+  reset(): void {
+    this.#events = 0;
+    this.#ahead.clear();
+  }
+
+  #next(): number {
+    if (this.#ahead.size === 0) return 0;
+    const size = this.#ahead.get(this.#events) ?? 0;
+    this.#ahead.delete(this.#events);
+    return size;
   }
 }
 
