@@ -92,8 +92,8 @@ export class Gate {
   constructor(parts: GateParts) {
     this.parts = parts;
     this.#source = parts.source ?? parts.states;
-    const { store, ledger, queueMax } = parts;
-    this.#turns = store.shared ? new RunTurns(store, (places) => ledger.turn(places), queueMax) : undefined;
+    const { store, ledger, queueMax, observe } = parts;
+    this.#turns = store.shared ? new RunTurns(store, (places) => ledger.turn(places), queueMax, observe) : undefined;
     this.#retries = new Retries(parts.store, parts.now, () => this.#source.hold?.());
   }
 

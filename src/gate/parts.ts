@@ -47,6 +47,10 @@ export interface GateObserver {
   commanded?(law: string, code: string | null): void;
   /** An evaluation, see `commands/evaluate.ts`. */
   answered?(entrypoint: string, result: string): void;
+  /** So many commands wait for a turn now, see `turns.ts`. */
+  turnsWaiting?(commands: number): void;
+  /** A run's turn has come, after so long. */
+  turnWaited?(ms: number): void;
   /** The cause of a POL-01 or POL-03, which the caller is not told. */
   policyFailed?(problem: string, eventId: string): void;
 }

@@ -8,6 +8,7 @@ import type { Entry, Receipt } from "../evidence/ledger/entry.ts";
 import { StateView } from "../evidence/ledger/state.ts";
 import type { Turn, TurnSource } from "../evidence/ledger/turn.ts";
 import { stateName, type StateAt, type StateRead, type StoreReader } from "../store/store.ts";
+import type { GateObserver } from "./parts.ts";
 
 /** For how long what was found to be commanded elsewhere as well is not decided on without a turn. */
 const CONTENDED_MS = 10_000;
@@ -16,6 +17,8 @@ const CONTENDED_MAX = 10_000;
 const COMMANDS_MAX = 128;
 /** Within a turn all that was decided before is not durable. */
 const TICKET = 1;
+
+type TurnObserver = Pick<GateObserver, "turnsWaiting" | "turnWaited">;
 
 /** What a run waits for. */
 export interface Wanted {
@@ -27,6 +30,7 @@ export interface Wanted {
 }
 
 interface Waiting extends Wanted {
+  readonly sinceMs: number;
   readonly given: PromiseWithResolvers<RunTurn>;
 }
 
@@ -34,6 +38,7 @@ export class RunTurns {
   readonly #store: StoreReader;
   readonly #ask: TurnSource["turn"];
   readonly #commandsMax: number;
+  readonly #observe: TurnObserver;
   /** By `stateName`: until when; the oldest first. */
   readonly #contended = new Map<string, number>();
   #waiting: Waiting[] = [];
@@ -44,10 +49,16 @@ export class RunTurns {
    * @param ask see {@link TurnSource}.
    * @param commandsMax how many may wait.
    */
-  constructor(store: StoreReader, ask: TurnSource["turn"], commandsMax: number = DEFAULTS.queueMax) {
+  constructor(
+    store: StoreReader,
+    ask: TurnSource["turn"],
+    commandsMax: number = DEFAULTS.queueMax,
+    observe: TurnObserver = {},
+  ) {
     this.#store = store;
     this.#ask = ask;
     this.#commandsMax = commandsMax;
+    this.#observe = observe;
   }
 
   /** Whether any of it is commanded elsewhere as well, as far as is known. */
@@ -83,8 +94,8 @@ export class RunTurns {
     if (this.#commands + wanted.commands > this.#commandsMax)
       return Promise.reject(new EvidenceUnavailableError(`${this.#commands} commands already wait for a turn`));
     const given = Promise.withResolvers<RunTurn>();
-    this.#commands += wanted.commands;
-    this.#waiting.push({ ...wanted, given });
+    this.#waiting.push({ ...wanted, given, sinceMs: performance.now() });
+    this.#count(wanted.commands);
     this.#askSoon();
     return given.promise;
   }
@@ -127,7 +138,7 @@ export class RunTurns {
     }
   }
 
-  /** @returns when it is done, or took too long. */
+  /** @returns when it is done, or the turn is over: what waits for a slow answer holds nobody up beyond that, and is decided anew. */
   async #run({ needs, basis, given }: Waiting, turn: Turn, view: StateView): Promise<void> {
     for (const need of needs) if (need.how === "one") view.know(need, turn.found.get(stateName(need)));
     const done = Promise.withResolvers<void>();
@@ -135,19 +146,25 @@ export class RunTurns {
     if (moved) given.reject(new EvidenceUnavailableError("the same request is carried out elsewhere"));
     else {
       given.resolve(new RunTurn(turn, view, (names) => this.moved(names), done.resolve));
-      await done.promise;
+      await Promise.race([done.promise, turn.ended]);
     }
   }
 
   #remove(waiting: Waiting): void {
     this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
-    this.#commands -= waiting.commands;
+    this.#observe.turnWaited?.(performance.now() - waiting.sinceMs);
+    this.#count(-waiting.commands);
+  }
+
+  #count(commands: number): void {
+    this.#commands += commands;
+    this.#observe.turnsWaiting?.(this.#commands);
   }
 
   #fail(error: Error): void {
     const all = this.#waiting;
     this.#waiting = [];
-    this.#commands = 0;
+    this.#count(-this.#commands);
     for (const { given } of all) given.reject(error);
   }
 }

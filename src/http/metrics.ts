@@ -110,6 +110,21 @@ export class Metrics {
     DURATION_S,
   );
   readonly #batch = this.#histogram("railgate_batch_events", "Events in each batch.", BATCH_EVENTS);
+  readonly #turn = this.#histogram(
+    "railgate_turn_duration_seconds",
+    "For how long this replica has locked what others command as well, decided on it and committed that, each time.",
+    DURATION_S,
+  );
+  readonly #turnWait = this.#histogram(
+    "railgate_turn_wait_seconds",
+    "How long calls have waited until it was this replica's turn at what others command as well.",
+    DURATION_S,
+  );
+  readonly #turnWaiting = new Gauge({
+    name: "railgate_turn_waiting",
+    help: "Commands that wait for it.",
+    registers: [this.#registry],
+  });
   readonly #http = this.#histogram(
     "railgate_http_request_duration_seconds",
     "Answering a call, by method, route and status; 499: the client went away.",
@@ -349,6 +364,18 @@ export class Metrics {
     this.#linking.observe(linkingMs / MS_PER_S);
     this.#signing.observe(signingMs / MS_PER_S);
     this.#commit.observe(commitMs / MS_PER_S);
+  }
+
+  turned(ms: number): void {
+    this.#turn.observe(ms / MS_PER_S);
+  }
+
+  turnWaited(ms: number): void {
+    this.#turnWait.observe(ms / MS_PER_S);
+  }
+
+  turnsWaiting(commands: number): void {
+    this.#turnWaiting.set(commands);
   }
 
   threadDied(): void {

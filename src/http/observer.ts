@@ -11,6 +11,9 @@ export function observer(log: Logger, metrics: Metrics): NodeObserver {
     commanded: (law, code) => metrics.commanded(law, code),
     answered: (entrypoint, result) => metrics.evaluatedFor(entrypoint, result),
     committed: (figures) => metrics.committed(figures),
+    turned: (ms) => metrics.turned(ms),
+    turnsWaiting: (commands) => metrics.turnsWaiting(commands),
+    turnWaited: (ms) => metrics.turnWaited(ms),
     shadowed: (outcome) => metrics.shadowed(outcome),
     policyFailed: (problem, eventId) => {
       metrics.policyFailed();

@@ -38,6 +38,12 @@ export interface NodeObserver {
   /** A policy decided beside the active one: as it did, otherwise, or not at all because too many waited. */
   shadowed?(outcome: string): void;
   committed?(figures: BatchFigures): void;
+  /** What several replicas command at once was locked for a turn of this one, for so long. */
+  turned?(ms: number): void;
+  /** So many commands wait for a turn now. */
+  turnsWaiting?(commands: number): void;
+  /** Commands of one call had their turn, after so long. */
+  turnWaited?(ms: number): void;
   /** Decisions were lost to a store that could not be written; their callers were told EVI-01. */
   evidenceFailed?(message: string): void;
   /** Checkpoints that were due could not be made; decisions go on, and it is tried again. */

@@ -232,6 +232,7 @@ export class NodeParts {
       this.reporting.grown(events.at(-1)!.position);
       this.subscribers.tell(events);
     };
+    this.ledger.onTurn = (ms) => observe.turned?.(ms);
     this.ledger.onReset = () => {
       states.reset();
       this.seats?.reset();

@@ -11,14 +11,14 @@ const HOT = one("workload", "acme", "hot");
 const OTHER = one("workload", "acme", "other");
 
 /** What is asked for is given by hand. */
-function byHand(commandsMax?: number) {
+function byHand(commandsMax?: number, observe: ConstructorParameters<typeof RunTurns>[3] = {}) {
   const asked: { places: Places; given: PromiseWithResolvers<Turn> }[] = [];
   const ask = (places: Places): Promise<Turn> => {
     const given = Promise.withResolvers<Turn>();
     asked.push({ places, given });
     return given.promise;
   };
-  const turns = new RunTurns({ shared: true } as StoreReader, ask, commandsMax);
+  const turns = new RunTurns({ shared: true } as StoreReader, ask, commandsMax, observe);
   const taken: string[] = [];
   const take = (name: string, needs: readonly Need[], basis: readonly StateRead[] = []): Promise<RunTurn> =>
     turns.take({ needs, basis, commands: 1 }).then((turn) => {
@@ -28,16 +28,17 @@ function byHand(commandsMax?: number) {
   return { turns, asked, taken, take };
 }
 
-type Given = Turn & { over: boolean; ended: boolean; appended: readonly StateRead[][]; stacked: boolean[] };
+type Given = Turn & { over: boolean; end(): void; appended: readonly StateRead[][]; stacked: boolean[] };
 
 function turnAt(places: readonly StateAt[], refused: readonly string[] = []): Given {
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
   const turn = {
     found: foundAt(
       places,
       places.map(() => ({ version: 7, value: "7" })),
     ),
     over: false,
-    ended: false,
+    ended,
     appended: [] as StateRead[][],
     stacked: [] as boolean[],
     append: (_entries: unknown, basis: { reads: readonly StateRead[]; stacked: boolean }): Promise<Receipt[]> => {
@@ -45,7 +46,10 @@ function turnAt(places: readonly StateAt[], refused: readonly string[] = []): Gi
       turn.stacked.push(basis.stacked);
       return refused.length > 0 ? Promise.reject(new BasisMovedError(refused)) : Promise.resolve([]);
     },
-    end: () => void (turn.over = turn.ended = true),
+    end: () => {
+      turn.over = true;
+      resolve();
+    },
   };
   return turn;
 }
@@ -71,11 +75,11 @@ test("who waits for what is locked comes along, each on what the one before left
   const turn = turnAt(places);
   asked[0]!.given.resolve(turn);
   await count(await first, HOT);
-  t.false(turn.ended);
+  t.false(turn.over);
   await count(await second, HOT);
   await count(await late, HOT);
   await soon();
-  t.true(turn.ended);
+  t.true(turn.over);
   t.deepEqual(
     turn.appended.map(([read]) => read!.version),
     [7, 8, 9],
@@ -117,7 +121,7 @@ test("a request that another replica has carried out is not decided again, and w
   asked[0]!.given.resolve(turn);
   await told;
   await soon();
-  t.true(turn.ended);
+  t.true(turn.over);
   t.false(turns.areWanted(() => [HOT]));
   const moved = take("moved", [HOT]);
   await soon();
@@ -142,4 +146,25 @@ test("where too many wait, who comes next is told at once; there is room again w
   run.done();
   (await second).done();
   (await third).done();
+});
+
+test("a run that hangs within a turn holds nobody up once that is over, and is told so when it goes on", async (t) => {
+  const waiting: number[] = [];
+  let waited = 0;
+  const { asked, take } = byHand(undefined, {
+    turnsWaiting: (commands) => waiting.push(commands),
+    turnWaited: (ms) => (waited += Number(ms >= 0)),
+  });
+  const [hangs, second] = [take("hangs", [HOT]), take("second", [HOT])];
+  const turn = turnAt(asked[0]!.places());
+  asked[0]!.given.resolve(turn);
+  const hanging = await hangs;
+  t.is(asked.length, 1, "what it has not appended yet may still come");
+  turn.end();
+  await soon();
+  asked[1]!.given.resolve(turnAt(asked[1]!.places()));
+  t.deepEqual(await count(await second, HOT), []);
+  t.true(hanging.isOver);
+  hanging.done();
+  t.deepEqual([waiting, waited], [[1, 2, 1, 0], 2]);
 });

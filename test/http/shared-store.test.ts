@@ -233,6 +233,13 @@ run(
       counted(revisions(/^mesh\./));
       const report = await verifyStore(store, () => {});
       t.deepEqual([report.states, report.order], [[], []]);
+      const figures = await Promise.all(replicas.map(async (at) => (await at.call("GET", "/metrics")).text));
+      const sum = (name: string) =>
+        figures.reduce((all, text) => all + Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)![1]), 0);
+      const turns = sum("railgate_turn_duration_seconds_count");
+      t.true(turns > 0 && sum("railgate_turn_duration_seconds_sum") > 0);
+      t.true(sum("railgate_turn_wait_seconds_count") >= turns, "one call or more in each");
+      t.is(sum("railgate_turn_waiting"), 0);
     });
   },
 );

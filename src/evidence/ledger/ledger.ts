@@ -50,6 +50,8 @@ export class Ledger {
   onCheckpointFailure: (message: string) => void = () => {};
   /** Called in commit order with what became durable. */
   onCommit: (events: readonly StoredEvent[], figures: BatchFigures) => void = () => {};
+  /** Called when a turn is over and what was decided in it is durable: for how long others waited for what it had locked. */
+  onTurn: (ms: number) => void = () => {};
 
   constructor(nodeId: string, data: Omit<CommitterData, "nodeId">, limits = DEFAULT_LEDGER_LIMITS) {
     this.#nodeId = nodeId;
@@ -73,6 +75,7 @@ export class Ledger {
       signsAhead: data.signAhead ?? false,
       append: (entries, basis, into) => this.#append(entries, basis, into),
       relay: (group, into) => this.#relay(group, into),
+      turned: (ms) => this.onTurn(ms),
       sent: () => this.#rest(),
     });
   }

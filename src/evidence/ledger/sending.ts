@@ -18,6 +18,8 @@ export interface SendingParts extends Pick<TurnParts, "append" | "relay"> {
   /** Events in one commit. */
   readonly batchMax: number;
   readonly signsAhead: boolean;
+  /** What was locked for a turn is free again, after so long. */
+  readonly turned: (ms: number) => void;
   /** All is sent that can be now. */
   readonly sent: () => void;
 }
@@ -31,6 +33,7 @@ export class Sending {
   readonly #inFlightMax: number;
   #lastBatch = 0;
   #turnIsNext = false;
+  #locked: { readonly batch: number; readonly sinceMs: number } | undefined;
   #scheduled = false;
 
   constructor(parts: SendingParts) {
@@ -91,12 +94,15 @@ export class Sending {
 
   /** What a turn was to have locked is. */
   locked(batch: number, found: readonly (StoredState | undefined)[]): void {
-    if (this.#inFlight.has(batch)) this.#turns.give(batch, found);
+    if (!this.#inFlight.has(batch)) return;
+    this.#locked = { batch, sinceMs: performance.now() };
+    this.#turns.give(batch, found);
   }
 
   /** It is settled what became of a batch. */
   over(batch: number): void {
     this.#inFlight.delete(batch);
+    if (batch === this.#locked?.batch) this.#parts.turned(performance.now() - this.#locked.sinceMs);
   }
 
   /** Nothing of it comes to anything. @returns all that was sent or waits. */

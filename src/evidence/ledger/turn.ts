@@ -19,6 +19,8 @@ export interface Turn {
   readonly found: FoundStates;
   /** It took too long, or evidence cannot be recorded: nothing is appended any more. */
   readonly over: boolean;
+  /** Once it is. */
+  readonly ended: Promise<void>;
   /** See {@link Ledger.append}. @throws BasisMovedError it is over. */
   append(entries: readonly Entry[], basis: Basis): Promise<Receipt[]>;
   /** All is appended that is going to be. */
@@ -52,6 +54,7 @@ export class LedgerTurn implements Turn {
   readonly #parts: TurnParts;
   readonly #waiting: Waiting[] = [];
   readonly #late: NodeJS.Timeout;
+  readonly #ended = Promise.withResolvers<void>();
   #over = false;
 
   constructor(batch: number, found: FoundStates, parts: TurnParts) {
@@ -63,6 +66,10 @@ export class LedgerTurn implements Turn {
 
   get over(): boolean {
     return this.#over;
+  }
+
+  get ended(): Promise<void> {
+    return this.#ended.promise;
   }
 
   append(entries: readonly Entry[], basis: Basis): Promise<Receipt[]> {
@@ -84,6 +91,7 @@ export class LedgerTurn implements Turn {
   lost(): Waiting[] {
     clearTimeout(this.#late);
     this.#over = true;
+    this.#ended.resolve();
     return this.#waiting;
   }
 }

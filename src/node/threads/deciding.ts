@@ -113,6 +113,8 @@ export class DecidingThread {
         return this.#relay.given(message.turn, message.found);
       case "no turn":
         return this.#relay.given(message.turn, new EvidenceUnavailableError(message.problem));
+      case "turn over":
+        return this.#relay.turnOver(message.turn);
       case "reset":
         this.#relay.reset();
         return this.#states.reset();

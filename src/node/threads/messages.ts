@@ -73,6 +73,8 @@ export type ToThread =
   /** A turn that it has asked for: what there is at its places, in order; or why there will be none. */
   | { readonly kind: "turn"; readonly turn: number; readonly found: readonly (StoredState | undefined)[] }
   | { readonly kind: "no turn"; readonly turn: number; readonly problem: string }
+  /** One that it has not ended itself. */
+  | { readonly kind: "turn over"; readonly turn: number }
   /** What was not durable is lost. */
   | { readonly kind: "reset" };
 

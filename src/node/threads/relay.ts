@@ -18,7 +18,10 @@ export class LedgerRelay {
   readonly #say: (message: FromThread) => void;
   /** By id, in order. */
   readonly #waiting = new Map<number, Waiting>();
+  /** That are asked for. */
   readonly #turns = new Map<number, (found: readonly (StoredState | undefined)[] | Error) => void>();
+  /** What ends those that last. */
+  readonly #open = new Map<number, () => void>();
   #outbox: Handed[] = [];
   #lastId = 0;
   #lastTurn = 0;
@@ -74,6 +77,7 @@ export class LedgerRelay {
   /** What was not durable is lost; of each group handed over it is told by itself. */
   reset(): void {
     this.#resets++;
+    for (const end of this.#open.values()) end();
   }
 
   /** See Ledger. */
@@ -97,20 +101,27 @@ export class LedgerRelay {
     this.#turns.get(turn)?.(found);
   }
 
+  /** See {@link ToThread}. */
+  turnOver(turn: number): void {
+    this.#open.get(turn)?.();
+  }
+
   #turnOf(turn: number, found: FoundStates): Turn {
-    const resets = this.#resets;
-    const relay = this;
-    return {
-      found,
-      get over() {
-        return relay.#resets !== resets;
-      },
-      append: (entries, basis) => this.append(entries, basis, turn),
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    const begun = { found, ended, over: false };
+    this.#open.set(turn, () => {
+      this.#open.delete(turn);
+      begun.over = true;
+      resolve();
+    });
+    return Object.assign(begun, {
+      append: (entries: readonly Entry[], basis: Basis) => this.append(entries, basis, turn),
       end: () => {
+        this.turnOver(turn);
         this.#flush();
         this.#say({ kind: "turn ends", turn });
       },
-    };
+    });
   }
 
   #flush(): void {

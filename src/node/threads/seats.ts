@@ -217,6 +217,7 @@ class Seat {
       const given = await this.#parts.ledger.turn(() => places);
       this.#turns.set(turn, given);
       if (this.#left) return this.#endTurn(turn);
+      void given.ended.then(() => this.#turns.has(turn) && this.say({ kind: "turn over", turn }));
       // Behind what became of all that was handed over before.
       this.#flush();
       this.say({ kind: "turn", turn, found: places.map((place) => given.found.get(stateName(place))) });
