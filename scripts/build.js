@@ -83,18 +83,34 @@ async function buildBin(from) {
     banner: { js: "const require = (name) => process.getBuiltinModule(name);" },
     plugins: [asBuilt(BIN), command],
   });
-  for (const { path, text } of outputFiles) write(path, inAscii(text));
+  for (const { path, text } of outputFiles) write(path, inAscii(path, text));
   chmodSync(join(ROOT, BIN, "cli/main.js"), 0o755);
   write(join(ROOT, BIN, "THIRD-PARTY.txt"), licences(Object.keys(metafile.inputs)));
   write(STAMP, from);
   return true;
 }
 
+/** Comments that esbuild leaves, members' of classes for the most part, stand on lines of their own. */
+const COMMENT_LINE = /^\s*(?:\/\/|\/?\*)/;
+
 /**
- * Outside comments esbuild writes ASCII alone, and a text with anything else in it takes V8 twice the memory, in each thread that runs it.
+ * A module's text, in which comments may lose characters. With anything but ASCII in it a text takes V8 twice the memory, in each thread
+ * that runs it; esbuild escapes what is in texts, and not what is in regular expressions and raw templates.
+ * @param {string} path
  * @param {string} text
+ * @throws {Error} something else than a comment is not ASCII.
  */
-const inAscii = (text) => text.replaceAll(/[^\0-\x7f]/gu, "?");
+export function inAscii(path, text) {
+  const lines = text.split("\n");
+  for (const [i, line] of lines.entries()) {
+    if (COMMENT_LINE.test(line)) lines[i] = line.replaceAll(/[^\0-\x7f]/gu, "?");
+    else if (/[^\0-\x7f]/.test(line))
+      throw new Error(
+        `${relative(ROOT, path)}:${i + 1}: not ASCII, to be written as \\u…: ${line.trim().slice(0, 200)}`,
+      );
+  }
+  return lines.join("\n");
+}
 
 /**
  * In one step, so that whoever runs it meanwhile has the old file or the new one.
@@ -202,7 +218,7 @@ async function buildDist(from) {
     {},
   );
   const made = [...entries.outputFiles, ...threads.outputFiles];
-  for (const { path, text } of made) write(path, inAscii(text));
+  for (const { path, text } of made) write(path, path.endsWith(".js") ? inAscii(path, text) : text);
   const inputs = { ...entries.metafile.inputs, ...threads.metafile.inputs };
   write(join(ROOT, DIST, "THIRD-PARTY.txt"), licences(Object.keys(inputs)));
   const { status } = spawnSync(process.execPath, [compiler, "-p", "tsconfig.build.json"], {

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from
 import { join } from "node:path";
 import { promisify } from "node:util";
 import test from "ava";
-import { ensureBin } from "../../scripts/build.js";
+import { ensureBin, inAscii } from "../../scripts/build.js";
 import { emptyDir } from "../cli/railgate.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -67,6 +67,13 @@ test("every module that runs as a thread of its own is built as one", (t) => {
   );
   t.true(threads.length >= 3);
   for (const file of threads) t.true(existsSync(join(ROOT, "bin", file.replace(/ts$/, "js"))), file);
+});
+
+test("a built module is ASCII, but for comments, or the build ends with the place where it is not", (t) => {
+  const at = join(ROOT, "bin/module.js");
+  t.is(inAscii(at, "/**\n * 1 ≤ n\n */\n// 1 ≤ n\nn;\n"), "/**\n * 1 ? n\n */\n// 1 ? n\nn;\n");
+  for (const code of ["/≤/u.test(n);", "String.raw`≤`;"])
+    t.throws(() => inAscii(at, `// 1 ≤ n\n  ${code}\n`), { message: /^bin\/module\.js:2: not ASCII.*≤/ });
 });
 
 test("every package that is part of the built command has its licence beside it", (t) => {
