@@ -33,6 +33,7 @@ export class ThreadPool<Request, Answer> {
    * @param module as in {@link startThread}.
    * @param failed makes the error that a thread's message becomes.
    * @param youngMiBMax what a thread keeps for what is young; V8's own bound where it is left out.
+   * @param oldMiBMax what a thread may hold beside it. V8 collects early what may not grow beyond 256 MiB, and late what may.
    */
   constructor(
     module: string,
@@ -40,12 +41,22 @@ export class ThreadPool<Request, Answer> {
     {
       failed = (message) => new Error(message),
       youngMiBMax,
-    }: { readonly failed?: (message: string) => Error; readonly youngMiBMax?: number } = {},
+      oldMiBMax,
+    }: {
+      readonly failed?: (message: string) => Error;
+      readonly youngMiBMax?: number;
+      readonly oldMiBMax?: number;
+    } = {},
   ) {
     this.#module = module;
     this.#base = base;
     this.#failed = failed;
-    this.#options = youngMiBMax === undefined ? {} : { resourceLimits: { maxYoungGenerationSizeMb: youngMiBMax } };
+    this.#options = {
+      resourceLimits: {
+        ...(youngMiBMax !== undefined && { maxYoungGenerationSizeMb: youngMiBMax }),
+        ...(oldMiBMax !== undefined && { maxOldGenerationSizeMb: oldMiBMax }),
+      },
+    };
   }
 
   /** Starts all threads at once, where there will be work for each: starting takes a moment. */

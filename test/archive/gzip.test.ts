@@ -1,6 +1,7 @@
 // Gzip that is all at hand: unpacked at once only where a stream would have unpacked the very same, and nothing else.
 import { crc32, deflateRawSync, gzipSync } from "node:zlib";
 import test from "ava";
+import { passingGunzip } from "../../src/archive/gzip-node.ts";
 import { unpacked, unpackedAtHand } from "../../src/archive/gzip.ts";
 
 const TEXT = Buffer.from("a bundle's files ".repeat(500));
@@ -70,4 +71,24 @@ test("a name in the header, and what is larger than it may be: not at once, and 
   t.deepEqual(await streamed(named), TEXT);
   t.is(unpackedAtHand(PACKED, TEXT.length - 1), undefined);
   t.deepEqual(Buffer.from(unpackedAtHand(PACKED, TEXT.length)!), TEXT);
+});
+
+test("what was unpacked is the same where it is let go part by part", async (t) => {
+  const content = Buffer.alloc(3 * 256 * 1024 + 1000, "a file, and another. ");
+  const packed = gzipSync(content);
+  const source = async function* () {
+    yield packed.subarray(0, 1000);
+    yield packed.subarray(1000);
+  };
+  const [copies, parts]: Uint8Array[][] = [[], []];
+  for await (const part of passingGunzip(source())) {
+    copies!.push(Buffer.from(part));
+    parts!.push(part);
+  }
+  t.deepEqual(Buffer.concat(copies!), content);
+  // Only zlib's last buffer was never full.
+  t.is(
+    parts!.reduce((sum, { length }) => sum + length, 0),
+    1000,
+  );
 });

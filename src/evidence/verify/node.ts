@@ -2,7 +2,7 @@
 import { closeSync, constants, createReadStream, fstatSync, openSync, readSync } from "node:fs";
 import { lstat, open, opendir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { nodeGunzip } from "../../archive/gzip-node.ts";
+import { nodeGunzip, passingGunzip } from "../../archive/gzip-node.ts";
 import { ArchiveError, type ArchiveEntry } from "../../archive/tar.ts";
 import { byUse, checkedName, DEFAULT_ARCHIVE_LIMITS, readArchive, type ArchiveLimits } from "./files.ts";
 import { opener, type ExportInput } from "./index.ts";
@@ -20,6 +20,8 @@ export type { VerifyOptions } from "./verification.ts";
 export type { PinnedKeys };
 
 const READ_BYTES = 64 * 1024;
+/** Of an archive, at once. */
+const PACKED_BYTES = 256 * 1024;
 /** An archive of so much has work for all threads; where there is less, the first may do all of it. */
 const LARGE_BYTES = 1024 * 1024;
 
@@ -34,7 +36,7 @@ export async function verifyExport(input: string | ExportInput, options: VerifyO
   const scratch = new DiskPages();
   try {
     if (typeof input === "string" && (await stat(input)).size > LARGE_BYTES) pool.start();
-    const open = await opened(input, options.limits);
+    const open = await opened(input, options.limits, passingGunzip);
     return await verify(open, options, { primitives: NODE_PRIMITIVES, checker: pool, scratch });
   } finally {
     // Not `using`: this module runs on Node 20.
@@ -47,6 +49,7 @@ export async function verifyExport(input: string | ExportInput, options: VerifyO
 export async function opened(
   input: string | ExportInput,
   limits?: Partial<ArchiveLimits>,
+  gunzip = nodeGunzip,
 ): Promise<() => AsyncIterable<ArchiveEntry> | null> {
   const bounds = { ...DEFAULT_ARCHIVE_LIMITS, ...limits };
   if (typeof input !== "string") {
@@ -56,14 +59,14 @@ export async function opened(
         : (input as AsyncIterable<Uint8Array>);
     if (archive === undefined) return opener(input, bounds);
     let read = false;
-    return () => (read ? null : ((read = true), readArchive(archive, bounds, nodeGunzip)));
+    return () => (read ? null : ((read = true), readArchive(archive, bounds, gunzip)));
   }
   if ((await lstat(input)).isDirectory()) {
     const names = await namesIn(input, bounds);
     return () => filesIn(input, names);
   }
   await (await open(input)).close();
-  return () => readArchive(createReadStream(input, { highWaterMark: 1024 * 1024 }), bounds, nodeGunzip);
+  return () => readArchive(createReadStream(input, { highWaterMark: PACKED_BYTES }), bounds, gunzip);
 }
 
 /** Names of the files in a folder. Nothing but plain files, in `artifacts/` or beside it: links are not followed. */

@@ -22,13 +22,15 @@ export interface PoolAnswer {
   readonly memory: ArrayBuffer;
 }
 
-/** A chunk leaves little behind. */
-const YOUNG_MIB_MAX = 8;
+/** A chunk leaves little behind; the worst lines that there can be take a fifth of what is allowed. */
+const YOUNG_MIB_MAX = 4;
+const OLD_MIB_MAX = 256;
 
 export class VerifierPool implements Checker {
   readonly memory = new ChunkMemory();
   readonly #threads = new ThreadPool<PoolRequest, PoolAnswer>("./worker", import.meta.url, {
     youngMiBMax: YOUNG_MIB_MAX,
+    oldMiBMax: OLD_MIB_MAX,
   });
 
   /** Starts them before there is anything to check. */
