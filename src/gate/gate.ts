@@ -237,7 +237,8 @@ export class Gate {
       }
       if (enough?.(enacted[places.at(-1)!]!.outcome)) break;
     }
-    if (draft.moved || turn?.isOver) return undefined;
+    // What is decided by one law is not recorded behind the event with which another one decides.
+    if (draft.moved || turn?.isOver || law !== this.parts.law?.()) return undefined;
     const reads = [...draft.reads, ...(remember?.basis ?? [])];
     const receipts = turn ? turn.append(entries, reads, law) : this.#append(entries, draft, reads, law);
     for (const { judged, event } of enacted)

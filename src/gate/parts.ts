@@ -24,7 +24,7 @@ export interface GateParts {
   readonly answering?: (entrypoint: string) => ActivePolicy;
   /** On a thread that is told of policies: until what decides from now on is there; undefined: it is. */
   readonly changing?: () => Promise<void> | undefined;
-  /** On such a thread: which change of them it knows, see {@link Basis}. */
+  /** Which change of policies it knows, see {@link Basis}; absent: none changes. */
   readonly law?: () => number;
   readonly partition: () => Context["partition"];
   readonly evidenceProfileId: string;

@@ -154,6 +154,7 @@ export class NodeParts {
       trust: pinned,
       active: () => this.policies.active,
       answering: (path) => this.policies.find(path) ?? this.policies.active,
+      law: () => this.policies.changes,
       partition: () => this.#partitionNow(),
       evidenceProfileId: this.#evidenceProfileId,
       queueMax: options.queueMax,

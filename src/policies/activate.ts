@@ -75,6 +75,7 @@ export class Policies {
   /** Takes back a change that is linked and not durable yet. */
   #undo: (() => void) | undefined;
   readonly #listeners = new Set<() => void>();
+  #changes = 0;
 
   constructor(parts: PoliciesParts) {
     this.#parts = parts;
@@ -87,6 +88,11 @@ export class Policies {
   /** The law: what admissions, lifecycles and meshes are decided by. */
   get active(): ActivePolicy {
     return this.slots.law;
+  }
+
+  /** How often other policies have come to decide. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** Why nothing would be admitted, or which bundle is missing; undefined where all is well. */
@@ -439,6 +445,7 @@ export class Policies {
   }
 
   #changed(): void {
+    this.#changes++;
     this.slots.settle();
     this.#tell();
   }

@@ -120,3 +120,38 @@ run(
     await closing;
   }),
 );
+
+run(
+  "what changes by what is decided is recorded before all that is decided then, turns or not",
+  withLedger(async (t, { ledger }) => {
+    const turn = await ledger.turn(() => [HOT]);
+    const before = turn.append([counts(1)], on(0));
+    const law = ledger.appendAhead([entry("acme", "law")]);
+    t.true(turn.over);
+    const next = ledger.turn(() => [HOT]);
+    const waits = ledger.append([entry("acme", "waits")]);
+    const behind = (await next).append([counts(2)], on(1));
+    (await next).end();
+    await Promise.all([law, waits, behind]);
+    // One that is only about to be locked is over when it is.
+    const begun = ledger.turn(() => [HOT]);
+    await new Promise((resolve) => setImmediate(resolve));
+    const again = ledger.appendAhead([entry("acme", "law again")]);
+    t.true((await begun).over);
+    const last = await ledger.turn(() => [HOT]);
+    const then = last.append([counts(3)], on(2));
+    last.end();
+    const positions = (await Promise.all([before, law, waits, behind, again, then]))
+      .flat()
+      .map(({ position }) => position);
+    const [first, changed, , second, changedAgain, third] = positions as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    t.true(first < changed && changed < second && second < changedAgain && changedAgain < third, String(positions));
+  }),
+);

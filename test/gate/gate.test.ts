@@ -49,6 +49,35 @@ function slowGate(node: RailgateNode): { gate: Gate; reads: () => number } {
   return { gate: new Gate({ ...parts, source }), reads: () => reads };
 }
 
+test("a run is decided by one law: where that changes while it is decided, all of it is decided again", async (t) => {
+  await using node = await RailgateNode.open({ dataDir: join(emptyDir(), "data") });
+  const parts = (node.gate as unknown as { parts: GateParts }).parts;
+  let [law, evaluated] = [0, 0];
+  const source: StateSource = {
+    read: async (need) => {
+      // Once the first command is decided.
+      if (evaluated === 1) law = 1;
+      return parts.states.read(need);
+    },
+    version: (need) => parts.states.version(need),
+    epoch: 0,
+  };
+  const observe = { evaluated: () => void evaluated++ };
+  const gate = new Gate({ ...parts, source, observe, law: () => law });
+  const done = await gate.run(
+    ["a", "b"].map((id) => admission(admissible(id), CALLER)),
+    { caller: CALLER },
+  );
+  t.deepEqual(
+    done.map(({ event }) => [event.subject, event.outcome]),
+    [
+      ["a", "accepted"],
+      ["b", "accepted"],
+    ],
+  );
+  t.is(evaluated, 4);
+});
+
 test("commands that race on one key: each is decided on what the one before left", async (t) => {
   await using node = await RailgateNode.open({ dataDir: join(emptyDir(), "data") });
   await mesh(node, { command: "reload", mesh_id: "m", rails: RAILS }, "acme");

@@ -244,6 +244,74 @@ run(
   },
 );
 
+run(
+  "the law changes, and then one stops, while replicas take turns: each decides by what its own evidence says",
+  async (t) => {
+    t.timeout(300_000);
+    await withReplicas(["r1", "r2"], async (replicas, url) => {
+      const [one, two] = replicas as [Started, Started];
+      const submitted = {
+        headers: { "content-type": "application/gzip" },
+        body: await lawBundle(signer, { revision: "own", sequence: 1 }),
+      };
+      const { digest } = (await one.call("POST", "/v1/policies", submitted)).json;
+      const answers: { readonly at: Started; readonly status: number; readonly law: string; readonly id: string }[] =
+        [];
+      let over = false;
+      const clients = Array.from({ length: 12 }, async (_, i) => {
+        const at = replicas[i % 2]!;
+        while (!over) {
+          const answer = await at.call("POST", "/v1/admissions", { body: admissible("hot") }).catch(() => undefined);
+          // The one that has stopped.
+          if (answer === undefined) return;
+          const { policy_snapshot_id: law, id } = answer.json.event ?? {};
+          answers.push({ at, status: answer.status, law, id });
+        }
+      });
+      const takes = async (at: Started) =>
+        Number(/^railgate_turn_wait_seconds_count (\d+)/m.exec((await at.call("GET", "/metrics")).text)![1]) > 0;
+      try {
+        await until(async () => (await takes(one)) && (await takes(two)), "turns of both");
+        t.is((await one.call("POST", `/v1/policies/${encodeURIComponent(digest)}/activate`, { body: {} })).status, 200);
+        await until(
+          () => replicas.every((at) => answers.some((each) => each.at === at && each.law === digest)),
+          "the new law on both",
+        );
+        await one.close();
+        const then = answers.length;
+        await until(() => answers.length > then + 10, "more answers of the other");
+      } finally {
+        over = true;
+        await Promise.all(clients);
+      }
+      t.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+      await using store = await openReader({ url, poolMax: 2, scope: "none" });
+      // In the order in which each node has committed.
+      const found = (await store.events({ order: "asc", limit: 10_000 })).toSorted((a, b) => a.position - b.position);
+      const events = found.map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent);
+      const recorded = new Set(events.map(({ id }) => id));
+      t.deepEqual(
+        answers.filter(({ id }) => !recorded.has(id)),
+        [],
+      );
+      for (const node of ["r1", "r2"]) {
+        const own = events.filter(({ chain_id }) => chain_id.endsWith(`/${node}`));
+        const changed = own.findIndex((each) => each.policy_snapshot_id === digest);
+        const laws = (some: EvidenceEvent[]) => [
+          ...new Set(
+            some.filter(({ subject }) => subject === "hot").map(({ policy_snapshot_id }) => policy_snapshot_id),
+          ),
+        ];
+        t.is(own[changed]?.event_type, "policy.activate");
+        t.false(laws(own.slice(0, changed)).includes(digest), node);
+        t.deepEqual(laws(own.slice(changed)), [digest], node);
+      }
+      const report = await verifyStore(store, () => {});
+      t.deepEqual([report.states, report.order], [[], []]);
+    });
+  },
+);
+
 run("a policy that is activated on one replica decides on all, each having it in its own stream", async (t) => {
   await withReplicas(["r1", "r2"], async (replicas) => {
     const [one, two] = replicas as [Started, Started];

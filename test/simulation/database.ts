@@ -13,7 +13,7 @@ const realNow = performance.now.bind(performance);
 export type CommitFault = "lost" | "done" | "late" | "held";
 
 /** Longer than a place in the order of all streams is left open, and short of the end of a transaction that nobody goes on with. */
-export const HELD_MS = [2500, 7500] as const;
+export const HELD_MS = [2500, 5000] as const;
 
 /** Between a node and the database. */
 export interface Way {

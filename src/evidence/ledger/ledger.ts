@@ -129,6 +129,13 @@ export class Ledger {
     return receipts;
   }
 
+  /** As `append`, what may change by what is decided: nothing that is decided from now on is recorded before it. */
+  appendAhead(entries: readonly Entry[]): Promise<Receipt[]> {
+    const receipts = this.#append(entries, NO_BASIS, this.#sending.queue);
+    this.#sending.ahead();
+    return receipts;
+  }
+
   /** As `append`, what another thread has decided. */
   relay(group: Group): Promise<Receipt[]> {
     const receipts = this.#relay(group, this.#sending.queue);

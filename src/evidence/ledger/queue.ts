@@ -85,7 +85,7 @@ export class SettledCount {
   }
 }
 
-const sizeOf = (batch: readonly Waiting[]): number => batch.reduce((sum, { size }) => sum + size, 0);
+export const sizeOf = (batch: readonly Waiting[]): number => batch.reduce((sum, { size }) => sum + size, 0);
 
 export const firstIdOf = ({ events, everywhere }: Group): string => everywhere?.draft.id ?? events[0]!.id;
 export const lastIdOf = ({ events, everywhere }: Group): string => everywhere?.draft.id ?? events.at(-1)!.id;

@@ -87,6 +87,6 @@ export class Recorder {
    * @throws EvidenceUnavailableError EVI-01, also when it is called: nothing was linked then.
    */
   append(entry: Entry): Promise<Receipt> {
-    return this.#parts.ledger.append([entry]).then(([receipt]) => receipt!);
+    return this.#parts.ledger.appendAhead([entry]).then(([receipt]) => receipt!);
   }
 }

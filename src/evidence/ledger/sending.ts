@@ -1,6 +1,6 @@
 // What is sent to the committer, and when: what waits, batch by batch, and turns in between.
 import type { StateAt, StoredState } from "../../store/store.ts";
-import { Queue, type Waiting } from "./queue.ts";
+import { Queue, sizeOf, type Waiting } from "./queue.ts";
 import type { Group } from "./messages.ts";
 import { TurnOrder, type LedgerTurn, type Places, type TurnParts } from "./turn.ts";
 
@@ -33,6 +33,8 @@ export class Sending {
   readonly #inFlightMax: number;
   #lastBatch = 0;
   #turnIsNext = false;
+  /** Events in the queue that no turn overtakes any more. */
+  #ahead = 0;
   #locked: { readonly batch: number; readonly sinceMs: number } | undefined;
   #scheduled = false;
 
@@ -70,6 +72,13 @@ export class Sending {
     return given;
   }
 
+  /** What is in the queue is sent before anything that is decided from now on. */
+  ahead(): void {
+    this.#ahead = this.queue.events;
+    this.#turns.cut();
+    this.soon();
+  }
+
   /** For what was queued just now. */
   soon(): void {
     if (this.isIdle && this.queue.events >= EAGER_BATCH) this.pump();
@@ -79,12 +88,15 @@ export class Sending {
   /** Sends as much as there is, and as can be under way together. */
   pump(): void {
     while (!this.#turns.open && this.#inFlight.size < this.#inFlightMax) {
-      const isTurn = this.#turns.asked && (this.#turnIsNext || this.queue.isEmpty);
+      const isTurn = this.#turns.asked && (this.#turnIsNext || this.queue.isEmpty) && this.#ahead === 0;
       if (!isTurn && this.queue.isEmpty) break;
       const batch = ++this.#lastBatch;
       this.#turnIsNext = !isTurn;
-      if (!isTurn) this.#send(batch, this.queue.take(this.#parts.batchMax));
-      else {
+      if (!isTurn) {
+        const waiting = this.queue.take(this.#parts.batchMax);
+        this.#ahead = Math.max(0, this.#ahead - sizeOf(waiting));
+        this.#send(batch, waiting);
+      } else {
         this.#inFlight.set(batch, []);
         this.#parts.committer.lock(batch, this.#turns.begin());
       }
@@ -109,6 +121,7 @@ export class Sending {
   fail(error: Error): Waiting[] {
     const lost = [...this.#inFlight.values(), this.queue.empty(), this.#turns.fail(error)].flat();
     this.#inFlight.clear();
+    this.#ahead = 0;
     return lost;
   }
 

@@ -14,7 +14,7 @@ export const turnMsMax = (places: number): number => Math.min(TURN_MS_MAX, TURN_
 /** What there is at the places of a turn, by `stateName`. */
 export type FoundStates = ReadonlyMap<string, StoredState | undefined>;
 
-/** While it lasts nobody else changes what was found. What is appended in it commits together, before all that was not sent to be committed yet. */
+/** While it lasts nobody else changes what was found. What is appended in it commits together, before all that was not sent to be committed yet; nothing that is decided later does so where that says by what it is decided (see `Ledger.appendAhead`). */
 export interface Turn {
   readonly found: FoundStates;
   /** It took too long, or evidence cannot be recorded: nothing is appended any more. */
@@ -106,7 +106,9 @@ export class TurnOrder {
   readonly #parts: TurnParts;
   #asked: Asked[] = [];
   /** What the committer is asked to lock, or has. */
-  #open: { readonly places: readonly StateAt[]; readonly given: Asked["given"]; turn?: LedgerTurn } | undefined;
+  #open:
+    | { readonly places: readonly StateAt[]; readonly given: Asked["given"]; turn?: LedgerTurn; cut?: true }
+    | undefined;
 
   constructor(parts: TurnParts) {
     this.#parts = {
@@ -147,6 +149,13 @@ export class TurnOrder {
     const open = this.#open!;
     open.turn = new LedgerTurn(batch, foundAt(open.places, found), this.#parts);
     open.given.resolve(open.turn);
+    if (open.cut) open.turn.end();
+  }
+
+  /** Nothing is decided any more in the one that is open. */
+  cut(): void {
+    if (this.#open) this.#open.cut = true;
+    this.#open?.turn?.end();
   }
 
   /** None that is open or asked for comes to anything. @returns who waits for what was appended in the open one. */

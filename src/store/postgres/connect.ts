@@ -3,8 +3,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { shownAddress, type DatabaseAt } from "./address.ts";
 
-/** A holder that is paused keeps its locks no longer than this, well below the lease. */
+/** What is waited for is given up well before the lease ends. */
 const SESSION_MS_MAX = 8000;
+/** A holder that is paused keeps its locks no longer than this: longer than any turn lasts, and so much shorter that whoever waits for them gets them. */
+const PAUSED_MS_MAX = 5500;
 const CONNECT_MS_MAX = 15_000;
 /** An answer that does not come: the connection is given up. */
 export const ANSWER_MS_MAX = 9000;
@@ -134,7 +136,7 @@ export async function connectForWriting(
     search_path: "railgate",
     statement_timeout: SESSION_MS_MAX,
     lock_timeout: SESSION_MS_MAX,
-    idle_in_transaction_session_timeout: SESSION_MS_MAX,
+    idle_in_transaction_session_timeout: PAUSED_MS_MAX,
     ...BY_KEYS,
   };
   // Statements are sent without waiting for those before them.

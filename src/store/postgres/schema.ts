@@ -106,7 +106,7 @@ async function migrateOnce(client: pg.Client): Promise<void> {
   const unhurried = (text: string, values: unknown[] = []) =>
     client.query({ text, values, query_timeout: INDEX_MS_MAX } as pg.QueryConfig);
   await client.query("BEGIN");
-  // An index takes a second for each million events; whoever comes next waits for it.
+  // Two indices take some six seconds for each million events, unless an operator has made them before; whoever comes next waits for it.
   await client.query("SET LOCAL statement_timeout = 0");
   await client.query("SET LOCAL lock_timeout = 0");
   await unhurried("SELECT pg_advisory_xact_lock($1)", [MIGRATION_LOCK]);
