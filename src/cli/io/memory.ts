@@ -6,7 +6,7 @@ import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
 const YOUNG_BYTES_MAX = 16 * 1024 * 1024;
 
 /** An audit streams, and its threads have theirs: what grows last here is doubled once more. */
-export const YOUNG_BYTES_OF_AUDIT = 8 * 1024 * 1024;
+export const YOUNG_BYTES_OF_AUDIT = 4 * 1024 * 1024;
 
 /** Lets the young generation grow until it is so large, and no further. It is for the whole process, so only its owner may. */
 export function boundYoungGeneration(bytesMax = YOUNG_BYTES_MAX): void {
