@@ -224,6 +224,7 @@ export class Gate {
       for (const next of following) {
         const waiting = loadAll(next.command, draft, next.tokens);
         if (waiting !== undefined) await waiting;
+        if (turn?.isOver) return undefined;
         if (waiting !== undefined && enacted.length === 0) draft.renew();
         const made = this.#decide(next.command, draft, caller, next.tokens, trace);
         const kept = next.place === undefined ? [] : (remember?.(next.place, made.outcome, made.event.id) ?? []);

@@ -3,11 +3,11 @@ import { EvidenceUnavailableError } from "../core/errors.ts";
 import { DEFAULTS } from "../core/schema/defaults.ts";
 import type { Need } from "../core/state.ts";
 import { BasisMovedError } from "../evidence/ledger/basis.ts";
-import { Draft } from "../evidence/ledger/draft.ts";
+import { Draft, type Versioned } from "../evidence/ledger/draft.ts";
 import type { Entry, Receipt } from "../evidence/ledger/entry.ts";
 import { StateView } from "../evidence/ledger/state.ts";
 import type { Turn, TurnSource } from "../evidence/ledger/turn.ts";
-import { stateName, type StateAt, type StateRead, type StoreReader } from "../store/store.ts";
+import { stateName, type MaybePromise, type StateAt, type StateRead, type StoreReader } from "../store/store.ts";
 import type { GateObserver } from "./parts.ts";
 
 /** For how long what was found to be commanded elsewhere as well is not decided on without a turn. */
@@ -139,8 +139,7 @@ export class RunTurns {
   }
 
   /** @returns when it is done, or the turn is over: what waits for a slow answer holds nobody up beyond that, and is decided anew. */
-  async #run({ needs, basis, given }: Waiting, turn: Turn, view: StateView): Promise<void> {
-    for (const need of needs) if (need.how === "one") view.know(need, turn.found.get(stateName(need)));
+  async #run({ basis, given }: Waiting, turn: Turn, view: StateView): Promise<void> {
     const done = Promise.withResolvers<void>();
     const moved = basis.some((read) => (turn.found.get(stateName(read))?.version ?? 0) !== read.version);
     if (moved) given.reject(new EvidenceUnavailableError("the same request is carried out elsewhere"));
@@ -177,26 +176,49 @@ const eachOnce = (places: readonly StateAt[]): StateAt[] => [
   ).values(),
 ];
 
+/** Only said to be needed, so that it is locked the next time. */
+const NOT_LOCKED: Versioned = { value: null, version: 0 };
+
 /** What one run decides in a turn. */
 export class RunTurn {
   readonly draft: Draft;
   readonly #turn: Turn;
   readonly #view: StateView;
   readonly #moved: (names: readonly string[]) => void;
+  #needsMore = false;
   /** To be called when all is appended, or nothing will be. */
   readonly done: () => void;
 
   constructor(turn: Turn, view: StateView, moved: (names: readonly string[]) => void, done: () => void) {
-    this.draft = new Draft(view);
+    this.draft = new Draft({
+      read: (need) => this.#read(need),
+      version: (need) => view.version(need),
+      get epoch() {
+        return view.epoch;
+      },
+    });
     this.#turn = turn;
     this.#view = view;
     this.#moved = moved;
     this.done = done;
   }
 
-  /** Whether it turned out to need more than is locked, or took too long. */
+  /** Nothing that has a version is read from the database: it is locked, or the run is over. */
+  #read(need: Need): MaybePromise<Versioned> {
+    if (need.how === "one") {
+      const name = stateName(need);
+      if (!this.#turn.found.has(name)) {
+        this.#needsMore = true;
+        return NOT_LOCKED;
+      }
+      this.#view.know(need, this.#turn.found.get(name));
+    }
+    return this.#view.read(need);
+  }
+
+  /** Whether it turned out to need more than is locked, or took too long: what it would decide is in vain. */
   get isOver(): boolean {
-    return this.#turn.over || !this.draft.reads.every((read) => this.#turn.found.has(stateName(read)));
+    return this.#needsMore || this.#turn.over;
   }
 
   /** @returns undefined where what it was decided on has moved all the same. */

@@ -6,7 +6,7 @@ import { readTail } from "./log.ts";
 /** Streams whose end is kept in memory (at most some 12 KB each); the end of any other is read when it is appended to. */
 const STREAMS_KEPT_MAX = 2048;
 
-export interface Stream {
+interface Stream {
   readonly stream: number;
   readonly tail: TreeTail;
 }
