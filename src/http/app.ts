@@ -67,7 +67,11 @@ export function makeApp(door: Door, routes: readonly Route[], elsewhere?: Reques
     app[verbOf(route)](route.path, served as RequestHandler);
     straight.add(route, served);
   }
-  const listener: RequestListener = (req, res) => (straight.find(req) ?? (app as RequestListener))(req, res);
+  const listener: RequestListener = (req, res) => {
+    // Behind the last answer on its connection nothing can be answered.
+    if (req.socket.writableEnded) return void req.socket.destroy();
+    (straight.find(req) ?? (app as RequestListener))(req, res);
+  };
   if (elsewhere) {
     app.use(elsewhere as RequestHandler);
     app.use((_: unknown, req: IncomingMessage, res: ServerResponse, _next: unknown) => elsewhere(req, res));

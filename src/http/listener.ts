@@ -15,7 +15,7 @@ import { securityHeaders } from "./call/headers.ts";
 import type { Peers } from "./call/peer.ts";
 import { presentUnparsed } from "./call/problem.ts";
 import type { ProblemCode } from "./call/problems.ts";
-import { ReplyWriter } from "./call/reply.ts";
+import { endInStages, ReplyWriter } from "./call/reply.ts";
 import type { Route } from "./call/route.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -29,7 +29,6 @@ const HEADERS_MS_MAX = 10_000;
 const KEEP_ALIVE_MS = 65_000;
 const HEADER_BYTES_MAX = 16 * 1024;
 const CHECK_EVERY_MS = 2000;
-const UNPARSED_MS_MAX = 2000;
 /** Answers that are still under way when it closes have this long. */
 export const CLOSE_MS_MAX = 10_000;
 
@@ -211,9 +210,7 @@ function forgetUnproven(socket: TLSSocket): void {
 function refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket, replies: ReplyWriter): void {
   if (!socket.writable || error.code === "ECONNRESET") return void socket.destroy();
   const code = PARSER_PROBLEMS[error.code ?? ""] ?? "request_malformed";
-  socket.end(replies.bare(presentUnparsed(code)));
-  // Whoever does not take that answer, or goes on sending, is not waited for.
-  setTimeout(() => socket.destroy(), UNPARSED_MS_MAX).unref();
+  endInStages(socket, replies.bare(presentUnparsed(code)));
 }
 
 /** @throws ListenError */

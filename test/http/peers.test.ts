@@ -1,5 +1,6 @@
 // Nobody's pace but one's own: whoever sends or reads slowly, or too much at once, costs itself the answer and others nothing.
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -71,6 +72,24 @@ test("records of a node that do not come are given up as any body is, and its tu
   }
   t.true(slow.some((each) => each.text().startsWith("HTTP/1.1 408 ")));
   t.is((await served.call("POST", path, { body: {} })).status, 422);
+  await served.close();
+});
+
+test("what comes behind a body that was given up is not carried out", async (t) => {
+  const served = await start({}, { peers: QUICK });
+  const admission = JSON.stringify(admissible("behind"));
+  const begin = (length: number) =>
+    head(served, "POST", "/v1/admissions", { "content-type": "application/json", "content-length": `${length}` });
+  const socket = createConnection({ host: "127.0.0.1", port: served.port, allowHalfOpen: true });
+  let said = "";
+  socket.on("data", (data) => (said += data.toString("latin1"))).on("error", () => {});
+  socket.write(`${begin(10)}12345`);
+  await once(socket, "end");
+  t.regex(said, /^HTTP\/1.1 408 /);
+  socket.write(`67890${begin(admission.length)}${admission}`);
+  // Until it is closed on the other side, too.
+  await until(() => !socket.write("x") || socket.destroyed);
+  t.is((await served.call("GET", "/v1/workloads/behind?tenant_id=acme")).status, 404);
   await served.close();
 });
 
@@ -258,6 +277,28 @@ test("bodies held together are bounded, whatever each of them is", async (t) => 
   for (const { socket } of held) socket.destroy();
   await until(async () => (await served.call("POST", "/v1/admissions", { body: " ".repeat(500) })).status === 400);
   t.pass();
+  await served.close();
+});
+
+test("what comes of a body that was refused is not held against others", async (t) => {
+  const served = await start({ threads: 1, limits: { body_bytes_max: 1000 } }, { peers: { heldBytesMax: 2000 } });
+  const begin = (length: number): Bare => {
+    const headers = { "content-type": "application/json", "content-length": `${length}` };
+    return bare(served, `${head(served, "POST", "/v1/admissions", headers)}${" ".repeat(599)}`);
+  };
+  for (let round = 0; round < 5; round++) {
+    const held = Array.from({ length: 4 }, () => begin(1000));
+    await until(() => held.some((each) => each.text() !== ""));
+    const refused = held.find((each) => each.text() !== "")!;
+    t.regex(refused.text(), /^HTTP\/1.1 503 [^]*"code":"bodies_exhausted"/);
+    for (const each of held) if (each !== refused) each.socket.destroy();
+    await until(async () => (await served.call("POST", "/v1/admissions", { body: " ".repeat(500) })).status === 400);
+    // The rest of it, and a request behind it, which is answered when that has come.
+    refused.socket.write(`${" ".repeat(401)}${head(served, "GET", "/healthz")}`);
+    await until(() => refused.text().includes("HTTP/1.1 200 "));
+    refused.socket.destroy();
+  }
+  t.is((await served.call("POST", "/v1/admissions", { body: " ".repeat(1000) })).status, 400);
   await served.close();
 });
 

@@ -4,6 +4,7 @@ import { RequestError } from "../../core/errors.ts";
 import { parseStrict } from "../../core/json.ts";
 import { heldBytesMax, type Peer } from "./peer.ts";
 import { ClientGoneError, HttpError } from "./problem.ts";
+import { endBehind } from "./reply.ts";
 import type { Exchange } from "./route.ts";
 
 /** `application/json` or `application/<anything>+json`, with no charset but UTF-8 (RFC 8259 §8.1, RFC 6839 §3.1). */
@@ -66,14 +67,20 @@ export function readBytes({ req, res, peer }: Arriving, bytesMax: number): Promi
   const bytes = new Promise<Uint8Array>((resolve, reject) => {
     let chunks: Buffer[] = [];
     let length = 0;
-    peer.wait(() => reject(hangUp(res, timeout(peer.limits.bodyMsMax))), peer.limits.bodyMsMax);
-    req.on("data", (chunk: Buffer) => {
+    // What comes of it later is nobody's, and held by nobody.
+    const refuse = (error: Error): void => {
+      req.off("data", take);
+      reject(error);
+    };
+    const take = (chunk: Buffer): void => {
       length += chunk.length;
-      if (length > DISCARDED_BYTES_MAX && length > bytesMax) reject(hangUp(res, tooLarge()));
+      if (length > DISCARDED_BYTES_MAX && length > bytesMax) refuse(hangUp(res, tooLarge()));
       else if (length > bytesMax) chunks = [];
       else if (peer.hold(chunk.length, bytesMax)) chunks.push(chunk);
-      else reject(exhausted(peer, bytesMax));
-    });
+      else refuse(exhausted(peer, bytesMax));
+    };
+    peer.wait(() => refuse(hangUp(res, timeout(peer.limits.bodyMsMax))), peer.limits.bodyMsMax);
+    req.on("data", take);
     req.on("end", () =>
       length > bytesMax ? reject(tooLarge()) : resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)),
     );
@@ -134,8 +141,7 @@ const exhausted = ({ limits }: Peer, bytesMax: number): HttpError =>
     { "Retry-After": "1" },
   );
 
-/** What follows on this connection would be the rest of the body. */
 function hangUp<E extends Error>(res: ServerResponse, error: E): E {
-  res.shouldKeepAlive = false;
+  endBehind(res);
   return error;
 }

@@ -1,5 +1,6 @@
 // The one writer of answers: every head with the same headers, every body at the pace of whoever reads it, and not slower than it may be.
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Peer } from "./peer.ts";
 import type { Exchange, Reply, Stream } from "./route.ts";
 
@@ -9,6 +10,8 @@ const NOT_MODIFIED = 304;
 const JSON_TYPE = "application/json";
 const NOT_STORED = { "Cache-Control": "no-store" };
 const TIMEOUT_MS_MAX = 2 ** 31 - 1;
+/** Whoever does not take the last answer on a connection, or goes on sending, is not waited for any longer. */
+const ENDING_MS_MAX = 2000;
 
 const flatten = (headers: Headers): string[] => Object.entries(headers).flat();
 
@@ -137,6 +140,22 @@ export function watchEnd(req: IncomingMessage, res: ServerResponse, peer: Peer, 
   res.on("finish", over).on("close", over);
   if (rest) req.on("close", over).resume();
   peer.wait(() => socket.destroy(), waitMsMax + (bytes * 1000) / bytesPerSecondMin);
+}
+
+/** Its answer is the last on its connection: what follows there would be the rest of a body that nobody takes. */
+export function endBehind(res: ServerResponse): void {
+  res.shouldKeepAlive = false;
+  const { socket } = res.req;
+  socket.destroySoon = () => endInStages(socket);
+}
+
+/**
+ * Ends a connection on which the other side may still be sending: closed at once, it would be reset, and that could take the
+ * last answer with it (RFC 9112 §9.6).
+ */
+export function endInStages(socket: Socket, last = ""): void {
+  socket.end(last);
+  setTimeout(() => socket.destroy(), ENDING_MS_MAX).unref();
 }
 
 const isUnread = (req: IncomingMessage): boolean => !req.complete && hasBody(req);

@@ -14,7 +14,7 @@ import {
 } from "node:http";
 import type { Proven } from "../call/caller.ts";
 import { Peer, type Peers } from "../call/peer.ts";
-import { watchEnd } from "../call/reply.ts";
+import { endBehind, watchEnd } from "../call/reply.ts";
 
 export interface InnerAddress {
   /** Of Linux' abstract sockets: no file, gone with the process. */
@@ -91,11 +91,14 @@ export function passOn(
       headers: withHosts(headers, req.headersDistinct["host"] ?? []),
       setHost: false,
     });
+    let answering = false;
     inner.on("response", (answer) => {
+      answering = true;
       passBack(answer, res);
       answer.on("end", () => watchEnd(req, res, new Peer(peers), 0));
     });
-    inner.on("error", () => res.destroy());
+    // The rest of a body may find no reader any more, and an answer that breaks off says so itself.
+    inner.on("error", () => answering || res.destroy());
     res.on("close", () => inner.destroy());
     if (req.headers.expect === undefined) return void req.pipe(inner);
     inner.on("continue", () => {
@@ -107,7 +110,7 @@ export function passOn(
 }
 
 function passBack(answer: IncomingMessage, res: ServerResponse): void {
-  if (answer.headers.connection === "close") res.shouldKeepAlive = false;
+  if (answer.headers.connection === "close") endBehind(res);
   const headers = answer.rawHeaders.flatMap((name, i, all) =>
     i % 2 === 0 && !OF_THE_CONNECTION.includes(name.toLowerCase()) ? [[name, all[i + 1]!] as const] : [],
   );
