@@ -222,10 +222,12 @@ export class Gate {
         { command, tokens: tokens[i]!, place: i },
       ];
       for (const next of following) {
-        const waiting = loadAll(next.command, draft, next.tokens);
-        if (waiting !== undefined) await waiting;
+        for (let waiting = loadAll(next.command, draft, next.tokens); waiting !== undefined; ) {
+          await waiting;
+          // What changed meanwhile may need more.
+          waiting = enacted.length === 0 && draft.renew() ? loadAll(next.command, draft, next.tokens) : undefined;
+        }
         if (turn?.isOver) return undefined;
-        if (waiting !== undefined && enacted.length === 0) draft.renew();
         const made = this.#decide(next.command, draft, caller, next.tokens, trace);
         const kept = next.place === undefined ? [] : (remember?.(next.place, made.outcome, made.event.id) ?? []);
         enacted.push(made);

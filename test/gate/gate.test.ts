@@ -92,6 +92,29 @@ test("commands that race on one key: each is decided on what the one before left
   t.deepEqual(revisions, [2]);
 });
 
+test("what changed while it was read may need more, and that is read as well", async (t) => {
+  await using node = await RailgateNode.open({ dataDir: join(emptyDir(), "data") });
+  const between = { ...RAILS[1], rail_id: "between", level: "sandbox_isolated" } as const;
+  await mesh(node, { command: "reload", mesh_id: "m", rails: [...RAILS, between] }, "acme");
+  await mesh(node, place("a", "fast"), "acme");
+  const elevate = (rail: string) =>
+    ({ command: "elevate", mesh_id: "m", workload_id: "a", target_rail_id: rail, policy: FREE }) as const;
+  const parts = (node.gate as unknown as { parts: GateParts }).parts;
+  let changing: Promise<unknown> | undefined;
+  const source: StateSource = {
+    read: (need) => {
+      if (!need.name.includes(" rail ")) return parts.states.read(need);
+      changing ??= mesh(node, elevate("between"), "acme");
+      return changing.then(() => parts.states.read(need));
+    },
+    version: (need) => parts.states.version(need),
+    epoch: 0,
+  };
+  const gate = new Gate({ ...parts, source });
+  const [done] = await gate.run([meshCommand(elevate("hw"), "acme")], { caller: CALLER });
+  t.like(done!.event, { outcome: "accepted", details: { from_rail_id: "between" } });
+});
+
 test("what moves again and again is given up, and nothing of it is on record", async (t) => {
   await using node = await RailgateNode.open({ dataDir: join(emptyDir(), "data") });
   const parts = (node.gate as unknown as { parts: GateParts }).parts;

@@ -123,16 +123,21 @@ export class Draft implements Reads {
 
   /**
    * Reads again what was decided elsewhere on this thread while the rest was waited for, where it is at hand. For a draft that nothing was decided on yet.
+   * @returns whether anything was.
    */
-  renew(): void {
+  renew(): boolean {
     const reads = [...this.#read.values()];
     // What has no version of its own must be as old as what it changes with.
-    if (reads.some(({ need }) => need.how !== "one")) return;
+    if (reads.some(({ need }) => need.how !== "one")) return false;
+    let renewed = false;
     for (const { need, version } of reads) {
       if ((this.#source.version(need) ?? version) === version) continue;
       const found = this.#source.read(need);
-      if (!(found instanceof Promise)) this.#add(need, found);
+      if (found instanceof Promise) continue;
+      this.#add(need, found);
+      renewed = true;
     }
+    return renewed;
   }
 
   /** What it is decided on, with versions. */
