@@ -22,8 +22,8 @@ import { threadsBench } from "./threads.ts";
 
 const CONNECTIONS = 32;
 const ROUNDS = 3;
-/** Load that does not count, on every server alike: what is compiled or cached as it is first used is no server's usual day. */
-const WARM_UP_S = 2;
+/** Load that does not count, on every server alike: what is compiled or cached in its first seconds is no part of a server's usual day. */
+const WARM_UP_S = 10;
 /** Many and short: on a machine that is shared, one that is twice as fast a second later is nothing rare. */
 const EVALUATION_TURNS = 10;
 const EVALUATIONS = 4000;
