@@ -4,7 +4,9 @@ import { NODE_FAULTS } from "./met.ts";
 import { MUTANTS } from "./mutants.ts";
 import { readLaws, type Laws } from "./node.ts";
 import { ALONE } from "./scenarios.ts";
+import { Random } from "./random.ts";
 import { testSchedules } from "./schedules.ts";
+import { Actor, World } from "./world.ts";
 
 let laws: Laws;
 test.before(async () => {
@@ -20,4 +22,19 @@ testSchedules({
   mutants: MUTANTS.filter(({ scenario }) => scenarios.some(({ name }) => name === scenario)),
   faults: NODE_FAULTS,
   grounds: () => ({ laws }),
+});
+
+test.serial("who is paused again before it goes on loses nothing of what waits for it, nor its order", async (t) => {
+  const world = new World(1, new Random(1));
+  const actor = new Actor("n");
+  const done: string[] = [];
+  actor.pause(8000);
+  world.after(10, actor, () => done.push("due first"));
+  await world.pass(20);
+  actor.pause(1000);
+  world.after(10, actor, () => done.push("due later"));
+  await world.pass(7900);
+  t.deepEqual(done, []);
+  await world.pass(100);
+  t.deepEqual(done, ["due first", "due later"]);
 });

@@ -48,8 +48,9 @@ export class Actor {
     return this.skewMs + (this.parent?.clockErrorMs ?? 0);
   }
 
+  /** Until then at least: what was put off to the end of an earlier pause must not be left behind by all that comes after it. */
   pause(untilMs: number): void {
-    this.#pausedUntilMs = untilMs;
+    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, untilMs);
   }
 
   /** Whoever waits for it is told. */
