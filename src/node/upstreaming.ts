@@ -42,6 +42,8 @@ const BACKOFF_MS_MAX = 10_000;
 /** A reconciliation that the law refused is asked about again so soon: each try is on record. */
 const REFUSED_MS = 5000;
 const COMMANDS_AT_ONCE = 64;
+/** Reconciliations, of other nodes as well, read at a time. */
+const LOOKED_AT = 100;
 
 export class Upstreaming {
   readonly #parts: UpstreamingParts;
@@ -138,13 +140,11 @@ export class Upstreaming {
     return ranges;
   }
 
-  async #rangeOf({
-    chain_id,
-    tenant_id,
-    size,
-  }: StreamRow): Promise<{ range: Reconciled; tenantId: string } | undefined> {
+  async #rangeOf(stream: StreamRow): Promise<{ range: Reconciled; tenantId: string } | undefined> {
     const { store } = this.#parts;
-    const from = this.#forwarder?.arrivedBefore(chain_id) ?? (await this.#firstSince(chain_id));
+    const { chain_id, tenant_id, size } = stream;
+    const heldBack = this.#forwarder?.arrivedBefore(chain_id) ?? (await this.#firstSince(chain_id));
+    const from = Math.max(heldBack, await this.#reconciledTo(stream));
     const to = (this.#forwarder ? Math.min(size, this.#forwarder.arrived(chain_id)) : size) - 1;
     if (from > to) return undefined;
     const hashAt = async (sequence: number) =>
@@ -162,6 +162,23 @@ export class Upstreaming {
       checkpoint: note,
     };
     return { range, tenantId: tenant_id };
+  }
+
+  /**
+   * How much of a stream is reconciled, on record: in this partition, where the node ended before that did; or in one before,
+   * where upstream has lost it since, and is sent it again.
+   */
+  async #reconciledTo({ chain_id, tenant_id }: StreamRow): Promise<number> {
+    const event_type = "chain.reconciliation";
+    const query = { tenant_id, event_type, outcome: "accepted", order: "desc", limit: LOOKED_AT } as const;
+    for (let after: number | undefined; ; ) {
+      const found = await this.#parts.store.events({ ...query, after });
+      const events = found.map(({ record }) => JSON.parse(eventTextOf(record)) as EvidenceEvent);
+      const last = events.find((event) => event.chain_id === chain_id);
+      if (last) return (last.details as unknown as Reconciled).to_sequence + 1;
+      if (found.length < LOOKED_AT) return 0;
+      after = found.at(-1)!.position;
+    }
   }
 
   /** The first record of the partition, by its time; where there is none, what would come next. */

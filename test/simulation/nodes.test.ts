@@ -3,6 +3,7 @@ import test from "ava";
 import { NETWORK_FAULTS } from "./met.ts";
 import { MUTANTS } from "./mutants.ts";
 import { readLaws, type Laws } from "./node.ts";
+import { run } from "./run.ts";
 import { TOGETHER } from "./scenarios.ts";
 import { testSchedules } from "./schedules.ts";
 
@@ -17,4 +18,18 @@ testSchedules({
   mutants: MUTANTS.filter(({ scenario }) => TOGETHER.some(({ name }) => name === scenario)),
   faults: NETWORK_FAULTS,
   grounds: () => ({ laws }),
+});
+
+test.serial("seeds that once found a fault hold", async (t) => {
+  t.timeout(600_000);
+  for (const [name, seed] of [
+    // Killed between what it reconciled and the end of its partition; upstream lost what was reconciled.
+    ["restored-hub", 38_164],
+    ["restored-hub", 38_192],
+    // A copy that stayed behind the other never showed upstream its own history.
+    ["copied", 44_105],
+  ] as const) {
+    const { broken } = await run(TOGETHER.find((each) => each.name === name)!, seed, laws);
+    t.is(broken, undefined, `${name}, seed ${seed}`);
+  }
 });

@@ -76,8 +76,8 @@ export interface Happening {
   cancelled: boolean;
 }
 
-/** Some times what any schedule needs; one that goes on for longer never comes to rest, which is a failure. */
-const HAPPENINGS_MAX = 6000;
+/** Some times what any schedule needs, and more than three nodes at rest have while one waits in vain; what goes on for longer never comes to rest, which is a failure. */
+const HAPPENINGS_MAX = 10_000;
 /** Of those with a database, where each statement is several. */
 const HAPPENINGS_WITH_DATABASE_MAX = 100_000;
 

@@ -299,8 +299,12 @@ class RecordSender {
     const { next_sequence, accepted, checkpoint, superseded, node_id } = JSON.parse(text) as ReplicationAnswer;
     this.#heardFrom(node_id);
     const size = next_sequence <= stream.size ? stream.size : ((await this.#store.log.stream(chainId))?.size ?? 0);
-    if (next_sequence > size && this.#isOnlyOurs(stream))
+    if (next_sequence > size && this.#isOnlyOurs(stream)) {
+      const isCompared = sending.count > 0 && sending.from + sending.count >= size;
+      // As each has the hash of the one before it, by the last one here upstream tells whether they are two histories.
+      if (!isCompared) return this.#send(await outgoing(this.#store, stream, size - 1, this.#sent), stream);
       throw new StreamRefusedError(`upstream has ${next_sequence} records of ${chainId}, more than there are here`);
+    }
     this.#arrive(chainId, Math.min(next_sequence, size), accepted, checkpoint ?? undefined);
     if (superseded) this.#handedDown(node_id, superseded);
   }
