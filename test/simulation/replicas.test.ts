@@ -34,7 +34,7 @@ declare("a thread that takes the place of one that died finds out that the datab
   t.timeout(600_000);
   const scenario = REPLICAS.find(({ name }) => name === "promoted")!;
   // Back to where its node id had another lease; back by records alone.
-  for (const seed of [9, 102]) {
+  for (const seed of [9, 4]) {
     const { broken } = await run(scenario, seed, laws, { server });
     t.is(broken, undefined, `seed ${seed}`);
   }
