@@ -138,6 +138,15 @@ test("only the configuration reads the environment", (t) => {
   t.deepEqual(readers, ["src/node/config/config.ts"]);
 });
 
+// What is loaded before each of them (test/ends.ts) keeps ava from telling one that forgot it.
+test("every test file imports ava, or what declares its tests", (t) => {
+  const knowsAva = (file: string): boolean => loads(file).includes("ava");
+  for (const file of filesUnder(join(ROOT, "test")).filter((each) => each.endsWith(".test.ts"))) {
+    const support = loads(file).filter((name) => name.startsWith("."));
+    t.true(knowsAva(file) || support.some((name) => knowsAva(relative(ROOT, join(ROOT, file, "..", name)))), file);
+  }
+});
+
 test("every file says what it is for in its first line", (t) => {
   for (const dir of ["src", "test", "scripts", "bench", "examples"]) {
     for (const file of filesUnder(join(ROOT, dir)))

@@ -1,10 +1,11 @@
 // Runs the command line as a process of its own, as a person or a program would.
-import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from "node:child_process";
+import type { ChildProcess, ChildProcessWithoutNullStreams } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureBin } from "../../scripts/build.js";
+import { spawn } from "../spawn.ts";
 import { comes } from "../until.ts";
 
 /** As it is built, which is how people run it; built anew where the sources have changed. */

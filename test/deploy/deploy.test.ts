@@ -1,5 +1,5 @@
 // What deploy/ holds does what it says: the image's files are there and its command starts a node, so does the unit's, and dashboard and rules name metrics that exist.
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, existsSync, globSync, mkdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -8,6 +8,7 @@ import test, { type ExecutionContext } from "ava";
 import { parse } from "yaml";
 import { ensureBin } from "../../scripts/build.js";
 import { admissible, emptyDir, start } from "../http/support.ts";
+import { spawn } from "../spawn.ts";
 import { comes } from "../until.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;

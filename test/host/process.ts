@@ -1,9 +1,9 @@
 // A server as a process of its own, to be killed as a machine dies: without notice.
-import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { readHolder } from "../../src/store/lock.ts";
 import { MAIN } from "../cli/railgate.ts";
+import { spawn } from "../spawn.ts";
 import { comes, until } from "../until.ts";
 
 export interface Server {
@@ -17,9 +17,6 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-const running = new Set<ChildProcess>();
-process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
-
 /** Serves the data directory `data` in `dir`. */
 export async function spawnServer(dir: string, more: NodeJS.ProcessEnv = {}): Promise<Server> {
   const env = {
@@ -31,8 +28,7 @@ export async function spawnServer(dir: string, more: NodeJS.ProcessEnv = {}): Pr
     ...more,
   };
   const child = spawn(process.execPath, [MAIN, "serve"], { cwd: dir, env, stdio: ["ignore", "pipe", "pipe"] });
-  running.add(child);
-  const ended = once(child, "exit").then(() => running.delete(child));
+  const ended = once(child, "exit");
   const end = async (signal: NodeJS.Signals) => {
     child.kill(signal);
     await comes(`the server ends by ${signal}`, ended);

@@ -1,5 +1,4 @@
 // A restored copy of a node: it does not start unless somebody says so, and then it signs under another id, with other keys, and on record.
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -11,6 +10,7 @@ import { nextKeyFile, keyFile } from "../../src/evidence/keys/keys.ts";
 import { openReader } from "../../src/store/open.ts";
 import { MAIN, railgate } from "../cli/railgate.ts";
 import { admissible, emptyDir, send, verifiedEvents } from "../http/support.ts";
+import { spawn } from "../spawn.ts";
 import { comes } from "../until.ts";
 
 process.setMaxListeners(100);

@@ -1,5 +1,5 @@
 // What was answered is on the disk: under load, after kill -9, and around a disk that is full.
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { openSync, readFileSync, rmSync, statSync } from "node:fs";
 import { Agent } from "node:http";
@@ -9,6 +9,7 @@ import test from "ava";
 import { readHolder } from "../../src/store/lock.ts";
 import { MAIN } from "../cli/railgate.ts";
 import { admissible, emptyDir, insufficient, send, start, verifiedEvents, type Answered } from "./support.ts";
+import { spawn } from "../spawn.ts";
 import { comes, until } from "../until.ts";
 
 const CLIENTS = 32;

@@ -1,5 +1,4 @@
 // A policy that is nobody's of ours, built and signed by OPA's command line; a real OPA server and a Railgate that both answer from it.
-import { spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
@@ -74,6 +73,7 @@ live if input.plugins_ready
 ready := input.plugin_state
 `,
 };
+import { spawn } from "../spawn.ts";
 import { comes, until } from "../until.ts";
 const DATA = { app: { roles: { root: "admin" } } };
 

@@ -1,5 +1,4 @@
 // Nobody's pace but one's own: whoever sends or reads slowly, or too much at once, costs itself the answer and others nothing.
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
@@ -7,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import ava from "ava";
 import { spawnServer } from "../host/process.ts";
 import { admissible, emptyDir, send, start, type Started } from "./support.ts";
+import { spawn } from "../spawn.ts";
 import { until } from "../until.ts";
 
 /** One after the other: they are about time. */

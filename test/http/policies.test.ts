@@ -1,5 +1,4 @@
 // Policies over HTTP: the registry for operators, activation under load, and bundles for other nodes and for OPA, the real one too.
-import { spawn } from "node:child_process";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { mkdtempSync, writeFileSync } from "node:fs";
@@ -13,6 +12,7 @@ import { connectRailgate } from "../../src/client/index.ts";
 import { BundleError, NotFoundError, PolicyRefusedError } from "../../src/core/errors.ts";
 import { ensureOpa } from "../../src/workshop/opa.ts";
 import { changedSettings, lawBundle, makeSigner } from "../policies/bundles.ts";
+import { spawn } from "../spawn.ts";
 import { comes, until } from "../until.ts";
 import { admissible, start, verifiedEvents, type Started } from "./support.ts";
 

@@ -1,5 +1,5 @@
 // Files that change under a running server: taken anew as a whole, or not at all, and said either way.
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { Agent } from "node:https";
@@ -15,6 +15,7 @@ import { readBundleFiles } from "../../src/policy/bundle-files.ts";
 import { signBundleFiles, writeBundleFiles } from "../../src/policy/sign.ts";
 import { MAIN } from "../cli/railgate.ts";
 import { admissible, emptyDir, send, start, type Started } from "./support.ts";
+import { spawn } from "../spawn.ts";
 import { comes, until } from "../until.ts";
 
 process.setMaxListeners(100);

@@ -1,5 +1,4 @@
 // A backup is whole, consistent and verified, or there is none; a restore fills an empty directory with all of it, or leaves it as it was.
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -13,6 +12,7 @@ import { restoreBackup } from "../../src/node/backup/restore.ts";
 import { openReader } from "../../src/store/open.ts";
 import { admissible, emptyDir, start } from "../http/support.ts";
 import { MAIN, railgate } from "../cli/railgate.ts";
+import { spawn } from "../spawn.ts";
 import { comes, until } from "../until.ts";
 
 process.setMaxListeners(100);

@@ -1,5 +1,4 @@
 // Settings: where they come from, which win, and that every error names its setting and keeps secrets to itself.
-import { spawn } from "node:child_process";
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,6 +12,7 @@ import { DEFAULTS } from "../../src/core/schema/defaults.ts";
 import { settingsWithoutEffect } from "../../src/core/schema/without-effect.ts";
 import { settingsOf } from "../../src/core/settings.ts";
 import { ensureOpa } from "../../src/workshop/opa.ts";
+import { spawn } from "../spawn.ts";
 import { comes } from "../until.ts";
 
 const root = new URL("../..", import.meta.url).pathname;

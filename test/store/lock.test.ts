@@ -1,5 +1,4 @@
 // One writer per data directory, whoever the other is and however the first one ended.
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,6 +6,7 @@ import { join } from "node:path";
 import test from "ava";
 import { eventKeyFile, loadEventKey } from "../../src/evidence/keys/keys.ts";
 import { DataDirLock, readHolder } from "../../src/store/lock.ts";
+import { spawn } from "../spawn.ts";
 import { comes } from "../until.ts";
 
 const SINCE = "2026-01-02T03:04:05.678Z";
