@@ -5,7 +5,7 @@ import { publicKeys, type PublicKeys } from "../evidence/keys/jwks.ts";
 import { TransparencyLog } from "../evidence/log/log.ts";
 import { logsIn } from "../node/restore.ts";
 import { readHolder, type LockHolder } from "../store/lock.ts";
-import { holdsStore, openReader, placeName, type StoreAt } from "../store/open.ts";
+import { holdsStore, isShared, openReader, placeName, type StoreAt } from "../store/open.ts";
 import { readableAt, type SharedStore } from "../store/shared.ts";
 import { socketFile } from "../store/socket.ts";
 import type { StoreReader } from "../store/store.ts";
@@ -62,7 +62,7 @@ async function open(at: StoreAt): Promise<StoreReader> {
   try {
     if (await holdsStore(at)) return await openReader(at);
   } catch (cause) {
-    const place = typeof at === "string" ? at : `railgate.store.url (${placeName(at)})`;
+    const place = isShared(at) ? `railgate.store.url (${placeName(at)})` : placeName(at);
     throw new NothingToReadError(`the evidence in ${place} can't be read: ${(cause as Error).message}`, { cause });
   }
   throw new NothingToReadError(`${placeName(at)} holds no evidence yet`);

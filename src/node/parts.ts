@@ -18,7 +18,7 @@ import type { Registry } from "../policies/registry.ts";
 import type { Shadows } from "../policies/shadow.ts";
 import type { SettingsSource } from "../policies/choose.ts";
 import type { Policy } from "../policy/policy.ts";
-import { placeOf, type StoreAt } from "../store/open.ts";
+import { isShared, type StoreAt } from "../store/open.ts";
 import { letGo } from "../store/shared.ts";
 import type { StoreReader } from "../store/store.ts";
 import { bundleStore } from "../trust/provenance/store.ts";
@@ -347,11 +347,10 @@ export class NodeParts {
 function makeLedger({ at, nodeId, key, log }: Prepared, queueMax: number | undefined): Ledger {
   const data = {
     storePath: at,
-    place: placeOf(at),
     privateJwk: key.privateKey.export({ format: "jwk" }),
     kid: key.kid,
     // One processor decides, another commits: with no third there is nobody to sign meanwhile.
-    signAhead: typeof at === "string" && availableParallelism() > 2,
+    signAhead: !isShared(at) && availableParallelism() > 2,
     log,
   };
   return new Ledger(nodeId, data, { ...DEFAULT_LEDGER_LIMITS, ...(queueMax !== undefined && { queueMax }) });

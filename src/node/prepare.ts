@@ -3,7 +3,7 @@ import type { KeyObject } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { ConfigError, EvidenceUnavailableError, KeyError, RailgateError, StoreMovedError } from "../core/errors.ts";
-import { openReader, openWriter, placeName, type StoreAt } from "../store/open.ts";
+import { asFound, openReader, openWriter, placeName, type StoreAt } from "../store/open.ts";
 import { claim, letGo, storeAt, type SharedStore } from "../store/shared.ts";
 import { SIDE_META } from "../evidence/copy/rows.ts";
 import type { StoreReader, StoreWriter } from "../store/store.ts";
@@ -90,7 +90,7 @@ export async function prepare(options: PrepareOptions, nowMs: number): Promise<P
     const earlierIds = (await logsIn(reader)).flatMap((earlier) => (earlier.nodeId === nodeId ? [] : [earlier.nodeId]));
     const witness = options.witness && (await prepareKey(options.dataDir, "witness", reader, writer, nowMs));
     return {
-      at: claimed,
+      at: asFound(claimed),
       nodeId,
       key,
       log: { ...log, earlierIds },

@@ -8,56 +8,68 @@ import { SqliteWriter } from "./sqlite/writer.ts";
 import { shownAddress, type DatabaseAt } from "./postgres/address.ts";
 import type { CopySource, CopyTarget, StoreReader, StoreWriter } from "./store.ts";
 
-/** Where a store is: a data directory or a database's file, or a server that several nodes share. */
-export type StoreAt = string | DatabaseAt;
+/** The very store that was found in a data directory: if another lies there later, that is not opened. */
+export interface FileAt {
+  readonly path: string;
+  /** As `fileAt` gave it. */
+  readonly place: string;
+}
+
+/** Where a store is: a data directory or a database's file, the very one that was found there, or a server that several nodes share. */
+export type StoreAt = string | FileAt | DatabaseAt;
+
+export const isShared = (at: StoreAt): at is DatabaseAt => typeof at !== "string" && "url" in at;
+
+const pathOf = (at: string | FileAt): string => (typeof at === "string" ? at : at.path);
+const fileOf = (at: string | FileAt): string => storeFile(pathOf(at));
+const placeOf = (at: string | FileAt): string | undefined => (typeof at === "string" ? undefined : at.place);
 
 /** Where a data directory keeps its database; a database may be named by itself, too. */
 export const storeFile = (at: string): string => (at.endsWith(".db") ? at : join(at, "railgate.db"));
 
 /** For people. */
-export const placeName = (at: StoreAt): string => (typeof at === "string" ? at : shownAddress(at.url));
+export const placeName = (at: StoreAt): string => (isShared(at) ? shownAddress(at.url) : pathOf(at));
 
 export const storeExists = (at: string): boolean => existsSync(storeFile(at));
 
 /** Whether there is a store to read. @throws Error a server cannot be asked. */
 export async function holdsStore(at: StoreAt): Promise<boolean> {
-  if (typeof at === "string") return storeExists(at);
-  return (await import("./postgres/check.ts")).hasTables(at);
+  if (isShared(at)) return (await import("./postgres/check.ts")).hasTables(at);
+  return existsSync(fileOf(at));
 }
 
 /**
  * Opens or creates a data directory's store for writing, and brings one of an earlier version up to date. Only the holder of
- * the directory's lock may.
- * @param place where it must be, as `placeOf` gave it; none is made then.
+ * the directory's lock may. The very one that was found is never made.
  * @throws DisplacedError it is another one.
  */
-export async function openWriter(at: StoreAt, place?: string): Promise<StoreWriter> {
-  if (typeof at !== "string") return (await import("./postgres/writer.ts")).PostgresWriter.open(at);
-  return new SqliteWriter(storeFile(at), place);
+export async function openWriter(at: StoreAt): Promise<StoreWriter> {
+  if (isShared(at)) return (await import("./postgres/writer.ts")).PostgresWriter.open(at);
+  return new SqliteWriter(fileOf(at), placeOf(at));
 }
 
-/** What tells this store from every other that might be put where it lies; undefined where there is none. */
-export function placeOf(at: StoreAt): string | undefined {
-  if (typeof at !== "string") return undefined;
-  return fileAt(storeFile(at));
+/** @returns the very store that lies there now. @throws DisplacedError there is none. */
+export function asFound(at: StoreAt): StoreAt {
+  if (typeof at !== "string") return at;
+  return { path: at, place: fileAt(storeFile(at)) };
 }
 
-/** Opens a store for reading; the writer may be another thread or process. */
+/** Opens a store for reading; the writer may be another thread or process. @throws DisplacedError it is another one. */
 export async function openReader(at: StoreAt): Promise<StoreReader> {
-  if (typeof at !== "string") return (await import("./postgres/reader.ts")).PostgresReader.open(at);
-  return new SqliteReader(storeFile(at));
+  if (isShared(at)) return (await import("./postgres/reader.ts")).PostgresReader.open(at);
+  return new SqliteReader(fileOf(at), placeOf(at));
 }
 
 /** Opens a store to copy all that it has; its node may write it meanwhile. */
 export async function openCopySource(at: StoreAt): Promise<CopySource> {
-  if (typeof at !== "string") return (await import("./postgres/copy.ts")).openPostgresSource(at);
-  return new SqliteReader(storeFile(at));
+  if (isShared(at)) return (await import("./postgres/copy.ts")).openPostgresSource(at);
+  return new SqliteReader(fileOf(at), placeOf(at));
 }
 
 /** Opens or creates a store to copy into. */
 export async function openCopyTarget(at: StoreAt): Promise<CopyTarget> {
-  if (typeof at !== "string") return (await import("./postgres/copy.ts")).openPostgresTarget(at);
-  return new SqliteWriter(storeFile(at));
+  if (isShared(at)) return (await import("./postgres/copy.ts")).openPostgresTarget(at);
+  return new SqliteWriter(fileOf(at), placeOf(at));
 }
 
 /**
@@ -81,6 +93,6 @@ export function storeBytes(at: string): number {
  */
 export async function checkStore(at: StoreAt): Promise<string | undefined | null> {
   if (!(await holdsStore(at))) return null;
-  if (typeof at !== "string") return (await import("./postgres/check.ts")).checkServer(at);
-  return checkDatabase(storeFile(at));
+  if (isShared(at)) return (await import("./postgres/check.ts")).checkServer(at);
+  return checkDatabase(fileOf(at));
 }

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeDurably } from "./files.ts";
-import type { StoreAt } from "./open.ts";
+import { isShared, type StoreAt } from "./open.ts";
 
 /** A database that is not in the data directory. */
 export interface SharedStore {
@@ -35,14 +35,14 @@ export function readableAt(dataDir: string, shared: SharedStore | undefined): St
  * @returns by which its events are written. @throws StoreLockedError naming who holds it.
  */
 export async function claim(at: StoreAt, nodeId: string, wait: boolean | undefined): Promise<StoreAt> {
-  if (typeof at === "string") return at;
+  if (!isShared(at)) return at;
   const { takeLease } = await import("./postgres/lease.ts");
   return { ...at, lease: await takeLease(at, nodeId, { wait: wait ?? false }) };
 }
 
 /** Lets go of it; a lease that cannot be ended now ends by itself. */
 export async function letGo(at: StoreAt | undefined): Promise<void> {
-  if (at === undefined || typeof at === "string" || !at.lease) return;
+  if (at === undefined || !isShared(at) || !at.lease) return;
   const { endLease } = await import("./postgres/lease.ts");
   await endLease(at, at.lease).catch(() => {});
 }

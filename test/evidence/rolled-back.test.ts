@@ -6,7 +6,7 @@ import { SoundStore } from "../../src/evidence/ledger/sound.ts";
 import { HttpError } from "../../src/http/call/problem.ts";
 import { diagnosticRoutes } from "../../src/http/routes/documents.ts";
 import type { Diagnosed } from "../../src/http/routes/documents.ts";
-import { openWriter, placeOf, storeFile } from "../../src/store/open.ts";
+import { asFound, openWriter, storeFile } from "../../src/store/open.ts";
 import { emptyDir } from "../http/support.ts";
 
 function eventAt(sequence: number): LinkedAppend & { record: string } {
@@ -36,8 +36,7 @@ test("a store that was given up, by whatever failed, is looked at like one that 
   const file = storeFile(dir);
   await (await openWriter(dir)).close();
   const sound = new SoundStore({
-    path: dir,
-    place: placeOf(dir),
+    path: asFound(dir),
     unsettled: [],
     follows: false,
     checkpointer: () => undefined,
@@ -47,7 +46,7 @@ test("a store that was given up, by whatever failed, is looked at like one that 
   t.is(await sound.watch(), undefined, "it could be opened again");
   await t.throwsAsync(sound.write(() => Promise.reject(new Error("again"))));
   renameSync(file, `${file}.away`);
-  t.regex((await sound.watch()) ?? "", /unable to open/);
+  t.regex((await sound.watch()) ?? "", /railgate\.db is gone/);
   t.is(await sound.watch(), undefined, "it is said once");
   await t.throwsAsync(sound.recover());
   renameSync(`${file}.away`, file);
@@ -61,8 +60,7 @@ test("an older database in its place is named for what it is, and the newer one 
   const file = storeFile(dir);
   await (await openWriter(dir)).close();
   const sound = new SoundStore({
-    path: dir,
-    place: placeOf(dir),
+    path: asFound(dir),
     unsettled: [],
     follows: false,
     checkpointer: () => undefined,

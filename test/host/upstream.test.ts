@@ -43,11 +43,12 @@ async function sizeAt(hub: Started, chainId: string): Promise<number> {
   return (await store.log.stream(chainId))?.size ?? 0;
 }
 
+/** On the hub; and that the node knows, which has to have its answer for that. */
 const arrived = (hub: Started, node: RailgateNode) =>
   until(async () => {
     for (const { chain_id, size } of await node.store.log.streams())
       if ((await sizeAt(hub, chain_id)) < size) return false;
-    return true;
+    return (await node.forwarding())!.backlog === 0;
   }, "all has arrived");
 
 const eventsOf = async (node: RailgateNode, event_type: string) =>

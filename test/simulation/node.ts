@@ -17,7 +17,7 @@ import type { Service } from "../../src/node/services.ts";
 import { superseding } from "../../src/node/superseding.ts";
 import { Upstreaming } from "../../src/node/upstreaming.ts";
 import { loadBundle, type Policy } from "../../src/policy/policy.ts";
-import { openReader, placeOf } from "../../src/store/open.ts";
+import { openReader } from "../../src/store/open.ts";
 import type { SharedStore } from "../../src/store/shared.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 import { makeTrust, type Trust } from "../../src/trust/trust.ts";
@@ -80,7 +80,7 @@ export class SimulatedNode {
     this.store = store;
     const views = Array.from({ length: SIDES }, () => new StateView(store));
     const privateJwk = key.privateKey.export({ format: "jwk" });
-    const committer = { storePath: at, place: placeOf(at), privateJwk, kid: key.kid, log };
+    const committer = { storePath: at, privateJwk, kid: key.kid, log };
     this.ledger = new Ledger(nodeId, committer);
     const { ledger } = this;
     const evidenceProfileId = "ecs-evidence-baseline";

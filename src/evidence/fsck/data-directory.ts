@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { eventTextOf } from "../../core/event.ts";
 import { DEFAULTS } from "../../core/schema/defaults.ts";
 import { isLocked, readHolder } from "../../store/lock.ts";
-import { checkStore, holdsStore, openReader, placeName, storeBytes, type StoreAt } from "../../store/open.ts";
+import { checkStore, holdsStore, isShared, openReader, placeName, storeBytes, type StoreAt } from "../../store/open.ts";
 import type { StoreReader } from "../../store/store.ts";
 import { CheckpointFile, checkpointFile, checkStreams } from "../log/checkpoints.ts";
 import { verifyStore } from "./streams.ts";
@@ -81,7 +81,7 @@ function privateKeys({ dataDir }: DataDirectory): Finding[] {
 async function database({ at }: DataDirectory): Promise<Finding> {
   const problem = await checkStore(at);
   if (problem === null) return ok("none yet; made at first start");
-  if (typeof at !== "string")
+  if (isShared(at))
     return problem === undefined
       ? ok(`${placeName(at)}: it can be written, and what it commits is durable`)
       : fail(problem, "set it right on the server; until then no node starts on it");
@@ -180,11 +180,7 @@ async function size({ dataDir, at }: DataDirectory): Promise<Finding[]> {
   const more =
     tenants.length > TENANTS_SHOWN ? [ok(`and ${tenants.length - TENANTS_SHOWN} tenants that take less`)] : [];
   const bytes = (await store.bytes?.()) ?? storeBytes(dataDir);
-  return [
-    ok(typeof at === "string" ? `${mib(bytes)} on the disk` : `${mib(bytes)} in ${placeName(at)}`),
-    ...shown,
-    ...more,
-  ];
+  return [ok(isShared(at) ? `${mib(bytes)} in ${placeName(at)}` : `${mib(bytes)} on the disk`), ...shown, ...more];
 }
 
 function disk({ dataDir }: DataDirectory): Finding {

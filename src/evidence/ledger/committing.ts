@@ -61,7 +61,7 @@ class Committing {
   #locked: { readonly batch: number; readonly decided: (request: CommitRequest) => void } | undefined;
 
   constructor(data: CommitterData, reply: (message: CommitterReply) => void, end: () => void) {
-    const { storePath, place, unsettled = [], nodeId, log } = data;
+    const { storePath, unsettled = [], nodeId, log } = data;
     this.#reply = reply;
     this.#end = end;
     this.#signAhead = data.signAhead ?? false;
@@ -69,7 +69,6 @@ class Committing {
     const follows = data.unsettled !== undefined;
     this.#sound = new SoundStore({
       path: storePath,
-      place,
       unsettled,
       follows,
       checkpointer: () => this.#checkpointer,

@@ -17,8 +17,6 @@ import type { Parcel } from "./parcel.ts";
 export interface CommitterData {
   /** Where the store lies, as `openWriter` takes it. */
   readonly storePath: StoreAt;
-  /** Which file that is; absent: whichever is found there. */
-  readonly place?: string | undefined;
   /** Ids of the last events of batches that a committer before this one may have written. */
   readonly unsettled?: readonly string[] | undefined;
   readonly privateJwk: webcrypto.JsonWebKey;

@@ -1,5 +1,5 @@
 // Whether what evidence is written to is still what it was: database and file of checkpoints in their places, earlier commits settled.
-import { openReader, openWriter, placeName, type StoreAt } from "../../store/open.ts";
+import { isShared, openReader, openWriter, placeName, type StoreAt } from "../../store/open.ts";
 import { LogRolledBackError } from "../../core/errors.ts";
 import {
   DisplacedError,
@@ -15,8 +15,6 @@ import type { LinkedAppend } from "./messages.ts";
 
 export interface SoundParts {
   readonly path: StoreAt;
-  /** See `openWriter`. */
-  readonly place: string | undefined;
   /** Ids of the last events of batches that another committer left open. */
   readonly unsettled: readonly string[];
   /** Whether this process had another committer before: what that one committed is only known by what was signed. */
@@ -80,10 +78,10 @@ export class SoundStore {
 
   /** What others share may have become another database while nobody was connected to it: a standby that lacks the last records. */
   async #open(): Promise<StoreWriter> {
-    const { path, place } = this.#parts;
+    const { path } = this.#parts;
     let store: StoreWriter | undefined;
     try {
-      store = await openWriter(path, place);
+      store = await openWriter(path);
       if (store.shared) await this.#mustHoldWhatIsKnown();
       this.#follows = false;
       return store;
@@ -102,7 +100,7 @@ export class SoundStore {
   }
 
   get #isShared(): boolean {
-    return typeof this.#parts.path !== "string";
+    return isShared(this.#parts.path);
   }
 
   /** Writes what is no batch. @throws Error it may or may not be on the disk; the connection is given up. */

@@ -10,7 +10,7 @@ import type { LedgerTurn } from "../../evidence/ledger/turn.ts";
 import type { Policies } from "../../policies/activate.ts";
 import type { Slot } from "../../policies/slot.ts";
 import type { ShadowedDecision } from "../../policies/shadow.ts";
-import type { StoreAt } from "../../store/open.ts";
+import { isShared, type StoreAt } from "../../store/open.ts";
 import { stateName } from "../../store/store.ts";
 import type { TrustConfig } from "../../trust/trust.ts";
 import type { FromThread, Handed, Settled, SlotCopy, ThreadBeginning, ToThread } from "./messages.ts";
@@ -128,7 +128,7 @@ export class Seats {
 
 /** A share of its connections; the claim to the node's id is not for threads that only read. */
 function shareOf(at: StoreAt, of: number): StoreAt {
-  if (typeof at === "string") return at;
+  if (!isShared(at)) return at;
   return { ...at, poolMax: Math.max(CONNECTIONS_MIN, Math.floor(at.poolMax / of)), lease: undefined };
 }
 

@@ -13,9 +13,21 @@ interface Seen {
   readonly content: string;
 }
 
-/** @param path of the database. @returns what tells its file from every other; undefined where there is none. */
-export function fileAt(path: string): string | undefined {
-  return look(path)?.id;
+/** @param path of the database. @returns what tells its file from every other that might be put there. @throws DisplacedError there is none. */
+export function fileAt(path: string): string {
+  return mustLieAt(path, undefined).id;
+}
+
+/**
+ * To be asked before one is opened: SQLite takes the log of writes beside a file for that file's own, and cuts short the index to
+ * it, which connections of this process to what lay there before have mapped. Whoever of them reads then dies (SIGBUS).
+ * @param place where it must be, as `fileAt` gave it; undefined: any.
+ * @throws DisplacedError it is another one, or gone.
+ */
+export function mustLieAt(path: string, place: string | undefined): Seen {
+  const database = look(path);
+  if (!database || (place !== undefined && database.id !== place)) throw new DisplacedError(gone(path, database));
+  return database;
 }
 
 export class DatabaseFiles {
@@ -29,10 +41,8 @@ export class DatabaseFiles {
    * @throws DisplacedError it is another one.
    */
   constructor(path: string, place: string | undefined) {
-    const database = look(path);
-    if (!database || (place !== undefined && database.id !== place)) throw new DisplacedError(gone(path, database));
     this.#path = path;
-    this.#database = database;
+    this.#database = mustLieAt(path, place);
     this.#wal = look(this.#walPath);
   }
 

@@ -23,6 +23,7 @@ import type {
 } from "../store.ts";
 import { digestOfPointer, digestText, hexOfDigest } from "../../core/digest.ts";
 import { OWN_ARTIFACT, SqliteLogReader } from "./log.ts";
+import { mustLieAt } from "./files.ts";
 import { BUSY_TIMEOUT_MS, checkReadable, SPAN_POSITIONS, versionOf } from "./schema.ts";
 import { EventSearch } from "./search.ts";
 import { statements, type KeptStatements } from "./statements.ts";
@@ -40,7 +41,9 @@ export class SqliteReader implements CopySource {
   readonly #rows: KeptStatements;
   readonly #search: EventSearch;
 
-  constructor(path: string) {
+  /** @param place where it must be, as `fileAt` gave it; undefined: whichever is there. @throws DisplacedError it is another one. */
+  constructor(path: string, place?: string) {
+    if (place !== undefined) mustLieAt(path, place);
     this.#db = new DatabaseSync(path, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
     try {
       const version = versionOf(this.#db);

@@ -16,7 +16,7 @@ import {
   type CopyTarget,
 } from "../store.ts";
 import { hexOfDigest } from "../../core/digest.ts";
-import { DatabaseFiles } from "./files.ts";
+import { DatabaseFiles, mustLieAt } from "./files.ts";
 import { LogWriter, SqliteLogReader } from "./log.ts";
 import { BUSY_TIMEOUT_MS, migrate, SPAN_POSITIONS } from "./schema.ts";
 import { statements, type KeptStatements } from "./statements.ts";
@@ -36,8 +36,9 @@ export class SqliteWriter implements CopyTarget {
   /** chain_id → its number and its end as committed, least recently used first; forgotten on failure. */
   readonly #streams = new Map<string, { stream: number; tail: TreeTail }>();
 
-  /** @param place where it must be, as `placeOf` gave it; a database is not made then. @throws DisplacedError it is another one. */
+  /** @param place where it must be, as `fileAt` gave it; a database is not made then. @throws DisplacedError it is another one. */
   constructor(path: string, place?: string) {
+    if (place !== undefined) mustLieAt(path, place);
     const db = new DatabaseSync(place === undefined ? path : existing(path), { timeout: BUSY_TIMEOUT_MS });
     try {
       // Larger pages hold a whole record or artifact, so fewer of them overflow. What is erased must not be left over in a page,
