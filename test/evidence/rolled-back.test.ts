@@ -31,16 +31,16 @@ function eventAt(sequence: number): LinkedAppend & { record: string } {
   };
 }
 
+/** Over a new database. */
+async function soundIn(dir: string): Promise<SoundStore> {
+  await (await openWriter(dir)).close();
+  return new SoundStore({ path: asFound(dir), unsettled: [], follows: false, checkpointer: () => undefined });
+}
+
 test("a store that was given up, by whatever failed, is looked at like one that is open", async (t) => {
   const dir = emptyDir();
   const file = storeFile(dir);
-  await (await openWriter(dir)).close();
-  const sound = new SoundStore({
-    path: asFound(dir),
-    unsettled: [],
-    follows: false,
-    checkpointer: () => undefined,
-  });
+  const sound = await soundIn(dir);
   const checkpoint = sound.write(() => Promise.reject(new Error("Connection terminated unexpectedly")));
   await t.throwsAsync(checkpoint, { message: /terminated/ });
   t.is(await sound.watch(), undefined, "it could be opened again");
@@ -58,13 +58,7 @@ test("a store that was given up, by whatever failed, is looked at like one that 
 test("an older database in its place is named for what it is, and the newer one does not help any more", async (t) => {
   const dir = emptyDir();
   const file = storeFile(dir);
-  await (await openWriter(dir)).close();
-  const sound = new SoundStore({
-    path: asFound(dir),
-    unsettled: [],
-    follows: false,
-    checkpointer: () => undefined,
-  });
+  const sound = await soundIn(dir);
   const append = async (sequence: number) => {
     await (await sound.writer()).append([eventAt(sequence)]);
     sound.committed([eventAt(sequence)]);

@@ -47,6 +47,14 @@ async function client(url: string): Promise<pg.Client> {
   return made;
 }
 
+/** Somebody who keeps whoever writes to a stream waiting. */
+async function holding(url: string, chainId: string): Promise<pg.Client> {
+  const made = await client(url);
+  await made.query("BEGIN");
+  await made.query("SELECT * FROM streams WHERE chain_id = $1 FOR UPDATE", [chainId]);
+  return made;
+}
+
 const listed = async (reader: StoreReader, order: "asc" | "desc"): Promise<string[]> =>
   (await reader.events({ order, limit: 100 })).map(({ record }) => record);
 
@@ -58,12 +66,13 @@ run(
     await using two = await openWriter(await nodeAt(url, "two"));
     await using reader = await openReader({ url, poolMax: 2, scope: "none" });
     await one.append([event("a/one", 0)]);
-    const beside = await client(url);
     // The first has drawn its place, and waits for a row that somebody holds.
-    await beside.query("BEGIN");
-    await beside.query("SELECT * FROM streams WHERE chain_id = 'a/one' FOR UPDATE");
+    const beside = await holding(url, "a/one");
     const slow = one.append([event("a/one", 1), event("a/one", 2)]);
     await until(async () => (await beside.query("SELECT 1 FROM draws WHERE first = 2")).rowCount === 1);
+    // However long this takes, it does not become one that may be closed.
+    const keeping = await client(url);
+    await keeping.query("UPDATE draws SET drawn_at = 'infinity' WHERE first = 2");
     t.is(await two.append([event("a/two", 0)]), 4, "nobody waits for it");
     t.deepEqual(await listed(reader, "asc"), ["r.a/one.0.s"]);
     t.deepEqual(await listed(reader, "desc"), ["r.a/two.0.s", "r.a/one.0.s"]);
@@ -74,7 +83,7 @@ run(
     t.is(await slow, 2);
     t.is(await reader.settled(), 4);
     t.deepEqual(await listed(reader, "asc"), ["r.a/one.0.s", "r.a/one.1.s", "r.a/one.2.s", "r.a/two.0.s"]);
-    await beside.end();
+    await Promise.all([beside.end(), keeping.end()]);
   },
 );
 
@@ -86,9 +95,7 @@ run(
     await using two = await openWriter(await nodeAt(url, "two"));
     await using reader = await openReader({ url, poolMax: 2, scope: "none" });
     await one.append([event("a/one", 0)]);
-    const beside = await client(url);
-    await beside.query("BEGIN");
-    await beside.query("SELECT * FROM streams WHERE chain_id = 'a/one' FOR UPDATE");
+    const beside = await holding(url, "a/one");
     const slow = one.append([event("a/one", 1)]);
     await until(async () => (await beside.query("SELECT 1 FROM draws WHERE first = 2")).rowCount === 1);
     await two.append([event("a/two", 0)]);

@@ -1,10 +1,10 @@
 // Reads of a store in PostgreSQL, of whatever node: they see what is committed, and nothing else.
 import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
-import { digestOfPointer, digestText, hexOfDigest } from "../../core/digest.ts";
-import { ArtifactAlteredError, EvidenceUnavailableError } from "../../core/errors.ts";
-import { digestOf, EMPTY_STREAM, eventTextOf, type Head } from "../../core/event.ts";
-import type { EvidenceEvent } from "../../core/schema/event.ts";
+import { digestText, hexOfDigest } from "../../core/digest.ts";
+import { EvidenceUnavailableError } from "../../core/errors.ts";
+import { EMPTY_STREAM, type Head } from "../../core/event.ts";
+import { artifactOfEvent } from "../artifact.ts";
 import { list, pageOf, timesOf, type ListingSource, type PlacedRow } from "../listing.ts";
 import type {
   EventListing,
@@ -154,16 +154,8 @@ export class PostgresReader implements StoreReader {
       eventId,
     ]);
     if (!row) return undefined;
-    // By the word of the event, which is signed.
-    const { evidence_pointer } = JSON.parse(eventTextOf(row["record"] as string)) as EvidenceEvent;
-    const digest = digestOfPointer(evidence_pointer);
-    if (digest === undefined) throw new ArtifactAlteredError(`the event ${eventId} points to no artifact`);
-    const bytes = (row["bytes"] as Uint8Array | null) ?? (await this.artifact(digest));
-    if (bytes && digestOf(bytes) !== digest)
-      throw new ArtifactAlteredError(
-        `The artifact of the event ${eventId} is not the one that it points to (${digest}): the store was changed.`,
-      );
-    return bytes && { digest, bytes };
+    const { record, bytes } = row as unknown as { record: string; bytes: Uint8Array | null };
+    return artifactOfEvent(eventId, record, bytes, (digest) => this.artifact(digest));
   }
 
   async state(kind: StateKind, tenantId: string, key: string): Promise<string | undefined> {

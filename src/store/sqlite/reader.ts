@@ -1,8 +1,7 @@
 // Reads of a SQLite store: they see what is committed, and nothing else. Each costs what it finds, however long the history.
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
-import { ArtifactAlteredError } from "../../core/errors.ts";
-import { digestOf, EMPTY_STREAM, eventTextOf, type Head } from "../../core/event.ts";
-import type { EvidenceEvent } from "../../core/schema/event.ts";
+import { EMPTY_STREAM, type Head } from "../../core/event.ts";
+import { artifactOfEvent } from "../artifact.ts";
 import { list } from "../listing.ts";
 import type {
   EventListing,
@@ -21,7 +20,7 @@ import type {
   CopySource,
   TenantSize,
 } from "../store.ts";
-import { digestOfPointer, digestText, hexOfDigest } from "../../core/digest.ts";
+import { digestText, hexOfDigest } from "../../core/digest.ts";
 import { OWN_ARTIFACT, SqliteLogReader } from "./log.ts";
 import { mustLieAt } from "./files.ts";
 import { BUSY_TIMEOUT_MS, checkReadable, SPAN_POSITIONS, versionOf } from "./schema.ts";
@@ -120,16 +119,8 @@ export class SqliteReader implements CopySource {
       `SELECT record, CAST(bytes AS BLOB) AS bytes FROM events AS e LEFT ${OWN_ARTIFACT} WHERE e.id = ?`,
     ).get(eventId);
     if (!row) return undefined;
-    // By the word of the event, which is signed.
-    const { evidence_pointer } = JSON.parse(eventTextOf(row["record"] as string)) as EvidenceEvent;
-    const digest = digestOfPointer(evidence_pointer);
-    if (digest === undefined) throw new ArtifactAlteredError(`the event ${eventId} points to no artifact`);
-    const bytes = (row["bytes"] as Uint8Array | null) ?? (await this.artifact(digest));
-    if (bytes && digestOf(bytes) !== digest)
-      throw new ArtifactAlteredError(
-        `The artifact of the event ${eventId} is not the one that it points to (${digest}): the store was changed.`,
-      );
-    return bytes && { digest, bytes };
+    const { record, bytes } = row as unknown as { record: string; bytes: Uint8Array | null };
+    return artifactOfEvent(eventId, record, bytes, (digest) => this.artifact(digest));
   }
 
   async state(kind: StateKind, tenantId: string, key: string): Promise<string | undefined> {
