@@ -140,6 +140,21 @@ test.serial("what is not what it must be is refused with its place, and nothing 
       "/records/1",
     ],
     ["another sequence", withRecord(forged(second, { sequence: 99 }, { key, kid })), "/records/1"],
+    // Proof against a node is signed by it: nobody else can make two histories of its own.
+    [
+      "another history, by a stranger",
+      { ...good, records: [forged(first, { prev_hash: digestOf("x") }, stranger)], artifacts: [null] },
+      "/records/0",
+    ],
+    [
+      "another history, by a key that nobody knows",
+      {
+        ...good,
+        records: [forged(first, { prev_hash: digestOf("x") }, { ...stranger, kid: "x".repeat(43) })],
+        artifacts: [null],
+      },
+      "/records/0",
+    ],
     ["another chain", withRecord(forged(second, { prev_hash: digestOf("x") }, { key, kid })), "/records/1"],
     [
       "an id that is taken",

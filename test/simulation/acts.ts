@@ -94,6 +94,15 @@ export const NETWORK: readonly Act[] = [
     }),
 ];
 
+const rotates: Act = (simulation, site) =>
+  simulation.at(site, "rotates its key", async ({ eventKey }) => {
+    await eventKey.rotate({});
+    simulation.world.met.add("keys rotated");
+  });
+
+/** As often as all that can befall a node. */
+export const ROTATES: readonly Act[] = Array<Act>(8).fill(rotates);
+
 export const OPERATES: readonly Act[] = [
   (simulation, site) =>
     simulation.at(site, "is told that it is cut off", async (life) => {
@@ -101,11 +110,7 @@ export const OPERATES: readonly Act[] = [
       simulation.world.met.add("told that it is cut off");
     }),
   (simulation, site) => simulation.at(site, "is told that it no longer is", (life) => life.isolate(false)),
-  (simulation, site) =>
-    simulation.at(site, "rotates its key", async ({ eventKey }) => {
-      await eventKey.rotate({});
-      simulation.world.met.add("keys rotated");
-    }),
+  rotates,
 ];
 
 /** Lets things befall nodes for a while. */

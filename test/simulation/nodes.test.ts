@@ -14,7 +14,7 @@ test.before(async () => {
 
 testSchedules({
   scenarios: TOGETHER,
-  schedules: { "edges-and-hub": 32, copied: 6, "restored-hub": 6, "restored-edge": 6, chain: 12 },
+  schedules: { "edges-and-hub": 32, copied: 6, rotated: 4, "restored-hub": 6, "restored-edge": 6, chain: 12 },
   mutants: MUTANTS.filter(({ scenario }) => TOGETHER.some(({ name }) => name === scenario)),
   faults: NETWORK_FAULTS,
   grounds: () => ({ laws }),
@@ -28,6 +28,8 @@ test.serial("seeds that once found a fault hold", async (t) => {
     ["restored-hub", 38_192],
     // A copy that stayed behind the other never showed upstream its own history.
     ["copied", 44_105],
+    // A copy that had rotated its key was refused, and its second history stayed hidden.
+    ["rotated", 9],
   ] as const) {
     const { broken } = await run(TOGETHER.find((each) => each.name === name)!, seed, laws);
     t.is(broken, undefined, `${name}, seed ${seed}`);

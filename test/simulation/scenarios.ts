@@ -1,4 +1,6 @@
 // What is simulated: a few nodes, trouble of some kinds for some seconds, and then rest, in which everything must hold.
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { LogRolledBackError } from "../../src/core/errors.ts";
 import { Standings, STANDING_TYPES } from "../../src/core/standing.ts";
@@ -15,6 +17,7 @@ import {
   mustBeUp,
   NETWORK,
   OPERATES,
+  ROTATES,
   trouble,
 } from "./acts.ts";
 import { brokenIn, eventIn, missingAbove } from "./invariants.ts";
@@ -97,6 +100,30 @@ async function equivocates(simulation: Simulation, above: Site, nodeId: string):
   return found.some(({ record }) => eventIn(record).details?.["node_id"] === nodeId);
 }
 
+/** @param rotates the copy knows nothing of how far it had come, is cut off at first, and keys are rotated: upstream and it may have no later key in common. */
+const copied =
+  ({ rotates = false } = {}): Scenario["run"] =>
+  async (simulation) => {
+    const hub = simulation.site("hub");
+    const edge = simulation.site("edge", "hub");
+    await mustBeUp(simulation, hub, edge);
+    await trouble(simulation, [edge], DECIDES);
+    const copy = simulation.site("copy", "hub", "edge", simulation.copyOf(edge));
+    if (rotates) {
+      rmSync(join(copy.dir, "upstream.json"), { force: true });
+      simulation.network.cut("copy", "hub");
+    }
+    await mustBeUp(simulation, copy);
+    const acts = [...DECIDES, ...FALLS, ...NETWORK, ...(rotates ? ROTATES : [])];
+    await trouble(simulation, [hub, edge, copy], acts);
+    simulation.heal();
+    if (!(await simulation.comesTo(() => equivocates(simulation, hub, "edge"), REST_MS_MAX)))
+      throw new BrokenError("two histories are not found out");
+    simulation.world.met.add("two histories");
+    await mustBeUp(simulation, hub, edge, copy);
+    await mustHold(simulation);
+  };
+
 /** A backup of a site's database is put back after more was recorded and signed: it must not start, until told that it was restored. */
 async function restore(simulation: Simulation, site: Site, meanwhile: () => Promise<void>): Promise<void> {
   const backup = simulation.copyOf(site);
@@ -174,21 +201,12 @@ export const TOGETHER: readonly Scenario[] = [
     await trouble(simulation, sites, [...DECIDES, ...DIFFERS, ...DIFFERS, ...FALLS, ...NETWORK, ...OPERATES]);
     await mustComeToRest(simulation);
   }),
-  scenario("copied", "a data directory is copied, and both nodes go on", async (simulation) => {
-    const hub = simulation.site("hub");
-    const edge = simulation.site("edge", "hub");
-    await mustBeUp(simulation, hub, edge);
-    await trouble(simulation, [edge], DECIDES);
-    const copy = simulation.site("copy", "hub", "edge", simulation.copyOf(edge));
-    await mustBeUp(simulation, copy);
-    await trouble(simulation, [hub, edge, copy], [...DECIDES, ...FALLS, ...NETWORK]);
-    simulation.heal();
-    if (!(await simulation.comesTo(() => equivocates(simulation, hub, "edge"), REST_MS_MAX)))
-      throw new BrokenError("two histories are not found out");
-    simulation.world.met.add("two histories");
-    await mustBeUp(simulation, hub, edge, copy);
-    await mustHold(simulation);
-  }),
+  scenario("copied", "a data directory is copied, and both nodes go on", copied()),
+  scenario(
+    "rotated",
+    "a data directory is copied, and both nodes go on and rotate their keys",
+    copied({ rotates: true }),
+  ),
   scenario("restored-hub", "the database of the node above is an old one", async (simulation) => {
     const hub = simulation.site("hub");
     const edges = [simulation.site("edge-1", "hub"), simulation.site("edge-2", "hub")];

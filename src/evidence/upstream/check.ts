@@ -122,13 +122,13 @@ function placesOf(read: readonly SentRecord[], chainId: string, from: number): s
   return chainId.slice(tenant_id.length + 1);
 }
 
-/** Another record than the one held here, in its place: proof against the node, if it signed it. */
+/** Another record than the one held here, in its place or behind another one: proof against the node, if it signed it. */
 function twice({ ring }: Batch, nodeId: string, first: string, second: SentRecord, at: number): Equivocation {
   const key = ring.key(nodeId, second.kid);
   if (!key || !isSigned(second, key))
     throw new BatchRefusal(
       "record_invalid",
-      "is another than the one held here, and not signed by it",
+      "is of another history than the one held here, by a key that is not known as the node's",
       `/records/${at}`,
     );
   return { kind: "equivocation", nodeId, sequence: second.event.sequence, first, second: second.record };
@@ -152,9 +152,10 @@ async function continued(batch: Batch, nodeId: string, added: Fresh): Promise<Ta
   const [lastRecord] = size > 0 ? await store.log.records(chainId, size - 1, size) : [];
   const last = lastRecord === undefined ? undefined : readRecord(lastRecord, "");
   if (last === undefined) await introduced(batch, nodeId, fresh[0]!, offset);
+  // Whichever of the node's keys signed it: where two histories part, each may have gone on with a key of its own.
+  else if (fresh[0]!.event.prev_hash !== last.event.event_hash)
+    return { ...twice(batch, nodeId, last.record, fresh[0]!, offset), sequence: size - 1 };
   allSigned(added, keysOf(ring, nodeId, last, fresh, offset));
-  if (last !== undefined && fresh[0]!.event.prev_hash !== last.event.event_hash)
-    return { kind: "equivocation", nodeId, sequence: size - 1, first: last.record, second: fresh[0]!.record };
   chained(fresh, last?.event.event_hash ?? null, offset);
   await unheardOf(store, fresh, offset);
   const parcels = parcelsOf(await appendsOf(batch, fresh, offset));

@@ -51,18 +51,22 @@ export class SentBlobs {
   }
 }
 
+/** For what is shown only to be compared. */
+export const ALL_SENT: Pick<SentBlobs, "has"> = { has: () => true };
+
 /** The records of a stream from a place on, as many as one request may have; none where there are none. */
 export async function outgoing(
   store: StoreReader,
   { chain_id: chainId, tenant_id }: { readonly chain_id: string; readonly tenant_id: string },
   from: number,
-  sent: SentBlobs,
+  sent: Pick<SentBlobs, "has">,
+  recordsMax = RECORDS_MAX,
 ): Promise<Outgoing> {
   const records: string[] = [];
   const artifacts: (string | null)[] = [];
   const blobs = new Map<string, string>();
   let bytes = 0;
-  for await (const { record, artifact } of held(store, chainId, from)) {
+  for await (const { record, artifact } of held(store, chainId, from, from + recordsMax)) {
     const event = JSON.parse(eventTextOf(record)) as EvidenceEvent;
     const pointed = artifact === undefined && !isCompanion(event);
     bytes += record.length + (artifact?.length ?? 0) + (await addBlobs(store, event, pointed, blobs, sent));
@@ -84,9 +88,9 @@ export async function outgoing(
 }
 
 /** As many as one request may have, each with the artifact that lies with it; a few at a time, as some are large. */
-async function* held(store: StoreReader, chainId: string, from: number) {
-  for (let at = from; at < from + RECORDS_MAX; at += READ_AT_ONCE) {
-    const to = Math.min(at + READ_AT_ONCE, from + RECORDS_MAX);
+async function* held(store: StoreReader, chainId: string, from: number, end: number) {
+  for (let at = from; at < end; at += READ_AT_ONCE) {
+    const to = Math.min(at + READ_AT_ONCE, end);
     const records = await store.log.records(chainId, at, to);
     const artifacts = await store.log.artifacts(chainId, at, at + records.length);
     for (const [i, record] of records.entries()) yield { record, artifact: artifacts.get(at + i) };
@@ -104,7 +108,7 @@ async function addBlobs(
   event: EvidenceEvent,
   pointed: boolean,
   blobs: Map<string, string>,
-  sent: SentBlobs,
+  sent: Pick<SentBlobs, "has">,
 ): Promise<number> {
   const { policy_snapshot_id, authority_snapshot_id, evidence_pointer } = event;
   const settings = settingsOfEvent(event) ?? EMPTY_SNAPSHOT;

@@ -1,5 +1,4 @@
 // Sends records upstream: reads them from the store in order, a few requests under way at a time, and remembers how far it is.
-import { RailgateError } from "../../core/errors.ts";
 import type { ReplicationAnswer } from "../../core/schema/replication.ts";
 import { backoffMs, pause } from "../../outbound/pace.ts";
 import type { RemoteService, ServiceAnswer } from "../../outbound/service.ts";
@@ -8,8 +7,10 @@ import type { StoreReader, StreamRow } from "../../store/store.ts";
 import type { OwnPort } from "../../threads/threads.ts";
 import { CursorFile } from "./cursor.ts";
 import type { ForwardData, ForwardReply, ForwardRequest } from "./forward-messages.ts";
+import { firstOther } from "./fork.ts";
 import { isOwnStream } from "./own.ts";
-import { outgoing, packed, SentBlobs, type Outgoing } from "./outgoing.ts";
+import { codeOf, detailOf, nextIn, RECORD_INVALID, refused, StreamRefusedError } from "./refusal.ts";
+import { ALL_SENT, outgoing, packed, SentBlobs, type Outgoing } from "./outgoing.ts";
 
 /** How often the cursor is written while records are being sent. */
 const REMEMBERED_MS = 1000;
@@ -22,11 +23,6 @@ const UNDER_WAY_MAX = 3;
 const REQUESTS_A_TURN = 16;
 const REQUEST_MS_MAX = 60_000;
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
-
-/** Upstream has answered, and does not take this stream. */
-class StreamRefusedError extends RailgateError {
-  static override code = "stream_refused";
-}
 
 /** A request that is under way. */
 interface Flying {
@@ -165,9 +161,7 @@ class RecordSender {
     for (const stream of waiting.slice(0, COSIGNED_AT_ONCE)) {
       if (this.#idle) return;
       const size = this.#arrived.get(stream.chain_id)!;
-      await this.#send(this.#nothing(stream.chain_id, size), stream).catch((error) => {
-        if (!(error instanceof StreamRefusedError)) throw error;
-      });
+      await this.#orRefused(stream.chain_id, () => this.#send(this.#nothing(stream.chain_id, size), stream));
     }
   }
 
@@ -181,18 +175,24 @@ class RecordSender {
   }
 
   /** What one turn may have; of a stream of which nothing is known, upstream is asked first. @returns whether it went on. */
-  async #advance(stream: StreamRow): Promise<boolean> {
+  #advance(stream: StreamRow): Promise<boolean> {
     const { chain_id } = stream;
     const from = this.#arrived.get(chain_id);
+    return this.#orRefused(chain_id, () =>
+      from === undefined ? this.#send(this.#nothing(chain_id, 0), stream) : this.#flow(stream, from),
+    );
+  }
+
+  /** @returns whether upstream takes the stream; where it does not, it is left alone for a while. */
+  async #orRefused(chainId: string, work: () => Promise<void>): Promise<boolean> {
     try {
-      if (from === undefined) await this.#send(this.#nothing(chain_id, 0), stream);
-      else await this.#flow(stream, from);
-      if (this.#refused.delete(chain_id)) this.#tell({ kind: "refused", chainId: chain_id, problem: undefined });
+      await work();
+      if (this.#refused.delete(chainId)) this.#tell({ kind: "refused", chainId, problem: undefined });
       return true;
     } catch (error) {
       if (!(error instanceof StreamRefusedError)) throw error;
-      this.#refused.set(chain_id, performance.now() + REFUSED_MS);
-      this.#tell({ kind: "refused", chainId: chain_id, problem: error.message });
+      this.#refused.set(chainId, performance.now() + REFUSED_MS);
+      this.#tell({ kind: "refused", chainId, problem: error.message });
       return false;
     }
   }
@@ -233,7 +233,7 @@ class RecordSender {
         if (flying.length === UNDER_WAY_MAX) await land();
         // Upstream has answered otherwise than was to be expected: what follows begins elsewhere.
         if (this.#arrived.get(stream.chain_id) !== landed) break;
-        const sending = await outgoing(this.#store, stream, next, this.#sent);
+        const sending = await this.#records(stream, next);
         next += sending.count;
         const sent = await this.#start(sending, stream);
         flying.push(sent);
@@ -279,34 +279,71 @@ class RecordSender {
   }
 
   async #land(flying: Flying): Promise<void> {
-    const { sending, checkpointed } = flying;
-    const answer = await flying.answer;
-    const taken = !(answer instanceof Error) && answer.status === 200;
-    if (!taken) this.#sent.delete(sending.digests);
-    if (answer instanceof Error) throw answer;
-    if (taken && checkpointed !== undefined) this.#cosigned.set(sending.chainId, checkpointed);
-    await this.#answered(flying, answer.status, Buffer.from(answer.bytes).toString("utf8"));
-  }
-
-  async #answered({ sending, stream, arrived }: Flying, status: number, text: string): Promise<void> {
+    const { sending, stream, checkpointed, arrived } = flying;
     const { chainId } = sending;
-    if (status === 429 || status >= 500) throw new Error(`upstream answers ${status}: ${detailOf(text)}`);
-    if (status === 401) throw new Error(`upstream does not know who is calling: ${detailOf(text)}`);
-    this.#tell({ kind: "heard", problem: undefined });
-    if (status === 409 && codeOf(text) === "record_gap")
-      return this.#misses(chainId, (JSON.parse(text) as { next_sequence: number }).next_sequence, arrived);
-    if (status !== 200) throw new StreamRefusedError(`${status} ${codeOf(text)}: ${detailOf(text)}`);
+    const { status, text } = await this.#answerTo(flying);
+    if (status === 409 && codeOf(text) === "record_gap") return this.#misses(chainId, nextIn(text), arrived);
+    if (status !== 200) {
+      const parted = codeOf(text) === RECORD_INVALID ? await this.#parted(stream, nextIn(text)) : "";
+      throw refused(status, text, parted);
+    }
     const { next_sequence, accepted, checkpoint, superseded, node_id } = JSON.parse(text) as ReplicationAnswer;
     this.#heardFrom(node_id);
+    if (checkpointed !== undefined) this.#cosigned.set(chainId, checkpointed);
     const size = next_sequence <= stream.size ? stream.size : ((await this.#store.log.stream(chainId))?.size ?? 0);
     if (next_sequence > size && this.#isOnlyOurs(stream)) {
-      const isCompared = sending.count > 0 && sending.from + sending.count >= size;
-      // As each has the hash of the one before it, by the last one here upstream tells whether they are two histories.
-      if (!isCompared) return this.#send(await outgoing(this.#store, stream, size - 1, this.#sent), stream);
-      throw new StreamRefusedError(`upstream has ${next_sequence} records of ${chainId}, more than there are here`);
+      const parted = await this.#parted(stream, size);
+      throw new StreamRefusedError(
+        `upstream has ${next_sequence} records of ${chainId}, more than there are here${parted}`,
+      );
+    }
+    // It has as many records, and another checkpoint is none of them: or it signs none just now.
+    if (checkpoint === null && checkpointed !== undefined && checkpointed <= next_sequence) {
+      const parted = await this.#parted(stream, checkpointed);
+      if (parted !== "") throw new StreamRefusedError(`upstream does not sign a checkpoint of ${chainId}${parted}`);
     }
     this.#arrive(chainId, Math.min(next_sequence, size), accepted, checkpoint ?? undefined);
     if (superseded) this.#handedDown(node_id, superseded);
+  }
+
+  /** @throws Error upstream could not be asked, or is to be asked again. */
+  async #answerTo({ sending, answer }: Flying): Promise<{ readonly status: number; readonly text: string }> {
+    const given = await answer;
+    if (given instanceof Error || given.status !== 200) this.#sent.delete(sending.digests);
+    if (given instanceof Error) throw given;
+    const { status } = given;
+    const text = Buffer.from(given.bytes).toString("utf8");
+    if (status === 429 || status >= 500) throw new Error(`upstream answers ${status}: ${detailOf(text)}`);
+    if (status === 401) throw new Error(`upstream does not know who is calling: ${detailOf(text)}`);
+    this.#tell({ kind: "heard", problem: undefined });
+    return { status, text };
+  }
+
+  /**
+   * Finds the first of so many records that upstream has otherwise, and shows it that one: unlike later ones it is signed by a key that upstream knows.
+   * @returns in words, where the two histories part; nothing where they do not.
+   * @throws StreamRefusedError upstream knows that they are two.
+   */
+  async #parted(stream: StreamRow, size: number): Promise<string> {
+    const first = await firstOther(Math.min(size, stream.size), (sequence) => this.#isSame(stream, sequence));
+    return first === undefined ? "" : `; two histories part at record ${first}`;
+  }
+
+  /** Whether upstream has this very record: shown one that it has it does nothing. */
+  async #isSame(stream: StreamRow, sequence: number): Promise<boolean> {
+    if (this.#idle) throw new Error("nothing may be sent any more");
+    const sending = await this.#records(stream, sequence, ALL_SENT, 1);
+    const { status, text } = await this.#answerTo(await this.#start(sending, stream));
+    if (status === 200) return true;
+    if (codeOf(text) === RECORD_INVALID) return false;
+    throw refused(status, text);
+  }
+
+  /** @throws StreamRefusedError they are not there to be read: nothing would come of asking upstream. */
+  async #records(stream: StreamRow, from: number, sent: Pick<SentBlobs, "has"> = this.#sent, recordsMax?: number) {
+    const sending = await outgoing(this.#store, stream, from, sent, recordsMax);
+    if (sending.count > 0) return sending;
+    throw new StreamRefusedError(`record ${from} of ${stream.chain_id} cannot be read here`);
   }
 
   /** Upstream has less than what it was sent continues: it has lost some, or one request has overtaken the one before it. */
@@ -362,16 +399,3 @@ class RecordSender {
     this.#rememberedAt = performance.now();
   }
 }
-
-const DETAIL_CHARS_MAX = 300;
-
-function read(text: string): { readonly code?: unknown; readonly detail?: unknown } {
-  try {
-    return (JSON.parse(text) as object | null) ?? {};
-  } catch {
-    return {};
-  }
-}
-
-const codeOf = (text: string): string => String(read(text).code ?? "");
-const detailOf = (text: string): string => String(read(text).detail ?? text).slice(0, DETAIL_CHARS_MAX);
