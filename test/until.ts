@@ -21,6 +21,23 @@ export async function until<T>(
   }
 }
 
+let running: { ranMs: number; lastMs: number } | undefined;
+
+/**
+ * Milliseconds in which this process ran, from some moment on: of a pause, in which a busy machine did something else, no more counts than a
+ * look takes. For what must not take too long; what must take long is measured by any other clock.
+ */
+export function ranMs(): number {
+  if (running === undefined) {
+    running = { ranMs: 0, lastMs: performance.now() };
+    setInterval(ranMs, LOOKED_MS).unref();
+  }
+  const nowMs = performance.now();
+  running.ranMs += Math.min(nowMs - running.lastMs, 2 * LOOKED_MS);
+  running.lastMs = nowMs;
+  return running.ranMs;
+}
+
 /** Waits for what is promised. @throws Error saying what did not come. */
 export async function comes<T>(what: string, promised: PromiseLike<T>, withinMs = WAITED_MS_MAX): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();

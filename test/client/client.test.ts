@@ -7,7 +7,12 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { connectRailgate, EvidenceUnavailableError, type EvidenceEvent } from "../../src/client/index.ts";
+import {
+  connectRailgate,
+  EvidenceUnavailableError,
+  type AdmissionAnswer,
+  type EvidenceEvent,
+} from "../../src/client/index.ts";
 import { loadConfig } from "../../src/node/config/config.ts";
 import { serve } from "../../src/http/server.ts";
 import { admissible, emptyDir, start } from "../http/support.ts";
@@ -47,17 +52,16 @@ test("a node that restarts in the middle is asked again, and each command is car
     for await (const event of client.follow({ event_type: "workload.admit" }, stopping.signal)) followed.push(event);
   })();
   const ids = Array.from({ length: 40 }, (_, i) => `w-${i}`);
+  const answers: AdmissionAnswer[] = [];
   const admitting = (async () => {
-    const answers = [];
     for (const id of ids) answers.push(await client.admit(admissible(id)));
-    return answers;
   })();
-  for (let restarts = 0; restarts < 2; restarts++) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
+  for (const answered of [5, 15]) {
+    await until(() => answers.length > answered && followed.length > 0, "some answers, and somebody who follows");
     await served.close();
     served = await open(Number(new URL(url).port));
   }
-  const answers = await admitting;
+  await admitting;
   const { items } = await client.events({ event_type: "workload.admit", order: "asc", limit: 1000 });
   t.deepEqual(
     items.map(({ subject }) => subject),

@@ -29,6 +29,7 @@ import { CheckpointFile, type StreamCheckpoint } from "../../src/evidence/log/ch
 import { ed25519Verify } from "../../src/evidence/log/note-signing.ts";
 import { RailgateNode, type NodeOptions } from "../../src/node/open.ts";
 import { containerRequest } from "../core/requests.ts";
+import { ranMs, until } from "../until.ts";
 
 async function inDir(
   work: (dir: string, open: (options?: Partial<NodeOptions>) => Promise<RailgateNode>) => Promise<void>,
@@ -54,6 +55,14 @@ const admit = (node: RailgateNode, count = 1) =>
 const CHAIN = "acme/n1";
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Waits until nothing is to be written to the file of checkpoints any more. */
+const checkpointed = (node: RailgateNode): Promise<boolean> =>
+  until(async () => {
+    for (const { chain_id, size } of await node.store.log.streams())
+      if ((await node.store.log.checkpoint(chain_id))?.size !== size) return false;
+    return true;
+  }, "checkpoints of all that is committed");
+
 /** A checkpoint whose signature verifies with the stream's published key. */
 async function verified(node: RailgateNode, chain = CHAIN, note?: string): Promise<Checkpoint> {
   const parsed = parseNote(note ?? (await node.log.checkpoint(chain)).note)!;
@@ -72,10 +81,9 @@ test("a checkpoint follows a commit within a second, and its root is over the re
     const tookMs: number[] = [];
     // A busy machine may be late once, but not every time.
     for (let size = 300; (tookMs.at(-1) ?? Infinity) > 1000 && tookMs.length < 5; size++) {
-      const committed = Date.now();
-      while (((await node.store.log.checkpoint(CHAIN))?.size ?? 0) < size && Date.now() - committed < 5000)
-        await wait(20);
-      tookMs.push(Date.now() - committed);
+      const committed = ranMs();
+      await until(async () => ((await node.store.log.checkpoint(CHAIN))?.size ?? 0) >= size, "a checkpoint");
+      tookMs.push(ranMs() - committed);
       if (tookMs.at(-1)! > 1000) await admit(node);
     }
     t.true(tookMs.at(-1)! <= 1000, `${tookMs.join(", ")} ms`);
@@ -288,7 +296,7 @@ test("the file of checkpoints taken away or changed under a node: EVI-01, until 
     });
     await admit(node);
     t.is((await node.log.checkpoint(CHAIN)).size, 1);
-    await wait(1000);
+    await checkpointed(node);
     const kept = readFileSync(join(outside, readdirSync(outside)[0]!));
     const changes = [
       (file: string) => rmSync(file),
@@ -297,7 +305,7 @@ test("the file of checkpoints taken away or changed under a node: EVI-01, until 
       () => renameSync(outside, `${outside}-2`),
     ];
     await admit(node);
-    await wait(1000);
+    await checkpointed(node);
     for (const change of changes) {
       const file = join(outside, readdirSync(outside)[0]!);
       const before = readFileSync(file);
@@ -308,8 +316,7 @@ test("the file of checkpoints taken away or changed under a node: EVI-01, until 
       t.truthy(node.problem, "it does not come back by itself");
       mkdirSync(outside, { recursive: true });
       writeFileSync(file, before);
-      for (const untilMs = performance.now() + 60_000; node.problem !== undefined; await wait(100))
-        if (performance.now() > untilMs) throw new Error(`it does not come back: ${node.problem}`);
+      await until(() => node.problem === undefined, "it comes back");
       await admit(node);
       await node.log.inclusion(CHAIN, (await node.store.log.stream(CHAIN))!.size - 1);
     }
@@ -361,13 +368,15 @@ test("a node that was cloned and goes on twice is caught by a witness, which put
     };
     t.is((await submit(one, 0, 3)).status, 200);
     t.is((await submit(other, 3, 4)).status, 422);
-    let event: { event_type: string; details: { evidence: string; origin: string } } | undefined;
-    for (let tries = 0; !event && tries < 600; tries++) {
-      await wait(20);
+    const { record } = await until(async () => {
       const [found] = await witness.store.events({ event_type: "node.equivocation", order: "desc", limit: 1 });
-      event = found && (JSON.parse(eventTextOf(found.record)) as typeof event);
-    }
-    t.like(event?.details, { evidence: "other_beginning", origin: "railgate.local/n1/acme/n1", vkey });
+      return found;
+    }, "it is on record");
+    t.like(JSON.parse(eventTextOf(record)).details, {
+      evidence: "other_beginning",
+      origin: "railgate.local/n1/acme/n1",
+      vkey,
+    });
     t.deepEqual((await witness.store.keys()).map(({ role }) => role).sort(), ["event", "log", "witness"]);
   });
 });

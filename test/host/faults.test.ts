@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
-import { admissible, emptyDir, send, verifiedEvents, type Answered } from "../http/support.ts";
+import { admissible, checkpointed, emptyDir, send, verifiedEvents, type Answered } from "../http/support.ts";
 import { spawnServer, type Server } from "./process.ts";
 
 /** Fails or kills, see faults.c; undefined where there is no C compiler. */
@@ -57,9 +57,6 @@ class Faulty {
   }
 }
 
-/** Its checkpoint is made, so that the next write to the database is the next admission's. */
-const checkpointed = () => new Promise((resolve) => setTimeout(resolve, 1500));
-
 /** One after the other in one life of the node each; `told`: what must be said of the commit that it hits. */
 const CASES: readonly { readonly faults: readonly string[]; readonly told: "no" | "unknown" | "nothing" }[] = [
   { faults: ["write-wal.0"], told: "no" },
@@ -78,7 +75,8 @@ for (const { faults, told } of CASES) {
       await faulty.start();
       t.teardown(() => faulty.server.kill());
       t.is((await faulty.admit("before"))?.status, 200);
-      await checkpointed();
+      // The next write to the database is the next admission's.
+      await checkpointed(faulty.server.url);
       faulty.arm(...faults);
       const answer = await faulty.admit("hit");
       if (told === "nothing") t.is(answer, undefined);

@@ -34,13 +34,14 @@ run(
     await admit(paused, "b");
     t.teardown(() => paused.kill());
     paused.signal("SIGSTOP");
+    // The clock of a lease is the database's. This one lasts for as long as the next takes to start.
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    await client.query("UPDATE railgate.nodes SET expires_at = now() + interval '1 hour'");
     const other = emptyDir();
     const copied = (path: string) => !path.endsWith("lock.json") && !statSync(path).isSocket();
     cpSync(join(dir, "data"), join(other, "data"), { recursive: true, filter: copied });
     await t.throwsAsync(spawnServer(other, env), { message: /the node id r1 is held by process \d+ on .* since / });
-    // The clock of a lease is the database's.
-    const client = new pg.Client({ connectionString: url });
-    await client.connect();
     await client.query("UPDATE railgate.nodes SET expires_at = now()");
     await client.end();
     const taken = await spawnServer(other, env);

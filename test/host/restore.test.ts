@@ -9,7 +9,7 @@ import { eventTextOf } from "../../src/core/event.ts";
 import { nextKeyFile, keyFile } from "../../src/evidence/keys/keys.ts";
 import { openReader } from "../../src/store/open.ts";
 import { MAIN, railgate } from "../cli/railgate.ts";
-import { admissible, emptyDir, send, verifiedEvents } from "../http/support.ts";
+import { admissible, checkpointed, emptyDir, send, verifiedEvents } from "../http/support.ts";
 import { spawn } from "../spawn.ts";
 import { comes } from "../until.ts";
 
@@ -50,7 +50,7 @@ async function backedUp(t: ExecutionContext, nodeId = "n1"): Promise<{ dir: stri
   const dir = emptyDir();
   const node = await serve(t, dir, [], { RAILGATE_NODE_ID: nodeId });
   for (const id of ["a", "b", "c"]) t.is((await admit(node, id)).status, 200);
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await checkpointed(node.url);
   const backup = emptyDir();
   mkdirSync(join(backup, "data"));
   const db = new DatabaseSync(join(dir, "data", "railgate.db"), { readOnly: true });

@@ -139,8 +139,10 @@ test("what is logged at the very end is there to be read", async (t) => {
     const started = await node(kind === "pipe" ? "pipe" : openSync(file, "a"));
     let text = "";
     started.child.stdout?.on("data", (data) => (text += data));
+    const read = once(started.child, "close");
     started.child.kill("SIGTERM");
     await ends(t, started);
+    await comes("the end of what it says", read);
     const lines = (kind === "pipe" ? text : readFileSync(file, "utf8")).trim().split("\n");
     t.deepEqual(lines.map((line) => JSON.parse(line).msg).filter(Boolean), ["listening", "closing"], kind);
   }

@@ -11,7 +11,8 @@ import { containerRequest } from "../core/requests.ts";
 import { start } from "./support.ts";
 
 const MIB = 1024 ** 2;
-/** On a machine that does other things as well; before, it was as long as the verification: 17 s. */
+/** For which this thread, which answers others, may be busy with anything else; before, it was as long as the verification: 17 s. */
+const BUSY_MS_MAX = 500;
 const WAIT_MS_MAX = 1500;
 const ANSWER_MS_MAX = 100_000;
 const GROWTH_MIB_MAX = 450;
@@ -73,13 +74,15 @@ for (const [name, make] of Object.entries(HOSTILE)) {
     try {
       await served.call("POST", "/v1/admissions?dry_run=true", { body: containerRequest() });
       const before = process.memoryUsage.rss();
-      let [peak, longest, isOver] = [before, 0, false];
+      let [peak, longest, busiest, isOver] = [before, 0, 0, false];
       const others = (async () => {
         while (!isOver) {
-          const asked = performance.now();
+          const [asked, used] = [performance.now(), process.threadCpuUsage()];
           const { status } = await served.call("POST", "/v1/admissions?dry_run=true", { body: containerRequest() });
           t.is(status, 200);
           longest = Math.max(longest, performance.now() - asked);
+          const { user, system } = process.threadCpuUsage(used);
+          busiest = Math.max(busiest, (user + system) / 1000);
           peak = Math.max(peak, process.memoryUsage.rss());
           await sleep(25);
         }
@@ -93,12 +96,14 @@ for (const [name, make] of Object.entries(HOSTILE)) {
       isOver = true;
       await others;
       t.log(
-        `${body.length} bytes: answered in ${Math.round(took)} ms, others waited ${Math.round(longest)} ms at most, ${Math.round((peak - before) / MIB)} MiB more`,
+        `${body.length} bytes: answered in ${Math.round(took)} ms, others waited ${Math.round(longest)} ms at most, ${Math.round(busiest)} of them for this thread, ${Math.round((peak - before) / MIB)} MiB more`,
       );
       t.is(status, 200);
       t.false((json as VerifyReport).ok);
       t.true(took < ANSWER_MS_MAX);
-      t.true(longest < WAIT_MS_MAX, `${longest} ms`);
+      // Whatever else the machine does, this thread does not keep them; nor does it wait for the verification, whose time others take from.
+      t.true(busiest < BUSY_MS_MAX, `${busiest} ms of this thread`);
+      t.true(longest < WAIT_MS_MAX + took / 2, `${longest} ms`);
       t.true((peak - before) / MIB < GROWTH_MIB_MAX, `${(peak - before) / MIB} MiB`);
     } finally {
       await served.close();

@@ -319,7 +319,7 @@ run("a policy that is activated on one replica decides on all, each having it in
     const bytes = await lawBundle(signer, { revision: "own", sequence: 1 });
     const { digest } = (await one.call("POST", "/v1/policies", { headers, body: bytes })).json;
     t.is((await two.call("GET", "/v1/policies")).json.items.length, 2);
-    const following = fetch(`${two.url}/v1/events?event_type=workload.admit`, {
+    const following = await fetch(`${two.url}/v1/events?event_type=workload.admit`, {
       headers: { accept: "text/event-stream" },
     });
     const activated = await one.call("POST", `/v1/policies/${encodeURIComponent(digest)}/activate`, { body: {} });
@@ -342,7 +342,7 @@ run("a policy that is activated on one replica decides on all, each having it in
     t.is(new Set(raced.map(({ text }) => text)).size, 1, raced.map(({ text }) => text).join("\n"));
     // What is committed elsewhere is followed here.
     let seen = "";
-    const reader = (await following).body!.getReader();
+    const reader = following.body!.getReader();
     while (!seen.includes('"kept"'))
       seen += Buffer.from((await comes("what is committed elsewhere", reader.read())).value ?? []).toString();
     await reader.cancel();

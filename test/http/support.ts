@@ -15,6 +15,7 @@ import type { SharedClock } from "../../src/http/threads/shared-clock.ts";
 import { openReader } from "../../src/store/open.ts";
 import type { StoreReader } from "../../src/store/store.ts";
 import { containerRequest } from "../core/requests.ts";
+import { until } from "../until.ts";
 
 export interface Answered {
   readonly status: number;
@@ -111,6 +112,17 @@ export function send(
     request.on("error", reject);
     request.end(bytes);
   });
+}
+
+/** Waits until each stream of a server has a checkpoint of all that is committed: nothing of it is still to be written. */
+export async function checkpointed(base: string): Promise<void> {
+  await until(async () => {
+    for (const { chain_id, size } of (await send(base, "GET", "/v1/streams")).json.items) {
+      const { text } = await send(base, "GET", `/v1/streams/${encodeURIComponent(chain_id)}/checkpoint`);
+      if (Number(text.split("\n")[1]) !== size) return false;
+    }
+    return true;
+  }, "checkpoints of all that is committed");
 }
 
 export function answered(status: number, headers: IncomingHttpHeaders, bytes: Buffer): Answered {

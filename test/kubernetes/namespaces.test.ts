@@ -38,7 +38,7 @@ test("labels are watched, go on counting while nobody can be asked, and say how 
   for (const watch of cluster.watches) watch.destroy();
   await until(async () => (await metric()) > 0);
   t.false(await allowed("shop"), "as it was last");
-  t.true(served.logs.some(({ msg }) => /can't be asked; its namespaces/.test(msg)));
+  await until(() => served.logs.some(({ msg }) => /can't be asked; its namespaces/.test(msg)), "that is told");
   cluster.lists.set(NAMESPACES, [namespace("shop")]);
   cluster.up = true;
   await until(() => allowed("shop"));
