@@ -145,7 +145,7 @@ async function waitForStandby(url: string, is: boolean): Promise<void> {
 }
 
 function own(path: string): void {
-  const { uid, gid } = account();
+  const { uid, gid } = serverAccount();
   if (uid !== undefined) chownSync(path, uid, gid!);
 }
 
@@ -201,7 +201,7 @@ kill -QUIT $p 2>/dev/null; wait $p
 alive || rm -rf "$D"`;
   const programs = postgresPrograms()!;
   const child = spawn("/bin/sh", ["-c", watched, "sh", "-D", join(dir, "data"), ...given], {
-    ...account(),
+    ...serverAccount(),
     detached: true,
     stdio: "ignore",
     cwd: dir,
@@ -243,14 +243,16 @@ function serverIn(dir: string, port = PORT): TestServer {
   };
 }
 
-/** The server's programs refuse to run as root. */
-function account(): { uid?: number; gid?: number } {
+let account: { readonly uid?: number; readonly gid?: number } | undefined;
+
+/** Who runs the server's programs, which refuse to run as root; asked once, since starting a process out of a large one is dear. */
+function serverAccount(): { readonly uid?: number; readonly gid?: number } {
   if (process.getuid?.() !== 0) return {};
   const id = (of: string) =>
     ["postgres", "nobody"].map((name) => spawnSync("id", [of, name])).find(({ status }) => status === 0)!;
-  return { uid: Number(id("-u").stdout), gid: Number(id("-g").stdout) };
+  return (account ??= { uid: Number(id("-u").stdout), gid: Number(id("-g").stdout) });
 }
 
 function asServer(program: string, args: readonly string[]): void {
-  execFileSync(join(postgresPrograms()!, program), args, { ...account(), stdio: "ignore", cwd: "/" });
+  execFileSync(join(postgresPrograms()!, program), args, { ...serverAccount(), stdio: "ignore", cwd: "/" });
 }
