@@ -1,7 +1,7 @@
 // A database that lacks what its node has signed, found while the node runs: nothing is written any more, whatever lies there later.
 import { copyFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import test from "ava";
-import type { LinkedAppend } from "../../src/evidence/ledger/messages.ts";
+import type { LinkedAppend, RecordedHead } from "../../src/evidence/ledger/messages.ts";
 import { SoundStore } from "../../src/evidence/ledger/sound.ts";
 import { HttpError } from "../../src/http/call/problem.ts";
 import { diagnosticRoutes } from "../../src/http/routes/documents.ts";
@@ -34,7 +34,13 @@ function eventAt(sequence: number): LinkedAppend & { record: string } {
 /** Over a new database. */
 async function soundIn(dir: string): Promise<SoundStore> {
   await (await openWriter(dir)).close();
-  return new SoundStore({ path: asFound(dir), unsettled: [], follows: false, checkpointer: () => undefined });
+  return soundOver(dir);
+}
+
+/** @param acknowledged what whoever wrote before it has told. */
+function soundOver(dir: string, acknowledged: readonly RecordedHead[] = []): SoundStore {
+  const parts = { unsettled: [], acknowledged, follows: false, checkpointer: () => undefined };
+  return new SoundStore({ path: asFound(dir), ...parts });
 }
 
 test("a store that was given up, by whatever failed, is looked at like one that is open", async (t) => {
@@ -79,6 +85,29 @@ test("an older database in its place is named for what it is, and the newer one 
   await t.throwsAsync(sound.recover(), { code: "log_rolled_back" });
   await t.throwsAsync(() => sound.writer(), { code: "log_rolled_back" });
   await sound.close();
+});
+
+test("whoever takes another's place refuses a database that lacks what that one told last", async (t) => {
+  const dir = emptyDir();
+  const file = storeFile(dir);
+  const first = await soundIn(dir);
+  const append = async (...sequences: number[]) => {
+    const events = sequences.map(eventAt);
+    await (await first.writer()).append(events);
+    return first.committed(events);
+  };
+  await append(0);
+  await first.close();
+  copyFileSync(file, `${file}.older`);
+  const acknowledged = await append(1, 2);
+  t.deepEqual(acknowledged, [{ chainId: "a/n", sequence: 2, hash: eventAt(2).event_hash }]);
+  await first.close();
+  const next = soundOver(dir, acknowledged);
+  await next.writer();
+  writeFileSync(file, readFileSync(`${file}.older`));
+  t.regex((await next.watch()) ?? "", /something else than this node has written/);
+  await t.throwsAsync(next.recover(), { code: "log_rolled_back", message: /lacks what was recorded in a\/n/ });
+  await next.close();
 });
 
 test("a node says by the code why it is not ready", (t) => {

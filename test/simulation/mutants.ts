@@ -160,6 +160,14 @@ export const SHARED_MUTANTS: readonly Mutant[] = [
     prepare: inSql(["(SELECT coalesce(min(first)", "(SELECT coalesce(min(NULL::bigint)"]),
   },
   {
+    name: "forgets with a thread what that thread has told",
+    scenario: "promoted-at-once",
+    from: 6,
+    prepare: inThreads((_thread, toThread, message) =>
+      !toThread && message["kind"] === "committed" ? [{ ...message, heads: [] }] : undefined,
+    ),
+  },
+  {
     name: "commits at places that were closed",
     scenario: "replicas",
     from: 23,

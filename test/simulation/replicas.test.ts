@@ -23,7 +23,7 @@ test.after.always(() => server?.stop());
 testSchedules({
   scenarios: REPLICAS,
   // Each statement is asked of a real server, so that these take longer than others; more by `npm run simulate`.
-  schedules: { replicas: 8, twins: 3, promoted: 3 },
+  schedules: { replicas: 8, twins: 3, promoted: 3, "promoted-at-once": 1 },
   mutants: SHARED_MUTANTS,
   faults: DATABASE_FAULTS,
   grounds: () => ({ laws, server }),
@@ -32,10 +32,13 @@ testSchedules({
 
 declare("a thread that takes the place of one that died finds out that the database went back", async (t) => {
   t.timeout(600_000);
-  const scenario = REPLICAS.find(({ name }) => name === "promoted")!;
-  // Back to where its node id had another lease; back by records alone.
-  for (const seed of [9, 4]) {
-    const { broken } = await run(scenario, seed, laws, { server });
-    t.is(broken, undefined, `seed ${seed}`);
+  for (const [name, seed] of [
+    // Back to where its node id had another lease; back by records alone; by records that have no checkpoint yet.
+    ["promoted", 9],
+    ["promoted", 4],
+    ["promoted-at-once", 6],
+  ] as const) {
+    const { broken } = await run(REPLICAS.find((each) => each.name === name)!, seed, laws, { server });
+    t.is(broken, undefined, `${name}, seed ${seed}`);
   }
 });

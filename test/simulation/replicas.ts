@@ -2,7 +2,7 @@
 import { LogRolledBackError, StoreLockedError } from "../../src/core/errors.ts";
 import { type Act, contends, crashOf, DECIDES, defineMesh, FALLS, mustBeUp, skew, trouble } from "./acts.ts";
 import { HELD_MS } from "./database.ts";
-import { brokenInShared } from "./invariants.ts";
+import { brokenInShared, eventIn } from "./invariants.ts";
 import type { Scenario } from "./scenarios.ts";
 import { BrokenError, type Simulation, type Site } from "./simulation.ts";
 
@@ -194,15 +194,23 @@ async function mustRecord(simulation: Simulation): Promise<void> {
   if (!rests) throw new BrokenError(`no rest: ${restless.join("; ")}`);
 }
 
-/** A standby takes over that lacks what was recorded last: whoever lacks something of its own signs nothing, until told that it was restored. */
-async function goBack(simulation: Simulation, sites: readonly Site[]): Promise<void> {
+/**
+ * A standby takes over that lacks what was recorded last: whoever lacks something of its own signs nothing, until told that it was restored.
+ * @param atOnce before it has a checkpoint: only what was acknowledged must be found out, by a process that has not ended.
+ */
+async function goBack(simulation: Simulation, sites: readonly Site[], { atOnce = false } = {}): Promise<void> {
   const { world, random, database, told } = simulation;
   let lost: readonly string[] | undefined;
+  const acknowledged = told.flatMap(({ receipt }) => (receipt === undefined ? [] : [eventIn(receipt)]));
   // At once, or so that nodes see that it is away.
   const awayMs = random.chance(0.3) ? 0 : random.below(3000);
-  void database!.standbyTakesOver(awayMs).then((chains) => (lost = chains));
+  void database!.standbyTakesOver(awayMs).then((chains) => {
+    const sizes = simulation.server!.standbySizes;
+    const gone = acknowledged.filter(({ chain_id, sequence }) => sequence >= (sizes.get(chain_id) ?? 0));
+    lost = atOnce ? [...new Set(gone.map(({ chain_id }) => chain_id))] : chains;
+  });
   for (const site of sites)
-    if (random.chance(0.3)) simulation.kill(site, crashOf(simulation));
+    if (!atOnce && random.chance(0.3)) simulation.kill(site, crashOf(simulation));
     else if (random.chance(0.35)) simulation.killThread(site);
   const isBack = (site: Site): boolean => lost!.some((chain) => chain.endsWith(`/${site.nodeId}`));
   const foundOut = (site: Site): boolean =>
@@ -227,12 +235,33 @@ async function goBack(simulation: Simulation, sites: readonly Site[]): Promise<v
   const kept = await simulation.server!.records();
   const still = told.filter(({ receipt }) => receipt === undefined || kept.has(receipt));
   told.splice(0, told.length, ...still);
-  for (const site of sites.filter(isBack)) {
+  for (const site of sites.filter((each) => isBack(each) || foundOut(each))) {
     site.afterRestore = "a standby took over";
     simulation.kill(site, "killed");
   }
   await world.pass(1);
 }
+
+/** @param atOnce see {@link goBack}. */
+const promoted =
+  ({ atOnce = false } = {}): Scenario["run"] =>
+  async (simulation) => {
+    const { world, random, database } = simulation;
+    const sites = [simulation.site("r1"), simulation.site("r2")];
+    await mustBeUp(simulation, ...sites);
+    defineMesh(simulation, sites[0]!);
+    await world.pass(random.below(2000));
+    await trouble(simulation, sites, ASKED, { max: 4 });
+    database!.standbyStops();
+    await trouble(simulation, sites, underLoad([...FALLS, ...DATABASE]), { max: 4 });
+    await mustRecord(simulation);
+    // Checkpoints are a second late at most (spec evidence §4).
+    await world.pass(atOnce ? random.below(COMMITS_MS_MAX) : CHECKPOINTED_MS);
+    await goBack(simulation, sites, { atOnce });
+    const followers = sites.map((site) => new Follower(simulation, site));
+    await trouble(simulation, sites, underLoad([...FALLS, ...DATABASE]), { max: 4, betweenMs });
+    await mustComeToRest(simulation, followers);
+  };
 
 const scenario = (name: string, about: string, run: Scenario["run"]): Scenario => ({ name, about, shares: true, run });
 
@@ -264,20 +293,10 @@ export const REPLICAS: readonly Scenario[] = [
     simulation.sites.splice(simulation.sites.indexOf(twin), 1);
     await mustComeToRest(simulation, followers);
   }),
-  scenario("promoted", "a standby takes over that lacks what was recorded last", async (simulation) => {
-    const sites = [simulation.site("r1"), simulation.site("r2")];
-    await mustBeUp(simulation, ...sites);
-    defineMesh(simulation, sites[0]!);
-    await simulation.world.pass(simulation.random.below(2000));
-    await trouble(simulation, sites, ASKED, { max: 4 });
-    simulation.database!.standbyStops();
-    await trouble(simulation, sites, underLoad([...FALLS, ...DATABASE]), { max: 4 });
-    await mustRecord(simulation);
-    // Checkpoints are a second late at most (spec evidence §4).
-    await simulation.world.pass(CHECKPOINTED_MS);
-    await goBack(simulation, sites);
-    const followers = sites.map((site) => new Follower(simulation, site));
-    await trouble(simulation, sites, underLoad([...FALLS, ...DATABASE]), { max: 4, betweenMs });
-    await mustComeToRest(simulation, followers);
-  }),
+  scenario(
+    "promoted-at-once",
+    "a standby takes over that lacks the last moment, and threads die",
+    promoted({ atOnce: true }),
+  ),
+  scenario("promoted", "a standby takes over that lacks what was recorded last", promoted()),
 ];

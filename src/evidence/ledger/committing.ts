@@ -61,7 +61,7 @@ class Committing {
   #locked: { readonly batch: number; readonly decided: (request: CommitRequest) => void } | undefined;
 
   constructor(data: CommitterData, reply: (message: CommitterReply) => void, end: () => void) {
-    const { storePath, unsettled = [], nodeId, log } = data;
+    const { storePath, unsettled = [], acknowledged = [], nodeId, log } = data;
     this.#reply = reply;
     this.#end = end;
     this.#signAhead = data.signAhead ?? false;
@@ -70,6 +70,7 @@ class Committing {
     this.#sound = new SoundStore({
       path: storePath,
       unsettled,
+      acknowledged,
       follows,
       checkpointer: () => this.#checkpointer,
     });
@@ -187,7 +188,7 @@ class Committing {
       });
     const signed = await signing;
     const committed = (firstPosition: number): void => {
-      this.#sound.committed(events);
+      const heads = this.#sound.committed(events);
       this.#checkpointer?.grown(events);
       const { records, signingMs } = "error" in signed ? NOTHING_SIGNED : signed;
       const commitMs = performance.now() - started - linkingMs - signingMs;
@@ -196,7 +197,7 @@ class Committing {
       const texts = events.map(({ text }) => text);
       const { user, system } = process.threadCpuUsage();
       const took = { linkingMs, signingMs, commitMs, processorMs: (user + system) / 1000 };
-      this.#reply({ kind: "committed", batch, sizes, moved, texts, records, firstPosition, ...took });
+      this.#reply({ kind: "committed", batch, sizes, moved, texts, records, firstPosition, heads, ...took });
     };
     try {
       if ("error" in signed) throw signed.error;
@@ -218,10 +219,10 @@ class Committing {
   /** What another node has signed; whether it is taken is settled, and it concerns no batch of our own. */
   async #replicate(request: number, events: readonly Append[]): Promise<CommitterReply> {
     const taken = (firstPosition: number): CommitterReply => {
-      this.#sound.committed(events);
+      const heads = this.#sound.committed(events);
       this.#checkpointer?.grown(events);
       for (const { states } of events) this.#linker.wrote(states);
-      return { kind: "replicated", request, firstPosition };
+      return { kind: "replicated", request, firstPosition, heads };
     };
     try {
       return taken(await (await this.#sound.writer()).append(events));

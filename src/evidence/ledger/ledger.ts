@@ -249,7 +249,7 @@ export class Ledger {
     this.#sending.over(reply.batch);
     this.#settled.add(batch);
     this.#processorMs = reply.processorMs;
-    this.#committer.committed(nextKeyIn(batch));
+    this.#committer.committed(nextKeyIn(batch), reply.heads);
     this.#failure = undefined;
     const stored = reply.records.map((record, i) => ({ position: reply.firstPosition + i, record }));
     const receipts = stored.map((event, i) => ({ eventText: reply.texts[i]!, ...event }));

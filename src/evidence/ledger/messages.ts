@@ -14,11 +14,20 @@ import type { Entry, OpenAppend } from "./entry.ts";
 import type { StoreAt } from "../../store/open.ts";
 import type { Parcel } from "./parcel.ts";
 
+/** The last event of a stream that is known to be on record. */
+export interface RecordedHead {
+  readonly chainId: string;
+  readonly sequence: number;
+  readonly hash: string;
+}
+
 export interface CommitterData {
   /** Where the store lies, as `openWriter` takes it. */
   readonly storePath: StoreAt;
   /** Ids of the last events of batches that a committer before this one may have written. */
   readonly unsettled?: readonly string[] | undefined;
+  /** Of each stream that a committer before this one has written, what callers were told last. */
+  readonly acknowledged?: readonly RecordedHead[] | undefined;
   readonly privateJwk: webcrypto.JsonWebKey;
   readonly kid: string;
   /** Whose streams are written. */
@@ -106,6 +115,8 @@ export type CommitterReply =
       readonly records: readonly string[];
       /** They lie behind one another; 0 where there are none. */
       readonly firstPosition: number;
+      /** The last of them in each stream. */
+      readonly heads: readonly RecordedHead[];
       readonly linkingMs: number;
       readonly signingMs: number;
       readonly commitMs: number;
@@ -134,6 +145,8 @@ export type CommitterReply =
       readonly kind: "replicated";
       readonly request: number;
       readonly firstPosition?: number;
+      /** As of a batch. */
+      readonly heads?: readonly RecordedHead[];
       /** Absent: they are on record. */
       readonly failure?: string;
     }

@@ -11,13 +11,15 @@ import {
 import { eventTextOf } from "../../core/event.ts";
 import type { EvidenceEvent } from "../../core/schema/event.ts";
 import type { Checkpointer } from "../log/checkpointer.ts";
-import type { LinkedAppend } from "./messages.ts";
+import type { LinkedAppend, RecordedHead } from "./messages.ts";
 
 export interface SoundParts {
   readonly path: StoreAt;
   /** Ids of the last events of batches that another committer left open. */
   readonly unsettled: readonly string[];
-  /** Whether this process had another committer before: what that one committed is only known by what was signed. */
+  /** What another committer of this process has recorded, as far as its callers were told. */
+  readonly acknowledged: readonly RecordedHead[];
+  /** Whether this process had another committer before: what else that one has signed only the file of checkpoints tells. */
   readonly follows: boolean;
   readonly checkpointer: () => Checkpointer | undefined;
 }
@@ -52,10 +54,11 @@ export class SoundStore {
   #counted: StoreCounts | undefined;
   #rotating = false;
   /** The last event that was committed in each stream. */
-  readonly #heads = new Map<string, { readonly sequence: number; readonly hash: string }>();
+  readonly #heads: Map<string, RecordedHead>;
 
   constructor(parts: SoundParts) {
     this.#parts = parts;
+    this.#heads = new Map(parts.acknowledged.map((head) => [head.chainId, head]));
     this.#unsettled = parts.unsettled;
     this.#follows = parts.follows;
   }
@@ -128,8 +131,13 @@ export class SoundStore {
     return this.#displaced.message;
   }
 
-  committed(events: readonly Committed[]): void {
-    for (const { chain_id, sequence, event_hash } of events) this.#heads.set(chain_id, { sequence, hash: event_hash });
+  /** @returns the last of them in each stream. */
+  committed(events: readonly Committed[]): RecordedHead[] {
+    const heads = new Map<string, RecordedHead>();
+    for (const { chain_id: chainId, sequence, event_hash: hash } of events.toReversed())
+      if (!heads.has(chainId)) heads.set(chainId, { chainId, sequence, hash });
+    for (const [chainId, head] of heads) this.#heads.set(chainId, head);
+    return [...heads.values()];
   }
 
   /** A batch could not be written. The connection is suspect, and is given up. */
@@ -180,11 +188,11 @@ export class SoundStore {
   async #mustHoldAll(signed: (reader: StoreReader) => Promise<void> | undefined = () => undefined): Promise<void> {
     await using reader = await openReader(this.#parts.path);
     try {
-      for (const [chain, { sequence, hash }] of this.#heads) {
-        const [record] = await reader.log.records(chain, sequence, sequence + 1);
+      for (const { chainId, sequence, hash } of this.#heads.values()) {
+        const [record] = await reader.log.records(chainId, sequence, sequence + 1);
         const event = record === undefined ? undefined : (JSON.parse(eventTextOf(record)) as EvidenceEvent);
         if (event?.event_hash !== hash)
-          throw new LogRolledBackError(`${placeName(this.#parts.path)} lacks what was recorded in ${chain}`);
+          throw new LogRolledBackError(`${placeName(this.#parts.path)} lacks what was recorded in ${chainId}`);
       }
       await signed(reader);
     } catch (error) {

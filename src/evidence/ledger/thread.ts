@@ -4,7 +4,7 @@ import { EvidenceUnavailableError } from "../../core/errors.ts";
 import type { StateAt, StoreCounts } from "../../store/store.ts";
 import { startThread } from "../../threads/threads.ts";
 import type { RecordKey } from "./entry.ts";
-import type { CommitterData, CommitterReply, CommitterRequest, Group, PutState } from "./messages.ts";
+import type { CommitterData, CommitterReply, CommitterRequest, Group, PutState, RecordedHead } from "./messages.ts";
 import type { Parcel } from "./parcel.ts";
 
 /** How often a store that failed is tried again when nobody asks for anything. */
@@ -34,6 +34,8 @@ export interface CommitterOwner {
 export class CommitterThread {
   readonly #owner: CommitterOwner;
   #data: CommitterData;
+  /** The last of each stream, as many as the node has, and no more: where a database goes back that lacks one, only this process knows, until it has a checkpoint. */
+  readonly #acknowledged = new Map<string, RecordedHead>();
   #worker: Worker | undefined;
   /** See {@link CommitterReply}; a new committer starts at 0. */
   #epoch = 0;
@@ -93,8 +95,9 @@ export class CommitterThread {
     return new Promise((resolve, reject) => this.#puts.set(request, { resolve, reject }));
   }
 
-  /** What a thread after this one must know of a batch that is on record. */
-  committed(signNextWith: RecordKey | undefined): void {
+  /** What a thread after this one must know of a batch that is on record, before anybody is told. */
+  committed(signNextWith: RecordKey | undefined, heads: readonly RecordedHead[]): void {
+    this.#acknowledge(heads);
     if (this.#data.unsettled) this.#data = { ...this.#data, unsettled: undefined };
     if (signNextWith) this.#data = { ...this.#data, ...signNextWith };
   }
@@ -158,7 +161,8 @@ export class CommitterThread {
 
   #start(): Worker {
     this.#epoch = 0;
-    const worker = startThread("./committer", import.meta.url, { workerData: this.#data });
+    const data: CommitterData = { ...this.#data, acknowledged: [...this.#acknowledged.values()] };
+    const worker = startThread("./committer", import.meta.url, { workerData: data });
     worker.on("message", (reply: CommitterReply) => {
       if (this.#worker === worker) this.#onReply(reply);
     });
@@ -196,9 +200,19 @@ export class CommitterThread {
     this.#owner.onAnswered();
   }
 
-  #onReplicated({ request, firstPosition, failure }: Extract<CommitterReply, { kind: "replicated" }>): void {
+  #acknowledge(heads: readonly RecordedHead[]): void {
+    for (const head of heads) this.#acknowledged.set(head.chainId, head);
+  }
+
+  #onReplicated({
+    request,
+    firstPosition,
+    heads = [],
+    failure,
+  }: Extract<CommitterReply, { kind: "replicated" }>): void {
     const asked = this.#replicas.get(request);
     this.#replicas.delete(request);
+    this.#acknowledge(heads);
     if (firstPosition !== undefined) asked?.resolve(firstPosition);
     else asked?.reject(new EvidenceUnavailableError(`the records could not be taken: ${failure}`));
     if (failure !== undefined) this.probeSoon();
