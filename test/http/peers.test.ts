@@ -7,7 +7,7 @@ import ava from "ava";
 import { spawnServer } from "../host/process.ts";
 import { admissible, emptyDir, send, start, type Started } from "./support.ts";
 import { spawn } from "../spawn.ts";
-import { ranMs, until } from "../until.ts";
+import { comes, ranMs, until } from "../until.ts";
 
 /** One after the other: they are about time. */
 const test = ava.serial;
@@ -238,7 +238,7 @@ test("three hundred bodies of a mebibyte at once: some are told to ask again, an
   const one = (await alone(20)) / 20;
   const [bytes, seconds, before] = [await figure("process_resident_memory_bytes"), await used(), sent];
   let most = 0;
-  const flood = spawned(FLOOD, server.url).finally(() => (flooding = false));
+  const flood = comes("an answer to each", spawned(FLOOD, server.url)).finally(() => (flooding = false));
   let [flooding, longest] = [true, 0];
   while (flooding) {
     const began = performance.now();

@@ -208,12 +208,15 @@ test("SIGHUP takes everything anew, changed or not, and ends nothing", async (t)
   });
   t.teardown(() => child.kill("SIGKILL"));
   const lines: Record<string, unknown>[] = [];
-  for await (const line of createInterface({ input: child.stdout })) {
-    const said = JSON.parse(line) as Record<string, unknown>;
-    lines.push(said);
-    if (said["msg"] === "listening") child.kill("SIGHUP");
-    if (said["what"] === "callers") child.kill("SIGTERM");
-  }
+  const listening = async (): Promise<void> => {
+    for await (const line of createInterface({ input: child.stdout })) {
+      const said = JSON.parse(line) as Record<string, unknown>;
+      lines.push(said);
+      if (said["msg"] === "listening") child.kill("SIGHUP");
+      if (said["what"] === "callers") child.kill("SIGTERM");
+    }
+  };
+  await comes("the end of its log", listening());
   t.like(
     lines.find(({ what }) => what === "callers"),
     { level: "info", msg: "files were taken anew", files: [join(dir, "callers.jwks.json")] },
