@@ -175,19 +175,20 @@ class RecordSender {
   }
 
   /** What one turn may have; of a stream of which nothing is known, upstream is asked first. @returns whether it went on. */
-  #advance(stream: StreamRow): Promise<boolean> {
-    const { chain_id } = stream;
-    const from = this.#arrived.get(chain_id);
-    return this.#orRefused(chain_id, () =>
-      from === undefined ? this.#send(this.#nothing(chain_id, 0), stream) : this.#flow(stream, from),
+  async #advance(stream: StreamRow): Promise<boolean> {
+    const { chain_id: chainId } = stream;
+    const from = this.#arrived.get(chainId);
+    const taken = await this.#orRefused(chainId, () =>
+      from === undefined ? this.#send(this.#nothing(chainId, 0), stream) : this.#flow(stream, from),
     );
+    if (taken && this.#refused.delete(chainId)) this.#tell({ kind: "refused", chainId, problem: undefined });
+    return taken;
   }
 
   /** @returns whether upstream takes the stream; where it does not, it is left alone for a while. */
   async #orRefused(chainId: string, work: () => Promise<void>): Promise<boolean> {
     try {
       await work();
-      if (this.#refused.delete(chainId)) this.#tell({ kind: "refused", chainId, problem: undefined });
       return true;
     } catch (error) {
       if (!(error instanceof StreamRefusedError)) throw error;
