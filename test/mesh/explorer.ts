@@ -1,7 +1,12 @@
 // Walks every reachable state of a world through the real law and the real fold, and checks each edge against the model and the invariants.
-import { isDeepStrictEqual } from "node:util";
 import type * as core from "../../src/core/mesh.ts";
-import { type MeshState, type MeshCommand, type MeshDecision, MESH_EVENT_TYPES } from "../../src/core/mesh.ts";
+import {
+  type MeshState,
+  type MeshCommand,
+  type MeshDecision,
+  type MeshFacts,
+  MESH_EVENT_TYPES,
+} from "../../src/core/mesh.ts";
 import type { ElevationPolicy, Mesh, MeshPlacement } from "../../src/core/schema/mesh.ts";
 import { apply, keyOf, type Model, type Move, moves, rank, UNDEFINED_MESH, verdict, type World } from "./model.ts";
 
@@ -26,9 +31,10 @@ export function explore(world: World, law: Law, core: Core, statesMax = Infinity
   const asked = memoised(law);
   const all = moves(world);
   const seen = new Map([[keyOf(world, UNDEFINED_MESH), 0]]);
-  const queue: { model: Model; mesh: MeshState | null }[] = [{ model: UNDEFINED_MESH, mesh: null }];
+  const reachedStates: { model: Model; mesh: MeshState | null }[] = [{ model: UNDEFINED_MESH, mesh: null }];
   const figures = { states: 1, transitions: 0, accepted: 0, decisions: 0 };
-  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+  // Those that are added meanwhile come too.
+  for (const next of reachedStates) {
     for (const move of all) {
       figures.transitions++;
       const reached = edge(next.model, next.mesh, move, asked.law, core);
@@ -37,7 +43,7 @@ export function explore(world: World, law: Law, core: Core, statesMax = Infinity
       const key = keyOf(world, reached.model);
       if (seen.has(key) || seen.size >= statesMax) continue;
       seen.set(key, seen.size);
-      queue.push(reached);
+      reachedStates.push(reached);
     }
   }
   return { ...figures, states: seen.size, decisions: asked.count() };
@@ -68,31 +74,48 @@ export function walk(world: World, law: Law, core: Core, { steps, seed }: { step
   return { ...figures, decisions: asked.count() };
 }
 
+/** The law, which is a pure function, asked once for each input: known by facts, then by move, since the same few are tried in every state. */
 function memoised(law: Law) {
-  const known = new Map<string, MeshDecision>();
-  // The moves of a world are few, and tried in every state.
-  const requests = new Map<MeshCommand, string>();
-  const textOf = (request: MeshCommand): string => {
-    const text = requests.get(request) ?? JSON.stringify(request);
-    requests.set(request, text);
-    return text;
+  const known = new Map<string, Map<Move, MeshDecision>>();
+  let count = 0;
+  // What comes one after the other often differs in the move alone.
+  let last: { facts: MeshFacts; decisions: Map<Move, MeshDecision> } | undefined;
+  const decisionsOn = (facts: MeshFacts): Map<Move, MeshDecision> => {
+    if (last !== undefined && same(last.facts, facts)) return last.decisions;
+    const text = JSON.stringify(facts);
+    const decisions = known.get(text) ?? new Map<Move, MeshDecision>();
+    known.set(text, decisions);
+    last = { facts, decisions };
+    return decisions;
   };
-  const ask = (input: {
-    request: MeshCommand;
-    facts: unknown;
-    context: { partition: { state: string } };
-  }): MeshDecision => {
-    const key = `${input.context.partition.state}${textOf(input.request)}${JSON.stringify(input.facts)}`;
-    let decision = known.get(key);
-    if (decision === undefined) known.set(key, (decision = law(input) as MeshDecision));
+  const ask = (move: Move, facts: MeshFacts): MeshDecision => {
+    const decisions = decisionsOn(facts);
+    let decision = decisions.get(move);
+    if (decision === undefined) {
+      count++;
+      decision = law({ request: move.command, facts, context: move.context }) as MeshDecision;
+      decisions.set(move, decision);
+    }
     return decision;
   };
-  return { law: ask, count: () => known.size };
+  return { law: ask, count: () => count };
+}
+
+/** Whether two values of plain data are the same: members by name, in any order, and nothing else. Several times quicker than Node's. */
+function same(a: unknown, b: unknown): boolean {
+  if (Object.is(a, b)) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const names = Object.keys(a);
+  if (names.length !== Object.keys(b).length) return false;
+  const [left, right] = [a, b] as [Record<string, unknown>, Record<string, unknown>];
+  for (const name of names) if (!Object.hasOwn(right, name) || !same(left[name], right[name])) return false;
+  return true;
 }
 
 function edge(model: Model, mesh: MeshState | null, move: Move, law: ReturnType<typeof memoised>["law"], core: Core) {
   const request = move.command;
-  const decision = law({ request, facts: core.meshFacts(mesh, request, move.admission), context: move.context });
+  const decision = law(move, core.meshFacts(mesh, request, move.admission));
   const [error_code, mesh_event] = verdict(model, move);
   if (
     decision.error_code !== error_code ||
@@ -114,7 +137,7 @@ function edge(model: Model, mesh: MeshState | null, move: Move, law: ReturnType<
   if (after === null) throw wrong(model, move, "an acceptance left no state");
   const next = apply(model, move);
   checkEdge(model, mesh, move, after, next, core);
-  if (!isDeepStrictEqual(core.step(mesh, event), after)) throw wrong(model, move, "INV-MESH-DETERMINISTIC-TOPOLOGY");
+  if (!same(core.step(mesh, event), after)) throw wrong(model, move, "INV-MESH-DETERMINISTIC-TOPOLOGY");
   return { model: next, mesh: frozen(after) };
 }
 
@@ -170,17 +193,17 @@ const samePolicy = (a: ElevationPolicy, b: ElevationPolicy) =>
 /** How the real state differs from the model's; counters by what the command adds, history by what it appends. */
 function differs(before: Wire, after: Wire, next: Model, { command }: Move): string | undefined {
   if (after.revision !== before.revision + 1) return "the revision did not rise by one";
-  if (!isDeepStrictEqual(after.topology.rails, sorted(next.rails!))) return "the topology is not the model's";
+  if (!same(after.topology.rails, sorted(next.rails!))) return "the topology is not the model's";
   const placed = [...next.where].filter(([, where]) => where.rail !== null);
   if (placed.length !== Object.keys(after.placements).length) return "other workloads are placed than the model's";
   for (const [id, where] of placed) {
     const placement = after.placements[id];
     if (placement?.rail_id !== where.rail || rank(placement.level) !== where.level || placement.placed_at !== AT)
       return `${id} is elsewhere than the model's`;
-    if (!isDeepStrictEqual(placement.elevations, expectedElevations(before.placements[id], placement, command)))
+    if (!same(placement.elevations, expectedElevations(before.placements[id], placement, command)))
       return `${id} has another history`;
   }
-  return isDeepStrictEqual({ ...after.rail_states }, expectedCounters(before, after, command))
+  return same(after.rail_states, expectedCounters(before, after, command))
     ? undefined
     : "the counters count something else";
 }
