@@ -120,6 +120,8 @@ test.serial("what takes too long is ended, with a code", async (t) => {
       }
     })(),
   );
+  // Nobody else ends it, and it would keep this file.
+  t.teardown(() => never.destroy());
   const error = await t.throwsAsync(verifyApart(never.pipe(createGzip()), { timeoutMs: 1500 }), {
     instanceOf: VerificationTimeoutError,
     code: "verification_timeout",
