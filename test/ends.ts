@@ -4,6 +4,12 @@ import { registerCompletionHandler } from "ava";
 /** Threads and processes that were told to stop take a moment, and many moments on a machine that does something else besides. */
 const ENDING_MS_MAX = 30_000;
 
+// By which ava ends the files of tests that hang: what is to be done as a file ends, such as ending what it started, is done then too.
+process.once("SIGTERM", () => {
+  process.emit("exit", 1);
+  process.kill(process.pid, "SIGKILL");
+});
+
 registerCompletionHandler(() => {
   setTimeout(() => {
     const left = Object.entries(Object.groupBy(process.getActiveResourcesInfo(), (kind) => kind));
