@@ -10,7 +10,7 @@ import { BundleError } from "../core/errors.ts";
 import { ADMISSION, admission } from "../gate/commands/admission.ts";
 import type { Law } from "../gate/commands/command.ts";
 import { judge, situationOf, type Judged } from "../gate/decider.ts";
-import { DEFAULT_LIMITS } from "../policy/evaluator.ts";
+import { evaluationLimits } from "../policies/limits.ts";
 import type { Policy } from "../policy/policy.ts";
 import { covers, loadUnder } from "../policies/choose.ts";
 import { bundlesAtHand } from "./bundles-at-hand.ts";
@@ -45,7 +45,7 @@ export async function decideOn(
 
 /** The bundle about admissions, or the only one there is. */
 export async function lawOf(config: Config): Promise<Policy> {
-  const limits = { ...DEFAULT_LIMITS, evaluationMsMax: config.limits.evaluationMsMax };
+  const limits = evaluationLimits(config.limits.evaluationMsMax);
   const settings = settingsSource(config.settings, config.keys);
   if (settings) await checkSettingsSource(settings, "railgate.settings", config.settings);
   const all = bundlesAtHand(config);

@@ -85,7 +85,7 @@ export interface NodeOptions {
   readonly witness?: { readonly name?: string | undefined; readonly logs: readonly WitnessedLog[] } | undefined;
   /** How long inputs and decisions are kept; default: for ever. */
   readonly retention?: Retention | undefined;
-  /** Longest evaluation, in milliseconds (POL-03). */
+  /** Longest evaluation, in milliseconds of the processor (POL-03). */
   readonly evaluationMsMax?: number | undefined;
   /** Events that may wait to be recorded. */
   readonly queueMax?: number | undefined;

@@ -2,7 +2,7 @@
 import { BundleError } from "../core/errors.ts";
 import type { Receipt } from "../evidence/ledger/entry.ts";
 import type { ActedBy, Recorder } from "../evidence/ledger/recorder.ts";
-import { DEFAULT_LIMITS, type EvaluationLimits } from "../policy/evaluator.ts";
+import type { EvaluationLimits } from "../policy/evaluator.ts";
 import { bundleDigest, type BundleKeys, type Policy } from "../policy/policy.ts";
 import type { StoreReader } from "../store/store.ts";
 import {
@@ -17,6 +17,7 @@ import {
   type SettingsSource,
 } from "./choose.ts";
 import type { Confirmations } from "./confirmations.ts";
+import { evaluationLimits } from "./limits.ts";
 import { PolicyRecords } from "./records.ts";
 import { Slot, type ActiveBundle, type SourceFigures } from "./slot.ts";
 import { Slots, type ActivePolicy } from "./slots.ts";
@@ -82,7 +83,7 @@ export class Policies {
     this.records = new PolicyRecords(parts.store, parts.recorder);
     const { evaluationMsMax, keys } = parts;
     this.#submitted = keys && { keys };
-    this.#limits = { ...DEFAULT_LIMITS, ...(evaluationMsMax !== undefined && { evaluationMsMax }) };
+    this.#limits = evaluationLimits(evaluationMsMax);
   }
 
   /** The law: what admissions, lifecycles and meshes are decided by. */

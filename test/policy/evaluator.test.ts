@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
 import { readBundleFiles } from "../../src/policy/bundle-files.ts";
+import { evaluationLimits } from "../../src/policies/limits.ts";
 import { Evaluator } from "../../src/policy/evaluator.ts";
 import { runOpa } from "../../src/workshop/opa.ts";
 
@@ -70,10 +71,8 @@ for (const [what, entrypoint, input, message] of failures) {
 
 test("an evaluation over its time is refused, although it answered", async (t) => {
   const evaluator = await Evaluator.load(wasm, { settings: 1 }, { evaluationMsMax: 5, memoryMiBMax: 256 });
-  t.throws(() => evaluator.evaluate("t/slow", encode({ n: 30 })), {
-    code: "policy_error",
-    message: /over the limit of 5 ms/,
-  });
+  const late = { code: "policy_error", message: /over the limit of 5 ms/ };
+  t.throws(() => evaluator.evaluate("t/slow", encode({ n: 30 })), late);
   // A machine that does other work may take longer for what costs nothing, but not each time.
   const echoed = () => {
     try {
@@ -87,6 +86,32 @@ test("an evaluation over its time is refused, although it answered", async (t) =
     answers.find((answer) => answer !== undefined),
     { input: 7, data: 1 },
   );
+});
+
+test("a machine that pauses costs an evaluation nothing: what it used of the processor counts, where that is known", async (t) => {
+  let [usedMs, eachMs] = [0, 0];
+  // By the clock every evaluation takes longer.
+  const limits = { evaluationMsMax: 1e-6, memoryMiBMax: 256, usedMs: () => (usedMs += eachMs) };
+  const evaluator = await Evaluator.load(wasm, { settings: 1 }, limits);
+  t.deepEqual(evaluator.evaluate("t/echo", encode(7)), { input: 7, data: 1 });
+  eachMs = 1;
+  for (const entrypoint of ["t/echo", "t/slow"])
+    t.throws(() => evaluator.evaluate(entrypoint, encode({ n: 3 })), {
+      code: "policy_error",
+      message: /over the limit/,
+    });
+  eachMs = 0;
+  t.is(evaluator.evaluate("t/slow", encode({ n: 3 })), 27);
+});
+
+test("a node's evaluations are measured by this thread's processor", (t) => {
+  const { evaluationMsMax, usedMs } = evaluationLimits(5);
+  t.is(evaluationMsMax, 5);
+  const before = usedMs!();
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  t.true(usedMs!() - before < 100, "a thread that rests uses none");
+  for (let n = 0; usedMs!() - before < 20; n++) if (n > 1e9) return t.fail("a thread that works uses it");
+  t.pass();
 });
 
 test("an evaluation over its memory is refused, and the next one starts clean", async (t) => {

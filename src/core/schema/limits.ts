@@ -42,7 +42,7 @@ export const LIMITS = section({
   ),
   evaluation_ms_max: optional(
     whole(
-      `Longest evaluation, in milliseconds; one that ran longer refuses, POL-03 (default ${DEFAULTS.evaluationMsMax})`,
+      `Longest evaluation, in milliseconds of the processor; one that ran longer refuses, POL-03 (default ${DEFAULTS.evaluationMsMax})`,
       1,
       60_000,
     ),

@@ -6,7 +6,7 @@ import { makeIds } from "../../evidence/ledger/ids.ts";
 import { StateView } from "../../evidence/ledger/state.ts";
 import { Gate } from "../../gate/gate.ts";
 import type { Context } from "../../core/schema/input.ts";
-import { DEFAULT_LIMITS } from "../../policy/evaluator.ts";
+import { evaluationLimits } from "../../policies/limits.ts";
 import type { Policy } from "../../policy/policy.ts";
 import { openReader } from "../../store/open.ts";
 import type { StoreReader } from "../../store/store.ts";
@@ -55,8 +55,7 @@ export class DecidingThread {
     this.#trust = trust;
     this.#port = port;
     this.#failed = failed;
-    const limits = { ...DEFAULT_LIMITS, ...(evaluationMsMax !== undefined && { evaluationMsMax }) };
-    this.policies = new PolicyCopies(limits, failed);
+    this.policies = new PolicyCopies(evaluationLimits(evaluationMsMax), failed);
     this.#relay = new LedgerRelay(nodeId, (message) => this.#say(message));
     this.#states = new StateView(store, new StateClaims(claims, thread));
     this.gate = new Gate({

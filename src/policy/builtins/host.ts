@@ -15,8 +15,9 @@ const PLACEHOLDER = "x";
 export class Host {
   readonly memory: WebAssembly.Memory;
   readonly imports: WebAssembly.Imports;
-  /** When an evaluation must be over, by `performance.now()`; a builtin called later ends it. */
+  /** When an evaluation must be over, by `performance.now()`, and how much this thread has used of the processor then; a builtin called later ends it. */
   deadlineMs = Infinity;
+  usedMsMax = Infinity;
   /** Whether a builtin's error ends the evaluation, in place of making its expression undefined. */
   strict = false;
   #exports: Exported = {};
@@ -24,8 +25,12 @@ export class Host {
   readonly #table: (Builtin | undefined)[] = [];
   readonly #decoder = new TextDecoder();
 
-  constructor(memory: WebAssembly.Memory) {
+  readonly #usedMs: (() => number) | undefined;
+
+  /** @param usedMs see EvaluationLimits; asked only once the deadline has passed. */
+  constructor(memory: WebAssembly.Memory, usedMs?: () => number) {
     this.memory = memory;
+    this.#usedMs = usedMs;
     const call = (id: number, _context: number, ...addresses: number[]) => this.#call(id, addresses);
     this.imports = {
       env: {
@@ -67,8 +72,13 @@ export class Host {
     return memory.subarray(address, memory.indexOf(0, address));
   }
 
+  /** Whether the evaluation has taken more than it may. */
+  get over(): boolean {
+    return performance.now() > this.deadlineMs && (this.#usedMs === undefined || this.#usedMs() > this.usedMsMax);
+  }
+
   #call(id: number, addresses: readonly number[]): number {
-    if (performance.now() > this.deadlineMs) throw new LateError("it is over its time");
+    if (this.over) throw new LateError("it is over its time");
     const builtin = this.#table[id];
     if (builtin === undefined) throw new HaltError(`not implemented: built-in function ${id}`);
     const operands = addresses.map((address) => this.#read(address));
