@@ -51,9 +51,14 @@ async function typed(t: ExecutionContext, page: string, path: string): Promise<v
   const installs = blocks.some(({ text }) => /^npm install \S*railgate/m.test(text));
   const cwd = installs ? emptyFolder() : await checkout();
   const served = await start({ node_id: "node-1" });
-  const env: Record<string, string> = installs
-    ? { PATH: `${offlineNpm(tarball)}:${CURRENT}`, HOME }
-    : { PATH: path, HOME, RAILGATE_DATA_DIR: join(served.dir, "data") };
+  const env: Record<string, string> = {
+    HOME,
+    // Nothing runs there a second time, and what was compiled for it need not stay.
+    NODE_COMPILE_CACHE: join(served.dir, "compiled"),
+    ...(installs
+      ? { PATH: `${offlineNpm(tarball)}:${CURRENT}` }
+      : { PATH: path, RAILGATE_DATA_DIR: join(served.dir, "data") }),
+  };
   try {
     const base = `127.0.0.1:${installs ? await freePort() : served.port}`;
     if (installs) env["RAILGATE_LISTEN"] = base;
