@@ -248,7 +248,8 @@ test("three hundred bodies of a mebibyte at once: some are told to ask again, an
   }
   const answers = JSON.parse(await flood) as { status: number; problem: Record<string, string>; retry?: string }[];
   const cpu = (await used()) - seconds;
-  const cpuMax = 1.5 * one * (300 + sent - before);
+  // Those that are turned away cost less than those that are read: a third to a half of this was seen.
+  const cpuMax = 0.8 * one * (300 + sent - before);
   const turnedAway = answers.filter(({ status }) => status === 503);
   t.log(
     `longest wait ${Math.round(longest)} ms, ${cpu.toFixed(1)} s of processor of ${cpuMax.toFixed(1)}, ${Math.round(most / 2 ** 20)} MiB, told to ask again: ${turnedAway.length}`,
